@@ -1,0 +1,120 @@
+"""The architecture of a UNet as data: the keys, the names and the meaning of diffusers' `unet/config.json`."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D")
+UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D")
+
+# Keys of diffusers that this UNet does not vary, with the one value (or absence) that means what it does.
+FIXED: dict[str, Any] = {
+    "time_embedding_type": "positional",
+    "time_embedding_dim": None,
+    "center_input_sample": False,
+    "mid_block_type": "UNetMidBlock2D",
+    "mid_block_scale_factor": 1,
+    "downsample_type": "conv",
+    "upsample_type": "conv",
+    "act_fn": "silu",
+    "attn_norm_num_groups": None,
+    "resnet_time_scale_shift": "default",
+    "class_embed_type": None,
+    "num_class_embeds": None,
+    "num_train_timesteps": None,
+}
+
+
+class ConfigError(ValueError):
+    """A UNet configuration that cannot be built as written; the message names the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """What `UNet` needs to know. No key that changes the output has a default: a guess would be a wrong picture.
+
+    Raises ConfigError when the values do not fit together.
+    """
+
+    sample_size: int  # height and width of the training images, pixels
+    in_channels: int
+    out_channels: int
+    block_out_channels: tuple[int, ...]  # one width a level, from full resolution down
+    layers_per_block: int  # residual blocks a level on the way down; one more on the way up
+    down_block_types: tuple[str, ...]
+    up_block_types: tuple[str, ...]  # from the lowest resolution up
+    attention_head_dim: int | None  # channels a head; None is one head of all channels, as Ho has it
+    norm_num_groups: int
+    norm_eps: float  # Ho 1e-6, diffusers' class default 1e-5
+    downsample_padding: int  # 0 is right-and-bottom (Ho), 1 is on all sides (diffusers' class default)
+    flip_sin_to_cos: bool  # False is [sin, cos] (Ho)
+    freq_shift: int  # 1 divides the exponent by half - 1 (Ho), 0 by half
+    dropout: float = 0.0  # only in training
+    add_attention: bool = True  # attention in the middle block
+
+    def __post_init__(self) -> None:
+        levels = len(self.block_out_channels)
+        if not levels or len(self.down_block_types) != levels or len(self.up_block_types) != levels:
+            raise ConfigError(
+                f"block_out_channels has {levels} levels, down_block_types {len(self.down_block_types)} and "
+                f"up_block_types {len(self.up_block_types)}; they must agree and not be empty"
+            )
+        for block in self.down_block_types:
+            _one_of(DOWN_BLOCKS, block, "down_block_types")
+        for block in self.up_block_types:
+            _one_of(UP_BLOCKS, block, "up_block_types")
+        if self.downsample_padding not in (0, 1):
+            raise ConfigError(f"downsample_padding must be 0 or 1, not {self.downsample_padding}")
+        for width in self.block_out_channels:
+            if width < 1 or width % self.norm_num_groups:
+                raise ConfigError(f"{width} channels cannot be split into norm_num_groups={self.norm_num_groups}")
+        if self.block_out_channels[0] % 2:
+            raise ConfigError(f"the first width, {self.block_out_channels[0]}, must be even (sines and cosines)")
+        for width in self.attention_widths():
+            self.heads(width)
+
+    @property
+    def time_width(self) -> int:
+        """Width of the time embedding, 4 times the first level's."""
+        return 4 * self.block_out_channels[0]
+
+    def heads(self, channels: int) -> int:
+        """Attention heads at a level of `channels` channels."""
+        dim = channels if self.attention_head_dim is None else self.attention_head_dim
+        if dim < 1 or channels % dim:
+            raise ConfigError(f"{channels} channels cannot be split into heads of attention_head_dim={dim}")
+        return channels // dim
+
+    def attention_widths(self) -> set[int]:
+        """The channel counts at which there is attention."""
+        down = zip(self.block_out_channels, self.down_block_types, strict=True)
+        up = zip(self.block_out_channels[::-1], self.up_block_types, strict=True)
+        middle = {self.block_out_channels[-1]} if self.add_attention else set()
+        return middle | {width for width, block in (*down, *up) if block.startswith("Attn")}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "UNetConfig":
+        """Read diffusers' `unet/config.json`. Raises ConfigError on a missing, unknown or unsupported key."""
+        given = {key: value for key, value in raw.items() if not key.startswith("_")}
+        for key, value in FIXED.items():
+            found = given.pop(key, value)
+            if found != value:
+                raise ConfigError(f"{key}={found!r} is not supported; only {value!r} is")
+        known = {field.name: field for field in fields(cls)}
+        if unknown := sorted(given.keys() - known.keys()):
+            raise ConfigError(f"unknown key {unknown[0]!r}; this UNet may mean something that is not built here")
+        required = [name for name, field in known.items() if field.default is MISSING]
+        if missing := [name for name in required if name not in given]:
+            hint = "; null is one head (google/ddpm-*), 8 is diffusers' default" if "head" in missing[0] else ""
+            raise ConfigError(f"missing key {missing[0]!r}: guessing it would give other pictures, so add it{hint}")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """What diffusers' `UNet2DModel` needs to build the same network."""
+        own = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {"_class_name": "UNet2DModel", **own, **FIXED}
+
+
+def _one_of(allowed: tuple[str, ...], block: str, key: str) -> None:
+    if block not in allowed:
+        raise ConfigError(f"{key}: {block!r} is not supported; {' and '.join(allowed)} are")
