@@ -1,0 +1,1 @@
+"""The PyTorch reference: the DDPM of Ho et al. 2020, small, slow, trusted. It trains the model and owns its betas."""

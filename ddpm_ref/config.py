@@ -107,7 +107,8 @@ class UNetConfig:
         if missing := [name for name in required if name not in given]:
             hint = "; null is one head (google/ddpm-*), 8 is diffusers' default" if "head" in missing[0] else ""
             raise ConfigError(f"missing key {missing[0]!r}: guessing it would give other pictures, so add it{hint}")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """What diffusers' `UNet2DModel` needs to build the same network."""

@@ -1,0 +1,176 @@
+"""A checkpoint on disk: the directory that diffusers' DDPMPipeline saves, read and written without diffusers.
+
+model_index.json
+scheduler/scheduler_config.json             the betas, what the network predicts, variance, clipping
+unet/config.json                            the architecture
+unet/diffusion_pytorch_model.safetensors    the weights; `.bin` is read too, as tensors only
+A flat directory (all four side by side, as some on the hub have it) is read too.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .config import ConfigError, UNetConfig
+from .diffusion import Diffusion, Prediction, Variance
+from .scheduler_config import CheckpointError, read_scheduler, write_scheduler
+from .unet import UNet
+
+WEIGHTS = "diffusion_pytorch_model"
+LEGACY = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained model with the schedule it was trained for."""
+
+    unet: UNet
+    betas: NDArray[np.float64]
+    prediction: Prediction
+    variance: Variance  # which of DDPM's two choices for sigma the model is sampled with (section 3.2)
+    clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
+
+    @property
+    def diffusion(self) -> Diffusion:
+        return Diffusion(self.betas, self.prediction)
+
+    @property
+    def weights_sha256(self) -> str:
+        return weights_sha256(self.unet.state_dict())
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint directory; the UNet comes in eval mode, float32.
+
+    Raises CheckpointError when a file is missing, damaged or of a kind not supported; the message names it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is not a checkpoint directory")
+    folder = path / "unet" if (path / "unet").is_dir() else path
+    config_file = folder / "config.json"
+    try:
+        config = UNetConfig.from_dict(read_json(config_file))
+    except ConfigError as error:
+        raise CheckpointError(f"{config_file}: {error}") from error
+    candidates = (path / "scheduler" / "scheduler_config.json", path / "scheduler_config.json")
+    found = next((file for file in candidates if file.exists()), None)
+    if found is None:
+        raise CheckpointError(f"{candidates[0]} is missing: without it the betas are unknown")
+    betas, prediction, variance, clip = read_scheduler(read_json(found), found)
+    unet = UNet(config)
+    load_weights(unet, read_weights(folder), str(folder))
+    return Checkpoint(unet.eval(), betas, prediction, variance, clip)
+
+
+def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
+    """Write the directory that `load_checkpoint` and diffusers' `DDPMPipeline.from_pretrained` read.
+
+    Each file is replaced in one move, so that a directory that was whole before stays whole.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.unet.state_dict().items()}
+    index = {
+        "_class_name": "DDPMPipeline",
+        "_diffusers_version": "0.31.0",  # the oldest whose keys these are
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
+    scheduler = write_scheduler(checkpoint.betas, checkpoint.prediction, checkpoint.variance, checkpoint.clip)
+    replace_file(
+        path / "unet" / f"{WEIGHTS}.safetensors", lambda file: file.write_bytes(save(weights, {"format": "pt"}))
+    )
+    replace_json(path / "unet" / "config.json", checkpoint.unet.config.to_dict())
+    replace_json(path / "scheduler" / "scheduler_config.json", scheduler)
+    replace_json(path / "model_index.json", index)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The state dict in `folder`, with the attention names of old diffusers files brought up to date."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
+    try:
+        if safe.exists():
+            raw = load_file(safe)
+        elif pickled.exists():
+            raw = torch.load(pickled, map_location="cpu", weights_only=True)  # tensors only: a pickle can run code
+        else:
+            raise CheckpointError(f"{safe} is missing (nor is there a .bin)")
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{safe if safe.exists() else pickled} cannot be read: {reason}") from error
+    return {_modern(name): tensor for name, tensor in raw.items()}
+
+
+def _modern(name: str) -> str:
+    for old, new in LEGACY.items():
+        name = name.replace(old, new)
+    return name
+
+
+def load_weights(unet: UNet, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put `weights` into `unet`: every name must match, and every shape. Raises CheckpointError otherwise."""
+    own = unet.state_dict()
+    if missing := sorted(own.keys() - weights.keys()):
+        raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
+    if unknown := sorted(weights.keys() - own.keys()):
+        raise CheckpointError(f"{source}: the weights hold {unknown[0]!r}, which the config has no place for")
+    for name, tensor in weights.items():
+        if tensor.shape != own[name].shape:
+            raise CheckpointError(
+                f"{source}: {name!r} has shape {list(tensor.shape)}, the config asks for {list(own[name].shape)}"
+            )
+    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+
+def weights_sha256(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names in sorted order, each followed by a zero byte and its little-endian float32 values."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + b"\0")
+        digest.update(weights[name].detach().cpu().float().contiguous().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises CheckpointError when there is none."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return raw
+
+
+def replace_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON in one move."""
+    replace_file(path, lambda file: file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8"))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a sibling temporary file, then rename it: readers see the old file or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,72 @@
+"""`ddpm-rt train`. Only click is imported here: the command line lists its verbs without waiting for torch."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint directory; resumed if it is one."
+)
+@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Recipe, a TOML file.")
+@click.option("--preset", metavar="NAME", help="Recipe of the package: mnist, cifar10, lsun256.")
+@click.option("--steps", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--cooldown-steps", type=click.IntRange(min=0), help="Instead of the recipe's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's, over all processes.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Instead of the recipe's.")
+@click.option(
+    "--fit",
+    type=click.Choice(["exact", "crop"]),
+    default="exact",
+    show_default=True,
+    help="Images of another size: refuse, or scale and crop.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that decode images."
+)
+@click.option("--cpu", is_flag=True, help="Stay on the CPU where there is a GPU.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def train(
+    data: str,
+    out: Path,
+    config: Path | None,
+    preset: str | None,
+    steps: int | None,
+    cooldown_steps: int | None,
+    batch_size: int | None,
+    precision: str | None,
+    seed: int | None,
+    fit: str,
+    workers: int,
+    cpu: bool,
+    quiet: bool,
+) -> None:
+    """Train a UNet on images; run it again to go on.
+
+    \b
+    ddpm-rt train --preset mnist --data mnist.npz --out runs/mnist
+    torchrun --nproc-per-node 8 -m ddpm_ref --preset cifar10 --data cifar10/ --out runs/cifar10
+    """
+    if (config is None) == (preset is None):
+        raise click.UsageError("give one of --config and --preset")
+    from . import recipe as recipes
+    from .data import open_images
+    from .trainer import train as run
+
+    try:
+        chosen = recipes.load_recipe(config) if config else recipes.load_preset(str(preset))
+        chosen = chosen.with_training(
+            steps=steps, cooldown_steps=cooldown_steps, batch_size=batch_size, precision=precision, seed=seed
+        )
+        model = chosen.model
+        images = open_images(data, (model.sample_size, model.sample_size, model.in_channels), fit=fit)  # type: ignore[arg-type]
+        outcome = run(chosen, images, out, workers=workers, quiet=quiet, cpu=cpu)
+    except (ValueError, FloatingPointError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    if not outcome.finished:
+        click.echo(f"stopped after {outcome.steps_done} steps, all saved; the same command goes on", err=True)
+        raise SystemExit(130)
+    click.echo(f"{out}: trained for {outcome.steps_done} steps on {len(images)} images")

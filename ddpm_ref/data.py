@@ -1,0 +1,168 @@
+"""Training images: an `.npz`, a folder or zip of image files, or a Hugging Face data set, all as uint8 `[H, W, C]`."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]  # [H, W, C]
+Fit = Literal["exact", "crop"]
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # looked for in this order in an .npz
+
+
+class DataError(ValueError):
+    """Training data that cannot be used; the message names the file."""
+
+
+class ImageSet(Protocol):
+    """A sequence of images of one shape."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Image: ...
+
+
+class ImageFiles:
+    """Files of a folder (searched below it) or of a zip, decoded when asked for, in the order of their names."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], fit: Fit) -> None:
+        self.path, self.shape, self.fit = path, shape, fit
+        self.zip: zipfile.ZipFile | None = None  # opened where it is read: worker processes cannot share one
+        try:
+            found = zipfile.ZipFile(path).namelist() if path.is_file() else [str(file) for file in path.rglob("*")]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} cannot be read as a zip of images: {error}") from error
+        self.names = sorted(name for name in found if _is_image(name))
+        if not self.names:
+            raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Image:
+        name = self.names[index]
+        return decode(self._read(name), name, self.shape, self.fit)
+
+    def _read(self, name: str) -> bytes:
+        if self.path.is_dir():
+            return Path(name).read_bytes()
+        if self.zip is None:
+            self.zip = zipfile.ZipFile(self.path)
+        try:
+            return self.zip.read(name)
+        except (OSError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+            raise DataError(f"{self.path}: {name} cannot be unpacked: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "zip": None}
+
+
+class HubImages:
+    """The image column of a Hugging Face data set, split `train`."""
+
+    def __init__(self, name: str, shape: tuple[int, int, int], fit: Fit) -> None:
+        from datasets import Image as ImageFeature
+        from datasets import load_dataset
+
+        self.name, self.shape, self.fit = name, shape, fit
+        try:
+            rows = load_dataset(name, split="train")
+        except Exception as error:  # the library raises many kinds, from the network's to its own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"{name} is neither a file, a folder nor a data set of the hub: {reason}") from error
+        columns = [key for key, feature in rows.features.items() if isinstance(feature, ImageFeature)]
+        if not columns:
+            raise DataError(f"data set {name} has no image column")
+        self.column, self.rows = columns[0], rows.cast_column(columns[0], ImageFeature(decode=False))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Image:
+        cell = self.rows[index][self.column]
+        data = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+        return decode(data, f"{self.name}[{index}]", self.shape, self.fit)
+
+
+def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> ImageSet:
+    """The images at `path`, each `shape` = (H, W, C).
+
+    `fit="crop"` scales the shorter side and crops the middle; "exact" takes images of that size only. Colour is
+    converted to the model's channels (1 or 3). Raises DataError when there is nothing usable.
+    """
+    if shape[2] not in (1, 3):
+        raise DataError(f"images have 1 or 3 channels; the model has {shape[2]}")
+    local = Path(path)
+    if local.suffix == ".npz":
+        return read_array(local, shape)
+    if local.exists():
+        return ImageFiles(local, shape, fit)
+    if local.suffix or path.startswith((".", "/", "~")):
+        raise DataError(f"{path} does not exist")
+    return HubImages(path, shape, fit)
+
+
+def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError when it is not there or not of `shape`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            key = next((key for key in ARRAY_KEYS if key in archive), None)
+            if key is None:
+                raise DataError(f"{path} holds {archive.files}, none of {', '.join(ARRAY_KEYS)}")
+            images = archive[key]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(str(error) if isinstance(error, DataError) else f"{path}: {error}") from error
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
+        raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; uint8 [N, {_text(shape)}] is wanted")
+    return np.asarray(images, dtype=np.uint8)
+
+
+def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Image:
+    """One image file as uint8 `[H, W, C]`. Raises DataError for a damaged file, or one of another size."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    height, width, channels = shape
+    try:
+        with Pillow.open(io.BytesIO(data)) as file:
+            picture = file.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable image: {error}") from error
+    if fit == "crop":
+        picture = ImageOps.fit(picture, (width, height), Pillow.Resampling.LANCZOS)
+    if picture.size != (width, height):
+        found = f"{picture.height}x{picture.width}"
+        raise DataError(f"{name} is {found}, the model wants {height}x{width}; --fit crop scales and crops")
+    return np.asarray(picture, dtype=np.uint8).reshape(shape)
+
+
+def batch_indices(count: int, batch_size: int, step: int, seed: int) -> Sequence[int]:
+    """Which images step `step` sees: a function of its arguments, so that a resumed run sees the same.
+
+    Epochs are laid end to end, each a permutation of its own; a batch may reach over the seam.
+    """
+    first = step * batch_size
+    places = np.arange(first, first + batch_size)
+    epochs = places // count
+    order = {epoch: _permutation(count, int(epoch), seed) for epoch in np.unique(epochs)}
+    return [int(order[epoch][place % count]) for epoch, place in zip(epochs, places, strict=True)]
+
+
+@lru_cache(maxsize=2)  # an epoch's order is asked for at each of its steps; two where a batch reaches over
+def _permutation(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def _is_image(name: str) -> bool:
+    path = Path(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def _text(shape: tuple[int, int, int]) -> str:
+    return ", ".join(str(side) for side in shape)

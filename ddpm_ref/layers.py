@@ -1,0 +1,115 @@
+"""The layers that the UNet is made of: time embedding, residual block, attention, resampling."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import UNetConfig
+
+
+class Timesteps(nn.Module):
+    """Sinusoids of an integer timestep, DDPM appendix B (after Vaswani et al. 2017, section 3.5)."""
+
+    frequencies: Tensor
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        half = config.block_out_channels[0] // 2
+        exponent = torch.arange(half, dtype=torch.float32) * -math.log(10_000) / (half - config.freq_shift)
+        self.register_buffer("frequencies", exponent.exp(), persistent=False)
+        self.cos_first = config.flip_sin_to_cos
+
+    def forward(self, t: Tensor) -> Tensor:
+        angle = t.float()[:, None] * self.frequencies[None, :]  # [B, half], float32: bf16 turns 999 into 1000
+        pair = (angle.cos(), angle.sin()) if self.cos_first else (angle.sin(), angle.cos())
+        return torch.cat(pair, dim=1)
+
+
+class TimeEmbedding(nn.Module):
+    """The two dense layers between the sinusoids and the residual blocks."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, sinusoids: Tensor) -> Tensor:
+        out: Tensor = self.linear_2(F.silu(self.linear_1(sinusoids)))
+        return out
+
+
+class ResnetBlock(nn.Module):
+    """GroupNorm-SiLU-conv twice, the time embedding added between them, an identity or 1x1 shortcut around."""
+
+    def __init__(self, config: UNetConfig, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        groups, eps = config.norm_num_groups, config.norm_eps
+        self.norm1 = nn.GroupNorm(groups, channels_in, eps)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.time_emb_proj = nn.Linear(config.time_width, channels_out)
+        self.norm2 = nn.GroupNorm(groups, channels_out, eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        out: Tensor = shortcut + h
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, `channels // head_dim` heads, softmax in float32."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.heads = config.heads(channels)
+        self.group_norm = nn.GroupNorm(config.norm_num_groups, channels, config.norm_eps)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        # A list of one: diffusers keeps a dropout at index 1, and the name `to_out.0` with it.
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels = x.shape[:2]
+        tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # [B, HW, C]
+
+        def split(projected: Tensor) -> Tensor:  # [B, HW, C] -> [B, heads, HW, d]
+            return projected.reshape(batch, -1, self.heads, channels // self.heads).transpose(1, 2)
+
+        q, k, v = split(self.to_q(tokens)), split(self.to_k(tokens)), split(self.to_v(tokens))
+        scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5  # [B, heads, HW, HW]
+        mixed = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+        out: Tensor = self.to_out[0](mixed.transpose(1, 2).flatten(2))
+        return x + out.transpose(1, 2).reshape(x.shape)
+
+
+class Downsample(nn.Module):
+    """Half the resolution by a strided convolution; padding 0 means Ho's (TensorFlow's) right-and-bottom pad."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.padding = config.downsample_padding
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=self.padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)) if self.padding == 0 else x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Twice the resolution: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out

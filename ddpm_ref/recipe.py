@@ -1,0 +1,161 @@
+"""A training run as data: one TOML file, or a preset of the same form in `presets/`."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from .betas import SCHEDULES, Betas
+from .config import ConfigError, UNetConfig
+from .diffusion import Prediction, Variance
+
+PRESETS = Path(__file__).parent / "presets"
+Precision = Literal["fp32", "bf16"]
+Section = TypeVar("Section")
+
+
+class RecipeError(ValueError):
+    """A training recipe that cannot be followed; the message names the file and the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """The `[diffusion]` section."""
+
+    schedule: str  # a name of betas.SCHEDULES; Ho: linear
+    steps: int  # T; Ho: 1000
+    prediction: Prediction  # Ho: eps
+    variance: Variance  # the variance the model should be sampled with; Ho: fixed_large for CIFAR-10
+    clip: bool = True  # clip a predicted x_0 to [-1, 1]
+
+    def __post_init__(self) -> None:
+        _choice("diffusion.schedule", self.schedule, tuple(SCHEDULES))
+        _choice("diffusion.prediction", self.prediction, get_args(Prediction))
+        _choice("diffusion.variance", self.variance, get_args(Variance))
+        _at_least("diffusion.steps", self.steps, 1)
+
+    @property
+    def betas(self) -> Betas:
+        return SCHEDULES[self.schedule](self.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The `[training]` section. Comments give what Ho et al. used for CIFAR-10."""
+
+    batch_size: int  # 128, over all processes
+    steps: int  # 800_000
+    learning_rate: float  # 2e-4
+    warmup_steps: int  # 5000, linear from 0
+    cooldown_steps: int = 0  # the last so many steps fall linearly to 0; Ho has none
+    grad_clip: float = 1.0  # global norm
+    ema_decay: float = 0.9999
+    ema_warmup: bool = False  # min(decay, (1 + step) / (10 + step)), for short runs
+    flip: bool = False  # mirror left and right, half of the images; true for CIFAR-10
+    precision: Precision = "fp32"  # bf16: matrix products in bfloat16, weights and loss in float32
+    seed: int = 0
+    checkpoint_every: int = 1000  # steps
+    sample_every: int = 5000  # steps; a grid of `sample_count` images by 50 steps of DDIM
+    sample_count: int = 64
+
+    def __post_init__(self) -> None:
+        _choice("training.precision", self.precision, get_args(Precision))
+        for key in ("batch_size", "steps", "checkpoint_every", "sample_every", "sample_count"):
+            _at_least(f"training.{key}", getattr(self, key), 1)
+        for key in ("warmup_steps", "cooldown_steps", "seed"):
+            _at_least(f"training.{key}", getattr(self, key), 0)
+        if not 0 <= self.ema_decay < 1:
+            raise RecipeError(f"training.ema_decay must lie in [0, 1), not {self.ema_decay}")
+        if self.learning_rate <= 0 or self.grad_clip <= 0:
+            raise RecipeError("training.learning_rate and training.grad_clip must be above 0")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of step `step`, counted from 0: linear warm-up, constant, linear cool-down."""
+        rising = (step + 1) / self.warmup_steps if self.warmup_steps else 1.0
+        falling = (self.steps - step) / self.cooldown_steps if self.cooldown_steps else 1.0
+        return self.learning_rate * min(1.0, rising, falling)
+
+    def ema_at(self, step: int) -> float:
+        """The share of the old average that step `step` keeps."""
+        return min(self.ema_decay, (1 + step) / (10 + step)) if self.ema_warmup else self.ema_decay
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a training run computes, but for the data."""
+
+    model: UNetConfig
+    diffusion: Process
+    training: Training
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def with_training(self, **changes: Any) -> "Recipe":
+        """The recipe with keys of `[training]` replaced; those that are None stay."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        return replace(self, training=replace(self.training, **given))
+
+
+# A resumed run may change these: they do not touch a step that is already done.
+FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "sample_every", "sample_count")
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a TOML recipe. Raises RecipeError for a missing, unknown or impossible key."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    try:
+        if set(raw) != {"model", "diffusion", "training"}:
+            raise RecipeError(f"sections must be [model], [diffusion] and [training], not {sorted(raw)}")
+        model = dict(raw["model"])
+        model["attention_head_dim"] = model.get("attention_head_dim") or None  # TOML has no null: 0 is one head
+        return Recipe(
+            model=UNetConfig.from_dict(model),
+            diffusion=_section(Process, raw["diffusion"]),
+            training=_section(Training, raw["training"]),
+        )
+    except (ConfigError, RecipeError) as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def load_preset(name: str) -> Recipe:
+    """One of the recipes that come with the package; see `preset_names`."""
+    if name not in preset_names():
+        raise RecipeError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    return load_recipe(PRESETS / f"{name}.toml")
+
+
+def preset_names() -> list[str]:
+    return sorted(file.stem for file in PRESETS.glob("*.toml"))
+
+
+def _section(kind: type[Section], raw: Mapping[str, Any]) -> Section:
+    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(raw.keys() - known.keys()):
+        raise RecipeError(f"unknown key {unknown[0]!r}; known: {', '.join(known)}")
+    if missing := [name for name, field in known.items() if field.default is MISSING and name not in raw]:
+        raise RecipeError(f"missing key {missing[0]!r}")
+    for name, value in raw.items():
+        wanted = known[name].type
+        numeric = wanted is float and type(value) is int
+        if wanted in (int, float, bool) and type(value) is not wanted and not numeric:
+            raise RecipeError(f"{name} must be {getattr(wanted, '__name__', wanted)}, not {value!r}")
+    return kind(**raw)
+
+
+def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise RecipeError(f"{key}: {value!r} is not known; {', '.join(allowed)} are")
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise RecipeError(f"{key} must be at least {least}, not {value}")

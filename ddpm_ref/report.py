@@ -1,0 +1,105 @@
+"""What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .checkpoint import replace_file
+from .diffusion import Diffusion, Model
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+LOG_EVERY = 50  # steps to a point of the curve, which is their mean
+
+
+class Report:
+    """Writes only in the first process; elsewhere every call does nothing."""
+
+    def __init__(self, folder: Path, *, first: int, steps: int, quiet: bool, enabled: bool) -> None:
+        self.folder, self.enabled = folder, enabled
+        self.losses: list[float] = []
+        self.writer: SummaryWriter | None = None
+        if not enabled:
+            return
+        from torch.utils import tensorboard
+        from tqdm import tqdm
+
+        self.log = folder / "log.csv"
+        _forget_after(self.log, first)
+        self.writer = tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=first)
+        self.bar = tqdm(
+            total=steps, initial=first, unit="step", disable=quiet, dynamic_ncols=True, smoothing=0.05, mininterval=1.0
+        )
+
+    def step(self, step: int, loss: float, rate: float, images_per_second: float) -> None:
+        """Take note of step `step`, counted from 0, that has just been done."""
+        if self.writer is None:
+            return
+        self.losses.append(loss)
+        self.bar.update()
+        if (step + 1) % LOG_EVERY:
+            return
+        mean = sum(self.losses) / len(self.losses)
+        self.losses.clear()
+        self.bar.set_postfix_str(f"loss {mean:.4f}, {images_per_second:.0f} images/s", refresh=False)
+        for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
+            self.writer.add_scalar(name, value, step + 1)
+        new = not self.log.exists()
+        with self.log.open("a", newline="") as file:
+            rows = csv.writer(file)
+            if new:
+                rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
+            rows.writerow([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
+
+    def samples(self, step: int, images: Tensor) -> None:
+        """Save a grid of `[N, C, H, W]` images in [-1, 1] as samples/STEP.png."""
+        if self.writer is None:
+            return
+        from PIL import Image
+
+        grid = as_grid(images)
+        path = self.folder / "samples" / f"{step:07d}.png"
+        picture = Image.fromarray(grid[..., 0] if grid.shape[2] == 1 else grid)
+        replace_file(path, lambda file: picture.save(file, format="PNG"))
+        self.writer.add_image("samples", grid, step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.bar.close()
+
+
+def draw_samples(model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare."""
+    steps = min(50, len(diffusion))
+    timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    *_, images = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
+    return images
+
+
+def as_grid(images: Tensor) -> NDArray[np.uint8]:
+    """`[N, C, H, W]` in [-1, 1] as one uint8 picture `[rows * H, columns * W, C]`, as square as can be."""
+    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
+    count, channels, height, width = pixels.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    padded = np.zeros((rows * columns, channels, height, width), np.uint8)
+    padded[:count] = pixels
+    tiles = padded.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+    return tiles.reshape(rows * height, columns * width, channels)
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the points that a resumed run is about to make again."""
+    if not log.exists():
+        return
+    header, *rows = log.read_text().splitlines()
+    kept = [row for row in rows if int(row.split(",")[0]) <= step]
+    log.write_text("\n".join([header, *kept]) + "\n")

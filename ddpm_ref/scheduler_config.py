@@ -1,0 +1,94 @@
+"""The schedule of a checkpoint as diffusers' `scheduler_config.json` says it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import betas as schedules
+from .diffusion import Prediction, Variance
+
+PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+# The `_log` form of fixed_small differs only in its floor at t = 0, where no noise is added.
+VARIANCES: dict[str, Variance] = {
+    "fixed_small": "fixed_small",
+    "fixed_small_log": "fixed_small",
+    "fixed_large": "fixed_large",
+}
+BETA_SCHEDULES = {
+    "linear": schedules.linear,
+    "scaled_linear": schedules.quadratic,
+    "sigmoid": schedules.sigmoid,
+}
+Scheduler = tuple[NDArray[np.float64], Prediction, Variance, tuple[float, float] | None]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, incomplete or not supported; the message names the file and the key."""
+
+
+def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
+    """Betas (float64 `[T]`), prediction, variance and clip range. Raises CheckpointError on what is not supported.
+
+    Keys that older files do not have yet mean what they were then: `prediction_type` epsilon, `variance_type`
+    fixed_small, `clip_sample` true at 1.
+    """
+    for key in ("thresholding", "rescale_betas_zero_snr"):
+        if raw.get(key):
+            raise CheckpointError(f"{source}: {key}=true is not supported")
+    prediction = _lookup(PREDICTIONS, raw.get("prediction_type", "epsilon"), "prediction_type", source)
+    variance = _lookup(VARIANCES, raw.get("variance_type", "fixed_small"), "variance_type", source)
+    reach = float(raw.get("clip_sample_range", 1.0))
+    return _betas(raw, source), prediction, variance, (-reach, reach) if raw.get("clip_sample", True) else None
+
+
+def _betas(raw: Mapping[str, Any], source: Path | str) -> NDArray[np.float64]:
+    needed = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end")
+    try:
+        if raw.get("trained_betas") is not None:
+            return schedules.custom(raw["trained_betas"])
+        if missing := [key for key in needed if key not in raw]:
+            raise CheckpointError(f"{source}: missing key {missing[0]!r}: the betas cannot be known without it")
+        steps, name = int(raw["num_train_timesteps"]), raw["beta_schedule"]
+        if name == "squaredcos_cap_v2":
+            return schedules.cosine(steps)
+        schedule: Callable[..., schedules.Betas] = _lookup(BETA_SCHEDULES, name, "beta_schedule", source)
+        return schedule(steps, float(raw["beta_start"]), float(raw["beta_end"]))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(str(error) if isinstance(error, CheckpointError) else f"{source}: {error}") from error
+
+
+def _lookup(table: Mapping[str, Any], value: object, key: str, source: Path | str) -> Any:
+    if value not in table:
+        raise CheckpointError(f"{source}: {key}={value!r} is not supported; known: {', '.join(table)}")
+    return table[str(value)]
+
+
+def write_scheduler(
+    betas: NDArray[np.float64], prediction: Prediction, variance: Variance, clip: tuple[float, float] | None
+) -> dict[str, Any]:
+    """The same as diffusers' DDPMScheduler reads it: the betas in full, never by name.
+
+    Raises CheckpointError for a clip range that is not symmetric, which that format cannot say.
+    """
+    if clip is not None and clip[0] != -clip[1]:
+        raise CheckpointError(f"clip range {clip} is not symmetric about 0")
+    named = {ours: theirs for theirs, ours in PREDICTIONS.items()}
+    return {
+        "_class_name": "DDPMScheduler",
+        "num_train_timesteps": len(betas),
+        "beta_schedule": "linear",  # ignored beside trained_betas
+        "beta_start": float(betas[0]),
+        "beta_end": float(betas[-1]),
+        "trained_betas": betas.tolist(),
+        "prediction_type": named[prediction],
+        "variance_type": variance,
+        "clip_sample": clip is not None,
+        "clip_sample_range": 1.0 if clip is None else clip[1],
+        "thresholding": False,
+        "timestep_spacing": "trailing",
+        "steps_offset": 0,
+        "rescale_betas_zero_snr": False,
+    }

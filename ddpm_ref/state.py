@@ -1,0 +1,75 @@
+"""Everything a training run must keep to go on exactly where it stopped, in one file."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoint import replace_file
+from .recipe import FREE_ON_RESUME, Recipe
+from .scheduler_config import CheckpointError
+from .unet import UNet, init_like_ho
+
+STATE_FILE = "training_state.pt"
+
+
+@dataclass(eq=False)
+class State:
+    """The step that comes next, the weights, their moving average, and Adam's moments."""
+
+    step: int
+    unet: UNet
+    average: UNet  # exponential moving average of the weights: what is sampled and exported
+    optimizer: torch.optim.Adam
+
+
+def fresh_state(recipe: Recipe, device: torch.device) -> State:
+    """A run's first state: Ho's initial weights drawn from the recipe's seed."""
+    unet = UNet(recipe.model)
+    init_like_ho(unet, torch.Generator().manual_seed(recipe.training.seed))
+    # channels_last only changes strides: a tenth faster on a CPU, more on tensor cores.
+    unet.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks the overload
+    average = copy.deepcopy(unet).eval().requires_grad_(False)
+    return State(0, unet, average, torch.optim.Adam(unet.parameters(), lr=recipe.training.learning_rate, fused=True))
+
+
+def save_state(folder: Path, state: State, recipe: Recipe) -> None:
+    """Write the state in one move."""
+    content = {
+        "format": 1,
+        "recipe": recipe.to_dict(),
+        "step": state.step,
+        "unet": state.unet.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+    }
+    replace_file(folder / STATE_FILE, lambda file: torch.save(content, file))
+
+
+def resume_state(folder: Path, recipe: Recipe, device: torch.device) -> State:
+    """The state in `folder`. Raises CheckpointError if it is damaged, or is of another recipe."""
+    path = folder / STATE_FILE
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        changed = _differences(content["recipe"], recipe.to_dict())
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be resumed: {str(error).splitlines()[0]}") from error
+    if changed:
+        raise CheckpointError(f"{folder} was trained with another recipe ({', '.join(changed)}); use another --out")
+    state = fresh_state(recipe, device)
+    state.step = content["step"]
+    state.unet.load_state_dict(content["unet"])
+    state.average.load_state_dict(content["average"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    return state
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{section}.{key}"
+        for section, values in now.items()
+        for key, value in values.items()
+        if before[section].get(key) != value and key not in FREE_ON_RESUME
+    ]

@@ -1,0 +1,163 @@
+"""The training loop: Algorithm 1 of Ho et al. 2020, with their optimiser settings, on one device or several."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .batches import Batch, batches
+from .checkpoint import Checkpoint, replace_json, save_checkpoint
+from .data import ImageSet
+from .diffusion import Diffusion
+from .recipe import Recipe
+from .report import Report, draw_samples
+from .state import STATE_FILE, State, fresh_state, resume_state, save_state
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended."""
+
+    steps_done: int
+    finished: bool  # False: it was interrupted, saved, and the same call goes on
+
+
+def train(
+    recipe: Recipe, images: ImageSet, folder: Path, *, workers: int = 0, quiet: bool = False, cpu: bool = False
+) -> Outcome:
+    """Train, or go on training, the model of `recipe` in `folder`.
+
+    `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
+    samples/ and the state for resuming beside it. Started again on the same folder it continues, with the same
+    losses as if it had never stopped. Ctrl-C and SIGTERM save first. Under `torchrun` or `accelerate launch`
+    the processes share each batch. Raises CheckpointError if the folder holds a run of another recipe.
+    """
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision="bf16" if recipe.training.precision == "bf16" else "no", cpu=cpu)
+    training, first_process = recipe.training, accelerator.is_main_process
+    if training.batch_size % accelerator.num_processes:
+        raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
+    device = accelerator.device
+    resuming = (folder / STATE_FILE).exists()
+    state = resume_state(folder, recipe, device) if resuming else fresh_state(recipe, device)
+    run = Run(recipe, Diffusion(recipe.diffusion.betas, recipe.diffusion.prediction), state, accelerator)
+    if first_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_json(folder / "recipe.json", recipe.to_dict())
+    report = Report(folder, first=state.step, steps=training.steps, quiet=quiet, enabled=first_process)
+    stream = batches(
+        images,
+        training,
+        first=state.step,
+        timesteps=len(run.diffusion),
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        workers=workers,
+    )
+    with stop_requests() as stop:
+        for batch in stream:
+            started = time.perf_counter()
+            loss, rate = run.step(batch)
+            seconds = time.perf_counter() - started
+            report.step(state.step - 1, loss, rate, training.batch_size / seconds)
+            stopping = run.agree(bool(stop))
+            if first_process:
+                run.keep(folder, report, last=stopping or state.step == training.steps)
+            if stopping:
+                break
+    report.close()
+    accelerator.end_training()
+    return Outcome(state.step, state.step >= training.steps)
+
+
+class Run:
+    """A training run under way: one method is one step, another keeps what there is."""
+
+    def __init__(self, recipe: Recipe, diffusion: Diffusion, state: State, accelerator: Any) -> None:
+        self.recipe, self.diffusion, self.state, self.accelerator = recipe, diffusion, state, accelerator
+        self.model = accelerator.prepare_model(state.unet)
+
+    def step(self, batch: Batch) -> tuple[float, float]:
+        """One step of Algorithm 1. Returns the loss over all processes, and the learning rate."""
+        training, state, device = self.recipe.training, self.state, self.accelerator.device
+        rate = training.rate_at(state.step)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        # Dropout draws from the global generator: seeding it by the step makes a resumed run draw the same.
+        torch.manual_seed(training.seed * 1_000_003 + state.step * self.accelerator.num_processes + self.rank)
+        x0, noise = (
+            image.to(device, memory_format=torch.channels_last, non_blocking=True) for image in (batch.x0, batch.noise)
+        )
+        state.unet.train()
+        state.optimizer.zero_grad()
+        with self.accelerator.autocast():
+            loss = self.diffusion.simple_loss(self.model, x0, batch.t.to(device), noise)
+        self.accelerator.backward(loss)
+        torch.nn.utils.clip_grad_norm_(state.unet.parameters(), training.grad_clip)
+        state.optimizer.step()
+        self._average(training.ema_at(state.step))
+        state.step += 1
+        value = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
+        if not value < float("inf"):
+            raise FloatingPointError(f"the loss is {value} at step {state.step}; lower the learning rate")
+        return value, rate
+
+    @property
+    def rank(self) -> int:
+        return int(self.accelerator.process_index)
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        old: list[Tensor] = list(self.state.average.parameters())
+        new: list[Tensor] = list(self.state.unet.parameters())
+        torch._foreach_lerp_(old, new, 1.0 - decay)
+
+    def agree(self, stop: bool) -> bool:
+        """True in all processes if it is in one: they must leave the loop together."""
+        if self.accelerator.num_processes == 1:
+            return stop
+        flag = torch.tensor(float(stop), device=self.accelerator.device)
+        return float(self.accelerator.reduce(flag, reduction="sum")) > 0
+
+    def keep(self, folder: Path, report: Report, *, last: bool) -> None:
+        """Save and draw when it is time, or at the end."""
+        training, step = self.recipe.training, self.state.step
+        if last or step % training.checkpoint_every == 0:
+            save_state(folder, self.state, self.recipe)
+            save_checkpoint(folder, self.checkpoint())
+        if step % training.sample_every == 0 or step == training.steps:
+            model = self.recipe.model
+            shape = (training.sample_count, model.in_channels, model.sample_size, model.sample_size)
+            report.samples(step, draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device))
+
+    def checkpoint(self) -> Checkpoint:
+        """The averaged weights with their schedule."""
+        process = self.recipe.diffusion
+        clip = (-1.0, 1.0) if process.clip else None
+        return Checkpoint(self.state.average, self.diffusion.betas, process.prediction, process.variance, clip)
+
+
+@contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """A list that SIGINT and SIGTERM append to, so that the loop can finish its step; a second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
