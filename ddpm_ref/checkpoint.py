@@ -10,6 +10,7 @@ A flat directory (all four side by side, as some on the hub have it) is read too
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .config import ConfigError, UNetConfig
+from .config import UNetConfig
 from .diffusion import Diffusion, Prediction, Variance
-from .scheduler_config import CheckpointError, read_scheduler, write_scheduler
+from .errors import CheckpointError, ConfigError
+from .scheduler_config import read_scheduler, write_scheduler
 from .unet import UNet
 
 WEIGHTS = "diffusion_pytorch_model"
@@ -98,23 +100,32 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The state dict in `folder`, with the attention names of old diffusers files brought up to date."""
+    safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
+    raw = load_tensors(pickled) if not safe.exists() and pickled.exists() else _load_safetensors(safe)
+    return {_modern(name): tensor for name, tensor in raw.items()}
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing (nor is there a .bin)")
     try:
-        if safe.exists():
-            raw = load_file(safe)
-        elif pickled.exists():
-            raw = torch.load(pickled, map_location="cpu", weights_only=True)  # tensors only: a pickle can run code
-        else:
-            raise CheckpointError(f"{safe} is missing (nor is there a .bin)")
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{safe if safe.exists() else pickled} cannot be read: {reason}") from error
-    return {_modern(name): tensor for name, tensor in raw.items()}
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `torch.save` wrote, tensors and plain values only: a pickle can run code. Raises CheckpointError."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return content
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _modern(name: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
+from .errors import ConfigError
+
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D")
 
@@ -23,10 +25,6 @@ FIXED: dict[str, Any] = {
     "num_class_embeds": None,
     "num_train_timesteps": None,
 }
-
-
-class ConfigError(ValueError):
-    """A UNet configuration that cannot be built as written; the message names the key."""
 
 
 @dataclass(frozen=True, kw_only=True)

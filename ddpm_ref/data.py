@@ -10,15 +10,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DataError
+
 Image = NDArray[np.uint8]  # [H, W, C]
 Fit = Literal["exact", "crop"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # looked for in this order in an .npz
-
-
-class DataError(ValueError):
-    """Training data that cannot be used; the message names the file."""
 
 
 class ImageSet(Protocol):

@@ -6,6 +6,7 @@ Equation numbers are the paper's unless another is named. `t` counts from 0, so 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -33,7 +34,7 @@ class Diffusion:
     def alphas(self) -> NDArray[np.float64]:
         return np.asarray(1.0 - self.betas, dtype=np.float64)
 
-    @property
+    @cached_property
     def alpha_bars(self) -> NDArray[np.float64]:
         """alpha_bar_t, the product of the alphas up to and including t (below eq. 3)."""
         return np.cumprod(self.alphas, dtype=np.float64)
@@ -82,7 +83,7 @@ class Diffusion:
     def simple_loss(self, model: Model, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """L_simple, eq. (14), a mean over all elements: a scalar. `noise` is shaped like x0, `t` int64 `[B]`."""
         out = model(self.q_sample(x0, t, noise), t)
-        return (self.target(x0, t, noise) - out.float()).square().mean()
+        return (self.target(x0, t, noise) - out.to(x0.dtype)).square().mean()
 
     def predict_x0(self, out: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """The x_0 that the network's output stands for: eq. (15), or the solution of the definition of v."""
@@ -112,7 +113,7 @@ class Diffusion:
         """
         sigma = np.sqrt(self.q_posterior_variance() if variance == "fixed_small" else self.betas)
         for row, step in enumerate(range(len(self) - 1, -1, -1)):
-            t = torch.full((len(x),), step, dtype=torch.int64)
+            t = torch.full((len(x),), step, dtype=torch.int64, device=x.device)
             x0 = self.predict_x0(model(x, t), x, t)
             x0 = x0 if clip is None else x0.clamp(*clip)
             x = self.q_posterior_mean(x0, x, t)
@@ -135,7 +136,7 @@ class Diffusion:
         for row, step in enumerate(timesteps):
             last = row == len(timesteps) - 1
             now, before = self.alpha_bars[step], 1.0 if last else self.alpha_bars[timesteps[row + 1]]
-            t = torch.full((len(x),), step, dtype=torch.int64)
+            t = torch.full((len(x),), step, dtype=torch.int64, device=x.device)
             x0 = self.predict_x0(model(x, t), x, t)
             x0 = x0 if clip is None else x0.clamp(*clip)
             eps = (x - float(now**0.5) * x0) / float((1.0 - now) ** 0.5)
@@ -157,7 +158,7 @@ class Diffusion:
 def at_timesteps(model: Model, timesteps: Sequence[int]) -> Model:
     """The model of a respaced process: step i of it is timestep `sorted(timesteps)[i]` of the model."""
     original = torch.as_tensor(sorted(timesteps), dtype=torch.int64)
-    return lambda x, t: model(x, original[t])
+    return lambda x, t: model(x, original.to(t.device)[t])
 
 
 def gather(values: NDArray[np.float64], t: Tensor, like: Tensor) -> Tensor:

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from .betas import SCHEDULES, Betas
-from .config import ConfigError, UNetConfig
+from .config import UNetConfig
 from .diffusion import Prediction, Variance
+from .errors import ConfigError, RecipeError
 
 PRESETS = Path(__file__).parent / "presets"
 Precision = Literal["fp32", "bf16"]
 Section = TypeVar("Section")
-
-
-class RecipeError(ValueError):
-    """A training recipe that cannot be followed; the message names the file and the key."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import betas as schedules
 from .diffusion import Prediction, Variance
+from .errors import CheckpointError
 
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # The `_log` form of fixed_small differs only in its floor at t = 0, where no noise is added.
@@ -23,10 +24,6 @@ BETA_SCHEDULES = {
     "sigmoid": schedules.sigmoid,
 }
 Scheduler = tuple[NDArray[np.float64], Prediction, Variance, tuple[float, float] | None]
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is damaged, incomplete or not supported; the message names the file and the key."""
 
 
 def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .checkpoint import replace_file
+from .checkpoint import load_tensors, replace_file
+from .errors import CheckpointError
 from .recipe import FREE_ON_RESUME, Recipe
-from .scheduler_config import CheckpointError
 from .unet import UNet, init_like_ho
 
 STATE_FILE = "training_state.pt"
@@ -51,12 +51,10 @@ def save_state(folder: Path, state: State, recipe: Recipe) -> None:
 def resume_state(folder: Path, recipe: Recipe, device: torch.device) -> State:
     """The state in `folder`. Raises CheckpointError if it is damaged, or is of another recipe."""
     path = folder / STATE_FILE
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-        changed = _differences(content["recipe"], recipe.to_dict())
-    except (OSError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be resumed: {str(error).splitlines()[0]}") from error
-    if changed:
+    content = load_tensors(path, device)
+    if content.get("format") != 1:
+        raise CheckpointError(f"{path} is not a training state of this version")
+    if changed := _differences(content["recipe"], recipe.to_dict()):
         raise CheckpointError(f"{folder} was trained with another recipe ({', '.join(changed)}); use another --out")
     state = fresh_state(recipe, device)
     state.step = content["step"]

@@ -1,0 +1,17 @@
+"""What can be wrong with what a user brings; each message names the file and the key."""
+
+
+class ConfigError(ValueError):
+    """A UNet configuration that cannot be built as written."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, incomplete or not supported."""
+
+
+class DataError(ValueError):
+    """Training data that cannot be used."""
+
+
+class RecipeError(ValueError):
+    """A training recipe that cannot be followed."""

@@ -1,0 +1,110 @@
+import dataclasses
+
+import pytest
+import torch
+
+from ddpm_ref.checkpoint import load_weights, weights_sha256
+from ddpm_ref.config import UNetConfig
+from ddpm_ref.errors import ConfigError
+from ddpm_ref.recipe import load_preset
+from ddpm_ref.unet import UNet, init_like_ho
+
+# diffusers' class defaults, which its train_unconditional.py keeps; the rest is that script's.
+TRAIN_UNCONDITIONAL = {
+    "sample_size": 64,
+    "in_channels": 3,
+    "out_channels": 3,
+    "layers_per_block": 2,
+    "block_out_channels": [128, 128, 256, 256, 512, 512],
+    "down_block_types": [*["DownBlock2D"] * 4, "AttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4],
+    "attention_head_dim": 8,
+    "norm_num_groups": 32,
+    "norm_eps": 1e-5,
+    "downsample_padding": 1,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+}
+GOOGLE_CIFAR10 = load_preset("cifar10").model.to_dict()
+GOOGLE_CAT_256 = load_preset("lsun256").model.to_dict()
+MNIST = load_preset("mnist").model
+
+
+@pytest.mark.parametrize(
+    ("raw", "size"),
+    [(GOOGLE_CIFAR10, 32), (GOOGLE_CAT_256, 64), (TRAIN_UNCONDITIONAL, 64), (MNIST.to_dict(), 28)],
+    ids=["google/ddpm-cifar10-32", "google/ddpm-cat-256 at 64x64", "train_unconditional.py", "mnist"],
+)
+def test_the_unet_equals_diffusers_with_the_same_weights(raw, size):
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    theirs = UNet2DModel(**{key: value for key, value in raw.items() if not key.startswith("_")}).eval()
+    ours = UNet(UNetConfig.from_dict({key: theirs.config[key] for key in theirs.config})).eval()
+    load_weights(ours, theirs.state_dict(), "diffusers")
+    channels = theirs.config["in_channels"]
+    x, t = torch.randn(2, channels, size, size), torch.tensor([3, 977])
+    with torch.no_grad():
+        expected, found = theirs(x, t).sample, ours(x, t)
+    assert expected.abs().max() > 0.1  # or the comparison would say nothing
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_the_cifar10_unet_has_the_parameters_of_ho_et_al():
+    with torch.device("meta"):
+        assert sum(weight.numel() for weight in UNet(load_preset("cifar10").model).parameters()) == 35_746_307
+
+
+def test_the_256_unet_has_the_parameters_of_ho_et_al():
+    with torch.device("meta"):
+        assert sum(weight.numel() for weight in UNet(load_preset("lsun256").model).parameters()) == 113_673_219
+
+
+def test_ho_s_initial_weights_are_centred_and_make_the_network_all_but_silent():
+    model = UNet(MNIST)
+    init_like_ho(model, torch.Generator().manual_seed(0))
+    weight = model.mid_block.resnets[0].conv1.weight
+    fan = weight.shape[1] * 9  # channels in and out are equal here
+    assert float(weight.detach().var()) == pytest.approx(1 / fan, rel=0.02)  # 83 000 values: 0.5 % standard error
+    with torch.no_grad():
+        out = model(torch.randn(2, 1, 28, 28), torch.tensor([0, 999]))
+    assert out.abs().max() < 1e-3
+
+
+def test_every_weight_changes_the_hash():
+    model = UNet(MNIST)
+    before = weights_sha256(model.state_dict())
+    with torch.no_grad():
+        model.conv_out.bias += 1e-7
+    assert weights_sha256(model.state_dict()) != before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"down_block_types": ["SkipDownBlock2D"] * 3}, "SkipDownBlock2D"),
+        ({"up_block_types": ["UpBlock2D"] * 2}, "levels"),
+        ({"act_fn": "gelu"}, "act_fn"),
+        ({"resnet_time_scale_shift": "scale_shift"}, "scale_shift"),
+        ({"num_class_embeds": 10}, "num_class_embeds"),
+        ({"attention_head_dim": 7}, "heads"),
+        ({"norm_num_groups": 5}, "norm_num_groups"),
+        ({"colour": 1}, "unknown key 'colour'"),
+    ],
+)
+def test_a_config_that_is_not_supported_is_refused_by_name(change, message):
+    with pytest.raises(ConfigError, match=message):
+        UNetConfig.from_dict(MNIST.to_dict() | change)
+
+
+@pytest.mark.parametrize("key", [f.name for f in dataclasses.fields(UNetConfig) if f.default is dataclasses.MISSING])
+def test_a_missing_key_is_an_error_and_never_a_guess(key):
+    raw = MNIST.to_dict()
+    del raw[key]
+    with pytest.raises(ConfigError, match=key):
+        UNetConfig.from_dict(raw)
+
+
+def test_one_head_and_an_absent_head_size_are_not_the_same():
+    assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": None}).heads(96) == 1
+    assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": 8}).heads(96) == 12
