@@ -1,0 +1,31 @@
+"""Torch-free sampling of DDPMs.
+
+>>> import ddpm_rt
+>>> images = ddpm_rt.sample(seed=7, count=16)             # float32 [16, 1, 28, 28], the bundled model
+>>> images = ddpm_rt.sample("unet.onnx", sampler="ddpm", steps=1000)
+"""
+
+from . import noise
+from .api import open_denoiser, sample
+from .card import ModelCard, Provenance
+from .errors import DdpmRtError
+from .sampler import Step, trajectory
+from .schedule import Schedule, StepTable, ddim, ddpm, timesteps
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DdpmRtError",
+    "ModelCard",
+    "Provenance",
+    "Schedule",
+    "Step",
+    "StepTable",
+    "ddim",
+    "ddpm",
+    "noise",
+    "open_denoiser",
+    "sample",
+    "timesteps",
+    "trajectory",
+]

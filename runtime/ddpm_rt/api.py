@@ -1,0 +1,65 @@
+"""The Python interface: open a model, draw samples."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .denoiser import Batch, Engine
+from .models import bundled_model
+from .ort import OrtDenoiser
+from .request import Request, Sampler
+from .schedule import Spacing
+
+Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
+
+
+def open_denoiser(path: Path | str | None = None, *, threads: int | None = None) -> Engine:
+    """Open an exported model, by default the bundled one: a callable `(x, t) -> out` with a `card`.
+
+    >>> denoise = ddpm_rt.open_denoiser()
+    >>> denoise(np.zeros((2, 1, 28, 28), np.float32), np.array([999, 0])).shape
+    (2, 1, 28, 28)
+
+    Raises DdpmRtError when the file is not a model that `ddpm-rt export` wrote.
+    """
+    return OrtDenoiser(bundled_model() if path is None else path, threads=threads)
+
+
+def sample(
+    engine: Engine | Path | str | None = None,
+    *,
+    sampler: Sampler = "ddim",
+    steps: int = 50,
+    eta: float | None = None,
+    seed: int = 0,
+    first: int = 0,
+    count: int = 16,
+    batch: int = 16,
+    spacing: Spacing = "trailing",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Batch:
+    """Draw samples `first` .. `first + count - 1` of `seed`: float32 `[count, C, H, W]`, in [-1, 1].
+
+    `engine` is a path, an open denoiser, or None for the bundled model. A sample is the same whatever `first`,
+    `count` and `batch` it is drawn with, up to the rounding of the network at that batch size.
+
+    >>> ddpm_rt.sample(steps=10, count=4).shape
+    (4, 1, 28, 28)
+
+    Raises ValueError for arguments out of range, DdpmRtError for a model that cannot be used.
+    """
+    request = Request(
+        sampler=sampler, steps=steps, eta=eta, seed=seed, first=first, count=count, batch=batch, spacing=spacing
+    )
+    denoise = open_denoiser(engine, threads=threads) if engine is None or isinstance(engine, str | Path) else engine
+    images, done = [], 0
+    total = steps * len(range(0, count, batch))
+    for samples in request.batches(request.samples):
+        for step in request.trajectory(denoise, denoise.card, samples):
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        images.append(step.x)
+    return np.concatenate(images)

@@ -1,0 +1,32 @@
+"""Writing files so that nobody ever sees half of one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .errors import DdpmRtError
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a sibling temporary file, then rename it to `path`. Raises DdpmRtError when that fails.
+
+    The temporary file is gone afterwards, whatever happened, an interrupt included.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DdpmRtError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises DdpmRtError unless a file can be made in `folder`: better now than after the work."""
+    probe = folder / f".ddpm-rt.{os.getpid()}.tmp"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DdpmRtError(f"{folder} cannot be written to: {error.strerror}") from error

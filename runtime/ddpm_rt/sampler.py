@@ -1,0 +1,77 @@
+"""The reverse loop on the host, the one loop that every sampler shares: read this first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .denoiser import Batch, Denoiser
+from .errors import DdpmRtError
+from .noise import INITIAL_STEP, normal, rows_of_noise
+from .schedule import StepTable
+
+Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> standard normals [B, C, H, W]
+
+
+class Step(NamedTuple):
+    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step."""
+
+    row: int  # of the table, from 0
+    t: int  # what the network was told
+    x: Batch  # the images so far; after the last row, the result
+    x0: Batch  # where the network thinks they are going, clipped
+
+
+def trajectory(
+    denoise: Denoiser,
+    table: StepTable,
+    shape: tuple[int, int, int],
+    *,
+    seed: int,
+    samples: Sequence[int],
+    clip: tuple[float, float] | None = (-1.0, 1.0),
+    noise: Noise | None = None,
+) -> Iterator[Step]:
+    """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
+
+    Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
+    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers. Raises DdpmRtError when the network's output
+    is not finite, naming the step.
+    """
+    draw = iter(_addressed(seed, samples, shape, table)) if noise is None else map(noise, _steps_with_noise(table))
+    x = np.array(next(draw), np.float32).reshape(len(samples), *shape)
+    x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
+    times = np.repeat(table.t[:, None], len(samples), axis=1)
+    columns = np.stack(table[1:], axis=1).astype(np.float32)
+    for row, (from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma) in enumerate(columns):
+        out = denoise(x, times[row])
+        if not np.isfinite(out).all():
+            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {table.t[row]}; check the model")
+        prev_x0, x0 = x0, prev_x0
+        np.multiply(from_x, x, out=x0)
+        x0 += np.multiply(from_out, out, out=part)
+        if clip is not None:
+            np.clip(x0, *clip, out=x0)
+        x *= mean_x
+        x += np.multiply(mean_x0, x0, out=part)
+        if mean_out:
+            x += np.multiply(mean_out, out, out=part)
+        if mean_prev:
+            x += np.multiply(mean_prev, prev_x0, out=part)
+        if sigma:
+            x += np.multiply(sigma, next(draw).reshape(x.shape), out=part)
+        yield Step(row, int(table.t[row]), x, x0)
+
+
+def _steps_with_noise(table: StepTable) -> list[int]:
+    return [INITIAL_STEP, *(int(row) for row in np.flatnonzero(table.sigma.astype(np.float32)))]
+
+
+def _addressed(
+    seed: int, samples: Sequence[int], shape: tuple[int, int, int], table: StepTable
+) -> Iterator[NDArray[np.float32]]:
+    size = int(np.prod(shape))
+    first, *rest = _steps_with_noise(table)
+    yield normal(seed, samples, first, size)
+    yield from rows_of_noise(seed, samples, rest, size)
