@@ -58,8 +58,8 @@ def sample(
     total = steps * len(range(0, count, batch))
     for samples in request.batches(request.samples):
         for step in request.trajectory(denoise, denoise.card, samples):
-            done += 1
+            done, latest = done + 1, step.x
             if progress is not None:
                 progress(done, total)
-        images.append(step.x)
+        images.append(latest)
     return np.concatenate(images)

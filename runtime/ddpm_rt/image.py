@@ -21,7 +21,8 @@ def to_pixels(images: Batch) -> Pixels:
     The inverse of x / 127.5 - 1 (Ho et al. 2020, section 3.3): bytes that went through training come back the same.
     """
     clipped = np.clip(images.astype(np.float32), -1.0, 1.0)
-    return np.rint((clipped + np.float32(1)) * np.float32(127.5)).astype(np.uint8).transpose(0, 2, 3, 1)
+    bytes_: Pixels = np.rint((clipped + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
+    return bytes_.transpose(0, 2, 3, 1)
 
 
 def grid(pixels: Pixels) -> Pixels:
@@ -52,7 +53,7 @@ def read_text(path: Path) -> dict[str, str]:
 
     try:
         with Image.open(path) as picture:
-            return {key: value for key, value in picture.info.items() if isinstance(value, str)}
+            return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
     except (OSError, SyntaxError, ValueError):
         return {}
 

@@ -44,11 +44,12 @@ Words = NDArray[np.uint32]
 INITIAL_STEP = 0xFFFFFFFF  # the step of x_T
 LIMIT = 1 << 64  # seeds and sample numbers are below it
 
-L0, L1, L2 = np.float32([0.66666687, 0.39988527, 0.29587513])
-S0, S1, S2 = np.float32([-0.16666664, 0.008332662, -0.00019570084])
-C0, C1, C2, C3 = np.float32([-0.5, 0.041666623, -0.0013885986, 2.4267682e-05])
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(-2.1219444e-4)  # the first has 10 bits: k times it is exact
-TURN = np.float32(3.7450704e-07)  # 2 pi / 2^24
+_F = np.float32
+L0, L1, L2 = _F(0.66666687), _F(0.39988527), _F(0.29587513)
+S0, S1, S2 = _F(-0.16666664), _F(0.008332662), _F(-0.00019570084)
+C0, C1, C2, C3 = _F(-0.5), _F(0.041666623), _F(-0.0013885986), _F(2.4267682e-05)
+LN2_HIGH, LN2_LOW = _F(0.693359375), _F(-2.1219444e-4)  # the first has 10 bits: k times it is exact
+TURN = _F(3.7450704e-07)  # 2 pi / 2^24
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
@@ -65,7 +66,8 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 
     Raises ValueError unless seed and sample numbers lie in [0, 2^64) and step in [0, 2^32).
     """
-    return normals(seed, samples, [step], size)[0]
+    one: Floats = normals(seed, samples, [step], size)[0]
+    return one
 
 
 def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Floats:

@@ -66,7 +66,8 @@ class StepTable(NamedTuple):
 def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> Integers:
     """`steps` of the `train_steps` timesteps, descending, int64.
 
-    trailing  round(T - i T / steps) - 1: always starts at T - 1, the noisiest (Lin et al. 2023, table 2)
+    trailing  round(T - i T / steps) - 1: always starts at T - 1, the noisiest (Lin et al. 2023, table 2); the sum is
+              np.arange's, so that a tie (48 of 1000) falls as it does in diffusers
     leading   i (T // steps), reversed: always ends at 0 and may start far from the noise
     linspace  round(i (T - 1) / (steps - 1)), reversed: both ends; one step is t = 0
     Halves round to even. Raises ValueError unless 1 <= steps <= train_steps.
@@ -75,7 +76,7 @@ def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> In
         raise ValueError(f"steps must lie between 1 and the {train_steps} the model was trained with, not {steps}")
     i = np.arange(steps)
     if spacing == "trailing":
-        return np.round(train_steps - i * train_steps / steps).astype(np.int64) - 1
+        return np.round(np.arange(train_steps, 0, -train_steps / steps)[:steps]).astype(np.int64) - 1
     if spacing == "leading":
         return (i * (train_steps // steps))[::-1].astype(np.int64)
     if spacing == "linspace":

@@ -1,0 +1,72 @@
+"""What a model file is, in words or as JSON."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .ort import OrtDenoiser
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:  # Python 3.10
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Everything that is known of the model at `path`. Raises DdpmRtError if it is none."""
+    model = OrtDenoiser(path)
+    card = asdict(model.card)
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": file_sha256(path),
+        "inputs": [_tensor(tensor) for tensor in model.session.get_inputs()],
+        "outputs": [_tensor(tensor) for tensor in model.session.get_outputs()],
+        "card_sha256": model.card.sha256,
+        "card": card,
+    }
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "type": tensor.type.removeprefix("tensor(").rstrip(")"), "shape": list(tensor.shape)}
+
+
+def describe(found: dict[str, Any]) -> str:
+    """`facts` as lines for a person."""
+    card = found["card"]
+    betas = np.array(card["betas"])
+    alpha_bar = np.cumprod(1.0 - betas)[-1]
+    provenance = card["provenance"]
+    lines = {
+        "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
+        "SHA-256": found["sha256"],
+        "images": " x ".join(str(side) for side in card["image_shape"]) + " (C x H x W)",
+        "predicts": card["prediction"],
+        "variance": card["variance"],
+        "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
+        "betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {alpha_bar:.3g}",
+        "classes": "unconditional" if card["classes"] is None else str(card["classes"]),
+        "precision": card["precision"],
+        "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]),
+        "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]),
+        "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
+        "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
+        "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance["parity"].items()),
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _signature(tensor: dict[str, Any]) -> str:
+    return f"{tensor['name']} {tensor['type']} [{', '.join(map(str, tensor['shape']))}]"

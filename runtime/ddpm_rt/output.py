@@ -1,0 +1,115 @@
+"""Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .denoiser import Batch, Engine
+from .errors import DdpmRtError
+from .files import check_writable, replace_file
+from .image import Pixels, grid, read_text, save_animation, save_png, to_pixels
+from .request import Request
+from .sampler import Step
+
+Kind = Literal["grid", "animation", "array", "folder"]
+KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
+FRAMES = 50  # at most, in an animation
+FRAME_MS = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has been done."""
+
+    drawn: int  # images
+    skipped: int  # that were there already
+
+
+class Output:
+    """One destination. `path` decides what it is: by suffix, or a folder where there is none (or it is one).
+
+    Raises ValueError for a suffix that is none of those, DdpmRtError when nothing can be written there.
+    """
+
+    def __init__(self, path: Path, request: Request, model_sha256: str) -> None:
+        self.path, self.request = path, request
+        self.text = request.describe(model_sha256)
+        suffix = "" if path.is_dir() else path.suffix.lower()
+        if suffix not in KINDS:
+            raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
+        self.kind = KINDS[suffix]
+        self.folder = path if self.kind == "folder" else path.parent
+        if self.kind == "folder":
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
+        elif not self.folder.is_dir():
+            raise DdpmRtError(f"{self.folder} is not a folder; make it first")
+        check_writable(self.folder)
+
+    def missing(self) -> list[int]:
+        """The samples that are still to be drawn. Raises DdpmRtError if the folder holds other ones of that name."""
+        if self.kind != "folder":
+            return list(self.request.samples)
+        return [sample for sample in self.request.samples if not self._is_there(sample)]
+
+    def _is_there(self, sample: int) -> bool:
+        path = self._file(sample)
+        if not path.exists():
+            return False
+        found = read_text(path)
+        for key, value in self._text_of(sample).items():
+            if found.get(key) != value:
+                name, other = key.removeprefix("ddpm-rt."), found.get(key, "unknown")
+                raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
+        return True
+
+    def _file(self, sample: int) -> Path:
+        return self.path / f"{sample:06d}.png"
+
+    def _text_of(self, sample: int) -> dict[str, str]:
+        return {**self.text, "ddpm-rt.sample": str(sample)}
+
+    def draw(self, engine: Engine, progress: Callable[[Step], object]) -> Outcome:
+        """Sample and write. A folder grows batch by batch; a file appears whole, at the end."""
+        wanted = self.missing()
+        images: list[Batch] = []
+        frames: list[list[Pixels]] = []
+        for samples in self.request.batches(wanted):
+            kept: list[Pixels] = []
+            for step in self.request.trajectory(engine, engine.card, samples):
+                progress(step)
+                if self.kind == "animation" and self._is_frame(step.row):
+                    kept.append(to_pixels(step.x))
+                final = step.x
+            if self.kind == "folder":
+                self._write_batch(samples, final)
+            else:
+                images.append(final)
+                frames.append(kept)
+        if self.kind != "folder":
+            self._write_whole(np.concatenate(images), frames)
+        return Outcome(len(wanted), self.request.count - len(wanted))
+
+    def _is_frame(self, row: int) -> bool:
+        last = self.request.steps - 1
+        return row == last or row % -(-self.request.steps // FRAMES) == 0
+
+    def _write_batch(self, samples: Sequence[int], images: Batch) -> None:
+        for sample, pixels in zip(samples, to_pixels(images), strict=True):
+            save_png(self._file(sample), pixels, self._text_of(sample))
+
+    def _write_whole(self, images: Batch, frames: list[list[Pixels]]) -> None:
+        if self.kind == "array":
+            replace_file(self.path, lambda file: np.save(file, images))
+        elif self.kind == "grid":
+            last = self.request.first + self.request.count - 1
+            samples = f"{self.request.first}-{last}"
+            save_png(self.path, grid(to_pixels(images)), {**self.text, "ddpm-rt.samples": samples})
+        else:
+            together = [grid(np.concatenate(parts)) for parts in zip(*frames, strict=True)]
+            save_animation(self.path, together, frame_ms=FRAME_MS)

@@ -1,0 +1,107 @@
+import json
+
+import pytest
+from gaussian_model import gaussian_card
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddpm_rt import DdpmRtError, ModelCard, Provenance
+
+CARD = gaussian_card()
+text = st.text(max_size=20)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.builds(
+        ModelCard,
+        image_shape=st.tuples(*[st.integers(1, 4096)] * 3),
+        betas=st.lists(st.floats(1e-9, 1 - 1e-9), min_size=1, max_size=50).map(tuple),
+        prediction=st.sampled_from(["eps", "x0", "v"]),
+        variance=st.sampled_from(["fixed_small", "fixed_large"]),
+        clip=st.none() | st.tuples(st.floats(-10, -0.1), st.floats(0.1, 10)),
+        classes=st.none() | st.integers(1, 1000),
+        precision=text,
+        provenance=st.builds(
+            Provenance,
+            source=text,
+            weights_sha256=text,
+            versions=st.dictionaries(text, text, max_size=3),
+            parity=st.dictionaries(text, finite, max_size=3),
+        ),
+    )
+)
+def test_every_card_comes_back_from_json_as_it_was(card):
+    again = ModelCard.from_json(card.to_json())
+    assert again == card
+    assert again.sha256 == card.sha256
+
+
+def test_every_fact_changes_the_hash():
+    changes = [
+        {"image_shape": (1, 6, 4)},
+        {"betas": CARD.betas[:-1]},
+        {"prediction": "v"},
+        {"variance": "fixed_large"},
+        {"clip": (-1.0, 1.0)},
+        {"classes": 10},
+        {"precision": "fp16"},
+        {"provenance": Provenance("other", "0" * 64, {}, {})},
+    ]
+    assert len({CARD.sha256, *(gaussian_card(**change).sha256 for change in changes)}) == 1 + len(changes)
+
+
+def changed(change):
+    raw = json.loads(CARD.to_json())
+    change(raw)
+    return json.dumps(raw)
+
+
+@pytest.mark.parametrize("key", [*json.loads(CARD.to_json())])
+def test_a_missing_key_is_an_error_that_names_it(key):
+    with pytest.raises(DdpmRtError, match="format" if key == "format" else key):
+        ModelCard.from_json(changed(lambda raw: raw.pop(key)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw.update(colour=1), "unknown key 'colour'"),
+        (lambda raw: raw["provenance"].update(author="x"), r"provenance\.author"),
+        (lambda raw: raw["provenance"].pop("parity"), r"provenance\.parity"),
+        (lambda raw: raw.update(format=2), "format 1"),
+        (lambda raw: raw.update(image_shape=[1, 28]), "image_shape"),
+        (lambda raw: raw.update(image_shape=[1, 28, 0]), "image_shape"),
+        (lambda raw: raw.update(image_shape=[1, 28, 28.0]), "image_shape"),
+        (lambda raw: raw.update(image_shape=None), "image_shape"),
+        (lambda raw: raw.update(betas=[]), "betas"),
+        (lambda raw: raw.update(betas=[1.5]), "betas"),
+        (lambda raw: raw.update(betas=["0.1"]), "betas"),
+        (lambda raw: raw.update(betas=0.1), "wrong"),
+        (lambda raw: raw.update(prediction="noise"), "prediction"),
+        (lambda raw: raw.update(variance="learned"), "variance"),
+        (lambda raw: raw.update(clip=[1.0, -1.0]), "clip"),
+        (lambda raw: raw.update(clip=[1.0]), "clip"),
+        (lambda raw: raw.update(classes=0), "classes"),
+        (lambda raw: raw.update(classes=True), "classes"),
+        (lambda raw: raw.update(precision=16), "precision"),
+        (lambda raw: raw.update(provenance=None), "provenance"),
+        (lambda raw: raw["provenance"].update(source=1), "source"),
+        (lambda raw: raw["provenance"].update(parity={"error": "small"}), "parity"),
+    ],
+)
+def test_a_card_that_cannot_be_true_is_refused_by_name(change, message):
+    with pytest.raises(DdpmRtError, match=f"unet.onnx.*{message}"):
+        ModelCard.from_json(changed(change), source="unet.onnx")
+
+
+@pytest.mark.parametrize("json_text", ["", "{", "[]", "null", "1", '"card"', "[" * 100_000, "{}"])
+def test_what_is_no_card_is_refused(json_text):
+    with pytest.raises(DdpmRtError, match="card"):
+        ModelCard.from_json(json_text)
+
+
+def test_numbers_that_json_does_not_know_are_refused():
+    with pytest.raises(DdpmRtError, match="betas"):
+        ModelCard.from_json(changed(lambda raw: raw.update(betas=[float("nan")])))
