@@ -1,0 +1,163 @@
+"""A denoiser in PyTorch to one ONNX file with its card inside, compared with PyTorch before it is kept."""
+
+import contextlib
+import dataclasses
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ddpm_rt import DdpmRtError, ModelCard
+from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.files import replace_file
+from ddpm_rt.ort import open_session
+
+from .graph import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
+
+OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
+MAX_BATCH = 1 << 16
+# Float32 sums of a few thousand terms in another order differ by some 1e-6 of the largest value; a wrong flag, layout
+# or constant by 1e-2 and more. Between the two there is nothing.
+TOLERANCE = 1e-4
+
+
+def export_onnx(
+    module: nn.Module,
+    card: ModelCard,
+    path: Path | str,
+    *,
+    opset: int = 18,
+    static_batch: int | None = None,
+    tolerance: float = TOLERANCE,
+    threads: int | None = None,
+) -> ModelCard:
+    """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
+
+    module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU. The batch is dynamic
+    unless `static_batch` fixes it. Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than
+    `tolerance` times the largest output from PyTorch's, or not finite; ValueError for an opset that is not supported.
+    """
+    path = Path(path)
+    if opset not in OPSETS:
+        raise ValueError(f"opset must be one of {OPSETS}, not {opset}")
+    if static_batch is not None and static_batch < 1:
+        raise ValueError(f"static_batch must be at least 1, not {static_batch}")
+    module.eval()
+    model = trace(module, card.image_shape, opset, static_batch)
+    parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    make_reshapes_constant(model)
+    fuse_affine(model)
+    drop_unused(model)
+    name_parameters(model, parameters)
+    strip_traces(model)
+    done: list[ModelCard] = []
+
+    def write(temporary: Path) -> None:
+        _save(model, card, temporary)
+        parity = measure_parity(module, card, temporary, static_batch=static_batch, threads=threads)
+        check_parity(parity, tolerance)
+        measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": tolerance})
+        done.append(dataclasses.replace(card, provenance=measured))
+        _save(model, done[0], temporary)
+
+    replace_file(path, write)
+    return done[0]
+
+
+def trace(module: nn.Module, shape: tuple[int, int, int], opset: int, static_batch: int | None) -> onnx.ModelProto:
+    """The graph as PyTorch's exporter makes it."""
+    # Two different values: whatever the exporter would take for a constant shows up in the comparison.
+    batch = static_batch or 2
+    x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+    t = torch.arange(batch) + 1
+    axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    with quiet():
+        try:
+            program = torch.onnx.export(
+                module,
+                (x, t),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["x", "t"],
+                output_names=["out"],
+                dynamic_shapes=None if static_batch else ({0: axis}, {0: axis}),
+                verbose=False,
+            )
+        except Exception as error:  # the exporter's errors are of many kinds, and long
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise DdpmRtError(f"PyTorch cannot export this model: {first}") from error
+    assert program is not None  # with dynamo=True it is a program
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def measure_parity(
+    module: nn.Module, card: ModelCard, path: Path, *, static_batch: int | None, threads: int | None = None
+) -> dict[str, float]:
+    """The largest difference between ONNX Runtime's output and PyTorch's, and the largest output.
+
+    Random x, as at the noisy end, at the first, second, middle and last timesteps and a few between; each image of a
+    batch at a timestep of its own; batch sizes 1 and 3.
+    """
+    session = open_session(path, threads)
+    generator, steps = np.random.default_rng(0), len(card.betas)
+    times = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1, *generator.integers(0, steps, 4)]
+    largest, difference, compared = 0.0, 0.0, 0
+    for batch in [static_batch] if static_batch else [1, 3]:
+        for start in range(0, len(times), batch):
+            t = np.resize(np.array(times[start:]), batch).astype(np.int64)
+            x = generator.standard_normal((batch, *card.image_shape)).astype(np.float32)
+            with torch.no_grad():
+                expected = module(torch.from_numpy(x), torch.from_numpy(t)).numpy()
+            found = session.run(None, {"x": x, "t": t})[0]
+            if found.shape != expected.shape or not np.isfinite(found).all():
+                raise DdpmRtError(f"the exported model gives {list(found.shape)} or values that are not finite")
+            largest = max(largest, float(np.abs(expected).max()))
+            difference = max(difference, float(np.abs(found - expected).max()))
+            compared += batch
+    return {"max_abs_error": difference, "max_abs_out": largest, "images": compared}
+
+
+def check_parity(parity: dict[str, float], tolerance: float) -> None:
+    """Raises DdpmRtError when the measured error is above `tolerance` times the largest output."""
+    error, limit = parity["max_abs_error"], tolerance * parity["max_abs_out"]
+    if not error <= limit:
+        raise DdpmRtError(f"the exported model differs from PyTorch by {error:.2e}, more than {limit:.2e}; not written")
+
+
+def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
+    """The parameters of the module that `path` was exported from, under their names in PyTorch, float32.
+
+    Shapes are those of the file: a scale that is used as [C, 1, 1] comes so.
+    """
+    weights = {}
+    for tensor in onnx.load(path).graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
+            weights[tensor.name.removesuffix(".T")] = value.T if tensor.name.endswith(".T") else value
+    return weights
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the exporter's progress, advice and warnings: what matters is checked afterwards."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    path.write_bytes(model.SerializeToString(deterministic=True))
