@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .config import UNetConfig
-from .diffusion import Diffusion, Prediction, Variance
+from .diffusion import Diffusion, Prediction, Spacing, Variance
 from .errors import CheckpointError, ConfigError
-from .scheduler_config import read_scheduler, write_scheduler
+from .scheduler_config import Scheduler, read_scheduler, write_scheduler
 from .unet import UNet
 
 WEIGHTS = "diffusion_pytorch_model"
@@ -40,6 +40,11 @@ class Checkpoint:
     prediction: Prediction
     variance: Variance  # which of DDPM's two choices for sigma the model is sampled with (section 3.2)
     clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
+    spacing: Spacing = "trailing"  # how fewer timesteps than all are chosen
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return Scheduler(self.betas, self.prediction, self.variance, self.clip, self.spacing)
 
     @property
     def diffusion(self) -> Diffusion:
@@ -68,10 +73,10 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     found = next((file for file in candidates if file.exists()), None)
     if found is None:
         raise CheckpointError(f"{candidates[0]} is missing: without it the betas are unknown")
-    betas, prediction, variance, clip = read_scheduler(read_json(found), found)
+    scheduler = read_scheduler(read_json(found), found)
     unet = UNet(config)
     load_weights(unet, read_weights(folder), str(folder))
-    return Checkpoint(unet.eval(), betas, prediction, variance, clip)
+    return Checkpoint(unet.eval(), *scheduler)
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -89,12 +94,11 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         "scheduler": ["diffusers", "DDPMScheduler"],
         "unet": ["diffusers", "UNet2DModel"],
     }
-    scheduler = write_scheduler(checkpoint.betas, checkpoint.prediction, checkpoint.variance, checkpoint.clip)
     replace_file(
         path / "unet" / f"{WEIGHTS}.safetensors", lambda file: file.write_bytes(save(weights, {"format": "pt"}))
     )
     replace_json(path / "unet" / "config.json", checkpoint.unet.config.to_dict())
-    replace_json(path / "scheduler" / "scheduler_config.json", scheduler)
+    replace_json(path / "scheduler" / "scheduler_config.json", write_scheduler(checkpoint.scheduler))
     replace_json(path / "model_index.json", index)
 
 

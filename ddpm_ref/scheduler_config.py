@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import betas as schedules
-from .diffusion import Prediction, Variance
+from .diffusion import Prediction, Spacing, Variance
 from .errors import CheckpointError
 
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -18,27 +18,39 @@ VARIANCES: dict[str, Variance] = {
     "fixed_small_log": "fixed_small",
     "fixed_large": "fixed_large",
 }
+SPACINGS: dict[str, Spacing] = {name: name for name in get_args(Spacing)}
 BETA_SCHEDULES = {
     "linear": schedules.linear,
     "scaled_linear": schedules.quadratic,
     "sigmoid": schedules.sigmoid,
 }
-Scheduler = tuple[NDArray[np.float64], Prediction, Variance, tuple[float, float] | None]
+
+
+class Scheduler(NamedTuple):
+    """What decides how a model is sampled, besides its weights."""
+
+    betas: NDArray[np.float64]  # [T]
+    prediction: Prediction
+    variance: Variance
+    clip: tuple[float, float] | None  # symmetric about 0
+    spacing: Spacing  # how a subset of the timesteps is chosen
 
 
 def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
-    """Betas (float64 `[T]`), prediction, variance and clip range. Raises CheckpointError on what is not supported.
+    """Read diffusers' keys. Raises CheckpointError on what is not supported.
 
     Keys that older files do not have yet mean what they were then: `prediction_type` epsilon, `variance_type`
-    fixed_small, `clip_sample` true at 1.
+    fixed_small, `clip_sample` true at 1, `timestep_spacing` leading.
     """
     for key in ("thresholding", "rescale_betas_zero_snr"):
         if raw.get(key):
             raise CheckpointError(f"{source}: {key}=true is not supported")
     prediction = _lookup(PREDICTIONS, raw.get("prediction_type", "epsilon"), "prediction_type", source)
     variance = _lookup(VARIANCES, raw.get("variance_type", "fixed_small"), "variance_type", source)
+    spacing = _lookup(SPACINGS, raw.get("timestep_spacing", "leading"), "timestep_spacing", source)
     reach = float(raw.get("clip_sample_range", 1.0))
-    return _betas(raw, source), prediction, variance, (-reach, reach) if raw.get("clip_sample", True) else None
+    clip = (-reach, reach) if raw.get("clip_sample", True) else None
+    return Scheduler(_betas(raw, source), prediction, variance, clip, spacing)
 
 
 def _betas(raw: Mapping[str, Any], source: Path | str) -> NDArray[np.float64]:
@@ -63,13 +75,12 @@ def _lookup(table: Mapping[str, Any], value: object, key: str, source: Path | st
     return table[str(value)]
 
 
-def write_scheduler(
-    betas: NDArray[np.float64], prediction: Prediction, variance: Variance, clip: tuple[float, float] | None
-) -> dict[str, Any]:
+def write_scheduler(scheduler: Scheduler) -> dict[str, Any]:
     """The same as diffusers' DDPMScheduler reads it: the betas in full, never by name.
 
     Raises CheckpointError for a clip range that is not symmetric, which that format cannot say.
     """
+    betas, prediction, variance, clip, spacing = scheduler
     if clip is not None and clip[0] != -clip[1]:
         raise CheckpointError(f"clip range {clip} is not symmetric about 0")
     named = {ours: theirs for theirs, ours in PREDICTIONS.items()}
@@ -85,7 +96,7 @@ def write_scheduler(
         "clip_sample": clip is not None,
         "clip_sample_range": 1.0 if clip is None else clip[1],
         "thresholding": False,
-        "timestep_spacing": "trailing",
+        "timestep_spacing": spacing,
         "steps_offset": 0,
         "rescale_betas_zero_snr": False,
     }

@@ -18,7 +18,10 @@ def gaussian_card(**changes):
         "prediction": "eps",
         "variance": "fixed_small",
         "clip": None,
+        "spacing": "trailing",
         "classes": None,
+        "null_class": None,
+        "names": {"x": "x", "t": "t", "out": "out"},
         "precision": "fp32",
         "provenance": Provenance("gaussian", "0" * 64, {"onnx": "1"}, {"max_abs_error": 0.0}),
     }

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ddpm_rt import DdpmRtError, ModelCard, Provenance
 
 CARD = gaussian_card()
+LABELLED = {"x": "x", "t": "t", "y": "y", "out": "out"}
 text = st.text(max_size=20)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -19,9 +20,12 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
         image_shape=st.tuples(*[st.integers(1, 4096)] * 3),
         betas=st.lists(st.floats(1e-9, 1 - 1e-9), min_size=1, max_size=50).map(tuple),
         prediction=st.sampled_from(["eps", "x0", "v"]),
-        variance=st.sampled_from(["fixed_small", "fixed_large"]),
+        variance=st.sampled_from(["fixed_small", "fixed_large", "learned", "learned_range"]),
         clip=st.none() | st.tuples(st.floats(-10, -0.1), st.floats(0.1, 10)),
-        classes=st.none() | st.integers(1, 1000),
+        spacing=st.sampled_from(["trailing", "leading", "linspace"]),
+        classes=st.none(),
+        null_class=st.none(),
+        names=st.fixed_dictionaries({"x": text, "t": text, "out": text}),
         precision=text,
         provenance=st.builds(
             Provenance,
@@ -45,7 +49,10 @@ def test_every_fact_changes_the_hash():
         {"prediction": "v"},
         {"variance": "fixed_large"},
         {"clip": (-1.0, 1.0)},
-        {"classes": 10},
+        {"spacing": "leading"},
+        {"classes": 10, "names": LABELLED},
+        {"classes": 10, "names": LABELLED, "null_class": 9},
+        {"names": {"x": "sample", "t": "t", "out": "out"}},
         {"precision": "fp16"},
         {"provenance": Provenance("other", "0" * 64, {}, {})},
     ]
@@ -80,11 +87,18 @@ def test_a_missing_key_is_an_error_that_names_it(key):
         (lambda raw: raw.update(betas=["0.1"]), "betas"),
         (lambda raw: raw.update(betas=0.1), "wrong"),
         (lambda raw: raw.update(prediction="noise"), "prediction"),
-        (lambda raw: raw.update(variance="learned"), "variance"),
+        (lambda raw: raw.update(variance="small"), "variance"),
+        (lambda raw: raw.update(spacing="even"), "spacing"),
         (lambda raw: raw.update(clip=[1.0, -1.0]), "clip"),
         (lambda raw: raw.update(clip=[1.0]), "clip"),
         (lambda raw: raw.update(classes=0), "classes"),
         (lambda raw: raw.update(classes=True), "classes"),
+        (lambda raw: raw.update(classes=10), "names"),
+        (lambda raw: raw.update(null_class=0), "null_class"),
+        (lambda raw: raw.update(classes=10, names=LABELLED, null_class=10), "null_class"),
+        (lambda raw: raw.update(names={"x": "x", "t": "t"}), "names"),
+        (lambda raw: raw.update(names={"x": 1, "t": "t", "out": "out"}), "names"),
+        (lambda raw: raw.update(names=None), "names"),
         (lambda raw: raw.update(precision=16), "precision"),
         (lambda raw: raw.update(provenance=None), "provenance"),
         (lambda raw: raw["provenance"].update(source=1), "source"),

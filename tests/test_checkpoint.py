@@ -8,7 +8,7 @@ from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.recipe import load_preset
-from ddpm_ref.scheduler_config import read_scheduler, write_scheduler
+from ddpm_ref.scheduler_config import Scheduler, read_scheduler, write_scheduler
 from ddpm_ref.unet import UNet
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -144,7 +144,7 @@ def test_a_pickle_that_runs_code_is_refused(saved):
 
 def test_the_scheduler_file_keeps_every_beta_to_the_last_bit():
     betas = schedules.sigmoid_alpha_bar(333)
-    raw = json.loads(json.dumps(write_scheduler(betas, "x0", "fixed_large", None)))
-    again, prediction, variance, clip = read_scheduler(raw, "test")
+    raw = json.loads(json.dumps(write_scheduler(Scheduler(betas, "x0", "fixed_large", None, "linspace"))))
+    again, *others = read_scheduler(raw, "test")
     np.testing.assert_array_equal(again, betas)
-    assert (prediction, variance, clip) == ("x0", "fixed_large", None)
+    assert others == ["x0", "fixed_large", None, "linspace"]

@@ -50,7 +50,10 @@ def card_for(config):
         prediction="eps",
         variance="fixed_large",
         clip=(-1.0, 1.0),
+        spacing="trailing",
         classes=None,
+        null_class=None,
+        names={"x": "x", "t": "t", "out": "out"},
         precision="fp32",
         provenance=Provenance("test", "0" * 64, {}, {}),
     )

@@ -18,7 +18,10 @@ def card_of(checkpoint: Checkpoint, source: Path) -> ModelCard:
         prediction=checkpoint.prediction,
         variance=checkpoint.variance,
         clip=checkpoint.clip,
+        spacing=checkpoint.spacing,
         classes=None,
+        null_class=None,
+        names={"x": "x", "t": "t", "out": "out"},
         precision="fp32",
         provenance=Provenance(
             source=source.resolve().name,  # a name, not a path: paths are the exporting machine's business

@@ -36,7 +36,7 @@ def sample(
     first: int = 0,
     count: int = 16,
     batch: int = 16,
-    spacing: Spacing = "trailing",
+    spacing: Spacing | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Batch:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from .errors import DdpmRtError
-from .schedule import Prediction, Schedule, Variance
+from .schedule import Prediction, Schedule, Spacing, Variance
 
 FORMAT = 1
 METADATA_KEY = "ddpm_rt.card"  # of ONNX's metadata_props
@@ -44,9 +44,12 @@ class ModelCard:
     image_shape: tuple[int, int, int]  # C, H, W
     betas: tuple[float, ...]  # of the process that the weights were trained with, float64
     prediction: Prediction
-    variance: Variance  # which of Ho et al.'s two the model is sampled with by default
+    variance: Variance  # the one it is sampled with; a learned one is in the second half of the output's channels
     clip: tuple[float, float] | None  # the range that a predicted x0 is clipped to
+    spacing: Spacing  # how fewer steps than it was trained with are chosen by default
     classes: int | None  # None: not class-conditional
+    null_class: int | None  # the label that stands for no class, if the model was trained with one
+    names: Mapping[str, str]  # of the graph's tensors: x, t, out, and y if class-conditional
     precision: str  # of weights and arithmetic: fp32
     provenance: Provenance
 
@@ -55,10 +58,17 @@ class ModelCard:
         three = isinstance(shape, tuple) and len(shape) == 3
         _require(three and all(type(side) is int and side > 0 for side in shape), "image_shape", "[C, H, W]", shape)
         _require(self.prediction in get_args(Prediction), "prediction", "eps, x0 or v", self.prediction)
-        _require(self.variance in get_args(Variance), "variance", "fixed_small or fixed_large", self.variance)
+        _require(self.variance in get_args(Variance), "variance", ", ".join(get_args(Variance)), self.variance)
+        _require(self.spacing in get_args(Spacing), "spacing", ", ".join(get_args(Spacing)), self.spacing)
         ordered = clip is None or (len(clip) == 2 and all(map(_is_number, clip)) and clip[0] < clip[1])
         _require(ordered, "clip", "[low, high] or null", clip)
         _require(classes is None or (type(classes) is int and classes > 0), "classes", "a count or null", classes)
+        null = self.null_class
+        known = null is None or (type(null) is int and classes is not None and 0 <= null < classes)
+        _require(known, "null_class", "one of the classes or null", null)
+        tensors = {"x", "t", "out"} if classes is None else {"x", "t", "y", "out"}
+        named = isinstance(self.names, Mapping) and all(isinstance(name, str) for name in self.names.values())
+        _require(named and set(self.names) == tensors, "names", f"names of {sorted(tensors)}", self.names)
         _require(isinstance(self.precision, str), "precision", "a string", self.precision)
         _require(all(map(_is_number, self.betas)), "betas", "a list of numbers", "something else")
         Schedule(np.array(self.betas))

@@ -24,7 +24,7 @@ class Request:
     first: int = 0
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
-    spacing: Spacing = "trailing"
+    spacing: Spacing | None = None  # None is the card's
 
     def __post_init__(self) -> None:
         if self.sampler not in get_args(Sampler):
@@ -46,7 +46,7 @@ class Request:
 
     def table(self, card: ModelCard) -> StepTable:
         """The sampler as a table for this model. Raises ValueError when it was trained with fewer steps."""
-        chosen = timesteps(len(card.betas), self.steps, self.spacing)
+        chosen = timesteps(len(card.betas), self.steps, self.spacing or card.spacing)
         if self.sampler == "ddpm":
             return ddpm(card.schedule, chosen, prediction=card.prediction, variance=card.variance)
         return ddim(card.schedule, chosen, prediction=card.prediction, eta=self.eta or 0.0)
@@ -68,6 +68,6 @@ class Request:
             "ddpm-rt.sampler": self.sampler,
             "ddpm-rt.steps": str(self.steps),
             "ddpm-rt.eta": str(self.eta or 0.0) if self.sampler == "ddim" else "-",
-            "ddpm-rt.spacing": self.spacing,
+            "ddpm-rt.spacing": self.spacing or "the model's",
             "ddpm-rt.model": model_sha256,
         }

@@ -15,7 +15,10 @@ Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> 
 
 
 class Step(NamedTuple):
-    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step."""
+    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step.
+
+    Whoever runs the loop may change `x` in place before asking for the next step: inpainting does.
+    """
 
     row: int  # of the table, from 0
     t: int  # what the network was told
@@ -32,15 +35,18 @@ def trajectory(
     samples: Sequence[int],
     clip: tuple[float, float] | None = (-1.0, 1.0),
     noise: Noise | None = None,
+    start: Batch | None = None,
 ) -> Iterator[Step]:
     """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
-    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers. Raises DdpmRtError when the network's output
-    is not finite, naming the step.
+    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, H, W] replaces the noise that
+    the chain begins with (an image brought to the level of the first row, say). Raises DdpmRtError when the
+    network's output is not finite, naming the step.
     """
     draw = iter(_addressed(seed, samples, shape, table)) if noise is None else map(noise, _steps_with_noise(table))
-    x = np.array(next(draw), np.float32).reshape(len(samples), *shape)
+    initial = next(draw)  # drawn in any case: a `noise` with state then stands where it would
+    x = np.array(initial if start is None else start, np.float32).reshape(len(samples), *shape)
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
