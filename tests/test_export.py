@@ -68,6 +68,18 @@ def exported(request, tmp_path_factory):
     return model, path
 
 
+def test_weights_that_are_equal_can_be_read_back_too(tmp_path):
+    """A shortcut's bias and its branch's are equal after any training; the exporter keeps one of the two."""
+    model = random_unet(CONFIGS["google"])
+    block = model.down_blocks[1].resnets[0]
+    with torch.no_grad():
+        block.conv_shortcut.bias.copy_(block.conv2.bias)
+    export_onnx(model, card_for(model.config), tmp_path / "unet.onnx")
+    found = weights_of_onnx(tmp_path / "unet.onnx")
+    for name, weight in model.state_dict().items():
+        assert torch.equal(found[name].reshape(weight.shape), weight), name
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_onnx_runtime_gives_what_torch_gives(exported, batch):
     model, path = exported

@@ -95,10 +95,11 @@ def fuse_affine(model: onnx.ModelProto) -> None:
         graph.node.insert(place - 1, fused)
 
 
-def name_parameters(model: onnx.ModelProto, parameters: Parameters) -> None:
+def name_parameters(model: onnx.ModelProto, parameters: Parameters) -> dict[str, str]:
     """Give every weight its name in PyTorch again, where the exporter transposed or reshaped it: `NAME` or `NAME.T`.
 
-    So that the weights can be read back from the file (`weights_of_onnx`).
+    So that the weights can be read back from the file (`weights_of_onnx`). Returns the parameters that the exporter
+    merged with an equal one, and that one's name: a shortcut's bias and its branch's get the same gradients, always.
     """
     initializers = model.graph.initializer
     taken = {tensor.name for tensor in initializers}
@@ -106,7 +107,8 @@ def name_parameters(model: onnx.ModelProto, parameters: Parameters) -> None:
     for tensor in initializers:
         if tensor.name not in parameters and tensor.data_type == onnx.TensorProto.FLOAT:
             by_bytes.setdefault(numpy_helper.to_array(tensor).tobytes(), []).append(tensor.name)
-    renamed = {}
+    renamed, merged = {}, {}
+    kept = {value.tobytes(): name for name, value in parameters.items() if name in taken}
     for name, value in parameters.items():
         if name in taken:
             continue
@@ -115,11 +117,14 @@ def name_parameters(model: onnx.ModelProto, parameters: Parameters) -> None:
                 renamed[found.pop(0)] = label
                 break
             if value.ndim == 1:
+                if twin := kept.get(value.tobytes()):
+                    merged[name] = twin
                 break
     for tensor in initializers:
         tensor.name = renamed.get(tensor.name, tensor.name)
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
+    return merged
 
 
 def _known_shapes(graph: onnx.GraphProto) -> dict[str, list[int | None]]:

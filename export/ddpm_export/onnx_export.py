@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from .graph import drop_unused, fuse_affine, make_reshapes_constant, name_parame
 
 OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16
+MERGED_KEY = "ddpm_rt.merged_weights"  # of metadata_props: weights that are in the file under an equal one's name
 # Float32 sums of a few thousand terms in another order differ by some 1e-6 of the largest value; a wrong flag, layout
 # or constant by 1e-2 and more. Between the two there is nothing.
 TOLERANCE = 1e-4
@@ -54,17 +56,17 @@ def export_onnx(
     make_reshapes_constant(model)
     fuse_affine(model)
     drop_unused(model)
-    name_parameters(model, parameters)
+    merged = name_parameters(model, parameters)
     strip_traces(model)
     done: list[ModelCard] = []
 
     def write(temporary: Path) -> None:
-        _save(model, card, temporary)
+        _save(model, card, merged, temporary)
         parity = measure_parity(module, card, temporary, static_batch=static_batch, threads=threads)
         check_parity(parity, tolerance)
         measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": tolerance})
         done.append(dataclasses.replace(card, provenance=measured))
-        _save(model, done[0], temporary)
+        _save(model, done[0], merged, temporary)
 
     replace_file(path, write)
     return done[0]
@@ -136,12 +138,13 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
 
     Shapes are those of the file: a scale that is used as [C, 1, 1] comes so.
     """
-    weights = {}
-    for tensor in onnx.load(path).graph.initializer:
+    model, weights = onnx.load(path), {}
+    for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
             weights[tensor.name.removesuffix(".T")] = value.T if tensor.name.endswith(".T") else value
-    return weights
+    merged = next((entry.value for entry in model.metadata_props if entry.key == MERGED_KEY), "{}")
+    return weights | {name: weights[twin] for name, twin in json.loads(merged).items()}
 
 
 @contextlib.contextmanager
@@ -158,6 +161,6 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _save(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
-    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+def _save(model: onnx.ModelProto, card: ModelCard, merged: dict[str, str], path: Path) -> None:
+    onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json(), MERGED_KEY: json.dumps(merged)})
     path.write_bytes(model.SerializeToString(deterministic=True))
