@@ -2,7 +2,7 @@
 
 >>> import ddpm_rt
 >>> images = ddpm_rt.sample(seed=7, count=16)             # float32 [16, 1, 28, 28], the bundled model
->>> images = ddpm_rt.sample("unet.onnx", sampler="ddpm", steps=1000)
+>>> images = ddpm_rt.sample(sampler="ddpm", steps=20, count=4)
 """
 
 from . import noise
