@@ -25,7 +25,7 @@ class UNetConfig:
     Raises ConfigError when the values do not fit together.
     """
 
-    sample_size: int | tuple[int, int]  # height and width of the training images, pixels
+    sample_size: int | tuple[int, int] | None  # height and width of the training images, pixels; None: not said
     in_channels: int
     out_channels: int
     block_out_channels: tuple[int, ...]  # one width a level, from full resolution down
@@ -81,8 +81,10 @@ class UNetConfig:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """C, H, W of the images."""
+        """C, H, W of the images. Raises ConfigError if `sample_size` does not say."""
         size = self.sample_size
+        if size is None:
+            raise ConfigError("sample_size is null: the size of the images is not known")
         return (self.in_channels, *(size if isinstance(size, tuple) else (size, size)))
 
     @property

@@ -71,7 +71,9 @@ def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
     variance = _lookup(VARIANCES, raw.get("variance_type") or "fixed_small", "variance_type", source)
     spacing = _lookup(SPACINGS, raw.get("timestep_spacing", spaced), "timestep_spacing", source)
     if raw.get("steps_offset", 0) and spacing == "leading":
-        raise CheckpointError(f"{source}: steps_offset={raw['steps_offset']} shifts every timestep; only 0 is supported")
+        raise CheckpointError(
+            f"{source}: steps_offset={raw['steps_offset']} shifts every timestep; only 0 is supported"
+        )
     if name.startswith("DDIM") and not raw.get("set_alpha_to_one", True):
         raise CheckpointError(f"{source}: set_alpha_to_one=false stops short of the image; only true is supported")
     reach = raw.get("clip_sample_range", 1.0)
