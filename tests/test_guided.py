@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -41,9 +42,8 @@ NETWORKS = {
 
 
 def toml(facts):
-    return "".join(
-        f"{key} = {repr(value).lower() if value in (True, False) else value!r}\n" for key, value in facts.items()
-    )
+    """JSON's strings, numbers, booleans and lists are TOML's."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items())
 
 
 def save(folder, hyper, facts, state=None):

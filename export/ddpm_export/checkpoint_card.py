@@ -1,11 +1,11 @@
 """The card of a checkpoint."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ddpm_rt import ModelCard, Provenance
 
 from .sources import Source
+from .versions import package_versions
 
 PACKAGES = ("ddpm-rt", "torch", "onnx")
 
@@ -31,14 +31,3 @@ def card_of(source: Source, path: Path) -> ModelCard:
             parity={},
         ),
     )
-
-
-def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
-    return {name: _version(name) for name in packages}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"
