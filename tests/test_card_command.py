@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -146,6 +148,14 @@ def test_an_impossible_option_is_the_caller_s_mistake(tmp_path, change, message)
     result = run(write_model(tmp_path / "mine.onnx"), tmp_path / "unet.onnx", SAID | NAMED | change)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_it_works_where_torch_cannot_be_imported(tmp_path):
+    script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
+    options = [part for pair in (SAID | NAMED).items() for part in pair]
+    command = [sys.executable, "-c", script, "card", write_model(tmp_path / "mine.onnx"), "-o", tmp_path / "unet.onnx"]
+    subprocess.run([*command, *options], check=True)
+    assert card_in(tmp_path / "unet.onnx").prediction == "eps"
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
