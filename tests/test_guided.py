@@ -9,8 +9,12 @@ from guided_reference import Hyper, forward, random_state
 from ddpm_export.checkpoint_card import card_of
 from ddpm_export.onnx_export import export_onnx
 from ddpm_export.sources import open_source
+from ddpm_export.sources.facts import Facts
+from ddpm_export.sources.guided import infer
 from ddpm_ref import betas as schedules
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.guided_config import GuidedConfig
+from ddpm_ref.guided_unet import GuidedUNet
 from ddpm_rt import ModelCard
 from ddpm_rt.card import METADATA_KEY
 from ddpm_rt.ort import open_session
@@ -179,3 +183,43 @@ def test_weights_that_are_not_such_a_network_are_one_line_that_names_them(tmp_pa
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(save(tmp_path, Hyper(), COMPLETE, changed(name, value)))
     assert "\n" not in str(caught.value)
+
+
+def adm(model_channels, mults, layers, attention, **change):
+    """A network of Dhariwal and Nichol 2021: their flags, as `GuidedConfig` says them."""
+    widths = tuple(int(mult * model_channels) for mult in mults)
+    flags = {
+        "in_channels": 3,
+        "out_channels": 6,
+        "model_channels": model_channels,
+        "first_width": widths[0],
+        "widths": widths,
+        "layers": layers,
+        "attention": tuple(level in attention for level in range(len(mults))),
+        "scale_shift": True,
+        "resblock_updown": True,
+        "classes": 1000,
+        "heads": None,
+        "head_channels": 64,
+        "attention_order": "legacy",
+    }
+    return GuidedConfig(**(flags | change))
+
+
+PUBLISHED = {
+    "64": (adm(192, (1, 2, 3, 4), 3, (1, 2, 3), attention_order="new"), 296),
+    "128": (adm(256, (1, 1, 2, 3, 4), 2, (2, 3, 4), heads=4, head_channels=None), 422),
+    "256": (adm(256, (1, 1, 2, 2, 4, 4), 2, (3, 4, 5)), 554),
+    "512": (adm(256, (0.5, 1, 1, 2, 2, 4, 4), 2, (4, 5, 6)), 559),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_networks_have_their_published_sizes_and_are_read_back_from_their_weights(tmp_path, name):
+    """Dhariwal and Nichol 2021, table of hyperparameters: "model size", in millions."""
+    config, millions = PUBLISHED[name]
+    with torch.device("meta"):
+        weights = GuidedUNet(config).state_dict()
+    assert round(sum(tensor.numel() for tensor in weights.values()) / 1e6) == millions
+    facts = Facts(heads=config.heads, head_channels=config.head_channels, attention_order=config.attention_order)
+    assert infer(tmp_path, weights, facts, 1000) == config
