@@ -70,7 +70,7 @@ class UNetConfig:
         _one_of(("default", "scale_shift"), self.resnet_time_scale_shift, "resnet_time_scale_shift")
         _one_of((None, "timestep"), self.class_embed_type, "class_embed_type")
         for width in self.block_out_channels:
-            if width < 1 or width % self.norm_num_groups:
+            if width < 1 or self.norm_num_groups < 1 or width % self.norm_num_groups:
                 raise ConfigError(f"{width} channels cannot be split into norm_num_groups={self.norm_num_groups}")
         if self.block_out_channels[0] % 2:
             raise ConfigError(f"the first width, {self.block_out_channels[0]}, must be even (sines and cosines)")

@@ -4,10 +4,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from guided_reference import Hyper, forward, random_state
 
-from ddpm_export.checkpoint_card import card_of
-from ddpm_export.onnx_export import export_onnx
 from ddpm_export.sources import open_source
 from ddpm_export.sources.facts import Facts
 from ddpm_export.sources.guided import infer
@@ -17,6 +16,7 @@ from ddpm_ref.guided_config import GuidedConfig
 from ddpm_ref.guided_unet import GuidedUNet
 from ddpm_rt import ModelCard
 from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.cli import main
 from ddpm_rt.ort import open_session
 
 KNOWN = {"image_size": 16, "betas": "cosine:1000", "prediction": "eps", "variance": "fixed_large"}
@@ -109,10 +109,13 @@ def test_a_labelled_model_of_learned_variance_is_exported_with_its_labels_and_al
     facts = {key: value for key, value in (KNOWN | facts).items() if key != "variance"} | {"null_class": 4}
     path = save(tmp_path, hyper, facts)
     source = open_source(path)
-    written = export_onnx(source.module, card_of(source, path), tmp_path / "unet.onnx")
+    path.with_suffix(".toml").rename(tmp_path / "facts.toml")
+    command = ["export", path, "--config", tmp_path / "facts.toml", "-o", tmp_path / "unet.onnx"]
+    result = CliRunner().invoke(main, [str(word) for word in command])
+    assert result.exit_code == 0, result.output
     session = open_session(tmp_path / "unet.onnx")
     card = ModelCard.from_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
-    assert card == written
+    assert card.provenance.weights_sha256 == source.weights_sha256
     assert (card.classes, card.null_class, card.variance, card.spacing) == (5, 4, "learned_range", "linspace")
     assert set(card.names) == {"x", "t", "y", "out"}
     inputs = example(hyper)
@@ -173,7 +176,8 @@ def test_a_toml_that_does_not_fit_is_one_line_that_names_the_key(tmp_path, chang
         ("middle_block.3.weight", torch.ones(1), "hold 'middle_block.3.weight'"),
         ("time_embed.2.weight", torch.ones(4, 4), "'time_embed.2.weight' has shape"),
         ("out.2.weight", torch.ones(4, 32, 3, 3), "super-resolution"),
-        ("output_blocks.1.2.conv.weight", None, "no UNet"),
+        ("output_blocks.1.2.conv.weight", None, "the weights lack"),
+        ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "no UNet of equal levels"),
         ("out.2.weight", torch.ones(3), "out.2.weight"),
         ("input_blocks.9.0.op.weight", torch.ones(1), "input_blocks.4"),
         ("epoch", 7, "'epoch' is int"),

@@ -162,6 +162,7 @@ def test_every_weight_changes_the_hash():
         ({"attn_norm_num_groups": 5}, "attn_norm_num_groups"),
         ({"attention_head_dim": 7}, "heads"),
         ({"norm_num_groups": 5}, "norm_num_groups"),
+        ({"norm_num_groups": 0}, "norm_num_groups"),
         ({"colour": 1}, "unknown key 'colour'"),
     ],
 )

@@ -5,14 +5,12 @@ import dataclasses
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ddpm_rt import DdpmRtError, ModelCard
@@ -21,6 +19,7 @@ from ddpm_rt.files import replace_file
 from ddpm_rt.ort import open_session
 
 from .graph import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
+from .module_call import check_output, example, first_line, run_module
 
 OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16
@@ -75,48 +74,6 @@ def export_onnx(
     return done[0]
 
 
-def example(card: ModelCard, batch: int, generator: np.random.Generator, times: Sequence[int]) -> dict[str, Any]:
-    """Inputs by the names of the card: normal x, `times` over and over, and labels from all of the classes."""
-    values = {
-        "x": generator.standard_normal((batch, *card.image_shape)).astype(np.float32),
-        "t": np.resize(np.array(times), batch).astype(np.int64),
-    }
-    if card.classes is not None:
-        values["y"] = generator.integers(0, card.classes, batch)
-    return {card.names[name]: value for name, value in values.items()}
-
-
-def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]:
-    """What PyTorch says. Raises DdpmRtError when the module does not take these inputs or gives no tensor."""
-    try:
-        with torch.no_grad():
-            out = module(*map(torch.from_numpy, inputs.values()))
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise DdpmRtError(
-            f"the model does not run on ({', '.join(inputs)}) of its card: {_first_line(error)}"
-        ) from error
-    if not isinstance(out, Tensor):
-        raise DdpmRtError(f"the model must return a tensor, not {type(out).__name__}; wrap it in a module that does")
-    result: NDArray[np.float32] = out.numpy()
-    return result
-
-
-def output_channels(card: ModelCard) -> int:
-    """C, or 2 C where the network gives its variance too."""
-    return card.image_shape[0] * (2 if card.variance.startswith("learned") else 1)
-
-
-def check_output(module: nn.Module, card: ModelCard) -> None:
-    """Raises DdpmRtError unless the module's output has the shape and type that the card implies."""
-    out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
-    wanted = (1, output_channels(card), *card.image_shape[1:])
-    if out.shape != wanted or out.dtype != np.float32:
-        raise DdpmRtError(
-            f"the model gives {list(out.shape)} {out.dtype} where its card (variance {card.variance}) asks for "
-            f"{list(wanted)} float32"
-        )
-
-
 def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | None) -> onnx.ModelProto:
     """The graph as PyTorch's exporter makes it."""
     # Two different values: whatever the exporter would take for a constant shows up in the comparison.
@@ -136,7 +93,7 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors are of many kinds, and long
-            raise DdpmRtError(f"PyTorch cannot export this model: {_first_line(error)}") from error
+            raise DdpmRtError(f"PyTorch cannot export this model: {first_line(error)}") from error
     assert program is not None  # with dynamo=True it is a program
     model: onnx.ModelProto = program.model_proto
     return model
@@ -185,10 +142,6 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
             weights[tensor.name.removesuffix(".T")] = value.T if tensor.name.endswith(".T") else value
     return weights
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager
