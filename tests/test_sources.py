@@ -35,7 +35,7 @@ CAT = {
     "layers_per_block": 1,
 }
 SCRIPT = CAT | {"attention_head_dim": 8}  # the rest as UNet2DModel's defaults, which the script keeps
-PIPELINES = {  # ddpm_facts: the flags of each family, at widths that a test can afford
+PIPELINES = {  # the flags of each family, at widths that a test can afford
     "google/ddpm-cifar10-32": (CIFAR | HO, {"variance_type": "fixed_large"}),
     "google/ddpm-cat-256": (CAT | HO, {"variance_type": "fixed_small"}),
     "train_unconditional.py": (SCRIPT, {"beta_schedule": "squaredcos_cap_v2"}),
