@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from .config import UNetConfig
-from .diffusion import Diffusion, Prediction, Spacing, Variance
+from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
 from .errors import CheckpointError, ConfigError
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
 from .unet import UNet
 
+SCHEDULER = "scheduler/scheduler_config.json"
 WEIGHTS = "diffusion_pytorch_model"
 LEGACY = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -38,9 +39,17 @@ class Checkpoint:
     unet: UNet
     betas: NDArray[np.float64]
     prediction: Prediction
-    variance: Variance  # which of DDPM's two choices for sigma the model is sampled with (section 3.2)
+    variance: AnyVariance  # the sigma it is sampled with: one of DDPM's two (section 3.2), or its own output's
     clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
     spacing: Spacing = "trailing"  # how fewer timesteps than all are chosen
+
+    def __post_init__(self) -> None:
+        config, learned = self.unet.config, self.variance.startswith("learned")
+        if config.out_channels != config.in_channels * (2 if learned else 1):
+            raise CheckpointError(
+                f"variance {self.variance} does not go with {config.in_channels} channels in and "
+                f"{config.out_channels} out: a learned variance doubles them, a fixed one does not"
+            )
 
     @property
     def scheduler(self) -> Scheduler:
@@ -63,20 +72,28 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a checkpoint directory")
+    file = scheduler_file(path)
+    if file is None:
+        raise CheckpointError(f"{path / SCHEDULER} is missing: without it the betas are unknown")
+    scheduler = read_scheduler(read_json(file), file)
+    return Checkpoint(load_unet(path), *scheduler)
+
+
+def load_unet(path: Path) -> UNet:
+    """The network of a checkpoint directory, in eval mode, float32."""
     folder = path / "unet" if (path / "unet").is_dir() else path
     config_file = folder / "config.json"
     try:
-        config = UNetConfig.from_dict(read_json(config_file))
-    except ConfigError as error:
+        unet = UNet(UNetConfig.from_dict(read_json(config_file)))
+    except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
         raise CheckpointError(f"{config_file}: {error}") from error
-    candidates = (path / "scheduler" / "scheduler_config.json", path / "scheduler_config.json")
-    found = next((file for file in candidates if file.exists()), None)
-    if found is None:
-        raise CheckpointError(f"{candidates[0]} is missing: without it the betas are unknown")
-    scheduler = read_scheduler(read_json(found), found)
-    unet = UNet(config)
     load_weights(unet, read_weights(folder), str(folder))
-    return Checkpoint(unet.eval(), *scheduler)
+    return unet.eval()
+
+
+def scheduler_file(path: Path) -> Path | None:
+    """Where the scheduler of a checkpoint directory is described, if it is."""
+    return next((file for file in (path / SCHEDULER, path / Path(SCHEDULER).name) if file.exists()), None)
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -105,16 +122,17 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The state dict in `folder`, with the attention names of old diffusers files brought up to date."""
     safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
-    raw = load_tensors(pickled) if not safe.exists() and pickled.exists() else _load_safetensors(safe)
+    if not safe.exists() and not pickled.exists():
+        raise CheckpointError(f"{safe} is missing (nor is there a .bin)")
+    raw = load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
     return {_modern(name): tensor for name, tensor in raw.items()}
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises CheckpointError."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.exists():
-        raise CheckpointError(f"{path} is missing (nor is there a .bin)")
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -132,14 +150,24 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
         raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def state_dict(content: object, source: Path) -> dict[str, Tensor]:
+    """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
+    if not isinstance(content, dict) or not content:
+        raise CheckpointError(f"{source} holds no state dict, but {type(content).__name__}")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{source} is no state dict: {name!r} is {type(value).__name__}, not a tensor")
+    return content
+
+
 def _modern(name: str) -> str:
     for old, new in LEGACY.items():
         name = name.replace(old, new)
     return name
 
 
-def load_weights(unet: UNet, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put `weights` into `unet`: every name must match, and every shape. Raises CheckpointError otherwise."""
+def load_weights(unet: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
     own = unet.state_dict()
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")

@@ -61,8 +61,8 @@ def train(
         chosen = chosen.with_training(
             steps=steps, cooldown_steps=cooldown_steps, batch_size=batch_size, precision=precision, seed=seed
         )
-        model = chosen.model
-        images = open_images(data, (model.sample_size, model.sample_size, model.in_channels), fit=fit)  # type: ignore[arg-type]
+        channels, height, width = chosen.model.image_shape
+        images = open_images(data, (height, width, channels), fit=fit)  # type: ignore[arg-type]
         outcome = run(chosen, images, out, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -6,25 +6,16 @@ from typing import Any
 
 from .errors import ConfigError
 
-DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D")
-UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D")
+DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
+UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
+RESAMPLING = ("conv", "resnet")
 
-# Keys of diffusers that this UNet does not vary, with the one value (or absence) that means what it does.
-FIXED: dict[str, Any] = {
-    "time_embedding_type": "positional",
-    "time_embedding_dim": None,
-    "center_input_sample": False,
-    "mid_block_type": "UNetMidBlock2D",
-    "mid_block_scale_factor": 1,
-    "downsample_type": "conv",
-    "upsample_type": "conv",
-    "act_fn": "silu",
-    "attn_norm_num_groups": None,
-    "resnet_time_scale_shift": "default",
-    "class_embed_type": None,
-    "num_class_embeds": None,
-    "num_train_timesteps": None,
+# Keys of diffusers that this UNet does not vary, with the values that mean what it does.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "time_embedding_type": ("positional",),  # "fourier" takes a noise level where a DDPM has a timestep
+    "act_fn": ("silu", "swish"),
 }
+UNUSED = ("num_train_timesteps",)  # read by time_embedding_type "learned" alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +25,7 @@ class UNetConfig:
     Raises ConfigError when the values do not fit together.
     """
 
-    sample_size: int  # height and width of the training images, pixels
+    sample_size: int | tuple[int, int] | None  # height and width of the training images, pixels; None: not said
     in_channels: int
     out_channels: int
     block_out_channels: tuple[int, ...]  # one width a level, from full resolution down
@@ -48,7 +39,18 @@ class UNetConfig:
     flip_sin_to_cos: bool  # False is [sin, cos] (Ho)
     freq_shift: int  # 1 divides the exponent by half - 1 (Ho), 0 by half
     dropout: float = 0.0  # only in training
+    # From here on, what diffusers added later: a file without the key means this value.
     add_attention: bool = True  # attention in the middle block
+    mid_block_type: str | None = "UNetMidBlock2D"  # None: the lowest level down leads straight to the lowest up
+    mid_block_scale_factor: float = 1.0  # what the middle block's sums with their shortcuts are divided by
+    attn_norm_num_groups: int | None = None  # of the middle block's attention; None: see `middle_groups`
+    downsample_type: str = "conv"  # of AttnDownBlock2D; the other blocks have one way each
+    upsample_type: str = "conv"  # of AttnUpBlock2D
+    resnet_time_scale_shift: str = "default"  # "default" adds the time embedding, "scale_shift" scales and shifts
+    time_embedding_dim: int | None = None  # None: 4 times the first level's width
+    center_input_sample: bool = False  # images of [0, 1] in, 2 x - 1 inside
+    class_embed_type: str | None = None  # None: a table, if `num_class_embeds`; "timestep": embedded as a timestep
+    num_class_embeds: int | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -61,20 +63,45 @@ class UNetConfig:
             _one_of(DOWN_BLOCKS, block, "down_block_types")
         for block in self.up_block_types:
             _one_of(UP_BLOCKS, block, "up_block_types")
-        if self.downsample_padding not in (0, 1):
-            raise ConfigError(f"downsample_padding must be 0 or 1, not {self.downsample_padding}")
+        _one_of((0, 1), self.downsample_padding, "downsample_padding")
+        _one_of(RESAMPLING, self.downsample_type, "downsample_type")
+        _one_of(RESAMPLING, self.upsample_type, "upsample_type")
+        _one_of(("UNetMidBlock2D", None), self.mid_block_type, "mid_block_type")
+        _one_of(("default", "scale_shift"), self.resnet_time_scale_shift, "resnet_time_scale_shift")
+        _one_of((None, "timestep"), self.class_embed_type, "class_embed_type")
         for width in self.block_out_channels:
-            if width < 1 or width % self.norm_num_groups:
+            if width < 1 or self.norm_num_groups < 1 or width % self.norm_num_groups:
                 raise ConfigError(f"{width} channels cannot be split into norm_num_groups={self.norm_num_groups}")
         if self.block_out_channels[0] % 2:
             raise ConfigError(f"the first width, {self.block_out_channels[0]}, must be even (sines and cosines)")
+        if self.block_out_channels[-1] % (self.middle_groups or 1):
+            raise ConfigError(f"{self.block_out_channels[-1]} channels: attn_norm_num_groups={self.middle_groups}")
         for width in self.attention_widths():
             self.heads(width)
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """C, H, W of the images. Raises ConfigError if `sample_size` does not say."""
+        size = self.sample_size
+        if size is None:
+            raise ConfigError("sample_size is null: the size of the images is not known")
+        return (self.in_channels, *(size if isinstance(size, tuple) else (size, size)))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the network takes a class label as well."""
+        return self.class_embed_type is not None or self.num_class_embeds is not None
+
+    @property
+    def middle_groups(self) -> int | None:
+        """Groups of the norm before the middle block's attention; None: no norm, as diffusers has it by scale_shift."""
+        default = self.norm_num_groups if self.resnet_time_scale_shift == "default" else None
+        return default if self.attn_norm_num_groups is None else self.attn_norm_num_groups
+
+    @property
     def time_width(self) -> int:
-        """Width of the time embedding, 4 times the first level's."""
-        return 4 * self.block_out_channels[0]
+        """Width of the time embedding."""
+        return self.time_embedding_dim or 4 * self.block_out_channels[0]
 
     def heads(self, channels: int) -> int:
         """Attention heads at a level of `channels` channels."""
@@ -87,17 +114,15 @@ class UNetConfig:
         """The channel counts at which there is attention."""
         down = zip(self.block_out_channels, self.down_block_types, strict=True)
         up = zip(self.block_out_channels[::-1], self.up_block_types, strict=True)
-        middle = {self.block_out_channels[-1]} if self.add_attention else set()
+        middle = {self.block_out_channels[-1]} if self.add_attention and self.mid_block_type else set()
         return middle | {width for width, block in (*down, *up) if block.startswith("Attn")}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "UNetConfig":
         """Read diffusers' `unet/config.json`. Raises ConfigError on a missing, unknown or unsupported key."""
-        given = {key: value for key, value in raw.items() if not key.startswith("_")}
-        for key, value in FIXED.items():
-            found = given.pop(key, value)
-            if found != value:
-                raise ConfigError(f"{key}={found!r} is not supported; only {value!r} is")
+        given = {key: value for key, value in raw.items() if not key.startswith("_") and key not in UNUSED}
+        for key, allowed in FIXED.items():
+            _one_of(allowed, given.pop(key, allowed[0]), key)
         known = {field.name: field for field in fields(cls)}
         if unknown := sorted(given.keys() - known.keys()):
             raise ConfigError(f"unknown key {unknown[0]!r}; this UNet may mean something that is not built here")
@@ -111,9 +136,9 @@ class UNetConfig:
     def to_dict(self) -> dict[str, Any]:
         """What diffusers' `UNet2DModel` needs to build the same network."""
         own = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {"_class_name": "UNet2DModel", **own, **FIXED}
+        return {"_class_name": "UNet2DModel", **own, **{key: allowed[0] for key, allowed in FIXED.items()}}
 
 
-def _one_of(allowed: tuple[str, ...], block: str, key: str) -> None:
-    if block not in allowed:
-        raise ConfigError(f"{key}: {block!r} is not supported; {' and '.join(allowed)} are")
+def _one_of(allowed: tuple[Any, ...], value: object, key: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{key}: {value!r} is not supported; known: {', '.join(map(str, allowed))}")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["fixed_small", "fixed_large"]
+AnyVariance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # the last two come from the network
 Spacing = Literal["trailing", "leading", "linspace"]
 Model = Callable[[Tensor, Tensor], Tensor]  # (x [B,C,H,W], t int64 [B]) -> out [B,C,H,W]
 Noise = Callable[[int], Tensor]  # row of the chain, 0 for its first step -> z, shaped like x

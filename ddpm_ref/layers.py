@@ -41,35 +41,52 @@ class TimeEmbedding(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """GroupNorm-SiLU-conv twice, the time embedding added between them, an identity or 1x1 shortcut around."""
+    """GroupNorm-SiLU-conv twice, the time embedding put in between them, an identity or 1x1 shortcut around.
 
-    def __init__(self, config: UNetConfig, channels_in: int, channels_out: int) -> None:
+    `resample` "down" or "up" halves or doubles the resolution after the first SiLU, and on the shortcut.
+    """
+
+    def __init__(
+        self, config: UNetConfig, channels_in: int, channels_out: int, *, resample: str = "", divisor: float = 1.0
+    ) -> None:
         super().__init__()
         groups, eps = config.norm_num_groups, config.norm_eps
+        self.scale_shift = config.resnet_time_scale_shift == "scale_shift"
+        self.resample, self.divisor = resample, divisor
         self.norm1 = nn.GroupNorm(groups, channels_in, eps)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.time_emb_proj = nn.Linear(config.time_width, channels_out)
+        self.time_emb_proj = nn.Linear(config.time_width, channels_out * (2 if self.scale_shift else 1))
         self.norm2 = nn.GroupNorm(groups, channels_out, eps)
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        h = self.conv1(self._resampled(F.silu(self.norm1(x))))
+        time = self.time_emb_proj(F.silu(time))[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = time.chunk(2, dim=1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + time)
+        h = self.conv2(self.dropout(F.silu(h)))
+        x = self._resampled(x)
         shortcut: Tensor = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        out: Tensor = shortcut + h
-        return out
+        return divided(shortcut + h, self.divisor)
+
+    def _resampled(self, x: Tensor) -> Tensor:
+        if self.resample == "down":
+            return F.avg_pool2d(x, 2)
+        return F.interpolate(x, scale_factor=2.0, mode="nearest") if self.resample == "up" else x
 
 
 class Attention(nn.Module):
     """Self-attention over all pixels, `channels // head_dim` heads, softmax in float32."""
 
-    def __init__(self, config: UNetConfig, channels: int) -> None:
+    def __init__(self, config: UNetConfig, channels: int, *, groups: int | None, divisor: float = 1.0) -> None:
         super().__init__()
-        self.heads = config.heads(channels)
-        self.group_norm = nn.GroupNorm(config.norm_num_groups, channels, config.norm_eps)
+        self.heads, self.divisor = config.heads(channels), divisor
+        self.group_norm = None if groups is None else nn.GroupNorm(groups, channels, config.norm_eps)
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(channels, channels)
         self.to_v = nn.Linear(channels, channels)
@@ -78,7 +95,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]
-        tokens = self.group_norm(x).flatten(2).transpose(1, 2)  # [B, HW, C]
+        normed = x if self.group_norm is None else self.group_norm(x)
+        tokens = normed.flatten(2).transpose(1, 2)  # [B, HW, C]
 
         def split(projected: Tensor) -> Tensor:  # [B, HW, C] -> [B, heads, HW, d]
             return projected.reshape(batch, -1, self.heads, channels // self.heads).transpose(1, 2)
@@ -87,29 +105,36 @@ class Attention(nn.Module):
         scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5  # [B, heads, HW, HW]
         mixed = scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
         out: Tensor = self.to_out[0](mixed.transpose(1, 2).flatten(2))
-        return x + out.transpose(1, 2).reshape(x.shape)
+        return divided(x + out.transpose(1, 2).reshape(x.shape), self.divisor)
 
 
 class Downsample(nn.Module):
-    """Half the resolution by a strided convolution; padding 0 means Ho's (TensorFlow's) right-and-bottom pad."""
+    """Half the resolution by a strided convolution; padding 0 means Ho's (TensorFlow's) right-and-bottom pad.
+
+    Called as a residual block in its place would be; the time embedding goes nowhere.
+    """
 
     def __init__(self, config: UNetConfig, channels: int) -> None:
         super().__init__()
         self.padding = config.downsample_padding
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=self.padding)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
         out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)) if self.padding == 0 else x)
         return out
 
 
 class Upsample(nn.Module):
-    """Twice the resolution: nearest neighbour, then a convolution."""
+    """Twice the resolution: nearest neighbour, then a convolution. Called like `Downsample`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
         out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return out
+
+
+def divided(x: Tensor, divisor: float) -> Tensor:
+    return x if divisor == 1.0 else x / divisor

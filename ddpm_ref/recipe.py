@@ -86,8 +86,24 @@ class Recipe:
     diffusion: Process
     training: Training
 
+    def __post_init__(self) -> None:
+        if self.model.labelled or self.model.out_channels != self.model.in_channels:
+            raise RecipeError("the trainer knows neither classes nor learned variances; model.* must not ask for them")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Recipe":
+        """What `to_dict` gave, from an older version too: a key that did not exist yet has its default.
+
+        Raises TypeError, ValueError or KeyError for anything else.
+        """
+        return cls(
+            model=UNetConfig(**raw["model"]),
+            diffusion=Process(**raw["diffusion"]),
+            training=Training(**raw["training"]),
+        )
 
     def with_training(self, **changes: Any) -> "Recipe":
         """The recipe with keys of `[training]` replaced; those that are None stay."""
@@ -99,16 +115,21 @@ class Recipe:
 FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "sample_every", "sample_count")
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read a TOML recipe. Raises RecipeError for a missing, unknown or impossible key."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises RecipeError when there is none."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a TOML recipe. Raises RecipeError for a missing, unknown or impossible key."""
+    raw = read_toml(path)
     try:
         if set(raw) != {"model", "diffusion", "training"}:
             raise RecipeError(f"sections must be [model], [diffusion] and [training], not {sorted(raw)}")

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import betas as schedules
-from .diffusion import Prediction, Spacing, Variance
+from .diffusion import AnyVariance, Prediction, Spacing
 from .errors import CheckpointError
 
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # The `_log` form of fixed_small differs only in its floor at t = 0, where no noise is added.
-VARIANCES: dict[str, Variance] = {
+VARIANCES: dict[str, AnyVariance] = {
     "fixed_small": "fixed_small",
     "fixed_small_log": "fixed_small",
     "fixed_large": "fixed_large",
+    "learned": "learned",
+    "learned_range": "learned_range",
 }
 SPACINGS: dict[str, Spacing] = {name: name for name in get_args(Spacing)}
 BETA_SCHEDULES = {
@@ -25,31 +27,59 @@ BETA_SCHEDULES = {
     "sigmoid": schedules.sigmoid,
 }
 
+# What an absent `clip_sample` (does it clip?) and an absent `timestep_spacing` mean, by the scheduler that was saved.
+CLIPS_LEADING = (True, "leading")
+PLAIN_LEADING = (False, "leading")
+PLAIN_LINSPACE = (False, "linspace")
+ABSENT: dict[str, tuple[bool, str]] = {
+    "DDPMScheduler": CLIPS_LEADING,
+    "DDPMParallelScheduler": CLIPS_LEADING,
+    "DDIMScheduler": CLIPS_LEADING,
+    "DDIMParallelScheduler": CLIPS_LEADING,
+    "PNDMScheduler": PLAIN_LEADING,
+    "DPMSolverMultistepScheduler": PLAIN_LINSPACE,
+    "DEISMultistepScheduler": PLAIN_LINSPACE,
+    "UniPCMultistepScheduler": PLAIN_LINSPACE,
+    "EulerDiscreteScheduler": PLAIN_LINSPACE,
+    "EulerAncestralDiscreteScheduler": PLAIN_LINSPACE,
+}
+OTHER_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas")
+
 
 class Scheduler(NamedTuple):
     """What decides how a model is sampled, besides its weights."""
 
     betas: NDArray[np.float64]  # [T]
     prediction: Prediction
-    variance: Variance
+    variance: AnyVariance
     clip: tuple[float, float] | None  # symmetric about 0
     spacing: Spacing  # how a subset of the timesteps is chosen
 
 
 def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
-    """Read diffusers' keys. Raises CheckpointError on what is not supported.
+    """Read diffusers' keys. Raises CheckpointError on what is not supported and would give other pictures.
 
     Keys that older files do not have yet mean what they were then: `prediction_type` epsilon, `variance_type`
-    fixed_small, `clip_sample` true at 1, `timestep_spacing` leading.
+    fixed_small, `clip_sample` and `timestep_spacing` what the scheduler in `_class_name` did (`ABSENT`).
     """
-    for key in ("thresholding", "rescale_betas_zero_snr"):
+    name = raw.get("_class_name", "DDPMScheduler")
+    clips, spaced = _lookup(ABSENT, name, "_class_name", source)
+    for key in ("thresholding", "rescale_betas_zero_snr", *OTHER_SPACINGS):
         if raw.get(key):
             raise CheckpointError(f"{source}: {key}=true is not supported")
     prediction = _lookup(PREDICTIONS, raw.get("prediction_type", "epsilon"), "prediction_type", source)
-    variance = _lookup(VARIANCES, raw.get("variance_type", "fixed_small"), "variance_type", source)
-    spacing = _lookup(SPACINGS, raw.get("timestep_spacing", "leading"), "timestep_spacing", source)
-    reach = float(raw.get("clip_sample_range", 1.0))
-    clip = (-reach, reach) if raw.get("clip_sample", True) else None
+    variance = _lookup(VARIANCES, raw.get("variance_type") or "fixed_small", "variance_type", source)
+    spacing = _lookup(SPACINGS, raw.get("timestep_spacing", spaced), "timestep_spacing", source)
+    if raw.get("steps_offset", 0) and spacing == "leading":
+        raise CheckpointError(
+            f"{source}: steps_offset={raw['steps_offset']} shifts every timestep; only 0 is supported"
+        )
+    if name.startswith("DDIM") and not raw.get("set_alpha_to_one", True):
+        raise CheckpointError(f"{source}: set_alpha_to_one=false stops short of the image; only true is supported")
+    reach = raw.get("clip_sample_range", 1.0)
+    if type(reach) not in (int, float) or not 0 < reach < float("inf"):
+        raise CheckpointError(f"{source}: clip_sample_range={reach!r} is not a number above 0")
+    clip = (-float(reach), float(reach)) if raw.get("clip_sample", clips) else None
     return Scheduler(_betas(raw, source), prediction, variance, clip, spacing)
 
 
@@ -70,9 +100,9 @@ def _betas(raw: Mapping[str, Any], source: Path | str) -> NDArray[np.float64]:
 
 
 def _lookup(table: Mapping[str, Any], value: object, key: str, source: Path | str) -> Any:
-    if value not in table:
+    if not isinstance(value, str) or value not in table:
         raise CheckpointError(f"{source}: {key}={value!r} is not supported; known: {', '.join(table)}")
-    return table[str(value)]
+    return table[value]
 
 
 def write_scheduler(scheduler: Scheduler) -> dict[str, Any]:

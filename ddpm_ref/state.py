@@ -54,7 +54,11 @@ def resume_state(folder: Path, recipe: Recipe, device: torch.device) -> State:
     content = load_tensors(path, device)
     if content.get("format") != 1:
         raise CheckpointError(f"{path} is not a training state of this version")
-    if changed := _differences(content["recipe"], recipe.to_dict()):
+    try:
+        before = Recipe.from_dict(content["recipe"]).to_dict()
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds a recipe that this version does not know: {error}") from error
+    if changed := _differences(before, recipe.to_dict()):
         raise CheckpointError(f"{folder} was trained with another recipe ({', '.join(changed)}); use another --out")
     state = fresh_state(recipe, device)
     state.step = content["step"]
@@ -69,5 +73,5 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         f"{section}.{key}"
         for section, values in now.items()
         for key, value in values.items()
-        if before[section].get(key) != value and key not in FREE_ON_RESUME
+        if before[section][key] != value and key not in FREE_ON_RESUME
     ]

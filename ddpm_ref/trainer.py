@@ -134,8 +134,7 @@ class Run:
             save_state(folder, self.state, self.recipe)
             save_checkpoint(folder, self.checkpoint())
         if step % training.sample_every == 0 or step == training.steps:
-            model = self.recipe.model
-            shape = (training.sample_count, model.in_channels, model.sample_size, model.sample_size)
+            shape = (training.sample_count, *self.recipe.model.image_shape)
             report.samples(step, draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device))
 
     def checkpoint(self) -> Checkpoint:

@@ -23,10 +23,13 @@ class DownBlock(nn.Module):
         width, before = widths[level], widths[max(level - 1, 0)]
         layers = range(config.layers_per_block)
         self.resnets = nn.ModuleList([ResnetBlock(config, width if i else before, width) for i in layers])
-        attends = config.down_block_types[level] == "AttnDownBlock2D"
-        self.attentions = nn.ModuleList([Attention(config, width) for _ in layers]) if attends else None
-        last = level == len(widths) - 1
-        self.downsamplers = None if last else nn.ModuleList([Downsample(config, width)])
+        kind, groups = config.down_block_types[level], config.norm_num_groups
+        attends = kind == "AttnDownBlock2D"
+        attentions = [Attention(config, width, groups=groups) for _ in (layers if attends else ())]
+        self.attentions = nn.ModuleList(attentions) if attends else None
+        residual = kind == "ResnetDownsampleBlock2D" or (attends and config.downsample_type == "resnet")
+        down = ResnetBlock(config, width, width, resample="down") if residual else Downsample(config, width)
+        self.downsamplers = None if level == len(widths) - 1 else nn.ModuleList([down])
 
     def forward(self, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:
         skips = []
@@ -36,19 +39,20 @@ class DownBlock(nn.Module):
                 x = self.attentions[i](x)
             skips.append(x)
         if self.downsamplers is not None:
-            x = self.downsamplers[0](x)
+            x = self.downsamplers[0](x, time)
             skips.append(x)
         return x, skips
 
 
 class MidBlock(nn.Module):
-    """Residual block, attention, residual block at the lowest resolution."""
+    """Residual block, attention (where configured), residual block at the lowest resolution."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        width = config.block_out_channels[-1]
-        self.resnets = nn.ModuleList([ResnetBlock(config, width, width) for _ in range(2)])
-        self.attentions = nn.ModuleList([Attention(config, width)] if config.add_attention else [])
+        width, divisor = config.block_out_channels[-1], config.mid_block_scale_factor
+        self.resnets = nn.ModuleList([ResnetBlock(config, width, width, divisor=divisor) for _ in range(2)])
+        attention = [Attention(config, width, groups=config.middle_groups, divisor=divisor)]
+        self.attentions = nn.ModuleList(attention if config.add_attention else [])
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         x = self.resnets[0](x, time)
@@ -69,10 +73,13 @@ class UpBlock(nn.Module):
         # The last skip of a level was pushed by the downsampling of the level above, so it has that level's width.
         channels_in = [(width if i else below) + (width if i < count - 1 else above) for i in range(count)]
         self.resnets = nn.ModuleList([ResnetBlock(config, channels, width) for channels in channels_in])
-        attends = config.up_block_types[index] == "AttnUpBlock2D"
-        self.attentions = nn.ModuleList([Attention(config, width) for _ in range(count)]) if attends else None
-        last = index == len(widths) - 1
-        self.upsamplers = None if last else nn.ModuleList([Upsample(width)])
+        kind, groups = config.up_block_types[index], config.norm_num_groups
+        attends = kind == "AttnUpBlock2D"
+        attentions = [Attention(config, width, groups=groups) for _ in range(count if attends else 0)]
+        self.attentions = nn.ModuleList(attentions) if attends else None
+        residual = kind == "ResnetUpsampleBlock2D" or (attends and config.upsample_type == "resnet")
+        up = ResnetBlock(config, width, width, resample="up") if residual else Upsample(width)
+        self.upsamplers = None if index == len(widths) - 1 else nn.ModuleList([up])
 
     def forward(self, x: Tensor, time: Tensor, skips: list[Tensor]) -> Tensor:
         for i, resnet in enumerate(self.resnets):
@@ -80,14 +87,15 @@ class UpBlock(nn.Module):
             if self.attentions is not None:
                 x = self.attentions[i](x)
         if self.upsamplers is not None:
-            x = self.upsamplers[0](x)
+            x = self.upsamplers[0](x, time)
         return x
 
 
 class UNet(nn.Module):
-    """The denoiser `out = UNet(x, t)`.
+    """The denoiser `out = UNet(x, t)`, or `UNet(x, t, y)` if the config is labelled.
 
-    x: float32 `[B, in_channels, H, W]`, around [-1, 1]; t: int64 `[B]`, counted from 0; out: `[B, out_channels, H, W]`.
+    x: float32 `[B, in_channels, H, W]`, around [-1, 1]; t: int64 `[B]`, counted from 0; y: int64 `[B]`, a class;
+    out: `[B, out_channels, H, W]`.
     H and W must be multiples of 2 to the number of downsamplings; any such size works, `sample_size` is only a record.
     """
 
@@ -98,24 +106,37 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels, first, 3, padding=1)
         self.time_proj = Timesteps(config)
         self.time_embedding = TimeEmbedding(first, config.time_width)
+        self.class_embedding = class_embedding(config)
         self.down_blocks = nn.ModuleList([DownBlock(config, level) for level in levels])
-        self.mid_block = MidBlock(config)
+        self.mid_block = MidBlock(config) if config.mid_block_type else None
         self.up_blocks = nn.ModuleList([UpBlock(config, index) for index in levels])
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, first, config.norm_eps)
         self.conv_out = nn.Conv2d(first, config.out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        if (y is None) == self.config.labelled:
+            raise ValueError("labels must be given if the model was trained with classes, and only then")
         time = self.time_embedding(self.time_proj(t).to(self.conv_in.weight.dtype))
-        x = self.conv_in(x)
+        if self.class_embedding is not None:
+            time = time + self.class_embedding(self.time_proj(y) if self.config.class_embed_type == "timestep" else y)
+        x = self.conv_in(2 * x - 1 if self.config.center_input_sample else x)
         skips = [x]
         for down in self.down_blocks:
             x, more = down(x, time)
             skips += more
-        x = self.mid_block(x, time)
+        if self.mid_block is not None:
+            x = self.mid_block(x, time)
         for up in self.up_blocks:
             x = up(x, time, skips)
         out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return out
+
+
+def class_embedding(config: UNetConfig) -> nn.Module | None:
+    """What turns a label into a vector to be added to the time embedding."""
+    if config.class_embed_type == "timestep":
+        return TimeEmbedding(config.block_out_channels[0], config.time_width)
+    return None if config.num_class_embeds is None else nn.Embedding(config.num_class_embeds, config.time_width)
 
 
 def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:

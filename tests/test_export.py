@@ -216,7 +216,7 @@ def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "options", "message"),
     [
-        ("no folder", (), "not a checkpoint directory"),
+        ("no folder", (), "is not there"),
         ("no weights", (), "safetensors is missing"),
         ("no config", (), "config.json is missing"),
         (None, ("--opset", 30), "opset"),

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -152,6 +153,15 @@ def test_a_folder_of_another_recipe_is_left_alone(tmp_path):
         run(tmp_path, RECIPE.with_training(learning_rate=1e-3))
 
 
+def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=2))
+    content = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    for key in ("mid_block_type", "resnet_time_scale_shift", "num_class_embeds"):
+        del content["recipe"]["model"][key]
+    torch.save(content, tmp_path / "training_state.pt")
+    assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
+
+
 def test_the_processes_of_a_step_share_what_one_process_sees():
     options = {"first": 2, "timesteps": 50}
     training = RECIPE.training
@@ -239,6 +249,12 @@ def test_a_recipe_that_cannot_be_followed_names_the_key(tmp_path, line, instead,
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_can_be_read(name):
     assert load_preset(name).diffusion.betas.shape == (1000,)
+
+
+@pytest.mark.parametrize("change", [{"num_class_embeds": 10}, {"out_channels": 6}])
+def test_a_recipe_that_the_trainer_could_not_follow_is_refused(change):
+    with pytest.raises(RecipeError, match="neither classes nor learned variances"):
+        dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, **change))
 
 
 def test_the_learning_rate_rises_stays_and_falls():

@@ -1,39 +1,33 @@
 """The card of a checkpoint."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ddpm_ref.checkpoint import Checkpoint
 from ddpm_rt import ModelCard, Provenance
+
+from .sources import Source
+from .versions import package_versions
 
 PACKAGES = ("ddpm-rt", "torch", "onnx")
 
 
-def card_of(checkpoint: Checkpoint, source: Path) -> ModelCard:
-    """What `checkpoint`, read from the directory `source`, says about itself; its parity is not known yet."""
-    config = checkpoint.unet.config
+def card_of(source: Source, path: Path) -> ModelCard:
+    """What `source`, read from `path`, says about itself; its parity is not known yet."""
+    inputs = ("x", "t") if source.classes is None else ("x", "t", "y")
     return ModelCard(
-        image_shape=(config.in_channels, config.sample_size, config.sample_size),
-        betas=tuple(checkpoint.betas.tolist()),
-        prediction=checkpoint.prediction,
-        variance=checkpoint.variance,
-        clip=checkpoint.clip,
-        spacing=checkpoint.spacing,
-        classes=None,
-        null_class=None,
-        names={"x": "x", "t": "t", "out": "out"},
+        image_shape=source.image_shape,
+        betas=tuple(source.betas.tolist()),
+        prediction=source.prediction,
+        variance=source.variance,
+        clip=source.clip,
+        spacing=source.spacing,
+        classes=source.classes,
+        null_class=source.null_class,
+        names={name: name for name in (*inputs, "out")},
         precision="fp32",
         provenance=Provenance(
-            source=source.resolve().name,  # a name, not a path: paths are the exporting machine's business
-            weights_sha256=checkpoint.weights_sha256,
-            versions={name: _version(name) for name in PACKAGES},
+            source=path.resolve().name,  # a name, not a path: paths are the exporting machine's business
+            weights_sha256=source.weights_sha256,
+            versions=package_versions(PACKAGES),
             parity={},
         ),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "unknown"

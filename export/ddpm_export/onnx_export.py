@@ -20,6 +20,7 @@ from ddpm_rt.files import replace_file
 from ddpm_rt.ort import open_session
 
 from .graph import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
+from .module_call import check_output, example, first_line, run_module
 
 OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16
@@ -41,9 +42,11 @@ def export_onnx(
 ) -> ModelCard:
     """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
 
-    module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU. The batch is dynamic
-    unless `static_batch` fixes it. Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than
-    `tolerance` times the largest output from PyTorch's, or not finite; ValueError for an opset that is not supported.
+    module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU; with `card.classes` it
+    takes y int64 [B] as well, and with a learned `card.variance` its output has 2 C channels, the variance's second.
+    The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it.
+    Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
+    output from PyTorch's, not finite, or not of the card's shape; ValueError for an opset that is not supported.
     """
     path = Path(path)
     if opset not in OPSETS:
@@ -51,7 +54,8 @@ def export_onnx(
     if static_batch is not None and static_batch < 1:
         raise ValueError(f"static_batch must be at least 1, not {static_batch}")
     module.eval()
-    model = trace(module, card.image_shape, opset, static_batch)
+    check_output(module, card)
+    model = trace(module, card, opset, static_batch)
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)
     fuse_affine(model)
@@ -72,28 +76,26 @@ def export_onnx(
     return done[0]
 
 
-def trace(module: nn.Module, shape: tuple[int, int, int], opset: int, static_batch: int | None) -> onnx.ModelProto:
+def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | None) -> onnx.ModelProto:
     """The graph as PyTorch's exporter makes it."""
     # Two different values: whatever the exporter would take for a constant shows up in the comparison.
     batch = static_batch or 2
-    x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
-    t = torch.arange(batch) + 1
+    inputs = example(card, batch, np.random.default_rng(0), range(1, batch + 1))
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with quiet():
         try:
             program = torch.onnx.export(
                 module,
-                (x, t),
+                tuple(map(torch.from_numpy, inputs.values())),
                 dynamo=True,
                 opset_version=opset,
-                input_names=["x", "t"],
-                output_names=["out"],
-                dynamic_shapes=None if static_batch else ({0: axis}, {0: axis}),
+                input_names=list(inputs),
+                output_names=[card.names["out"]],
+                dynamic_shapes=None if static_batch else tuple({0: axis} for _ in inputs),
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors are of many kinds, and long
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise DdpmRtError(f"PyTorch cannot export this model: {first}") from error
+            raise DdpmRtError(f"PyTorch cannot export this model: {first_line(error)}") from error
     assert program is not None  # with dynamo=True it is a program
     model: onnx.ModelProto = program.model_proto
     return model
@@ -105,7 +107,7 @@ def measure_parity(
     """The largest difference between ONNX Runtime's output and PyTorch's, and the largest output.
 
     Random x, as at the noisy end, at the first, second, middle and last timesteps and a few between; each image of a
-    batch at a timestep of its own; batch sizes 1 and 3.
+    batch at a timestep, and of a class, of its own; batch sizes 1 and 3.
     """
     session = open_session(path, threads)
     generator, steps = np.random.default_rng(0), len(card.betas)
@@ -113,11 +115,9 @@ def measure_parity(
     largest, difference, compared = 0.0, 0.0, 0
     for batch in [static_batch] if static_batch else [1, 3]:
         for start in range(0, len(times), batch):
-            t = np.resize(np.array(times[start:]), batch).astype(np.int64)
-            x = generator.standard_normal((batch, *card.image_shape)).astype(np.float32)
-            with torch.no_grad():
-                expected = module(torch.from_numpy(x), torch.from_numpy(t)).numpy()
-            found = session.run(None, {"x": x, "t": t})[0]
+            inputs = example(card, batch, generator, times[start:])
+            expected = run_module(module, inputs)
+            found = session.run([card.names["out"]], inputs)[0]
             if found.shape != expected.shape or not np.isfinite(found).all():
                 raise DdpmRtError(f"the exported model gives {list(found.shape)} or values that are not finite")
             largest = max(largest, float(np.abs(expected).max()))

@@ -12,8 +12,8 @@ import click
 
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "sample", "inspect")  # in the order of the pipeline
-ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export"}
+VERBS = ("train", "export", "card", "sample", "inspect")  # in the order of the pipeline
+ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export", "card": "ddpm_export.cli:card"}
 EXTRAS = {
     "onnxruntime": "cpu",
     "onnx": "export",

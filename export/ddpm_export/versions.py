@@ -1,0 +1,14 @@
+"""The versions of packages, for a card's provenance."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
+    return {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "unknown"
