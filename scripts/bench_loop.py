@@ -62,7 +62,8 @@ def cifar10(folder: Path) -> Path:
 
     from ddpm_export.checkpoint_card import card_of
     from ddpm_export.onnx_export import export_onnx
-    from ddpm_ref.checkpoint import Checkpoint
+    from ddpm_export.sources import open_source
+    from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
     from ddpm_ref.recipe import load_preset
     from ddpm_ref.unet import UNet, init_like_ho
 
@@ -70,9 +71,11 @@ def cifar10(folder: Path) -> Path:
     unet = UNet(recipe.model)
     init_like_ho(unet, torch.Generator().manual_seed(0))
     process = recipe.diffusion
-    checkpoint = Checkpoint(unet.eval(), process.betas, process.prediction, process.variance, (-1.0, 1.0))
-    path = folder / "cifar10.onnx"
-    export_onnx(unet, card_of(checkpoint, Path("cifar10-random-weights")), path)
+    checkpoint = Checkpoint(unet, process.betas, process.prediction, process.variance, (-1.0, 1.0))
+    path, saved = folder / "cifar10.onnx", folder / "cifar10-random"
+    save_checkpoint(saved, checkpoint)
+    source = open_source(saved)
+    export_onnx(source.module, card_of(source, saved), path)
     return path
 
 

@@ -9,7 +9,8 @@ import torch
 import ddpm_rt
 from ddpm_export.checkpoint_card import card_of
 from ddpm_export.onnx_export import export_onnx, weights_of_onnx
-from ddpm_ref.checkpoint import Checkpoint, weights_sha256
+from ddpm_export.sources import open_source
+from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.diffusion import Diffusion, at_timesteps
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
@@ -64,9 +65,7 @@ def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
     draw = tape(card, request.samples)
     timesteps = request.table(card).t.tolist()
     diffusion = Diffusion(np.array(card.betas), card.prediction)
-    reference = diffusion.ddim_sample_loop(
-        unet, draw(INITIAL_STEP), draw, timesteps=timesteps, eta=eta, clip=card.clip
-    )
+    reference = diffusion.ddim_sample_loop(unet, draw(INITIAL_STEP), draw, timesteps=timesteps, eta=eta, clip=card.clip)
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
@@ -75,7 +74,8 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     torch.manual_seed(0)
     unet = UNet(recipe.model).eval()  # torch's initial weights: those of Ho et al. would make the output zero
     checkpoint = Checkpoint(unet, recipe.diffusion.betas, "eps", "fixed_large", (-1.0, 1.0))
-    card = card_of(checkpoint, tmp_path)
+    save_checkpoint(tmp_path / "cifar10", checkpoint)
+    card = card_of(open_source(tmp_path / "cifar10"), tmp_path / "cifar10")
     export_onnx(unet, card, tmp_path / "unet.onnx")
     engine = ddpm_rt.open_denoiser(tmp_path / "unet.onnx")
     request = Request(sampler="ddpm", steps=50, seed=SEED, count=1, batch=1)
