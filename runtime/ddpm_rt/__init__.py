@@ -10,7 +10,9 @@ from .api import open_denoiser, sample
 from .card import ModelCard, Provenance
 from .errors import DdpmRtError
 from .sampler import Step, trajectory
-from .schedule import Schedule, StepTable, ddim, ddpm, timesteps
+from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
+from .schedule import Schedule, timesteps
+from .table import StepTable
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,11 @@ __all__ = [
     "StepTable",
     "ddim",
     "ddpm",
+    "dpm",
+    "dpm_sde",
+    "euler",
+    "euler_ancestral",
+    "lcm",
     "noise",
     "open_denoiser",
     "sample",
