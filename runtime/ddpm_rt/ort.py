@@ -57,19 +57,20 @@ class OrtDenoiser:
         found = outputs[0].shape[1:2]
         if isinstance(found[0] if found else None, int) and found != [channels]:
             variance = self.card.variance
-            raise DdpmRtError(f"{self.path}: out has {found[0]} channels, but with variance {variance} it has {channels}")
+            raise DdpmRtError(
+                f"{self.path}: out has {found[0]} channels, but with variance {variance} it has {channels}"
+            )
         return batch if isinstance(batch, int) else None
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
-        given = [x, t] if y is None else [x, t, y]
         if self.static_batch is None or len(x) == self.static_batch:
-            return self._run(*given)
+            return self._run(x, t, y)
         size, parts = self.static_batch, []
         for first in range(0, len(x), size):
-            part = [array[first : first + size] for array in given]
-            count = len(part[0])  # the last call is filled up with copies of its last image
-            filled = [np.concatenate([array, np.repeat(array[-1:], size - count, axis=0)]) for array in part]
-            parts.append(self._run(*filled)[:count])
+            # the last call is filled up with copies of the last image
+            filled = np.minimum(np.arange(first, first + size), len(x) - 1)
+            out = self._run(x[filled], t[filled], None if y is None else y[filled])
+            parts.append(out[: len(x) - first])
         return np.concatenate(parts)
 
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:

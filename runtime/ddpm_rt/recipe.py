@@ -1,6 +1,6 @@
 """How to sample, and what becomes of that for one model: a table, and the clip that goes with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
@@ -92,6 +92,6 @@ class Recipe:
         }
 
 
-def _one_of(key: str, value: str | None, known: Sequence[str] | dict[str, object]) -> None:
+def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
     if value is not None and value not in known:
         raise ValueError(f"{key} must be one of {', '.join(known)}, not {value!r}")

@@ -116,8 +116,9 @@ def _plan(raw: dict[str, Any], card: ModelCard) -> Plan:
 
 
 def _numbers(values: object, count: int) -> bool:
-    right = isinstance(values, list) and len(values) == count
-    return right and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    return all(type(value) in (int, float) and math.isfinite(value) for value in values)
 
 
 def table_sha256(plan: Plan) -> str:

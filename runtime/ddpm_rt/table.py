@@ -75,9 +75,7 @@ def alpha_bars(schedule: Schedule, timesteps: Integers, leads_to: Integers | Non
     return with_data[timesteps], with_data[leads_to]
 
 
-def assemble(
-    timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **columns: Floats
-) -> StepTable:
+def assemble(timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **columns: Floats) -> StepTable:
     """A table in float64 from the columns of x_next, those that are not given being 0."""
     of_x0 = form(alpha_bar, prediction)
     columns |= {"x0_from_x": of_x0.x0_from_x, "x0_from_out": of_x0.x0_from_out}

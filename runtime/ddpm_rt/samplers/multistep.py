@@ -13,9 +13,8 @@ def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "ep
     leads to infinite lambda; these two are of first order, which is DDIM with eta 0.
     """
     now, before = alpha_bars(schedule, timesteps)
-    decay = _decay(now, before)
-    gain = np.sqrt(before) * (1.0 - decay)
-    history = _history(now, before)
+    h = _steps_in_lambda(now, before)
+    gain, history = np.sqrt(before) * -np.expm1(-h), _history(h)
     return assemble(
         timesteps,
         now,
@@ -29,29 +28,28 @@ def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "ep
 def dpm_sde(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
     """SDE-DPM-Solver++(2M), appendix: the same for the reverse SDE. Of first order it is DDIM with eta 1."""
     now, before = alpha_bars(schedule, timesteps)
-    decay = _decay(now, before)
-    gain = np.sqrt(before) * (1.0 - decay**2)
-    history = _history(now, before)
+    h = _steps_in_lambda(now, before)
+    gain, history = np.sqrt(before) * -np.expm1(-2.0 * h), _history(h)
     return assemble(
         timesteps,
         now,
         prediction,
         mean_from_x0=gain * (1.0 + history),
-        mean_from_x=np.sqrt(1.0 - before) / np.sqrt(1.0 - now) * decay,
+        mean_from_x=np.sqrt(1.0 - before) / np.sqrt(1.0 - now) * np.exp(-h),
         mean_from_prev_x0=-gain * history,
-        sigma=np.sqrt(1.0 - before) * np.sqrt(1.0 - decay**2),
+        sigma=np.sqrt(1.0 - before) * np.sqrt(-np.expm1(-2.0 * h)),
     )
 
 
-def _decay(now: Floats, before: Floats) -> Floats:
-    """exp(-h), which is 0 from no signal and to no noise."""
-    return np.sqrt(now / before) * np.sqrt((1.0 - before) / (1.0 - now))
+def _steps_in_lambda(now: Floats, before: Floats) -> Floats:
+    """h: infinite from no signal and to no noise."""
+    with np.errstate(divide="ignore"):
+        lambdas = [np.log(np.sqrt(level)) - np.log(np.sqrt(1.0 - level)) for level in (now, before)]
+    return np.asarray(lambdas[1] - lambdas[0])
 
 
-def _history(now: Floats, before: Floats) -> Floats:
+def _history(h: Floats) -> Floats:
     """h / (2 h_prev), the weight of x0 - prev_x0; 0 where the order is one."""
-    with np.errstate(divide="ignore"):  # lambda is -inf without signal, inf without noise
-        h = np.log(np.sqrt(before) / np.sqrt(1.0 - before)) - np.log(np.sqrt(now) / np.sqrt(1.0 - now))
-    history = np.zeros_like(now)
+    history = np.zeros_like(h)
     history[1:-1] = h[1:-1] / (2.0 * h[:-2])
     return history
