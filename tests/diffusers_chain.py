@@ -12,14 +12,14 @@ SAMPLES = 2
 def toy(alpha_bar, prediction, spread=False):
     """A network `(x, t) -> out`, numpy float32, that expects smooth images reaching beyond [-1, 1].
 
-    Its x0 is bounded, so that no chain grows without bound and an error of rounding stays one.
+    Its x0 is bounded and follows x by less than x moves, so that no chain grows and an error of rounding stays one.
     """
     signal, noise = np.sqrt(alpha_bar).astype(np.float32), np.sqrt(1 - alpha_bar).astype(np.float32)
 
     def network(x, t):
         a, b = (level[t].reshape(-1, 1, 1, 1) for level in (signal, noise))
         phase = np.asarray(t, np.float32).reshape(-1, 1, 1, 1) / np.float32(200)
-        x0 = np.float32(1.5) * np.tanh(x * a + np.float32(0.3) * np.sin(np.roll(x, 1, axis=-1) + phase))
+        x0 = np.float32(2) * np.tanh(np.float32(0.35) * a * x + np.float32(0.2) * np.sin(np.roll(x, 1, -1) + phase))
         eps = (x - a * x0) / b
         out = {"eps": eps, "x0": x0, "v": a * eps - b * x0}[prediction]
         return np.concatenate([out, np.cos(x + phase)], axis=1) if spread else out

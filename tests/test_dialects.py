@@ -1,0 +1,298 @@
+"""Dialect `diffusers` against diffusers' own schedulers, `guided` against its respacing, restated here."""
+
+import itertools
+
+import numpy as np
+import pytest
+from diffusers_chain import SAMPLES, SHAPE, chain, tape, toy
+
+from ddpm_ref import betas as schedules
+from ddpm_rt import noise, trajectory
+from ddpm_rt.dialects import DIALECTS
+from ddpm_rt.samplers import SAMPLERS
+
+BETAS = {
+    "linear": schedules.linear(1000),
+    "scaled_linear": schedules.quadratic(1000),
+    "squaredcos_cap_v2": schedules.cosine(1000),
+    "sigmoid": schedules.sigmoid(1000),
+}
+PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
+SPACINGS = ["leading", "trailing", "linspace"]
+FEW, MANY = [1, 2, 7, 20, 48, 50], [600, 999, 1000]
+CLIPS = [(-1.0, 1.0), None]
+covered = {"settings": 0, "worst": 0.0}
+pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def count(pytestconfig):
+    yield
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{covered['settings']} settings of diffusers covered, worst {covered['worst']:.1e} of the tolerance")
+
+
+def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None, variance="fixed_small", **options):
+    """x after each step, in dialect diffusers, and the largest term that cancels in it, as `compare` wants them.
+
+    `options` replaces what the dialect gives the sampler.
+    """
+    dialect = DIALECTS["diffusers"]
+    visited = dialect.timesteps(len(betas), steps, spacing, sampler) if isinstance(steps, int) else np.array(steps)
+    given = {
+        "variance": variance,
+        "eta": 0.0,
+        "last_noise": dialect.last_noise,
+        "raw_eps": dialect.raw_eps,
+        "leads_to": dialect.leads_to(visited, len(betas), spacing),
+        **options,
+    }
+    make, takes = SAMPLERS[sampler]
+    given = {name: given[name] for name in takes}
+    table = make(dialect.schedule(betas, sampler), visited, prediction=prediction, **given)
+    network = toy(np.cumprod(1 - betas), prediction, variance == "learned_range")
+    steps = trajectory(
+        network,
+        table,
+        SHAPE,
+        seed=0,
+        samples=range(SAMPLES),
+        clip=dialect.clip(clip, sampler),
+        noise=lambda row: z[0 if row == noise.INITIAL_STEP else 1 + row],
+        start=start,
+    )
+    x = np.stack([step.x.copy() for step in steps])
+    seen = np.abs(np.stack([z[0] if start is None else start, *x[:-1]])).reshape(len(x), -1).max(1)
+    return x, seen * np.abs(table.mean_from_x0 * table.x0_from_x)
+
+
+def compare(ours, theirs, tolerance=1e-5):
+    """Equal to `tolerance` of 1 or of the largest |x| so far, whichever is more: rounding is relative.
+
+    To that comes what four roundings leave of the largest term that cancels: x / sqrt(alpha_bar) in x0 from eps, whose
+    weight is small but when few steps are taken (linear: 157 x), and in diffusers' Euler the state itself.
+    """
+    (x, cancels), (expected, state) = ours, theirs
+    assert x.shape == expected.shape
+    size = np.maximum.accumulate(np.abs(expected).reshape(len(x), -1).max(1))
+    allowed = tolerance * np.maximum(1.0, size) + 2.0**-22 * np.maximum(np.maximum.accumulate(cancels), state)
+    errors = np.abs(x - expected).reshape(len(x), -1).max(1) / allowed
+    covered["settings"] += 1
+    covered["worst"] = max(covered["worst"], float(errors.max()))
+    assert errors.max() <= 1.0, (int(errors.argmax()), float(errors.max()))
+
+
+def settings(schedule, steps):
+    """All combinations for few steps; for many, one in nine, so that each value of each occurs."""
+    chosen = list(itertools.product(PREDICTIONS, SPACINGS, CLIPS))
+    return chosen if steps in FEW else chosen[(MANY.index(steps) + 2 * list(BETAS).index(schedule)) :: 9]
+
+
+@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("schedule", BETAS)
+def test_ddpm_is_that_of_diffusers(schedule, steps):
+    from diffusers import DDPMScheduler
+
+    z = tape(steps)
+    variances = ["fixed_small", "fixed_small_log", "fixed_large", "learned_range"]
+    for index, (prediction, spacing, clip) in enumerate(settings(schedule, steps)):
+        for variance in variances if steps in FEW else [variances[(index + MANY.index(steps)) % 4]]:
+            scheduler = DDPMScheduler(
+                beta_schedule=schedule,
+                prediction_type=PREDICTIONS[prediction],
+                timestep_spacing=spacing,
+                variance_type=variance,
+                clip_sample=clip is not None,
+            )
+            scheduler.set_timesteps(steps)
+            kind = variance.removesuffix("_log")
+            x = ours(BETAS[schedule], "ddpm", steps, spacing, prediction, z, clip=clip, variance=kind)
+            network = toy(np.cumprod(1 - BETAS[schedule]), prediction, variance == "learned_range")
+            compare(x, chain(scheduler, network, z))
+
+
+def ddim_scheduler(schedule, prediction, spacing, clip, **config):
+    from diffusers import DDIMScheduler
+
+    kind = PREDICTIONS[prediction]
+    common = {"prediction_type": kind, "timestep_spacing": spacing, "clip_sample": clip is not None, **config}
+    if schedule == "sigmoid":  # by name only DDPMScheduler has it
+        return DDIMScheduler(trained_betas=BETAS[schedule], **common)
+    return DDIMScheduler(beta_schedule=schedule, **common)
+
+
+def goes_to_the_next(scheduler):
+    """Does DDIMScheduler's t - T // steps name the timestep that comes next?"""
+    t = scheduler.timesteps.tolist()
+    stride = 1000 // len(t)
+    return all(here - stride == there for here, there in itertools.pairwise(t)) and t[-1] - stride < 0
+
+
+@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("schedule", BETAS)
+def test_ddim_is_that_of_diffusers_unless_it_leads_to_the_wrong_noise_level(schedule, steps):
+    z = tape(steps)
+    variants = list(itertools.product([0.0, 0.5], [False, True]))
+    for index, (prediction, spacing, clip) in enumerate(settings(schedule, steps)):
+        for eta, again in variants if steps in FEW else [variants[index % 4]]:
+            scheduler = ddim_scheduler(schedule, prediction, spacing, clip)
+            scheduler.set_timesteps(steps)
+            if spacing == "linspace" and not goes_to_the_next(scheduler):
+                continue  # the test below
+            x = ours(BETAS[schedule], "ddim", steps, spacing, prediction, z, clip=clip, eta=eta, raw_eps=not again)
+            network = toy(np.cumprod(1 - BETAS[schedule]), prediction)
+            compare(x, chain(scheduler, network, z, eta=eta, use_clipped_model_output=again))
+
+
+@pytest.mark.parametrize("steps", [2, 7, 20, 50])
+def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
+    """Where diffusers reads t - T // steps (its issue 12633): its Euler, which is DDIM, does as we do."""
+    from diffusers import EulerDiscreteScheduler
+
+    betas, z = BETAS["linear"], tape(steps)
+    x = ours(betas, "ddim", steps, "linspace", "eps", z)
+    wrong = ddim_scheduler("linear", "eps", "linspace", None)
+    wrong.set_timesteps(steps)
+    network = toy(np.cumprod(1 - betas), "eps")
+    assert np.abs(x[0] - chain(wrong, network, z)[0]).max() > 1e-3
+    right = EulerDiscreteScheduler(timestep_spacing="linspace")
+    right.set_timesteps(timesteps=wrong.timesteps.tolist())
+    compare(ours(betas, "ddim", steps, "linspace", "eps", z, start=started(right, z)), chain(right, network, z))
+
+
+def started(scheduler, z):
+    """Where diffusers' Euler schedulers begin: sqrt(1 - alpha_bar) z, or z itself with `leading`."""
+    sigma = scheduler.sigmas[0]
+    return z[0] * np.float32(scheduler.init_noise_sigma / (sigma**2 + 1) ** 0.5)
+
+
+@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("schedule", BETAS)
+@pytest.mark.parametrize(("name", "algorithm"), [("dpm++", "dpmsolver++"), ("dpm++sde", "sde-dpmsolver++")])
+def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
+    from diffusers import DPMSolverMultistepScheduler
+
+    z, betas = tape(steps), BETAS[schedule]
+    for prediction, spacing, clip in settings(schedule, steps):
+        scheduler = DPMSolverMultistepScheduler(
+            trained_betas=betas,
+            prediction_type=PREDICTIONS[prediction],
+            timestep_spacing=spacing,
+            algorithm_type=algorithm,
+        )
+        scheduler.set_timesteps(steps)
+        if steps == 1000 and spacing != "trailing":  # diffusers divides by a step of 0 here
+            with pytest.raises(ValueError, match="descend"):
+                ours(betas, name, steps, spacing, prediction, z)
+            continue
+        x = ours(betas, name, steps, spacing, prediction, z, clip=clip)
+        # Its h is the difference of two float32 near -5, so off by 5e-7 of 0.01 when a thousand steps are taken.
+        tolerance = 1e-4 if name == "dpm++sde" and steps in MANY else 1e-5
+        compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z), tolerance)
+
+
+@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("schedule", BETAS)
+@pytest.mark.parametrize("name", ["euler", "euler-a"])
+def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
+    from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
+
+    z, betas = tape(steps), BETAS[schedule]
+    for prediction, spacing, clip in settings(schedule, steps):
+        if (name, prediction) == ("euler-a", "x0"):
+            continue  # not implemented there
+        kind = EulerDiscreteScheduler if name == "euler" else EulerAncestralDiscreteScheduler
+        scheduler = kind(trained_betas=betas, prediction_type=PREDICTIONS[prediction], timestep_spacing=spacing)
+        scheduler.set_timesteps(steps)
+        if (scheduler.timesteps % 1).any():
+            continue  # linspace is not rounded there, and a network for integers is asked between them
+        x = ours(betas, name, steps, spacing, prediction, z, clip=clip, start=started(scheduler, z))
+        compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 48, 50])
+@pytest.mark.parametrize("schedule", BETAS)
+def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
+    from diffusers import LCMScheduler
+
+    z, betas = tape(steps), BETAS[schedule]
+    for prediction, clip in itertools.product(PREDICTIONS, CLIPS):
+        scheduler = LCMScheduler(
+            trained_betas=betas, prediction_type=PREDICTIONS[prediction], clip_sample=clip is not None
+        )
+        scheduler.set_timesteps(steps)
+        x = ours(betas, "lcm", scheduler.timesteps.tolist(), None, prediction, z, clip=clip)
+        compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z))
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++", "dpm++sde", "euler", "euler-a"])
+@pytest.mark.parametrize("prediction", ["x0", "v"])
+def test_zero_terminal_snr_is_that_of_diffusers(name, prediction):
+    import diffusers
+
+    kinds = {
+        "ddpm": ("DDPMScheduler", {"clip_sample": False}),
+        "ddim": ("DDIMScheduler", {"clip_sample": False}),
+        "dpm++": ("DPMSolverMultistepScheduler", {}),
+        "dpm++sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+        "euler": ("EulerDiscreteScheduler", {}),
+        "euler-a": ("EulerAncestralDiscreteScheduler", {}),
+    }
+    if (name, prediction) == ("euler-a", "x0"):
+        prediction = "v"  # x0 is not implemented there
+    kind, config = kinds[name]
+    z = tape(20)
+    common = {"prediction_type": PREDICTIONS[prediction], "timestep_spacing": "trailing"}
+    scheduler = getattr(diffusers, kind)(rescale_betas_zero_snr=True, **common, **config)
+    scheduler.set_timesteps(20)
+    betas = scheduler.betas.numpy().astype(np.float64)
+    assert betas[-1] == 1.0
+    start = started(scheduler, z) if name.startswith("euler") else None
+    # x / sqrt(alpha_bar) begins at 4096 z in Euler, whose rounding is 2e-4 of x0; see `compare`.
+    compare(
+        ours(betas, name, 20, "trailing", prediction, z, start=start),
+        chain(scheduler, toy(np.cumprod(1 - betas), prediction), z),
+    )
+
+
+def test_what_is_not_a_number_in_diffusers_is_one_here():
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(variance_type="fixed_large_log", clip_sample=False)
+    scheduler.set_timesteps(7)
+    z = tape(7)
+    network = toy(np.cumprod(1 - BETAS["linear"]), "eps")
+    assert np.isnan(chain(scheduler, network, z)[0]).any()  # when this fails, the docs have a line too many
+    assert np.isfinite(ours(BETAS["linear"], "ddpm", 7, "leading", "eps", z, variance="fixed_large")[0]).all()
+
+
+def space_timesteps(count):
+    """The loop of guided-diffusion for one section of 1000, from its description: add a stride, round as it goes."""
+    stride, at, taken = 1 if count <= 1 else 999 / (count - 1), 0.0, []
+    for _ in range(count):
+        taken.append(round(at))
+        at += stride
+    return taken[::-1]
+
+
+def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
+    guided, ho = DIALECTS["guided"], DIALECTS["ho2020"]
+    different = 0
+    for count in range(1, 1001):
+        chosen = guided.timesteps(1000, count, "linspace", "ddpm").tolist()
+        assert chosen == space_timesteps(count)
+        different += count > 1 and chosen != ho.timesteps(1000, count, "linspace", "ddpm").tolist()
+    assert different == 278
+
+
+def test_dialects_agree_where_nothing_is_clipped_rounded_or_strided():
+    """On the full chain in float64 the three are one sampler: the coefficients of diffusers to its float32."""
+    betas = BETAS["linear"]
+    tables = []
+    for name in ("ho2020", "guided", "diffusers"):
+        dialect = DIALECTS[name]
+        t = dialect.timesteps(1000, 1000, "leading", "ddpm")
+        tables.append(SAMPLERS["ddpm"].table(dialect.schedule(betas, "ddpm"), t, last_noise=dialect.last_noise))
+    for ho, guided, theirs in zip(*tables, strict=True):
+        np.testing.assert_array_equal(ho, guided)
+        np.testing.assert_allclose(theirs, ho, rtol=1e-3, atol=1e-12)  # 6e-8 of alpha_bar near 1 over a beta of 1e-4
