@@ -7,7 +7,7 @@ import pytest
 from diffusers_chain import SAMPLES, SHAPE, chain, tape, toy
 
 from ddpm_ref import betas as schedules
-from ddpm_rt import noise, trajectory
+from ddpm_rt import Schedule, noise, trajectory
 from ddpm_rt.dialects import DIALECTS
 from ddpm_rt.samplers import SAMPLERS
 
@@ -38,7 +38,7 @@ def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None
     `options` replaces what the dialect gives the sampler.
     """
     dialect = DIALECTS["diffusers"]
-    visited = dialect.timesteps(len(betas), steps, spacing, sampler) if isinstance(steps, int) else np.array(steps)
+    visited = dialect.timesteps(Schedule(betas), steps, spacing, sampler) if isinstance(steps, int) else np.array(steps)
     given = {
         "variance": variance,
         "eta": 0.0,
@@ -277,11 +277,11 @@ def space_timesteps(count):
 
 def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
     guided, ho = DIALECTS["guided"], DIALECTS["ho2020"]
-    different = 0
+    different, thousand = 0, Schedule(BETAS["linear"])
     for count in range(1, 1001):
-        chosen = guided.timesteps(1000, count, "linspace", "ddpm").tolist()
+        chosen = guided.timesteps(thousand, count, "linspace", "ddpm").tolist()
         assert chosen == space_timesteps(count)
-        different += count > 1 and chosen != ho.timesteps(1000, count, "linspace", "ddpm").tolist()
+        different += count > 1 and chosen != ho.timesteps(thousand, count, "linspace", "ddpm").tolist()
     assert different == 278
 
 
@@ -291,7 +291,7 @@ def test_dialects_agree_where_nothing_is_clipped_rounded_or_strided():
     tables = []
     for name in ("ho2020", "guided", "diffusers"):
         dialect = DIALECTS[name]
-        t = dialect.timesteps(1000, 1000, "leading", "ddpm")
+        t = dialect.timesteps(Schedule(betas), 1000, "leading", "ddpm")
         tables.append(SAMPLERS["ddpm"].table(dialect.schedule(betas, "ddpm"), t, last_noise=dialect.last_noise))
     for ho, guided, theirs in zip(*tables, strict=True):
         np.testing.assert_array_equal(ho, guided)

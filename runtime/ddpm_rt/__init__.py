@@ -11,7 +11,7 @@ from .card import ModelCard, Provenance
 from .errors import DdpmRtError
 from .sampler import Step, trajectory
 from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
-from .schedule import Schedule, timesteps
+from .schedule import Schedule, logsnr_timesteps, timesteps
 from .table import StepTable
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "euler",
     "euler_ancestral",
     "lcm",
+    "logsnr_timesteps",
     "noise",
     "open_denoiser",
     "sample",

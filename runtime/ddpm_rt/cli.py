@@ -101,7 +101,7 @@ def sample(
     \b
     ddpm-rt sample
     ddpm-rt sample --engine unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
-    ddpm-rt sample --sampler dpm++ --steps 20
+    ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
     """
     from .api import open_denoiser
     from .inspect_model import file_sha256
@@ -157,7 +157,7 @@ def steps_command(model: Path, out: Path, **asked: Any) -> None:
     """Compile a sampler for a model: a table that `sample --steps-file` and embedders run.
 
     \b
-    ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 -o unet.steps.json
+    ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
     """
     from .api import open_denoiser
     from .recipe import Recipe

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .schedule import Floats, Integers, Schedule, Spacing, timesteps
+from .schedule import Floats, Integers, Schedule, Spacing, logsnr_timesteps, timesteps
 
 DialectName = Literal["ho2020", "guided", "diffusers"]
 Clip = tuple[float, float] | None
@@ -50,9 +50,11 @@ class Dialect:
         """The range that `sampler` clips a predicted x0 to."""
         return None if sampler in self.unclipped else clip
 
-    def timesteps(self, train_steps: int, steps: int, spacing: Spacing, sampler: str) -> Integers:
+    def timesteps(self, schedule: Schedule, steps: int, spacing: Spacing, sampler: str) -> Integers:
         """Those that `sampler` visits. Raises ValueError for what `ddpm_rt.timesteps` does."""
-        chosen = timesteps(train_steps, steps, spacing)
+        if spacing == "logsnr":  # ours alone
+            return logsnr_timesteps(schedule, steps)
+        train_steps, chosen = len(schedule), timesteps(len(schedule), steps, spacing)
         if self.summed and spacing == "linspace":
             return _summed_linspace(train_steps, steps)
         if sampler in self.one_more and spacing == "linspace":
@@ -63,7 +65,7 @@ class Dialect:
 
     def leads_to(self, timesteps: Integers, train_steps: int, spacing: Spacing | None) -> Integers | None:
         """The timestep that each step of ddim goes to, or None for the next. No spacing: the timesteps were listed."""
-        if not self.strided or spacing in (None, "linspace"):
+        if not self.strided or spacing not in ("leading", "trailing"):
             return None
         return np.maximum(timesteps - train_steps // len(timesteps), -1)
 

@@ -56,10 +56,10 @@ class Recipe:
     def compiled(self, card: ModelCard) -> Plan:
         """For this model. Raises ValueError when it was trained with fewer steps, or cannot be sampled so."""
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
-        train_steps, spacing = len(card.betas), None
+        schedule, spacing = dialect.schedule(np.array(card.betas), name), None
         if self.timesteps is None:
             spacing = self.spacing or card.spacing
-            visited = dialect.timesteps(train_steps, self.calls, spacing, name)
+            visited = dialect.timesteps(schedule, self.calls, spacing, name)
         else:
             visited = np.array(self.timesteps, np.int64)
         given = {
@@ -67,15 +67,11 @@ class Recipe:
             "eta": self.eta or 0.0,
             "last_noise": dialect.last_noise,
             "raw_eps": dialect.raw_eps,
-            "leads_to": dialect.leads_to(visited, train_steps, spacing),
+            "leads_to": dialect.leads_to(visited, len(schedule), spacing),
         }
         table, options = SAMPLERS[name]
-        rows = table(
-            dialect.schedule(np.array(card.betas), name),
-            visited,
-            prediction=card.prediction,
-            **{option: given[option] for option in options},
-        )
+        chosen = {option: given[option] for option in options}
+        rows = table(schedule, visited, prediction=card.prediction, **chosen)
         words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
         return Plan(rows, dialect.clip(card.clip, name), words)
 

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
-Spacing = Literal["trailing", "leading", "linspace"]
+Spacing = Literal["trailing", "leading", "linspace", "logsnr"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,9 @@ def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> In
               np.arange's, so that a tie (48 of 1000) falls as it does in diffusers
     leading   i (T // steps), reversed: always ends at 0 and may start far from the noise
     linspace  round(i (T - 1) / (steps - 1)), reversed: both ends; one step is t = 0
-    Halves round to even. Raises ValueError unless 1 <= steps <= train_steps.
+    Halves round to even. Raises ValueError unless 1 <= steps <= train_steps. `logsnr_timesteps` is the fourth spacing.
     """
-    if not 1 <= steps <= train_steps:
-        raise ValueError(f"steps must lie between 1 and the {train_steps} the model was trained with, not {steps}")
+    _check_steps(train_steps, steps)
     i = np.arange(steps)
     if spacing == "trailing":
         return np.round(np.arange(train_steps, 0, -train_steps / steps)[:steps]).astype(np.int64) - 1
@@ -70,3 +69,26 @@ def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> In
     if spacing == "linspace":
         return np.round(np.linspace(0, train_steps - 1, steps))[::-1].astype(np.int64)
     raise ValueError(f"spacing must be trailing, leading or linspace, not {spacing!r}")
+
+
+def logsnr_timesteps(schedule: Schedule, steps: int) -> Integers:
+    """`steps` timesteps, descending from T - 1 to 0, as even in log(alpha_bar / (1 - alpha_bar)) as integers can be.
+
+    What solvers of higher order want (Lu et al. 2022, section 5.1): their error is in steps of that. One step is T - 1.
+    Raises ValueError unless 1 <= steps <= T.
+    """
+    _check_steps(len(schedule), steps)
+    with np.errstate(divide="ignore"):
+        logsnr = np.log(schedule.alpha_bar) - np.log(1.0 - schedule.alpha_bar)
+    if np.isinf(logsnr[-1]):  # no signal at all: as good as a little of it
+        logsnr[-1] = logsnr[-2] - 1.0
+    wanted = np.linspace(logsnr[-1], logsnr[0], steps)[::-1]
+    nearest = np.abs(logsnr[None] - wanted[:, None]).argmin(1)  # ascending; below, each is made another
+    i = np.arange(steps)
+    distinct = np.maximum.accumulate(nearest - i) + i
+    return np.minimum(distinct, len(schedule) - steps + i)[::-1].astype(np.int64)
+
+
+def _check_steps(train_steps: int, steps: int) -> None:
+    if not 1 <= steps <= train_steps:
+        raise ValueError(f"steps must lie between 1 and the {train_steps} the model was trained with, not {steps}")
