@@ -4,24 +4,30 @@ import itertools
 
 import numpy as np
 import pytest
-from diffusers_chain import SAMPLES, SHAPE, chain, tape, toy
+from diffusers_chain import (
+    BETAS,
+    CLIPS,
+    FEW,
+    MANY,
+    PREDICTIONS,
+    SAMPLES,
+    SHAPE,
+    chain,
+    compare,
+    covered,
+    ours,
+    settings,
+    started,
+    tape,
+    toy,
+)
+from gaussian_model import gaussian_card
 
-from ddpm_ref import betas as schedules
-from ddpm_rt import Schedule, noise, trajectory
+from ddpm_rt import Schedule, trajectory
 from ddpm_rt.dialects import DIALECTS
+from ddpm_rt.recipe import Recipe
 from ddpm_rt.samplers import SAMPLERS
 
-BETAS = {
-    "linear": schedules.linear(1000),
-    "scaled_linear": schedules.quadratic(1000),
-    "squaredcos_cap_v2": schedules.cosine(1000),
-    "sigmoid": schedules.sigmoid(1000),
-}
-PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
-SPACINGS = ["leading", "trailing", "linspace"]
-FEW, MANY = [1, 2, 7, 20, 48, 50], [600, 999, 1000]
-CLIPS = [(-1.0, 1.0), None]
-covered = {"settings": 0, "worst": 0.0}
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
 
 
@@ -30,62 +36,6 @@ def count(pytestconfig):
     yield
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{covered['settings']} settings of diffusers covered, worst {covered['worst']:.1e} of the tolerance")
-
-
-def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None, variance="fixed_small", **options):
-    """x after each step, in dialect diffusers, and the largest term that cancels in it, as `compare` wants them.
-
-    `options` replaces what the dialect gives the sampler.
-    """
-    dialect = DIALECTS["diffusers"]
-    visited = dialect.timesteps(Schedule(betas), steps, spacing, sampler) if isinstance(steps, int) else np.array(steps)
-    given = {
-        "variance": variance,
-        "eta": 0.0,
-        "last_noise": dialect.last_noise,
-        "raw_eps": dialect.raw_eps,
-        "leads_to": dialect.leads_to(visited, len(betas), spacing),
-        **options,
-    }
-    make, takes = SAMPLERS[sampler]
-    given = {name: given[name] for name in takes}
-    table = make(dialect.schedule(betas, sampler), visited, prediction=prediction, **given)
-    network = toy(np.cumprod(1 - betas), prediction, variance == "learned_range")
-    steps = trajectory(
-        network,
-        table,
-        SHAPE,
-        seed=0,
-        samples=range(SAMPLES),
-        clip=dialect.clip(clip, sampler),
-        noise=lambda row: z[0 if row == noise.INITIAL_STEP else 1 + row],
-        start=start,
-    )
-    x = np.stack([step.x.copy() for step in steps])
-    seen = np.abs(np.stack([z[0] if start is None else start, *x[:-1]])).reshape(len(x), -1).max(1)
-    return x, seen * np.abs(table.mean_from_x0 * table.x0_from_x)
-
-
-def compare(ours, theirs, tolerance=1e-5):
-    """Equal to `tolerance` of 1 or of the largest |x| so far, whichever is more: rounding is relative.
-
-    To that comes what four roundings leave of the largest term that cancels: x / sqrt(alpha_bar) in x0 from eps, whose
-    weight is small but when few steps are taken (linear: 157 x), and in diffusers' Euler the state itself.
-    """
-    (x, cancels), (expected, state) = ours, theirs
-    assert x.shape == expected.shape
-    size = np.maximum.accumulate(np.abs(expected).reshape(len(x), -1).max(1))
-    allowed = tolerance * np.maximum(1.0, size) + 2.0**-22 * np.maximum(np.maximum.accumulate(cancels), state)
-    errors = np.abs(x - expected).reshape(len(x), -1).max(1) / allowed
-    covered["settings"] += 1
-    covered["worst"] = max(covered["worst"], float(errors.max()))
-    assert errors.max() <= 1.0, (int(errors.argmax()), float(errors.max()))
-
-
-def settings(schedule, steps):
-    """All combinations for few steps; for many, one in nine, so that each value of each occurs."""
-    chosen = list(itertools.product(PREDICTIONS, SPACINGS, CLIPS))
-    return chosen if steps in FEW else chosen[(MANY.index(steps) + 2 * list(BETAS).index(schedule)) :: 9]
 
 
 @pytest.mark.parametrize("steps", FEW + MANY)
@@ -109,6 +59,33 @@ def test_ddpm_is_that_of_diffusers(schedule, steps):
             x = ours(BETAS[schedule], "ddpm", steps, spacing, prediction, z, clip=clip, variance=kind)
             network = toy(np.cumprod(1 - BETAS[schedule]), prediction, variance == "learned_range")
             compare(x, chain(scheduler, network, z))
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++"])
+def test_what_a_user_asks_for_is_what_was_compared(name, spacing):
+    """A card and `--dialect diffusers`, nothing else said, against the three schedulers with what the card says."""
+    import diffusers
+
+    betas, z = BETAS["linear"], tape(7)
+    kind = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler", "dpm++": "DPMSolverMultistepScheduler"}[name]
+    config = {"variance_type": "fixed_large"} if name == "ddpm" else {}
+    scheduler = getattr(diffusers, kind)(timestep_spacing=spacing, **config)
+    scheduler.set_timesteps(7)
+    card = gaussian_card(image_shape=SHAPE, clip=(-1.0, 1.0), spacing=spacing, variance="fixed_large")
+    plan = Recipe(sampler=name, steps=7, dialect="diffusers").compiled(card)
+    network = toy(np.cumprod(1 - betas), "eps")
+    steps = trajectory(
+        network,
+        plan.table,
+        SHAPE,
+        seed=0,
+        samples=range(SAMPLES),
+        clip=plan.clip,
+        noise=lambda row: z[(row + 1) % 2**32],
+    )
+    x = np.stack([step.x.copy() for step in steps])
+    compare((x, np.zeros(7)), chain(scheduler, network, z))
 
 
 def ddim_scheduler(schedule, prediction, spacing, clip, **config):
@@ -158,12 +135,6 @@ def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
     right = EulerDiscreteScheduler(timestep_spacing="linspace")
     right.set_timesteps(timesteps=wrong.timesteps.tolist())
     compare(ours(betas, "ddim", steps, "linspace", "eps", z, start=started(right, z)), chain(right, network, z))
-
-
-def started(scheduler, z):
-    """Where diffusers' Euler schedulers begin: sqrt(1 - alpha_bar) z, or z itself with `leading`."""
-    sigma = scheduler.sigmas[0]
-    return z[0] * np.float32(scheduler.init_noise_sigma / (sigma**2 + 1) ** 0.5)
 
 
 @pytest.mark.parametrize("steps", FEW + MANY)
