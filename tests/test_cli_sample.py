@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_whole_files_and_the_same_command_goes_on(gaussian, tmp_pat
         (("--eta", 0.5, "--sampler", "ddpm"), 2, ["eta"]),
         (("--eta", 1.5), 2, ["--eta"]),
         (("--steps", 1001), 2, ["1000"]),
-        (("--sampler", "euler"), 2, ["euler"]),
+        (("--sampler", "heun"), 2, ["heun"]),
         (("--out", "x.jpg"), 2, [".png"]),
         (("--out", "no/such/folder/x.png"), 1, ["not a folder"]),
         (("--out", "/proc/x.png"), 1, ["/proc"]),

@@ -44,7 +44,7 @@ def test_threads_do_not_change_the_images(gaussian):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampler": "euler"}, "euler"),
+        ({"sampler": "heun"}, "heun"),
         ({"sampler": "ddpm", "eta": 0.5}, "eta"),
         ({"eta": 2.0}, "eta"),
         ({"seed": -1}, "seed"),

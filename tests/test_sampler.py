@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from gaussian_model import BETAS, PIXEL_VARIANCE
 
-from ddpm_rt import DdpmRtError, Schedule, ddim, ddpm, noise, timesteps, trajectory
-from ddpm_rt.schedule import StepTable
+from ddpm_rt import DdpmRtError, Schedule, StepTable, ddim, ddpm, noise, timesteps, trajectory
 
 LINEAR = Schedule(BETAS)
 SHAPE = (1, 8, 8)
@@ -41,7 +40,7 @@ def test_the_loop_follows_its_table_exactly_on_gaussian_data(prediction, steps, 
     size = int(np.prod(SHAPE))
     expected = noise.normal(1, range(4), noise.INITIAL_STEP, size).astype(np.float64)
     denoise = gaussian(prediction)
-    for row, (step, a, b, m0, mx, _, _, sigma) in enumerate(zip(*table, strict=True)):
+    for row, (step, a, b, m0, mx, _, _, sigma, _) in enumerate(zip(*table, strict=True)):
         gain = float(denoise(np.ones((1, *SHAPE)), np.array([step]))[0, 0, 0, 0])
         expected = (m0 * (a + b * gain) + mx) * expected
         if sigma:
@@ -95,7 +94,7 @@ def test_x0_is_clipped_to_the_range_of_the_card(clip):
 
 def test_the_columns_of_multi_step_solvers_are_used():
     one, zero = np.ones(2), np.zeros(2)
-    table = StepTable(np.array([1, 0]), zero, one, zero + 0.5, zero, zero + 0.25, zero + 0.125, zero)
+    table = StepTable(np.array([1, 0]), zero, one, zero + 0.5, zero, zero + 0.25, zero + 0.125, zero, zero)
     outs = iter([np.full((1, *SHAPE), 8.0, np.float32), np.full((1, *SHAPE), 16.0, np.float32)])
     first, second = (
         step.x.copy() for step in trajectory(lambda x, t: next(outs), table, SHAPE, seed=0, samples=[0], clip=None)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddpm_rt.schedule import Schedule, StepTable, ddim, ddpm, timesteps
+from ddpm_rt import Schedule, StepTable, ddim, ddpm, timesteps
 
 LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
 ALL = timesteps(1000, 1000)
@@ -116,7 +116,7 @@ def exact_gain(now, variance, prediction):
 
 def closed_recursion(table, schedule, prediction, variance):
     x_variance = 1.0
-    for t, a, b, m0, mx, mo, mp, sigma in zip(*table, strict=True):
+    for t, a, b, m0, mx, mo, mp, sigma, _ in zip(*table, strict=True):
         gain = exact_gain(schedule.alpha_bar[t], variance, prediction)
         assert mp == 0.0
         x_variance = (m0 * (a + b * gain) + mx + mo * gain) ** 2 * x_variance + sigma**2
@@ -216,7 +216,7 @@ def test_names_that_are_not_known_are_refused():
     with pytest.raises(ValueError, match="spacing"):
         timesteps(10, 5, "even")
     with pytest.raises(ValueError, match="variance"):
-        ddpm(LINEAR, ALL, variance="learned")
+        ddpm(LINEAR, ALL, variance="small")
     with pytest.raises(ValueError, match="prediction"):
         ddpm(LINEAR, ALL, prediction="noise")
     with pytest.raises(ValueError, match="eta"):

@@ -10,7 +10,9 @@ from .api import open_denoiser, sample
 from .card import ModelCard, Provenance
 from .errors import DdpmRtError
 from .sampler import Step, trajectory
-from .schedule import Schedule, StepTable, ddim, ddpm, timesteps
+from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
+from .schedule import Schedule, logsnr_timesteps, timesteps
+from .table import StepTable
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,12 @@ __all__ = [
     "StepTable",
     "ddim",
     "ddpm",
+    "dpm",
+    "dpm_sde",
+    "euler",
+    "euler_ancestral",
+    "lcm",
+    "logsnr_timesteps",
     "noise",
     "open_denoiser",
     "sample",

@@ -1,6 +1,6 @@
 """The Python interface: open a model, draw samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from .denoiser import Batch, Engine
 from .models import bundled_model
 from .ort import OrtDenoiser
-from .request import Request, Sampler
+from .request import Request
 from .schedule import Spacing
+from .steps_file import read_steps
 
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
@@ -29,20 +30,27 @@ def open_denoiser(path: Path | str | None = None, *, threads: int | None = None)
 def sample(
     engine: Engine | Path | str | None = None,
     *,
-    sampler: Sampler = "ddim",
-    steps: int = 50,
+    sampler: str | None = None,
+    steps: int | None = None,
     eta: float | None = None,
+    spacing: Spacing | None = None,
+    timesteps: Sequence[int] | None = None,
+    dialect: str | None = None,
+    steps_file: Path | str | None = None,
     seed: int = 0,
     first: int = 0,
     count: int = 16,
     batch: int = 16,
-    spacing: Spacing | None = None,
+    label: int | Sequence[int] | None = None,
+    guidance: float = 1.0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Batch:
     """Draw samples `first` .. `first + count - 1` of `seed`: float32 `[count, C, H, W]`, in [-1, 1].
 
-    `engine` is a path, an open denoiser, or None for the bundled model. A sample is the same whatever `first`,
+    `engine` is a path, an open denoiser, or None for the bundled model. The sampler is ddim with 50 steps unless asked
+    for otherwise; `steps_file` is one that `ddpm-rt steps` wrote, instead of all options before it. Of several labels,
+    sample n has number n modulo their count. A sample is the same whatever `first`,
     `count` and `batch` it is drawn with, up to the rounding of the network at that batch size.
 
     >>> ddpm_rt.sample(steps=10, count=4).shape
@@ -50,12 +58,24 @@ def sample(
 
     Raises ValueError for arguments out of range, DdpmRtError for a model that cannot be used.
     """
-    request = Request(
-        sampler=sampler, steps=steps, eta=eta, seed=seed, first=first, count=count, batch=batch, spacing=spacing
-    )
     denoise = open_denoiser(engine, threads=threads) if engine is None or isinstance(engine, str | Path) else engine
+    request = Request(
+        sampler=sampler,
+        steps=steps,
+        eta=eta,
+        spacing=spacing,
+        timesteps=timesteps,
+        dialect=dialect,
+        plan=None if steps_file is None else read_steps(Path(steps_file), denoise.card),
+        seed=seed,
+        first=first,
+        count=count,
+        batch=batch,
+        label=[label] if isinstance(label, int) else label,
+        guidance=guidance,
+    )
     images, done = [], 0
-    total = steps * len(range(0, count, batch))
+    total = request.calls * len(range(0, count, batch))
     for samples in request.batches(request.samples):
         for step in request.trajectory(denoise, denoise.card, samples):
             done, latest = done + 1, step.x

@@ -1,4 +1,4 @@
-"""`ddpm-rt`: sample and inspect here; train and export live in packages that are loaded only when asked for."""
+"""`ddpm-rt`: steps, sample and inspect here; train and export live in packages that are loaded only when asked for."""
 
 import importlib
 import json
@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from .cli_options import Integers, sampler_options
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "card", "sample", "inspect")  # in the order of the pipeline
+VERBS = ("train", "export", "card", "steps", "sample", "inspect")  # in the order of the pipeline
 ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export", "card": "ddpm_export.cli:card"}
 EXTRAS = {
     "onnxruntime": "cpu",
@@ -73,11 +74,9 @@ def main() -> None:
 @click.option(
     "--engine", type=click.Path(path_type=Path), metavar="FILE", help="Model to run. [default: bundled, MNIST]"
 )
-@click.option("--sampler", type=click.Choice(["ddpm", "ddim"]), default="ddim", show_default=True)
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Calls of the network a sample."
-)
-@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim: 0 none, 1 as ddpm. [default: 0]")
+@sampler_options
+@click.option("--steps-file", type=click.Path(path_type=Path), metavar="FILE",
+              help="A sampler that `ddpm-rt steps` compiled, instead of the options above.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
 @click.option(
     "--first", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Number of the first sample."
@@ -86,33 +85,43 @@ def main() -> None:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples to a call of the network."
 )
+@click.option(
+    "--label", type=Integers(), metavar="N,N,...", help="Class of the samples; of several, one after the other."
+)
+@click.option("--guidance", type=float, default=1.0, show_default=True, help="Of the label, against no class.")
 @click.option("--out", default="samples.png", show_default=True, metavar="PATH",
               help="x.png a grid, x.gif or x.webp an animation, x.npy the numbers, DIR/ a PNG a sample.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def sample(engine: Path | None, out: str, threads: int | None, quiet: bool, **asked: Any) -> None:
+def sample(
+    engine: Path | None, steps_file: Path | None, out: str, threads: int | None, quiet: bool, **asked: Any
+) -> None:
     """Draw images from a model, the bundled one by default.
 
     \b
     ddpm-rt sample
     ddpm-rt sample --engine unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
+    ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
     """
     from .api import open_denoiser
     from .inspect_model import file_sha256
     from .models import bundled_model
     from .output import Output
     from .request import Request
+    from .steps_file import read_steps
 
     model = engine or bundled_model()
     try:
         request = Request(**asked)
         denoise = open_denoiser(model, threads=threads)
-        request.table(denoise.card)  # so that impossible steps are said before anything is made
+        if steps_file is not None:
+            request = Request(**asked, plan=read_steps(steps_file, denoise.card))
+        request.plan_for(denoise.card)  # so that what is impossible is said before anything is made
         output = Output(Path(out), request, file_sha256(model))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     missing = output.missing()
-    calls = request.steps * len(range(0, len(missing), request.batch))
+    calls = request.calls * len(range(0, len(missing), request.batch))
     started = time.perf_counter()
     try:
         with progress_bar(calls, quiet) as bar:
@@ -138,6 +147,30 @@ def interrupted(output: Any, missing: Sequence[int]) -> str:
         return f"interrupted; {output.path} was not written, the same command starts again"
     kept = output.request.count - len(output.missing())
     return f"interrupted; {kept} of {output.request.count} images are in {output.path}, the same command goes on"
+
+
+@main.command("steps")
+@click.argument("model", type=click.Path(path_type=Path))
+@sampler_options
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="x.steps.json")
+def steps_command(model: Path, out: Path, **asked: Any) -> None:
+    """Compile a sampler for a model: a table that `sample --steps-file` and embedders run.
+
+    \b
+    ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
+    """
+    from .api import open_denoiser
+    from .recipe import Recipe
+    from .steps_file import write_steps
+
+    try:
+        recipe = Recipe(**asked)
+        card = open_denoiser(model).card
+        plan = recipe.compiled(card)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    write_steps(out, plan, card)
+    click.echo(f"{plan.sampler}: {out}")
 
 
 @main.command("inspect")

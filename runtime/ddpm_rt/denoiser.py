@@ -12,13 +12,18 @@ Times = NDArray[np.int64]  # [B], counted from 0
 
 
 class Denoiser(Protocol):
-    """One evaluation of the network: what it predicts about each image of `x` at its timestep."""
+    """One evaluation of the network: what it predicts about each image of `x` at its timestep.
+
+    The result is `[B, C, H, W]`, or `[B, 2 C, H, W]` from a network that learned the variance as well.
+    """
 
     def __call__(self, x: Batch, t: Times, /) -> Batch: ...
 
 
-class Engine(Denoiser, Protocol):
-    """A denoiser from a file, with its card."""
+class Engine(Protocol):
+    """A denoiser from a file, with its card; a class-conditional one takes a label for each image, int64 `[B]`."""
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...
 
     @property
     def card(self) -> ModelCard: ...

@@ -56,7 +56,8 @@ def describe(found: dict[str, Any]) -> str:
         "variance": card["variance"],
         "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
         "betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {alpha_bar:.3g}",
-        "classes": "unconditional" if card["classes"] is None else str(card["classes"]),
+        "spacing": card["spacing"],
+        "classes": _classes(card["classes"], card["null_class"]),
         "precision": card["precision"],
         "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]),
         "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]),
@@ -66,6 +67,12 @@ def describe(found: dict[str, Any]) -> str:
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _classes(classes: int | None, null_class: int | None) -> str:
+    if classes is None:
+        return "unconditional"
+    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
 
 
 def _signature(tensor: dict[str, Any]) -> str:

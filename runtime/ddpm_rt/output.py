@@ -96,8 +96,8 @@ class Output:
         return Outcome(len(wanted), self.request.count - len(wanted))
 
     def _is_frame(self, row: int) -> bool:
-        last = self.request.steps - 1
-        return row == last or row % -(-self.request.steps // FRAMES) == 0
+        last = self.request.calls - 1
+        return row == last or row % -(-self.request.calls // FRAMES) == 0
 
     def _write_batch(self, samples: Sequence[int], images: Batch) -> None:
         for sample, pixels in zip(samples, to_pixels(images), strict=True):

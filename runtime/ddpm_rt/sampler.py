@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .denoiser import Batch, Denoiser
 from .errors import DdpmRtError
 from .noise import INITIAL_STEP, normal, rows_of_noise
-from .schedule import StepTable
+from .table import StepTable
 
 Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> standard normals [B, C, H, W]
 
@@ -40,6 +40,7 @@ def trajectory(
     """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
+    A network with a learned variance says it in as many channels again, after those of the image.
     `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, H, W] replaces the noise that
     the chain begins with (an image brought to the level of the first row, say). Raises DdpmRtError when the
     network's output is not finite, naming the step.
@@ -50,10 +51,11 @@ def trajectory(
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
-    for row, (from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma) in enumerate(columns):
-        out = denoise(x, times[row])
-        if not np.isfinite(out).all():
+    for row, (from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread) in enumerate(columns):
+        output = denoise(x, times[row])
+        if not np.isfinite(output).all():
             raise DdpmRtError(f"the network's output is not finite at step {row}, t = {table.t[row]}; check the model")
+        out, spread = output[:, : shape[0]], output[:, shape[0] :]
         prev_x0, x0 = x0, prev_x0
         np.multiply(from_x, x, out=x0)
         x0 += np.multiply(from_out, out, out=part)
@@ -66,7 +68,11 @@ def trajectory(
         if mean_prev:
             x += np.multiply(mean_prev, prev_x0, out=part)
         if sigma:
-            x += np.multiply(sigma, next(draw).reshape(x.shape), out=part)
+            z = next(draw).reshape(x.shape)
+            np.multiply(sigma, z, out=part)
+            if from_spread:
+                part *= np.exp(from_spread * spread)
+            x += part
         yield Step(row, int(table.t[row]), x, x0)
 
 

@@ -1,0 +1,30 @@
+"""Samplers by name. One is a function of a schedule and timesteps that returns a table; nothing else knows them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..table import StepTable
+from .ancestral import ddpm
+from .ddim import ddim, euler, euler_ancestral
+from .lcm import lcm
+from .multistep import dpm, dpm_sde
+
+
+class Sampler(NamedTuple):
+    """`table(schedule, timesteps, prediction=..., **options)`."""
+
+    table: Callable[..., StepTable]
+    options: tuple[str, ...] = ()  # the keywords it takes besides, of those that `Request` can give
+
+
+SAMPLERS = {
+    "ddpm": Sampler(ddpm, ("variance", "last_noise")),
+    "ddim": Sampler(ddim, ("eta", "raw_eps", "leads_to")),
+    "dpm++": Sampler(dpm),
+    "dpm++sde": Sampler(dpm_sde),
+    "euler": Sampler(euler),
+    "euler-a": Sampler(euler_ancestral),
+    "lcm": Sampler(lcm),
+}
+
+__all__ = ["SAMPLERS", "Sampler", "ddim", "ddpm", "dpm", "dpm_sde", "euler", "euler_ancestral", "lcm"]

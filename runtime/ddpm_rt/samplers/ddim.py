@@ -1,0 +1,56 @@
+"""DDIM, Song et al. 2021: from deterministic to ancestral by one number; and Euler's two, which are DDIM renamed."""
+
+import numpy as np
+
+from ..schedule import Integers, Prediction, Schedule
+from ..table import StepTable, alpha_bars, assemble, form
+
+
+def ddim(
+    schedule: Schedule,
+    timesteps: Integers,
+    *,
+    prediction: Prediction = "eps",
+    eta: float = 0.0,
+    raw_eps: bool = False,
+    leads_to: Integers | None = None,
+) -> StepTable:
+    """Song et al., eq. (12) and (16): `eta` 0 is deterministic, 1 is DDPM with the small variance.
+
+    eps is (x - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), that is derived again after x0 was clipped, or with
+    `raw_eps` as the network's output says it, clipped or not. `leads_to` replaces the timestep that each step goes to
+    (-1 is the data), which is otherwise the next. Raises ValueError unless eta lies in [0, 1].
+    """
+    if not 0.0 <= eta <= 1.0:
+        raise ValueError(f"eta must lie in [0, 1], not {eta}")
+    now, before = alpha_bars(schedule, timesteps, leads_to)
+    sigma = eta * np.sqrt((1.0 - before) / (1.0 - now) * (1.0 - now / before))
+    mean_from_eps = np.sqrt(np.maximum(1.0 - before - sigma**2, 0.0))
+    if raw_eps:
+        eps = form(now, prediction)
+        columns = {
+            "mean_from_x0": np.sqrt(before),
+            "mean_from_x": mean_from_eps * eps.eps_from_x,
+            "mean_from_out": mean_from_eps * eps.eps_from_out,
+        }
+    else:
+        mean_from_x = mean_from_eps / np.sqrt(1.0 - now)
+        columns = {"mean_from_x0": np.sqrt(before) - mean_from_x * np.sqrt(now), "mean_from_x": mean_from_x}
+    return assemble(timesteps, now, prediction, **columns, sigma=sigma)
+
+
+def euler(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+    """Euler's method on the probability flow, Karras et al. 2022, algorithm 1 without churn.
+
+    It is written for x' = x / sqrt(alpha_bar) and s = sqrt((1 - alpha_bar) / alpha_bar): x' + (s_next - s) eps.
+    Times sqrt(alpha_bar_next) that is sqrt(alpha_bar_next) x0 + sqrt(1 - alpha_bar_next) eps: DDIM with eta 0.
+    """
+    return ddim(schedule, timesteps, prediction=prediction)
+
+
+def euler_ancestral(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+    """Euler to s_down, then noise up to s_next; s_up^2 = s_next^2 (s^2 - s_next^2) / s^2, s_down^2 the rest.
+
+    Times sqrt(alpha_bar_next), s_up is DDIM's sigma with eta 1: the same chain.
+    """
+    return ddim(schedule, timesteps, prediction=prediction, eta=1.0)

@@ -1,0 +1,55 @@
+"""DPM-Solver++(2M) and its SDE form, Lu et al. 2022 (arXiv 2211.01095): second order from one call a step."""
+
+import numpy as np
+
+from ..schedule import Floats, Integers, Prediction, Schedule
+from ..table import StepTable, alpha_bars, assemble
+
+
+def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+    """Algorithm 2, for the data prediction x0, in the form D = x0 + (h / 2 h_prev) (x0 - prev_x0).
+
+    h is the step in lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step has no history and the last
+    leads to infinite lambda; these two are of first order, which is DDIM with eta 0.
+    """
+    now, before = alpha_bars(schedule, timesteps)
+    h = _steps_in_lambda(now, before)
+    gain, history = np.sqrt(before) * -np.expm1(-h), _history(h)
+    return assemble(
+        timesteps,
+        now,
+        prediction,
+        mean_from_x0=gain * (1.0 + history),
+        mean_from_x=np.sqrt(1.0 - before) / np.sqrt(1.0 - now),
+        mean_from_prev_x0=-gain * history,
+    )
+
+
+def dpm_sde(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+    """SDE-DPM-Solver++(2M), appendix: the same for the reverse SDE. Of first order it is DDIM with eta 1."""
+    now, before = alpha_bars(schedule, timesteps)
+    h = _steps_in_lambda(now, before)
+    gain, history = np.sqrt(before) * -np.expm1(-2.0 * h), _history(h)
+    return assemble(
+        timesteps,
+        now,
+        prediction,
+        mean_from_x0=gain * (1.0 + history),
+        mean_from_x=np.sqrt(1.0 - before) / np.sqrt(1.0 - now) * np.exp(-h),
+        mean_from_prev_x0=-gain * history,
+        sigma=np.sqrt(1.0 - before) * np.sqrt(-np.expm1(-2.0 * h)),
+    )
+
+
+def _steps_in_lambda(now: Floats, before: Floats) -> Floats:
+    """h: infinite from no signal and to no noise."""
+    with np.errstate(divide="ignore"):
+        lambdas = [np.log(np.sqrt(level)) - np.log(np.sqrt(1.0 - level)) for level in (now, before)]
+    return np.asarray(lambdas[1] - lambdas[0])
+
+
+def _history(h: Floats) -> Floats:
+    """h / (2 h_prev), the weight of x0 - prev_x0; 0 where the order is one."""
+    history = np.zeros_like(h)
+    history[1:-1] = h[1:-1] / (2.0 * h[:-2])
+    return history
