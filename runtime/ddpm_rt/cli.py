@@ -12,8 +12,12 @@ import click
 
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "sample", "inspect")  # in the order of the pipeline
-ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export"}
+VERBS = ("train", "export", "verify", "sample", "inspect")  # in the order of the pipeline
+ELSEWHERE = {
+    "train": "ddpm_ref.cli:train",
+    "export": "ddpm_export.cli:export",
+    "verify": "ddpm_rt.verify_cli:verify",
+}
 EXTRAS = {
     "onnxruntime": "cpu",
     "onnx": "export",
