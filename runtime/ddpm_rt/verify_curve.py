@@ -31,6 +31,7 @@ class Curve:
 
     steps: tuple[StepError, ...]
     limit: float | None
+    broken: tuple[int, ...]  # steps where a side was not finite
     low: int  # the axis runs from 10^low
     high: int  # to 10^high
 
@@ -40,7 +41,8 @@ class Curve:
         values = [value for step in steps for value in (step.out_max, step.x_max) if value] + [limit or 1e-4]
         low = math.floor(math.log10(max(min(values), LOWEST)))
         high = math.ceil(math.log10(max(*values, LOWEST)))
-        return cls(steps, limit, low, max(high, low + 1))
+        broken = tuple(place.row for place in report.comparison.non_finite)
+        return cls(steps, limit, broken, low, max(high, low + 1))
 
     def lines(self) -> list[Line]:
         return [

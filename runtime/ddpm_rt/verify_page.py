@@ -23,6 +23,7 @@ body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sa
 h1 { font-size: 1.25rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12px; }
 .grid { stroke: var(--faint); } .limit { stroke: var(--ink); stroke-dasharray: 5 5; opacity: .6; }
+.broken { stroke: #d6006e; stroke-width: 2; }
 .curve0, .curve1 { fill: none; stroke-width: 2; } .curve0 { stroke: var(--a); } .curve1 { stroke: var(--b); }
 .images { display: flex; flex-wrap: wrap; gap: 1.5rem; } figure { margin: 0; } figcaption { margin-bottom: .4rem; }
 img { image-rendering: pixelated; display: block; max-width: 100%; }
@@ -77,13 +78,17 @@ def curve_svg(curve: Curve) -> str:
     if curve.limit is not None:
         y = TOP + curve.down(curve.limit) * HEIGHT
         parts.append(f'<line class="limit" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT + WIDTH}" y="{y - 5:.1f}" text-anchor="end">tolerance</text>')
+    for row in curve.broken:
+        x = f"{LEFT + curve.across(row) * WIDTH:.1f}"
+        parts.append(f'<line class="broken" x1="{x}" x2="{x}" y1="{TOP}" y2="{foot}"/>')
     for i, line in enumerate(curve.lines()):
         for piece in line.pieces:
             dot = [(piece[0][0] + 0.002, piece[0][1])] if len(piece) == 1 else []
             parts.append(f'<polyline class="curve{i}" points="{" ".join(map(place, piece + dot))}"/>')
-        x = LEFT + 400 * i
-        parts.append(f'<line class="curve{i}" x1="{x}" x2="{x + 18}" y1="12" y2="12"/>')
-        parts.append(f'<text x="{x + 24}" y="16">{escape(line.label)}</text>')
+        start = LEFT + 400 * i
+        parts.append(f'<line class="curve{i}" x1="{start}" x2="{start + 18}" y1="12" y2="12"/>')
+        parts.append(f'<text x="{start + 24}" y="16">{escape(line.label)}</text>')
     size = f"0 0 {LEFT + WIDTH + RIGHT} {foot + BOTTOM}"
     return f'<svg viewBox="{size}" role="img" aria-label="error at every step, logarithmic">{"".join(parts)}</svg>'
 

@@ -22,7 +22,7 @@ AXIS = 64  # left of the chart
 
 INK, FAINT, PAPER = "#1a1a1a", "#d9d9d9", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00")  # told apart by colour-blind readers
-LIMIT = "#7a7a7a"
+LIMIT, BROKEN = "#7a7a7a", "#b3005e"
 
 
 def grids(comparison: Comparison) -> dict[str, Pixels]:
@@ -79,6 +79,9 @@ def _draw_curve(pen: Any, curve: Curve, box: tuple[int, int, int, int]) -> None:
         height = place((0, curve.down(curve.limit)))[1]
         for dash in range(left, right, 10):
             pen.line([dash, height, min(dash + 5, right), height], LIMIT)
+        pen.text((right, height - 4), "tolerance", INK, _font(11), anchor="rs")
+    for row in curve.broken:
+        pen.line([place((curve.across(row), 0)), place((curve.across(row), 1))], BROKEN, 2)
     for number, (line, colour) in enumerate(zip(curve.lines(), COLOURS, strict=True)):
         for piece in line.pieces:
             pen.line([place(point) for point in piece], colour, 2)
