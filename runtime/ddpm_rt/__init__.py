@@ -7,8 +7,12 @@
 
 from . import noise
 from .api import open_denoiser, sample
+from .between import interpolate
 from .card import ModelCard, Provenance
+from .edit import from_image, inpaint
 from .errors import DdpmRtError
+from .inversion import ddim_inversion, from_noise, invert
+from .request import Request
 from .sampler import Step, trajectory
 from .schedule import Schedule, StepTable, ddim, ddpm, timesteps
 
@@ -18,11 +22,18 @@ __all__ = [
     "DdpmRtError",
     "ModelCard",
     "Provenance",
+    "Request",
     "Schedule",
     "Step",
     "StepTable",
     "ddim",
+    "ddim_inversion",
     "ddpm",
+    "from_image",
+    "from_noise",
+    "inpaint",
+    "interpolate",
+    "invert",
     "noise",
     "open_denoiser",
     "sample",

@@ -12,11 +12,15 @@ import click
 
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "verify", "sample", "inspect")  # in the order of the pipeline
+# In the order of the pipeline.
+VERBS = ("train", "export", "verify", "sample", "edit", "interpolate", "invert", "inspect")
 ELSEWHERE = {
     "train": "ddpm_ref.cli:train",
     "export": "ddpm_export.cli:export",
     "verify": "ddpm_rt.verify_cli:verify",
+    "edit": "ddpm_rt.edit_cli:edit",
+    "interpolate": "ddpm_rt.edit_cli:interpolate",
+    "invert": "ddpm_rt.edit_cli:invert",
 }
 EXTRAS = {
     "onnxruntime": "cpu",
