@@ -26,6 +26,12 @@ Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
 class Edit(Request):
     """Samples that begin with `images`, and keep of them what `mask` does not mark.
 
+    From an image: x = sqrt(alpha_bar) image + sqrt(1 - alpha_bar) noise at the level of the first row that is run
+    (SDEdit, Meng et al. 2022, section 3), the noise being that which a sample begins with.
+    With a mask: after each step the kept part is the image at the level which the step went to (RePaint, Lugmayr et
+    al. 2022, algorithm 1, lines 4 to 8), by those elements of the step's own noise that are not used there; with
+    `resample`, x is then brought a step back, and the step is gone again (lines 9 to 10).
+
     Raises ValueError for what cannot be asked; `table` does when images or mask do not fit the model.
     """
 
@@ -66,14 +72,7 @@ class Edit(Request):
         return table
 
     def trajectory(self, denoise: Denoiser, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
-        """The steps of one batch, from `first_row`.
-
-        From an image: x = sqrt(alpha_bar) image + sqrt(1 - alpha_bar) noise at the level of the first row that is run
-        (SDEdit, Meng et al. 2022, section 3), the noise being that which a sample begins with.
-        With a mask: after each step the kept part is the image at the level which the step went to (RePaint, Lugmayr
-        et al. 2022, algorithm 1, lines 4 to 8), noised by the elements of the step's own noise that it does not use
-        there; with `resample`, x is brought a step back and the step is gone again (lines 9 to 10).
-        """
+        """The steps of one batch, from `first_row`; a step that is gone again is one."""
         table, again = self.table(card), self.resample
         level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row, and of the images
         images = self.images if len(self.images) == 1 else self.images[[sample - self.first for sample in samples]]

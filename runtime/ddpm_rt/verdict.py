@@ -29,7 +29,7 @@ class Tolerance:
 TOLERANCES = {
     "fp32": Tolerance(2e-4, None),
     "fp16": Tolerance(None, 40.0),
-    "bf16": Tolerance(None, 22.0),
+    "bf16": Tolerance(None, 30.0),
 }
 
 
