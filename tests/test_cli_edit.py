@@ -37,6 +37,7 @@ def files(tmp_path, monkeypatch):
     Image.fromarray(PICTURE).save("in.png")
     Image.fromarray(np.where(MASK, 255, 0).astype(np.uint8)).save("mask.png")
     Image.fromarray(np.zeros((6, 4), np.uint8)).save("turned.png")
+    Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save("deep.png")
     (tmp_path / "text.png").write_text("no picture")
     np.save("two.npy", np.zeros((2, 1, 4, 6), np.float32))
     np.save("other.npy", np.zeros((2, 3, 4, 6), np.float32))
@@ -119,6 +120,7 @@ def test_a_picture_goes_to_noise_and_comes_back(gaussian, files):
     ("edit --init-image in.png --strength 1.5", 2, ["strength must lie in (0, 1]"]),
     ("edit --init-image turned.png", 2, ["turned.png is 4 x 6 but the model draws 6 x 4"]),
     ("edit --init-image text.png", 1, ["text.png"]),
+    ("edit --init-image deep.png", 1, ["deep.png", "8 bits"]),
     ("edit --init-image nowhere.png", 1, ["nowhere.png"]),
     ("edit --init-image other.npy", 2, ["other.npy is [2, 3, 4, 6] but the model draws [1, 4, 6]"]),
     ("edit --init-image two.npy --count 5", 2, ["5"]),

@@ -288,7 +288,7 @@ def test_colour_images_are_shown_in_colour(tmp_path):
     assert (pixels[-200:].max(axis=2) != pixels[-200:].min(axis=2)).any()
 
 
-def test_an_interrupted_or_failed_write_leaves_no_file(engines, tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_no_file(engines, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 

@@ -55,6 +55,8 @@ def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):  # Pillow would cut them off at 255
+                raise DdpmRtError(f"{path} has more than 8 bits a channel; save it with 8, or as .npy in [-1, 1]")
             flat: Any = picture.convert(mode)
             return np.asarray(flat, np.uint8)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
