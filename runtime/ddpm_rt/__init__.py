@@ -7,8 +7,12 @@
 
 from . import noise
 from .api import open_denoiser, sample
+from .between import interpolate
 from .card import ModelCard, Provenance
+from .edit import from_image, inpaint
 from .errors import DdpmRtError
+from .inversion import ddim_inversion, from_noise, invert
+from .request import Request
 from .sampler import Step, trajectory
 from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
 from .schedule import Schedule, logsnr_timesteps, timesteps
@@ -20,15 +24,22 @@ __all__ = [
     "DdpmRtError",
     "ModelCard",
     "Provenance",
+    "Request",
     "Schedule",
     "Step",
     "StepTable",
     "ddim",
+    "ddim_inversion",
     "ddpm",
     "dpm",
     "dpm_sde",
     "euler",
     "euler_ancestral",
+    "from_image",
+    "from_noise",
+    "inpaint",
+    "interpolate",
+    "invert",
     "lcm",
     "logsnr_timesteps",
     "noise",

@@ -2,19 +2,36 @@
 
 import importlib
 import json
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import Integers, sampler_options
+from .cli_options import (
+    NUMBER,
+    PATH,
+    engine_options,
+    out_option,
+    request_options,
+    sampler_options,
+    start_options,
+)  # fmt: skip
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "card", "steps", "sample", "inspect")  # in the order of the pipeline
-ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export", "card": "ddpm_export.cli:card"}
+if TYPE_CHECKING:
+    from .card import ModelCard
+    from .request import Request
+
+# In the order of the pipeline.
+VERBS = ("train", "export", "card", "verify", "steps", "sample", "interpolate", "invert", "inspect")
+ELSEWHERE = {
+    "train": "ddpm_ref.cli:train",
+    "export": "ddpm_export.cli:export",
+    "card": "ddpm_export.cli:card",
+    "verify": "ddpm_rt.verify_cli:verify",
+    "interpolate": "ddpm_rt.edit_cli:interpolate",
+    "invert": "ddpm_rt.edit_cli:invert",
+}
 EXTRAS = {
     "onnxruntime": "cpu",
     "onnx": "export",
@@ -71,82 +88,43 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--engine", type=click.Path(path_type=Path), metavar="FILE", help="Model to run. [default: bundled, MNIST]"
-)
+@engine_options
 @sampler_options
-@click.option("--steps-file", type=click.Path(path_type=Path), metavar="FILE",
+@click.option("--steps-file", type=PATH, metavar="FILE",
               help="A sampler that `ddpm-rt steps` compiled, instead of the options above.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
-@click.option(
-    "--first", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Number of the first sample."
-)
-@click.option("--count", type=click.IntRange(min=1), default=16, show_default=True, help="How many samples.")
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples to a call of the network."
-)
-@click.option(
-    "--label", type=Integers(), metavar="N,N,...", help="Class of the samples; of several, one after the other."
-)
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Of the label, against no class.")
-@click.option("--out", default="samples.png", show_default=True, metavar="PATH",
-              help="x.png a grid, x.gif or x.webp an animation, x.npy the numbers, DIR/ a PNG a sample.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@request_options
+@click.option("--first", type=NUMBER, default=0, show_default=True, help="Number of the first sample.")
+@click.option("--count", type=click.IntRange(min=1),
+              help="How many samples. [default: 16, or as many as an .npy to begin with has]")  # fmt: skip
+@start_options
+@out_option
 def sample(
-    engine: Path | None, steps_file: Path | None, out: str, threads: int | None, quiet: bool, **asked: Any
-) -> None:
+    engine: Path | None, out: Path, threads: int | None, quiet: bool, steps_file: Path | None, count: int | None,
+    init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Draw images from a model, the bundled one by default.
 
     \b
     ddpm-rt sample
     ddpm-rt sample --engine unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
+    ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     """
-    from .api import open_denoiser
-    from .inspect_model import file_sha256
-    from .models import bundled_model
-    from .output import Output
+    from .draw_cli import draw_images
     from .request import Request
+    from .start import begun
     from .steps_file import read_steps
 
-    model = engine or bundled_model()
-    try:
-        request = Request(**asked)
-        denoise = open_denoiser(model, threads=threads)
-        if steps_file is not None:
-            request = Request(**asked, plan=read_steps(steps_file, denoise.card))
-        request.plan_for(denoise.card)  # so that what is impossible is said before anything is made
-        output = Output(Path(out), request, file_sha256(model))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    missing = output.missing()
-    calls = request.calls * len(range(0, len(missing), request.batch))
-    started = time.perf_counter()
-    try:
-        with progress_bar(calls, quiet) as bar:
-            outcome = output.draw(denoise, lambda step: bar.update(1))
-    except KeyboardInterrupt:
-        click.echo(f"\n{interrupted(output, missing)}", err=True)
-        sys.exit(INTERRUPTED)
-    seconds = time.perf_counter() - started
-    there = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
-    each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {out}{there}")
+    def ask(card: "ModelCard") -> "Request":
+        plan = None if steps_file is None else read_steps(steps_file, card)
+        request = Request(plan=plan, count=16 if count is None else count, **asked)
+        return begun(
+            request, card, init_image=init_image, strength=strength, mask=mask, resample=resample,
+            init_noise=init_noise, count_as_given=count is None,
+        )  # fmt: skip
 
-
-def progress_bar(length: int, quiet: bool) -> Any:
-    """A bar on stderr while there is somebody to see it."""
-    hidden = quiet or not sys.stderr.isatty()
-    return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
-
-
-def interrupted(output: Any, missing: Sequence[int]) -> str:
-    """What a person who pressed Ctrl-C wants to know."""
-    if output.kind != "folder":
-        return f"interrupted; {output.path} was not written, the same command starts again"
-    kept = output.request.count - len(output.missing())
-    return f"interrupted; {kept} of {output.request.count} images are in {output.path}, the same command goes on"
+    draw_images(ask, engine, out, threads=threads, quiet=quiet)
 
 
 @main.command("steps")

@@ -7,7 +7,7 @@ import numpy as np
 
 from .card import ModelCard
 from .denoiser import Denoiser, Engine
-from .labels import check_labels, with_labels
+from .labels import Labels, check_labels, with_labels
 from .noise import LIMIT
 from .recipe import Plan, Recipe
 from .sampler import Step, trajectory
@@ -44,6 +44,11 @@ class Request(Recipe):
         return super().calls if self.plan is None else self.plan.table.steps
 
     @property
+    def rows_run(self) -> int:
+        """Rows of the table that a sample goes through: all of them, unless it begins on the way."""
+        return self.calls
+
+    @property
     def samples(self) -> range:
         return range(self.first, self.first + self.count)
 
@@ -61,11 +66,17 @@ class Request(Recipe):
         for start in range(0, len(samples), self.batch):
             yield samples[start : start + self.batch]
 
+    def labels(self, samples: Sequence[int]) -> Labels | None:
+        """The labels of these samples, int64 `[len(samples)]`, if there are any."""
+        if self.label is None:
+            return None
+        return np.array([self.label[sample % len(self.label)] for sample in samples], np.int64)
+
     def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
         """`engine` with the labels of these samples bound to it, if there are any."""
-        if self.label is None:
+        labels = self.labels(samples)
+        if labels is None:
             return engine
-        labels = np.array([self.label[sample % len(self.label)] for sample in samples], np.int64)
         return with_labels(engine, labels, guidance=self.guidance, null_class=engine.card.null_class)
 
     def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:

@@ -36,22 +36,26 @@ def trajectory(
     clip: tuple[float, float] | None = (-1.0, 1.0),
     noise: Noise | None = None,
     start: Batch | None = None,
+    first_row: int = 0,
 ) -> Iterator[Step]:
     """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
     A network with a learned variance says it in as many channels again, after those of the image.
     `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, H, W] replaces the noise that
-    the chain begins with (an image brought to the level of the first row, say). Raises DdpmRtError when the
+    the chain begins with (an image brought to the level of the first row, say); `first_row` leaves out the rows before
+    it, and the noise of the others stays what it was. Raises DdpmRtError when the
     network's output is not finite, naming the step.
     """
-    draw = iter(_addressed(seed, samples, shape, table)) if noise is None else map(noise, _steps_with_noise(table))
+    steps = _steps_with_noise(table, first_row)
+    draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
     initial = next(draw)  # drawn in any case: a `noise` with state then stands where it would
     x = np.array(initial if start is None else start, np.float32).reshape(len(samples), *shape)
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
-    for row, (from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread) in enumerate(columns):
+    for row, numbers in enumerate(columns[first_row:], first_row):
+        from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread = numbers
         output = denoise(x, times[row])
         if not np.isfinite(output).all():
             raise DdpmRtError(f"the network's output is not finite at step {row}, t = {table.t[row]}; check the model")
@@ -76,14 +80,14 @@ def trajectory(
         yield Step(row, int(table.t[row]), x, x0)
 
 
-def _steps_with_noise(table: StepTable) -> list[int]:
-    return [INITIAL_STEP, *(int(row) for row in np.flatnonzero(table.sigma.astype(np.float32)))]
+def _steps_with_noise(table: StepTable, first_row: int) -> list[int]:
+    rows = np.flatnonzero(table.sigma.astype(np.float32)).tolist()
+    return [INITIAL_STEP, *(row for row in rows if row >= first_row)]
 
 
 def _addressed(
-    seed: int, samples: Sequence[int], shape: tuple[int, int, int], table: StepTable
+    seed: int, samples: Sequence[int], shape: tuple[int, int, int], steps: Sequence[int]
 ) -> Iterator[NDArray[np.float32]]:
     size = int(np.prod(shape))
-    first, *rest = _steps_with_noise(table)
-    yield normal(seed, samples, first, size)
-    yield from rows_of_noise(seed, samples, rest, size)
+    yield normal(seed, samples, steps[0], size)
+    yield from rows_of_noise(seed, samples, steps[1:], size)

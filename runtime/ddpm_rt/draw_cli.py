@@ -1,0 +1,63 @@
+"""What the verbs that end with images have in common: open, ask, draw, write, say."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .card import ModelCard
+from .output import Output
+from .request import Request
+
+INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
+
+
+def draw_images(
+    ask: Callable[[ModelCard], Request], engine: Path | None, out: Path, *, threads: int | None, quiet: bool
+) -> None:
+    """Open the model, ask for images with its card, and write them; one line says what was done.
+
+    Raises click.UsageError for what cannot be asked, before anything is made.
+    """
+    from .api import open_denoiser
+    from .inspect_model import file_sha256
+    from .models import bundled_model
+
+    model = engine or bundled_model()
+    denoise = open_denoiser(model, threads=threads)
+    try:
+        request = ask(denoise.card)
+        request.table(denoise.card)
+        output = Output(out, request, file_sha256(model))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    missing = output.missing()
+    calls = request.rows_run * len(range(0, len(missing), request.batch))
+    started = time.perf_counter()
+    try:
+        with progress_bar(calls, quiet) as bar:
+            outcome = output.draw(denoise, lambda step: bar.update(1))
+    except KeyboardInterrupt:
+        click.echo(f"\n{interrupted(output, missing)}", err=True)
+        sys.exit(INTERRUPTED)
+    seconds = time.perf_counter() - started
+    there = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
+    each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
+    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {out}{there}")
+
+
+def progress_bar(length: int, quiet: bool) -> Any:
+    """A bar on stderr while there is somebody to see it."""
+    hidden = quiet or not sys.stderr.isatty()
+    return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
+
+
+def interrupted(output: Output, missing: Sequence[int]) -> str:
+    """What a person who pressed Ctrl-C wants to know."""
+    if output.kind != "folder":
+        return f"interrupted; {output.path} was not written, the same command starts again"
+    kept = output.request.count - len(output.missing())
+    return f"interrupted; {kept} of {output.request.count} images are in {output.path}, the same command goes on"

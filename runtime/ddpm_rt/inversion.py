@@ -1,0 +1,113 @@
+"""From an image to the noise that DDIM makes it from, and back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .card import ModelCard
+from .denoiser import Batch, Engine
+from .digest import array_sha256
+from .draw import Model, draw, extended
+from .request import Request
+from .sampler import Step, trajectory
+from .samplers import ddim
+from .schedule import Integers, Prediction, Schedule
+from .table import StepTable, form
+
+
+def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+    """DDIM with eta 0 run backwards: a table whose t ascends, from an image to x_T.
+
+    Song et al. 2021, section 4.3: the steps of eq. (13) from low to high noise. A row leaves the level of the t
+    before it (the first one the image, alpha_bar 1) and goes to that of its own t, where the network's eps is taken to
+    be the same: the error of a step is of second order in its length, that of the whole of first. x0 is for looking
+    at, x does not depend on it, and so not on a clip.
+    """
+    ddim(schedule, timesteps, prediction=prediction)  # raises ValueError for timesteps that are none
+    t = timesteps[::-1].copy()
+    now = schedule.alpha_bar[t]
+    before = np.append(1.0, now[:-1])
+    _, _, eps_from_x, eps_from_out = form(now, prediction)
+    from_eps = np.sqrt(1.0 - now) - np.sqrt(now / before * (1.0 - before))
+    zero = np.zeros_like(now)
+    return StepTable(
+        t,
+        x0_from_x=(1.0 - np.sqrt(1.0 - before) * eps_from_x) / np.sqrt(before),
+        x0_from_out=-np.sqrt(1.0 - before) * eps_from_out / np.sqrt(before),
+        mean_from_x0=zero,
+        mean_from_x=np.sqrt(now / before) + from_eps * eps_from_x,
+        mean_from_out=from_eps * eps_from_out,
+        mean_from_prev_x0=zero,
+        sigma=zero,
+        log_sigma_from_spread=zero,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FromNoise(Request):
+    """Samples whose x_T is given. Raises ValueError for what cannot be asked; `table` does when it does not fit."""
+
+    noise: Batch  # float32 [count, C, H, W]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise.ndim != 4 or len(self.noise) != self.count:
+            raise ValueError(f"noise {list(self.noise.shape)} must be [count, C, H, W], with count {self.count}")
+        if not np.isfinite(self.noise).all():
+            raise ValueError("noise holds values that are not finite")
+
+    def table(self, card: ModelCard) -> StepTable:
+        _check_shape(self.noise, card)
+        return super().table(card)
+
+    def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
+        start = self.noise[[sample - self.first for sample in samples]]
+        table, denoise, shape = self.table(card), self.denoiser(engine, samples), card.image_shape
+        clip = self.plan_for(card).clip
+        return trajectory(denoise, table, shape, seed=self.seed, samples=samples, clip=clip, start=start)
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        return super().describe(model_sha256) | {"ddpm-rt.noise": array_sha256(self.noise)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inversion(FromNoise):
+    """The way back: what it begins with are images, and what it ends with is x_T."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sampler not in (None, "ddim") or self.eta or self.plan is not None:
+            raise ValueError("only ddim without noise of its own (eta 0) has a way back")
+
+    def table(self, card: ModelCard) -> StepTable:
+        descending = super().table(card).t
+        return ddim_inversion(card.schedule, descending, prediction=card.prediction)
+
+
+def invert(images: Batch, engine: Model = None, *, request: Request | None = None) -> Batch:
+    """The x_T from which DDIM draws `images`: float32 like them, `[N, C, H, W]`.
+
+    `from_noise` with the same request gives them back, the better the more steps there are. `request` must be one of
+    ddim with eta 0; its seed, `first` and `count` do not matter.
+
+    >>> x_T = ddpm_rt.invert(digits, request=ddpm_rt.Request(steps=100))
+    >>> again = ddpm_rt.from_noise(x_T, request=ddpm_rt.Request(steps=100))
+
+    Raises ValueError for another sampler or images that do not fit, DdpmRtError for a model that cannot be used.
+    """
+    return draw(extended(Inversion, request, noise=np.asarray(images, np.float32), first=0, count=len(images)), engine)
+
+
+def from_noise(noise: Batch, engine: Model = None, *, request: Request | None = None) -> Batch:
+    """Draw images from a given x_T, float32 `[N, C, H, W]`; noise of later steps is that of samples 0 to N - 1.
+
+    Raises ValueError when it does not fit, DdpmRtError for a model that cannot be used.
+    """
+    return draw(extended(FromNoise, request, noise=np.asarray(noise, np.float32), first=0, count=len(noise)), engine)
+
+
+def _check_shape(array: Batch, card: ModelCard) -> None:
+    if array.shape[1:] != card.image_shape:
+        sizes = (" x ".join(map(str, shape)) for shape in (array.shape[1:], card.image_shape))
+        raise ValueError("the images are {} but the model draws {}".format(*sizes))

@@ -1,0 +1,124 @@
+"""`ddpm-rt verify`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .cli_options import Integers
+from .errors import DdpmRtError
+from .samplers import SAMPLERS
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FEW_STEPS = 50  # of ddim, where none are asked for
+DIFFERENT = 1  # the exit code
+
+
+@click.command()
+@click.argument("engine", type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
+@click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
+@click.option("--sampler", type=click.Choice(list(SAMPLERS)), default="ddpm", show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), help="Calls of the network a sample. [default: ddpm all, else 50]")
+@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
+@click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the samples; of several, one by one.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How many samples.")
+@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples to a call.")
+@click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
+@click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
+@click.option("--other-weights", is_flag=True, help="Go on although the weights are not the same.")
+@click.option("--out", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("--png", type=FILE, metavar="PNG", help="Write it as a picture.")
+@click.option("--json", "json_file", metavar="FILE", help="Write it for machines; - is stdout, instead of the text.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an engine. [default: all cores]")
+def verify(
+    engine: Path, out: Path | None, png: Path | None, json_file: str | None, steps: int | None, **asked: Any
+) -> None:
+    """Run two chains from the same noise and compare them at every step.
+
+    \b
+    ddpm-rt verify unet.onnx --reference runs/mnist
+    ddpm-rt verify fp16.onnx --engine-b fp32.onnx --sampler ddim --out report.html
+    The exit code is 1 when they differ by more than the tolerance, which by default
+    is that of the engine's precision.
+    """
+    from .files import check_writable
+
+    files = {"html": out, "png": png, "json": Path(json_file) if json_file not in (None, "-") else None}
+    for folder in {file.parent for file in files.values() if file is not None}:
+        if not folder.is_dir():
+            raise DdpmRtError(f"{folder} is not a folder; make it first")
+        check_writable(folder)
+    try:
+        report = run(engine, steps=steps, **asked)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    _write(report, files)
+    click.echo(report.to_json() if json_file == "-" else f"{report.line}\n{report.table()}")
+    if not report.verdict.ok:
+        sys.exit(DIFFERENT)
+
+
+def run(
+    path: Path,
+    *,
+    reference: Path | None,
+    engine_b: Path | None,
+    steps: int | None,
+    tolerance: float | None,
+    min_psnr: float | None,
+    other_weights: bool,
+    threads: int | None,
+    **asked: Any,
+) -> Any:
+    """A Report. Raises ValueError for options that do not go together, DdpmRtError for what cannot be compared."""
+    from .api import open_denoiser
+    from .request import Request
+    from .verdict import Tolerance, check_comparable, default_tolerance
+    from .verify import compare, engine_side
+    from .verify_report import Compared, Report
+
+    if (reference is None) == (engine_b is None):
+        raise ValueError("give one of --reference and --engine-b")
+    engine = open_denoiser(path, threads=threads)
+    steps = steps or (len(engine.card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
+    request = Request(steps=steps, spacing=engine.card.spacing, **asked)
+    request.table(engine.card)  # what cannot be asked of the engine is said first
+    if engine_b is not None:
+        other = engine_side(open_denoiser(engine_b, threads=threads), request)
+    else:
+        other = _reference_side(reference, request)
+    check_comparable(engine.card, other.card, other_weights=other_weights)
+    asks = tolerance is not None or min_psnr is not None
+    limits = Tolerance(tolerance, min_psnr) if asks else default_tolerance(engine.card.precision, other.card.precision)
+    comparison = compare(engine_side(engine, request), other, request)
+    ours, theirs = Compared(path.name, engine.card), Compared((engine_b or reference or path).name, other.card)
+    return Report(ours, theirs, request, comparison, limits)
+
+
+def _reference_side(path: Path | None, request: Any) -> Any:
+    try:
+        bridge = importlib.import_module("ddpm_export.verify_reference")  # by name: the runtime knows no torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise DdpmRtError(
+            "torch is not installed: pip install 'ddpm-rt[export]', or compare with --engine-b"
+        ) from error
+    return bridge.reference_side(path, request)
+
+
+def _write(report: Any, files: dict[str, Path | None]) -> None:
+    from .files import replace_file
+    from .verify_page import page
+    from .verify_picture import save_picture
+
+    if (path := files["png"]) is not None:
+        save_picture(path, report)
+    for kind, text in (("html", page), ("json", lambda found: found.to_json() + "\n")):
+        if (path := files[kind]) is not None:
+            content = text(report)
+            replace_file(path, lambda file, content=content: file.write_text(content, encoding="utf-8"))  # type: ignore
