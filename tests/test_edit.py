@@ -60,7 +60,7 @@ def normal(seed, samples, step):
 def recursion(engine, request, start, first_row=0):
     """The chain of a linear network in float64."""
     table, x = request.table(engine.card), start
-    for row, (t, a, b, m0, mx, mo, _, sigma) in enumerate(zip(*table, strict=True)):
+    for row, (t, a, b, m0, mx, mo, _, sigma, _) in enumerate(zip(*table, strict=True)):
         if row >= first_row:
             gain = engine.gain(t)
             x = (m0 * (a + b * gain) + mx + mo * gain) * x + (
@@ -123,7 +123,7 @@ def test_the_share_of_steps_is_the_strength_to_half_a_step(steps, strength):
 def test_a_solver_with_history_begins_without_one():
     """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is its first-order step when the two are one."""
     ones = np.ones(4)
-    table = StepTable(np.arange(4)[::-1], ones, ones, 3 * ones, ones, 0 * ones, -0.5 * ones, 0 * ones)
+    table = StepTable(np.arange(4)[::-1], ones, ones, 3 * ones, ones, 0 * ones, -0.5 * ones, 0 * ones, 0 * ones)
     begun = without_history(table, 2)
     assert begun.mean_from_x0.tolist() == [3, 3, 2.5, 3]
     assert begun.mean_from_prev_x0.tolist() == [-0.5, -0.5, 0, -0.5]
@@ -193,7 +193,7 @@ def test_between_two_goes_a_step_x_is_noised_by_one_step_of_the_forward_process(
     table, rows = asked.table(engine.card), (steps - 1) * again + 1
     x = normal(8, asked.samples, noise.INITIAL_STEP)
     for row in range(rows):
-        t, a, b, m0, mx, _, _, sigma = (column[row // again] for column in table)
+        t, a, b, m0, mx, _, _, sigma, _ = (column[row // again] for column in table)
         x = (m0 * (a + b * engine.gain(t)) + mx) * x + sigma * normal(8, asked.samples, row)
         if row % again != again - 1 and row != rows - 1:
             beta = 1 - ALPHA_BAR[t] / ALPHA_BAR[table.t[row // again + 1]]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ddpm_export.checkpoint_card import card_of
 from ddpm_export.onnx_export import export_onnx
+from ddpm_export.sources import open_source
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_ref.recipe import load_preset
@@ -215,7 +216,8 @@ def test_other_weights_are_refused_unless_they_are_asked_for(engines, tmp_path):
     ([], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "{right}", "--reference", "x"], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "nowhere.onnx"], 1, ["nowhere.onnx"]),
-    (["--reference", "nowhere"], 1, ["nowhere is not a checkpoint directory"]),
+    (["--reference", "nowhere"], 1, ["nowhere is not there"]),
+    (["--engine-b", "{right}", "--label", "3"], 2, ["unconditional"]),
     (["--engine-b", "{right}", "--steps", "1001"], 2, ["1000"]),
     (["--engine-b", "{right}", "--eta", "0.5"], 2, ["eta"]),
     (["--engine-b", "{right}", "--out", "no/such/x.html"], 1, ["not a folder"]),
@@ -349,8 +351,8 @@ def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     made = Checkpoint(UNet(config).eval(), schedules.linear(1000), "eps", "fixed_large", (-1.0, 1.0), "trailing")
     save_checkpoint(folder / "model", made)
-    loaded = load_checkpoint(folder / "model")
-    export_onnx(loaded.unet, card_of(loaded, folder / "model"), folder / "unet.onnx")
+    source = open_source(folder / "model")
+    export_onnx(source.module, card_of(source, folder / "model"), folder / "unet.onnx")
     return folder
 
 
