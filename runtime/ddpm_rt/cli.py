@@ -75,7 +75,7 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, context_settings={"max_content_width": 110})
 @click.version_option(package_name="ddpm-rt")
 def main() -> None:
     """Train a DDPM with PyTorch, sample it without.
