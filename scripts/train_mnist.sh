@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The recipe of the bundled model, from the data to the committed file. About 75 minutes on two CPU cores, a few on a GPU.
+# The recipe of the bundled model, from the data to the committed file. An hour or so on two CPU cores, a few on a GPU.
 # Interrupted, it goes on where it stopped.
 #     scripts/train_mnist.sh mnist.npz [runs/mnist]
 set -euo pipefail
