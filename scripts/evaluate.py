@@ -1,7 +1,7 @@
 """How close samples are to the MNIST test set, in the features of a small classifier, as a table.
 
     python scripts/evaluate.py --data mnist.npz
-    python scripts/evaluate.py --data mnist.npz --run ddim:50 --run ddpm:1000 --count 512 --json figures.json
+    python scripts/evaluate.py --data mnist.npz --run ddim:50 --run ddpm:1000 --run dpm++:20:logsnr --json figures.json
 
 The distance is Frechet's between Gaussians fitted to 64 features (as FID, with this classifier in place of Inception,
 so it compares only with other figures of this script). Beside it stands the same figure for as many real training
@@ -77,18 +77,19 @@ class Judge:
 
 
 def draw(run: str, *, engine: Path | None, count: int, seed: int, batch: int) -> tuple[Digits, float]:
-    """Samples for `SAMPLER:STEPS`, as bytes, and the seconds they took."""
-    sampler, steps = run.split(":")
+    """Samples for `SAMPLER:STEPS` or `SAMPLER:STEPS:SPACING`, as bytes, and the seconds they took."""
+    sampler, steps, *spacing = run.split(":")
+    options: dict[str, Any] = {"sampler": sampler, "steps": int(steps), "spacing": spacing[0] if spacing else None}
     denoise = ddpm_rt.open_denoiser(engine)
     started = time.perf_counter()
-    images = ddpm_rt.sample(denoise, sampler=sampler, steps=int(steps), count=count, seed=seed, batch=batch)  # type: ignore[arg-type]
+    images = ddpm_rt.sample(denoise, **options, count=count, seed=seed, batch=batch)
     return to_pixels(images)[..., 0], time.perf_counter() - started
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="MNIST as an .npz.")
 @click.option("--engine", type=click.Path(exists=True, path_type=Path), help="[default: the bundled model]")
-@click.option("--run", "runs", multiple=True, default=["ddim:50"], show_default=True, help="SAMPLER:STEPS.")
+@click.option("--run", "runs", multiple=True, default=["ddim:50"], show_default=True, help="SAMPLER:STEPS[:SPACING].")
 @click.option("--count", type=click.IntRange(min=65), default=512, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--batch", default=32, show_default=True)
