@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -134,7 +135,9 @@ def test_ctrl_c_keeps_whole_files_and_the_same_command_goes_on(gaussian, tmp_pat
     out = tmp_path / ("out" if kind == "folder" else "x.npy")
     options = ["--count", "4000", "--batch", "8", "--sampler", "ddpm", "--steps", "200", "--threads", "1"]
     command = [sys.executable, "-m", "ddpm_rt", "sample", "--engine", gaussian, "--out", out, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background makes everything below them ignore SIGINT.
+    attend = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=attend)
     started = time.monotonic()
     while time.monotonic() - started < 60 and not under_way(process, out if kind == "folder" else None):
         time.sleep(0.01)
