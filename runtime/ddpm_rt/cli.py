@@ -12,8 +12,8 @@ import click
 
 from .errors import DdpmRtError
 
-VERBS = ("train", "export", "sample", "inspect")  # in the order of the pipeline
-ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export"}
+VERBS = ("train", "export", "build", "sample", "inspect", "doctor")  # in the order of the pipeline
+ELSEWHERE = {"train": "ddpm_ref.cli:train", "export": "ddpm_export.cli:export", "build": "ddpm_export.build_cli:build"}
 EXTRAS = {
     "onnxruntime": "cpu",
     "onnx": "export",
@@ -65,6 +65,7 @@ def main() -> None:
     \b
     train    images      -> checkpoint
     export   checkpoint  -> unet.onnx
+    build    unet.onnx   -> unet.plan
     sample   unet.onnx   -> pictures
     """
 
@@ -98,7 +99,7 @@ def sample(engine: Path | None, out: str, threads: int | None, quiet: bool, **as
     ddpm-rt sample --engine unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
     """
     from .api import open_denoiser
-    from .inspect_model import file_sha256
+    from .files import file_sha256
     from .models import bundled_model
     from .output import Output
     from .request import Request
@@ -145,7 +146,19 @@ def interrupted(output: Any, missing: Sequence[int]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="All of it, betas included, for machines.")
 def inspect_command(file: Path, as_json: bool) -> None:
     """What a model is: shape, prediction, betas, precision, provenance."""
-    from .inspect_model import describe, facts
+    from . import inspect_model, inspect_plan
+    from .plan import is_plan
 
-    found = facts(file)
+    kind = inspect_plan if is_plan(file) else inspect_model
+    found = kind.facts(file)
+    click.echo(json.dumps(found, indent=2) if as_json else kind.describe(found))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool) -> None:
+    """What this machine has, what works here, what to install for the rest."""
+    from .doctor import describe, facts
+
+    found = facts()
     click.echo(json.dumps(found, indent=2) if as_json else describe(found))
