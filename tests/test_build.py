@@ -1,5 +1,6 @@
 """Real plans of TensorRT-RTX, which builds without a GPU. Where it cannot be imported these tests fail, on purpose."""
 
+import dataclasses
 import os
 import resource
 import signal
@@ -18,8 +19,11 @@ from tiny_unet import tiny_card, tiny_unet
 from ddpm_export.build_options import BuildOptions, parse_batch
 from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plan_file import build_plan
+from ddpm_export.precision import set_precision
 from ddpm_export.tensorrt_api import load_tensorrt, one_line
+from ddpm_ref.recipe import load_preset
 from ddpm_rt import DdpmRtError
+from ddpm_rt.card import METADATA_KEY
 from ddpm_rt.cli import main
 from ddpm_rt.plan import names_in, network_name, read_plan, sidecar_path
 
@@ -37,6 +41,43 @@ def built(tiny, tmp_path_factory):
     path = tmp_path_factory.mktemp("built") / "unet.plan"
     build_plan(tiny, path, BuildOptions())
     return path
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """The bundled model's network, random weights, in each precision: its graph is traced once, and typed thrice."""
+    folder, config = tmp_path_factory.mktemp("digits"), load_preset("mnist").model
+    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
+    for precision in ("fp16", "bf16"):
+        model = onnx.load(folder / "fp32.onnx")
+        set_precision(model, precision, keep=("t",))
+        card = dataclasses.replace(tiny_card(config), precision=precision)
+        onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+        onnx.save(model, folder / f"{precision}.onnx")
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("capabilities", [(), ("8.9",)])
+def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, tmp_path, precision, capabilities):
+    options = BuildOptions(((1, 1, 1), (1, 8, 64)) if capabilities else ((16, 16, 16),), capabilities)
+    record, _ = build_plan(digits / f"{precision}.onnx", tmp_path / "unet.plan", options)
+    layers = read_plan(tmp_path / "unet.plan").build.layers
+    assert record.card.precision == precision
+    assert layers["convolution"] == {precision: 36}
+    assert set(layers["matrix_multiply"]) == {precision}
+    assert set(layers["softmax"]) == set(layers["normalization"]) == {"fp32"}
+    assert set(layers["resize"]) == {"fp16" if precision == "fp16" else "fp32"}
+    assert record.build.tensors == {"x": "fp32", "t": "int64", "out": "fp32"}
+
+
+def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(digits, tmp_path):
+    """TensorRT-RTX has no float32 matrix product for compute capability 7.5."""
+    options = BuildOptions(((1, 1, 1),), ("7.5",))
+    build_plan(digits / "fp16.onnx", tmp_path / "unet.plan", options)
+    assert read_plan(tmp_path / "unet.plan").build.compute_capabilities == ("7.5",)
+    with pytest.raises(DdpmRtError, match=r"node_MatMul_\d+.*FP32 GEMM is not supported"):
+        build_plan(digits / "fp32.onnx", tmp_path / "other.plan", options)
 
 
 def run(*arguments):
@@ -241,8 +282,6 @@ def test_a_file_that_is_no_model_is_one_line(tiny, tmp_path, content):
 
 
 def test_a_card_of_another_precision_than_the_graph_is_refused(tiny, tmp_path):
-    import dataclasses
-
     card = dataclasses.replace(tiny_card(), precision="fp16")
     source = changed(
         tiny,
@@ -296,7 +335,7 @@ def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
         "import sys, ddpm_export.plan_builder as builder\n"
         "from ddpm_rt.cli import main\n"
         "make = builder.make_monitor\n"
-        "builder.make_monitor = lambda trt, report: make(trt, lambda share: (print(share, flush=True), report(share)))\n"
+        "builder.make_monitor = lambda trt, report: make(trt, lambda share: print(share, flush=True))\n"
         "main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", script, "build", tiny, "-o", tmp_path / "unet.plan"]

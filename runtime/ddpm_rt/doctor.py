@@ -72,8 +72,9 @@ def facts() -> dict[str, Any]:
     """All of it."""
     versions = {name: package_version(name) for name in EXTRAS}
     found = gpus()
+    python = f"Python {platform.python_version()}"
     return {
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}, {python}, {os.cpu_count()} cores",
         "gpus": [gpu.__dict__ for gpu in found],
         "driver": driver_version(),
         "cuda": cuda_version(),
