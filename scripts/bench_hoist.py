@@ -30,12 +30,9 @@ def main():
             times[index].append((time.perf_counter() - started) / asked.calls)
     plain, hoisted = (np.array(series[1:]) * 1e3 for series in times)  # the first round warms up
     ratio = np.median(hoisted / plain)
-    print(
-        f"plain    {np.median(plain):8.3f} ms a step, best {plain.min():8.3f}, {asked.models[0].stat().st_size / 1e6:.2f} MB"
-    )
-    print(
-        f"hoisted  {np.median(hoisted):8.3f} ms a step, best {hoisted.min():8.3f}, {asked.models[1].stat().st_size / 1e6:.2f} MB"
-    )
+    for name, series, path in (("plain", plain, asked.models[0]), ("hoisted", hoisted, asked.models[1])):
+        size = path.stat().st_size / 1e6
+        print(f"{name:8} {np.median(series):8.3f} ms a step, best {series.min():8.3f}, {size:.2f} MB")
     print(f"ratio    {ratio:8.3f} (median of rounds)")
 
 

@@ -134,6 +134,7 @@ def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", static_batch=3)
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
     assert record.build.profiles == ((3, 3, 3),)
+    failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "of batch 3")
 
 
 def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
@@ -320,7 +321,7 @@ def limited(tiny, plan, size):
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path, size):
     plan = tmp_path / "unet.plan"
     plan.write_bytes(built.read_bytes())
-    sidecar_path(plan).write_text(sidecar_path(built).read_text().replace('"batch": "1,16"', '"batch": "1,17"'))
+    sidecar_path(plan).write_text(sidecar_path(built).read_text().replace('"batch": null', '"batch": "4"'))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     result = limited(tiny, plan, size)
     assert result.returncode == 1
@@ -364,6 +365,12 @@ def test_the_log_is_shown_when_asked_for(tiny, tmp_path):
     assert result.exit_code == 0
     assert "[warning]" in result.stderr or "[info]" in result.stderr
     assert "[" not in result.stdout
+
+
+def test_building_does_not_need_torch():
+    """A Jetson that only builds has no use for it."""
+    script = "import sys; sys.modules['torch'] = None; import ddpm_export.build_cli, ddpm_export.plan_file"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_message_loses_its_source_files_and_keeps_its_sense():

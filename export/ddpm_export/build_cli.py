@@ -15,8 +15,7 @@ PARTS = 1000  # of the progress bar
 @click.argument("model", type=click.Path(path_type=Path), metavar="ONNX")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
 @click.option("--flavour", type=click.Choice(["auto", "tensorrt", "rtx"]), default="auto", show_default=True)
-@click.option("--batch", default="1,16", show_default=True, metavar="N,N|MIN:OPT:MAX",
-              help="A static profile a size, or a range.")  # fmt: skip
+@click.option("--batch", metavar="N,N|MIN:OPT:MAX", help="A static profile a size, or a range. [default: 1,16]")
 @click.option("--compute-capability", metavar="8.9,12.0", help="GPUs of an RTX plan. [default: 8.0 and newer]")
 @click.option("--tf32", is_flag=True, help="Let float32 products run in TF32.")
 @click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Read and kept up to date.")
@@ -30,7 +29,7 @@ PARTS = 1000  # of the progress bar
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def build(
-    model: Path, out: Path, flavour: Any, batch: str, compute_capability: str | None, timing_cache: Path | None,
+    model: Path, out: Path, flavour: Any, batch: str | None, compute_capability: str | None, timing_cache: Path | None,
     force: bool, verbose: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Build an exported model into a TensorRT plan, with its record beside it.
@@ -45,7 +44,8 @@ def build(
     started = time.perf_counter()
     try:
         capabilities = tuple(compute_capability.split(",")) if compute_capability else ()
-        options = BuildOptions(parse_batch(batch), capabilities, timing_cache=timing_cache is not None, **asked)
+        profiles = None if batch is None else parse_batch(batch)
+        options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
         with progress_bar(quiet or verbose) as bar:
             record, built = build_plan(
                 model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,

@@ -20,7 +20,7 @@ ELSEWHERE = ("batch", "compute_capability")
 class BuildOptions:
     """Facts about the plan that is wanted. Raises ValueError when they cannot all be."""
 
-    batch: tuple[Profile, ...] = ((1, 1, 1), (16, 16, 16))  # a profile each: the smallest, best and largest batch
+    batch: tuple[Profile, ...] | None = None  # a profile each: smallest, best, largest; none: 1 and 16, or the graph's
     compute_capability: tuple[str, ...] = ()  # 8.9; none: all that the flavour takes
     tf32: bool = False  # float32 products in the tensor cores' 10 bits
     refittable: bool = False
@@ -32,9 +32,7 @@ class BuildOptions:
     timing_cache: bool = False  # whether one is kept; where is the machine's business
 
     def __post_init__(self) -> None:
-        if not self.batch:
-            raise ValueError("batch: give one size at least")
-        for low, best, high in self.batch:
+        for low, best, high in self.batch or ():
             if not 1 <= low <= best <= high:
                 raise ValueError(f"batch {low}:{best}:{high} is not MIN:OPT:MAX with 1 <= MIN <= OPT <= MAX")
         if self.level is not None and not 0 <= self.level <= 5:
@@ -53,8 +51,14 @@ class BuildOptions:
 
     def record(self) -> dict[str, Any]:
         """For the plan's record, as JSON has it; the compute capabilities are there already."""
-        batch = ",".join(str(low) if low == high else f"{low}:{best}:{high}" for low, best, high in self.batch)
+        batch = ",".join(batch_text(profile) for profile in self.batch or ()) or None
         return {"batch": batch, **{name: value for name, value in asdict(self).items() if name not in ELSEWHERE}}
+
+
+def batch_text(profile: Profile) -> str:
+    """As it is typed: 4, or 1:8:64."""
+    low, best, high = profile
+    return str(low) if low == high else f"{low}:{best}:{high}"
 
 
 def parse_batch(text: str) -> tuple[Profile, ...]:

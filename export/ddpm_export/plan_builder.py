@@ -10,9 +10,10 @@ from typing import Any
 from ddpm_rt import DdpmRtError
 from ddpm_rt.plan import Flavour, Profile
 
-from .build_options import BuildOptions
+from .build_options import BuildOptions, batch_text
 from .tensorrt_api import TYPES, make_monitor, member, one_line
 
+DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
 TICK = 0.2  # seconds between looks for Ctrl-C
 
 
@@ -98,19 +99,22 @@ class Network:
         return bytes(self.config.get_timing_cache().serialize())
 
 
-def add_profiles(builder: Any, network: Any, config: Any, wanted: tuple[Profile, ...]) -> tuple[Profile, ...]:
-    """A profile each, and returns them; a graph of fixed batch has none, and one batch."""
+def add_profiles(builder: Any, network: Any, config: Any, wanted: tuple[Profile, ...] | None) -> tuple[Profile, ...]:
+    """A profile each, and returns them; a graph of fixed batch takes none, and it is an error to ask for another."""
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
-    fixed = {tensor.shape[0] for tensor in inputs if -1 not in tuple(tensor.shape)}
-    if len(fixed) == 1 and all(-1 not in tuple(tensor.shape) for tensor in inputs):
-        return (((size := int(fixed.pop())), size, size),)
-    for profile in wanted:
+    if all(-1 not in tuple(tensor.shape) for tensor in inputs):
+        size = int(inputs[0].shape[0])
+        if wanted not in (None, ((size, size, size),)):
+            raise DdpmRtError(f"the graph is of batch {size} and of no other; export it without --static-batch")
+        return ((size, size, size),)
+    profiles = wanted or DEFAULT_BATCH
+    for profile in profiles:
         entry = builder.create_optimization_profile()
         for tensor in inputs:
             entry.set_shape(tensor.name, *[[size if d == -1 else d for d in tensor.shape] for size in profile])
         if config.add_optimization_profile(entry) < 0:
-            raise DdpmRtError(f"TensorRT takes no batch {profile[0]}:{profile[1]}:{profile[2]} for this network")
-    return wanted
+            raise DdpmRtError(f"TensorRT takes no batch {batch_text(profile)} for this network")
+    return profiles
 
 
 def configure(trt: Any, flavour: Flavour, config: Any, options: BuildOptions) -> None:

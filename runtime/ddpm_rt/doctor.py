@@ -85,12 +85,12 @@ def facts() -> dict[str, Any]:
 
 def works(versions: dict[str, str | None], found: list[Gpu]) -> dict[str, str]:
     """What can be done here: `yes`, or what to do for it."""
-    exports = "yes" if versions["torch"] and versions["onnx"] else install("export")
+    builds = versions["onnx"] is not None
     return {
         "sample unet.onnx, CPU": "yes" if versions["onnxruntime"] else install("cpu"),
-        "export": exports,
-        "build for TensorRT": _build_tensorrt(versions, found) if exports == "yes" else exports,
-        "build for TensorRT-RTX": _build_rtx(versions, found) if exports == "yes" else exports,
+        "export": "yes" if versions["torch"] and versions["onnx"] else install("export"),
+        "build for TensorRT": _build_tensorrt(versions, found) if builds else install("export"),
+        "build for TensorRT-RTX": _build_rtx(versions, found) if builds else install("export"),
         "sample unet.plan": "not yet: this version samples ONNX files",
     }
 
