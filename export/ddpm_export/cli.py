@@ -11,12 +11,17 @@ import click
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .onnx to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with what the weights cannot say.")
 @click.option("--opset", default=18, show_default=True, help="ONNX operator set, 18 to 21.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
+@click.option("--hoist-time/--no-hoist-time", "hoist", default=None,
+              help="Look up what depends on t alone in a table. [default: unless fp32]")  # fmt: skip
 @click.option("--static-batch", type=click.IntRange(min=1), metavar="N", help="Fix the batch. [default: any]")
 @click.option(
-    "--tolerance", type=click.FloatRange(min=0), help="Largest error, as a share of the largest output. [default: 1e-4]"
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="Largest error, a share of the largest output. [default: by precision]",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the comparison. [default: all cores]")
-def export(source: Path, out: Path, config: Path | None, tolerance: float | None, **options: Any) -> None:
+def export(source: Path, out: Path, config: Path | None, **options: Any) -> None:
     """Write a checkpoint as ONNX, compared with PyTorch on the spot.
 
     SOURCE is recognised: a directory that diffusers saved, or weights of guided-diffusion, improved-diffusion or
@@ -29,14 +34,13 @@ def export(source: Path, out: Path, config: Path | None, tolerance: float | None
     from ddpm_rt import DdpmRtError
 
     from .checkpoint_card import card_of
-    from .onnx_export import TOLERANCE, export_onnx
+    from .onnx_export import export_onnx
     from .sources import open_source
 
     try:
         check_place(out)
         found = open_source(source, config)
-        limit = TOLERANCE if tolerance is None else tolerance
-        card = export_onnx(found.module, card_of(found, source), out, tolerance=limit, **options)
+        card = export_onnx(found.module, card_of(found, source), out, **options)
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     off, largest = card.provenance.parity["max_abs_error"], card.provenance.parity["max_abs_out"]

@@ -21,6 +21,9 @@ from ddpm_rt.ort import open_session
 
 from .graph import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .module_call import check_output, example, first_line, run_module
+from .precision import TYPES, Precision, set_precision
+from .time_branch import TABLE, hoist_time
+from .typed_parity import measure_typed
 
 OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16
@@ -28,6 +31,9 @@ MERGED_KEY = "ddpm_rt.merged_weights"  # of metadata_props: weights that are in 
 # Float32 sums of a few thousand terms in another order differ by some 1e-6 of the largest value; a wrong flag, layout
 # or constant by 1e-2 and more. Between the two there is nothing.
 TOLERANCE = 1e-4
+# Rounding errors of half and an eighth of a thousandth, through some fifty layers. That the graph is right is known
+# before its types are changed; this is that they were changed in the right places.
+TYPED_TOLERANCE = {"fp16": 2e-2, "bf16": 1.5e-1}
 
 
 def export_onnx(
@@ -37,14 +43,17 @@ def export_onnx(
     *,
     opset: int = 18,
     static_batch: int | None = None,
-    tolerance: float = TOLERANCE,
+    precision: Precision = "fp32",
+    hoist: bool | None = None,
+    tolerance: float | None = None,
     threads: int | None = None,
 ) -> ModelCard:
     """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
 
     module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU; with `card.classes` it
     takes y int64 [B] as well, and with a learned `card.variance` its output has 2 C channels, the variance's second.
-    The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it.
+    The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it. `hoist`:
+    what depends on t alone is looked up in tables, by default unless fp32.
     Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
     output from PyTorch's, not finite, or not of the card's shape; ValueError for an opset that is not supported.
     """
@@ -53,12 +62,15 @@ def export_onnx(
         raise ValueError(f"opset must be one of {OPSETS}, not {opset}")
     if static_batch is not None and static_batch < 1:
         raise ValueError(f"static_batch must be at least 1, not {static_batch}")
+    limit = tolerance if tolerance is not None else TYPED_TOLERANCE.get(precision, TOLERANCE)
     module.eval()
     check_output(module, card)
     model = trace(module, card, opset, static_batch)
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)
     fuse_affine(model)
+    if hoist if hoist is not None else precision != "fp32":
+        hoist_time(model, card.names["t"], len(card.betas), static_batch)
     drop_unused(model)
     merged = name_parameters(model, parameters)
     strip_traces(model)
@@ -67,9 +79,14 @@ def export_onnx(
     def write(temporary: Path) -> None:
         _save(model, card, merged, temporary)
         parity = measure_parity(module, card, temporary, static_batch=static_batch, threads=threads)
-        check_parity(parity, tolerance)
-        measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": tolerance})
-        done.append(dataclasses.replace(card, provenance=measured))
+        check_parity(parity, limit if precision == "fp32" else TOLERANCE)
+        if precision != "fp32":
+            exact = {"fp32_max_abs_error": parity["max_abs_error"]}
+            set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
+            parity = measure_typed(module, model, card, precision, static_batch) | exact
+            check_parity(parity, limit)
+        measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": limit})
+        done.append(dataclasses.replace(card, provenance=measured, precision=precision))
         _save(model, done[0], merged, temporary)
 
     replace_file(path, write)
@@ -136,9 +153,14 @@ def check_parity(parity: dict[str, float], tolerance: float) -> None:
 def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
     """The parameters of the module that `path` was exported from, under their names in PyTorch, float32.
 
-    Shapes are those of the file: a scale that is used as [C, 1, 1] comes so.
+    Shapes are those of the file: a scale that is used as [C, 1, 1] comes so. Raises DdpmRtError where the weights are
+    not in the file as they were: rounded to another type, or hoisted into tables.
     """
     model, weights = onnx.load(path), {}
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(TABLE) or tensor.data_type in TYPES.values():
+            lost = "hoisted out of it" if tensor.name.endswith(TABLE) else "rounded"
+            raise DdpmRtError(f"{path}: weights were {lost}; read them from an export in fp32 with --no-hoist-time")
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())

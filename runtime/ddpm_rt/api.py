@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from .denoiser import Batch, Engine
+from .errors import DdpmRtError
 from .models import bundled_model
 from .ort import OrtDenoiser
+from .plan import is_plan
 from .request import Request
 from .schedule import Spacing
 from .steps_file import read_steps
@@ -24,6 +26,10 @@ def open_denoiser(path: Path | str | None = None, *, threads: int | None = None)
 
     Raises DdpmRtError when the file is not a model that `ddpm-rt export` wrote.
     """
+    if path is not None and is_plan(Path(path)):
+        raise DdpmRtError(
+            f"{path} is a TensorRT plan, which cannot be sampled here yet; name the .onnx it was built from"
+        )
     return OrtDenoiser(bundled_model() if path is None else path, threads=threads)
 
 

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from .request import Request
 
 # In the order of the pipeline.
-VERBS = ("train", "export", "card", "verify", "steps", "sample", "interpolate", "invert", "inspect")
+VERBS = (
+    *("train", "export", "card", "verify", "build", "steps"),
+    *("sample", "interpolate", "invert", "inspect", "doctor"),
+)  # fmt: skip
 ELSEWHERE = {
     "train": "ddpm_ref.cli:train",
     "export": "ddpm_export.cli:export",
     "card": "ddpm_export.cli:card",
     "verify": "ddpm_rt.verify_cli:verify",
+    "build": "ddpm_export.build_cli:build",
     "interpolate": "ddpm_rt.edit_cli:interpolate",
     "invert": "ddpm_rt.edit_cli:invert",
 }
@@ -83,6 +87,7 @@ def main() -> None:
     \b
     train    images      -> checkpoint
     export   checkpoint  -> unet.onnx
+    build    unet.onnx   -> unet.plan
     sample   unet.onnx   -> pictures
     """
 
@@ -156,7 +161,19 @@ def steps_command(model: Path, out: Path, **asked: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="All of it, betas included, for machines.")
 def inspect_command(file: Path, as_json: bool) -> None:
     """What a model is: shape, prediction, betas, precision, provenance."""
-    from .inspect_model import describe, facts
+    from . import inspect_model, inspect_plan
+    from .plan import is_plan
 
-    found = facts(file)
+    kind = inspect_plan if is_plan(file) else inspect_model
+    found = kind.facts(file)
+    click.echo(json.dumps(found, indent=2) if as_json else kind.describe(found))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool) -> None:
+    """What this machine has, what works here, what to install for the rest."""
+    from .doctor import describe, facts
+
+    found = facts()
     click.echo(json.dumps(found, indent=2) if as_json else describe(found))

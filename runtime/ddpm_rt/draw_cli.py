@@ -23,7 +23,7 @@ def draw_images(
     Raises click.UsageError for what cannot be asked, before anything is made.
     """
     from .api import open_denoiser
-    from .inspect_model import file_sha256
+    from .files import file_sha256
     from .models import bundled_model
 
     model = engine or bundled_model()

@@ -1,8 +1,10 @@
 """Writing files so that nobody ever sees half of one."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .errors import DdpmRtError
 
@@ -30,3 +32,16 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise DdpmRtError(f"{folder} cannot be written to: {error.strerror}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file: Any) -> str:  # Python 3.10
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

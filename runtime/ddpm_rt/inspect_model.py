@@ -1,26 +1,13 @@
 """What a model file is, in words or as JSON."""
 
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .files import file_sha256
 from .ort import OrtDenoiser
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:  # Python 3.10
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -44,13 +31,23 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 def describe(found: dict[str, Any]) -> str:
     """`facts` as lines for a person."""
-    card = found["card"]
+    return table(
+        {
+            "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
+            "SHA-256": found["sha256"],
+            "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]),
+            "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]),
+            **card_lines(found["card"]),
+        }
+    )
+
+
+def card_lines(card: dict[str, Any]) -> dict[str, str]:
+    """What a card says, for a person."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
-    lines = {
-        "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
-        "SHA-256": found["sha256"],
+    return {
         "images": " x ".join(str(side) for side in card["image_shape"]) + " (C x H x W)",
         "predicts": card["prediction"],
         "variance": card["variance"],
@@ -59,12 +56,14 @@ def describe(found: dict[str, Any]) -> str:
         "spacing": card["spacing"],
         "classes": _classes(card["classes"], card["null_class"]),
         "precision": card["precision"],
-        "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]),
-        "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]),
         "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
         "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
         "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance["parity"].items()),
     }
+
+
+def table(lines: dict[str, str]) -> str:
+    """Names to the left, values aligned."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 

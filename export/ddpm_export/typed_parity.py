@@ -1,0 +1,118 @@
+"""How far a graph in float16 or bfloat16 is from PyTorch, on any CPU, whatever kernels it has for the type.
+
+ONNX Runtime has no bfloat16 convolution, and computes float16 in float32 without rounding in between: kinder than a GPU
+is. So the graph is run in float32 with every result rounded to its type, as an engine that accumulates in float32 does.
+"""
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from ddpm_rt import DdpmRtError, ModelCard
+
+from .precision import LARGEST, TYPES, Precision
+
+LOW = set(TYPES.values())
+TIMES = 17  # evenly over the whole range of t
+LARGEST_VALUE = "ddpm_rt.largest_value"
+
+
+def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` in float32 with every result rounded to its type; a second output is the largest of these values."""
+    low = low_values(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    for tensor in graph.initializer:
+        if tensor.data_type in LOW:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    nodes: list[onnx.NodeProto] = []
+    sizes: list[str] = []
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in LOW:
+                attribute.i = TensorProto.FLOAT
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            if name in low:
+                node.output[index] = f"{name}.exact"
+                nodes += rounding(name, low[name])
+                sizes.append(f"{name}.size")
+    nodes.append(helper.make_node("Max", sizes, [LARGEST_VALUE]))
+    made = [type(node)() for node in nodes]
+    for target, source in zip(made, nodes, strict=True):
+        target.CopyFrom(source)
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(made)
+    graph.output.append(helper.make_tensor_value_info(LARGEST_VALUE, TensorProto.FLOAT, []))
+    return copy
+
+
+def rounding(name: str, kind: int) -> list[onnx.NodeProto]:
+    """NAME.exact to NAME, rounded, and the largest of it in NAME.size."""
+    return [
+        helper.make_node("Cast", [f"{name}.exact"], [f"{name}.low"], to=kind),
+        helper.make_node("Cast", [f"{name}.low"], [name], to=TensorProto.FLOAT),
+        helper.make_node("Abs", [name], [f"{name}.abs"]),
+        helper.make_node("ReduceMax", [f"{name}.abs"], [f"{name}.size"], keepdims=0),
+    ]
+
+
+def low_values(model: onnx.ModelProto) -> dict[str, int]:
+    """The values of nodes that are float16 or bfloat16, and which."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    made = [name for node in model.graph.node for name in node.output]
+    return {name: types[name] for name in made if types.get(name) in LOW}
+
+
+def noised_images(card: ModelCard, times: NDArray[np.int64]) -> NDArray[np.float32]:
+    """x_t of random images of coarse squares, DDPM eq. (4): what a network sees that runs a chain."""
+    generator, (channels, height, width) = np.random.default_rng(0), card.image_shape
+    side = max(height, width) // 4 + 1
+    coarse = generator.uniform(-1.5, 1.5, (len(times), channels, side, side)).clip(-1, 1)
+    x0 = coarse.repeat(4, axis=2).repeat(4, axis=3)[:, :, :height, :width]
+    alpha_bar = np.cumprod(1.0 - np.array(card.betas))[times][:, None, None, None]
+    noise = generator.standard_normal(x0.shape)
+    return np.asarray(np.sqrt(alpha_bar) * x0 + np.sqrt(1.0 - alpha_bar) * noise, np.float32)
+
+
+def measure_typed(
+    module: nn.Module, model: onnx.ModelProto, card: ModelCard, precision: Precision, static_batch: int | None
+) -> dict[str, float]:
+    """Differences from PyTorch in float32, and the largest value of the type in the graph. Raises on overflow."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # No fusion: what is fused is not rounded in between.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    content = rounded(model).SerializeToString()
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    batch = static_batch or 1
+    times = np.linspace(0, len(card.betas) - 1, -(-TIMES // batch) * batch).round().astype(np.int64)
+    images, names = noised_images(card, times), card.names
+    errors, largest, value = [], 0.0, 0.0
+    for first in range(0, len(times), batch):
+        x, t = images[first : first + batch], times[first : first + batch]
+        feeds = {names["x"]: x, names["t"]: t}
+        if card.classes is not None:
+            feeds[names["y"]] = np.arange(first, first + batch) % card.classes
+        with torch.no_grad():
+            expected = module(*(torch.from_numpy(feed) for feed in feeds.values())).numpy()
+        found, size = session.run([names["out"], LARGEST_VALUE], feeds)
+        if not (np.isfinite(found).all() and np.isfinite(size)):
+            raise DdpmRtError(f"{precision} overflows, it ends at {LARGEST[precision]:.3g}; export as bf16 or fp32")
+        errors.append(found - expected)
+        largest, value = max(largest, float(np.abs(expected).max())), max(value, float(size))
+    off = np.concatenate(errors).astype(np.float64)
+    return {
+        "max_abs_error": float(np.abs(off).max()),
+        "rms_error": float(np.sqrt((off**2).mean())),
+        "max_abs_out": largest,
+        "largest_value": value,
+        "images": len(times),
+    }

@@ -1,0 +1,125 @@
+"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt build` uses.
+
+    pip download --no-deps tensorrt-cu12-bindings==10.3.0        # each release that matters, with this Python
+    python scripts/check_tensorrt_api.py *bindings*.whl --out tests/data/tensorrt_api.json
+
+The bindings are imported against empty libraries made on the spot (gcc, nm, readelf): that lists classes and enum
+members as the real module has them, and runs nothing of TensorRT. `tests/test_tensorrt_api.py` holds the code against
+the record.
+"""
+
+import argparse
+import ctypes
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+USED = {
+    "Logger": ["ERROR", "INTERNAL_ERROR"],
+    "ILogger": ["log"],
+    "Builder": [
+        *("create_network", "create_builder_config", "create_optimization_profile", "build_serialized_network"),
+    ],
+    "NetworkDefinitionCreationFlag": ["STRONGLY_TYPED"],
+    "OnnxParser": ["parse_from_file", "num_errors", "get_error"],
+    "ParserError": ["desc", "node_name", "node_operator"],
+    "INetworkDefinition": ["name", "num_inputs", "get_input", "num_outputs", "get_output", "num_layers", "get_layer"],
+    "ITensor": ["name", "shape", "dtype"],
+    "ILayer": ["num_outputs", "get_output", "type"],
+    "IBuilderConfig": [
+        *("profiling_verbosity", "add_optimization_profile", "set_flag", "clear_flag", "progress_monitor"),
+        *("builder_optimization_level", "set_memory_pool_limit", "hardware_compatibility_level"),
+        *("set_timing_cache", "create_timing_cache", "get_timing_cache"),
+    ],
+    "IOptimizationProfile": ["set_shape"],
+    "ITimingCache": ["serialize"],
+    "IProgressMonitor": ["phase_start", "phase_finish", "step_complete"],
+    "ProfilingVerbosity": ["DETAILED"],
+    "BuilderFlag": ["REFIT", "STRIP_PLAN", "VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME", "TF32"],
+    "HardwareCompatibilityLevel": ["AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"],
+    "MemoryPoolType": ["WORKSPACE"],
+    "DataType": ["FLOAT", "HALF", "BF16", "INT64"],
+}
+RTX_ONLY = {
+    "BuilderFlag": ["REQUIRE_USER_ALLOCATION"],
+    "IBuilderConfig": ["num_compute_capabilities", "set_compute_capability"],
+    "ComputeCapability": ["SM75", "SM80", "SM86", "SM89", "SM120"],
+}
+
+
+def members(module, used=USED):
+    """`Class.member` of all that is used: whether the module has it."""
+    return {
+        f"{kind}.{name}": hasattr(getattr(module, kind, None), name) for kind, names in used.items() for name in names
+    }
+
+
+def load_extension(wheel, folder):
+    """The bindings of a wheel, on empty libraries of the names that it asks for."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    library = next(path for path in folder.rglob("tensorrt*.so") if "plugin" not in path.name)
+    needed = re.findall(r"NEEDED.*\[(lib(?:nv|tensorrt)[^\]]+)\]", said("readelf", "-d", library))
+    source = folder / "empty.c"
+    source.write_text("".join(f"void {symbol}(void) {{}}\n" for symbol in undefined(library)))
+    for name in needed:
+        command = ["gcc", "-shared", "-w", "-fno-builtin", source, f"-Wl,-soname,{name}", "-o", folder / name]
+        subprocess.run(command, check=True)
+        ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_GLOBAL)
+    loader = importlib.machinery.ExtensionFileLoader(library.stem, str(library))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(library.stem, loader))
+    sys.setdlopenflags(os.RTLD_LAZY | os.RTLD_GLOBAL)
+    loader.exec_module(module)
+    return module
+
+
+def undefined(library):
+    """Functions of TensorRT's that the bindings take the address of."""
+    listed = subprocess.run(
+        ["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True
+    ).stdout
+    names = {line.split()[-1].split("@")[0] for line in listed.splitlines()}
+    return sorted(name for name in names if re.search("NvOnnx|Infer|nvinfer1|nvonnxparser|Plugin", name))
+
+
+def said(*command):
+    """What a program prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wheels", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:  # a process each: two releases do not share one
+        with tempfile.TemporaryDirectory() as folder:
+            module = load_extension(asked.wheels[0], Path(folder))
+            rtx = "rtx" in asked.wheels[0].name
+            print(json.dumps(members(module) | (members(module, RTX_ONLY) if rtx else {})))
+        return
+    record = {}
+    for wheel in asked.wheels:
+        name = "-".join(wheel.name.split("-")[:2])
+        command = [sys.executable, __file__, "--one", str(wheel)]
+        found = json.loads(said(*command))
+        missing = [member for member, there in found.items() if not there]
+        record[name] = {"members": len(found), "missing": missing}
+        print(
+            f"{name}: {len(found) - len(missing)} of {len(found)}"
+            + (f", without {', '.join(missing)}" if missing else "")
+        )
+    if asked.out:
+        asked.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

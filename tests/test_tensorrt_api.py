@@ -1,0 +1,55 @@
+"""What `ddpm-rt build` uses of TensorRT exists: in the releases on record, and in the TensorRT-RTX installed here."""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import tensorrt_rtx
+
+ROOT = Path(__file__).parents[1]
+RELEASES = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
+# 10.3 came before this level; `ddpm-rt build --hardware-compatible same` says so there.
+KNOWN_GAPS = {"tensorrt_cu12_bindings-10.3.0": ["HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"]}
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("check_tensorrt_api", ROOT / "scripts" / "check_tensorrt_api.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_installed_rtx_has_every_member(script):
+    found = script.members(tensorrt_rtx) | script.members(tensorrt_rtx, script.RTX_ONLY)
+    assert [member for member, there in found.items() if not there] == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_release_on_record_has_every_member(script, release):
+    used = sum(map(len, script.USED.values()))
+    used += sum(map(len, script.RTX_ONLY.values())) if "rtx" in release else 0
+    assert RELEASES[release]["members"] == used  # the record is of what is used now
+    assert RELEASES[release]["missing"] == KNOWN_GAPS.get(release, [])
+
+
+def test_the_releases_that_matter_are_on_record():
+    for version in ("10.3.", "10.9.", "10.16.", "11.1.", "11.4."):
+        assert any(f"bindings-{version}" in release and "rtx" not in release for release in RELEASES)
+
+
+def test_the_list_of_members_is_what_the_code_uses(script):
+    """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
+    listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
+    owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
+    used = set()
+    for name in ("tensorrt_api.py", "plan_builder.py"):
+        for node in ast.walk(ast.parse((ROOT / "export" / "ddpm_export" / name).read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "member" and len(node.args) == 3:
+                used |= {arg.value for arg in node.args[2:] if isinstance(arg, ast.Constant)}
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in owners:
+                used.add(node.attr)
+    assert len(used) > 30
+    assert used <= listed

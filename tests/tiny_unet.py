@@ -1,0 +1,47 @@
+"""A UNet of 8 x 8 images with all kinds of layers, random weights, and its card: small enough to build plans of."""
+
+import dataclasses
+
+import torch
+
+from ddpm_ref import betas as schedules
+from ddpm_ref.recipe import load_preset
+from ddpm_ref.unet import UNet
+from ddpm_rt import ModelCard, Provenance
+
+CONFIG = dataclasses.replace(
+    load_preset("mnist").model,
+    sample_size=8,
+    block_out_channels=(16, 32),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+    up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    norm_num_groups=8,
+)
+
+
+def tiny_unet(seed=0, config=CONFIG):
+    """Weights unlike each other everywhere, normalisations included."""
+    torch.manual_seed(seed)
+    model = UNet(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.copy_(torch.randn_like(weight) * 0.2 + (1.0 if name.endswith("weight") else 0.0))
+    return model
+
+
+def tiny_card(config=CONFIG, source="tiny"):
+    return ModelCard(
+        image_shape=(config.in_channels, config.sample_size, config.sample_size),
+        betas=tuple(schedules.linear(1000).tolist()),
+        prediction="eps",
+        variance="fixed_large",
+        clip=(-1.0, 1.0),
+        spacing="trailing",
+        classes=None,
+        null_class=None,
+        names={"x": "x", "t": "t", "out": "out"},
+        precision="fp32",
+        provenance=Provenance(source, "0" * 64, {}, {}),
+    )
