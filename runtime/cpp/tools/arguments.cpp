@@ -1,0 +1,82 @@
+#include "arguments.hpp"
+
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <map>
+
+const char* const USAGE =
+    "ddpm-rt-cpp ENGINE STEPS [options]\n"
+    "Draw images with an .onnx of `ddpm-rt export` and a file of `ddpm-rt steps`.\n\n"
+    "  --seed N        which infinite sequence of images       [0]\n"
+    "  --first N       the number of the first of them         [0]\n"
+    "  --count N       how many                                [16]\n"
+    "  --batch N       images to a call of the network         [16]\n"
+    "  --label N       class of an image; may be repeated, then samples take them in turn\n"
+    "  --guidance W    above 1: more of the label              [1]\n"
+    "  --threads N     inside one operation                    [all cores]\n"
+    "  --out FILE      .png (a grid) or .npy (float32)         [samples.png]\n"
+    "  --quiet         no progress\n";
+
+namespace {
+
+template <class Number>
+Number number(const std::string& option, const std::string& word) {
+  Number value{};
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  if (error != std::errc{} || end != word.data() + word.size())
+    throw UsageError(option + " must be a number in range, not '" + word + "'");
+  return value;
+}
+
+using Take = std::function<void(Arguments&, const std::string&)>;
+
+const std::map<std::string, Take>& options() {
+  static const std::map<std::string, Take> known = {
+      {"--seed", [](auto& all, auto& word) { all.seed = number<std::uint64_t>("--seed", word); }},
+      {"--first",
+       [](auto& all, auto& word) { all.first = number<std::uint64_t>("--first", word); }},
+      {"--count",
+       [](auto& all, auto& word) { all.count = number<std::uint64_t>("--count", word); }},
+      {"--batch",
+       [](auto& all, auto& word) { all.batch = number<std::uint64_t>("--batch", word); }},
+      {"--label",
+       [](auto& all, auto& word) { all.labels.push_back(number<std::int64_t>("--label", word)); }},
+      {"--guidance",
+       [](auto& all, auto& word) { all.guidance = number<double>("--guidance", word); }},
+      {"--threads", [](auto& all, auto& word) { all.threads = number<int>("--threads", word); }},
+      {"--out", [](auto& all, auto& word) { all.out = word; }},
+  };
+  return known;
+}
+
+}  // namespace
+
+Arguments parse_arguments(const std::vector<std::string>& words) {
+  Arguments all;
+  std::vector<std::string> files;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto known = options().find(words[i]);
+    if (words[i] == "--help" || words[i] == "-h") {
+      all.help = true;
+      return all;
+    }
+    if (words[i] == "--quiet") {
+      all.quiet = true;
+    } else if (known != options().end()) {
+      if (i + 1 == words.size()) throw UsageError(words[i] + " needs a value");
+      known->second(all, words[i + 1]);
+      ++i;
+    } else if (words[i].starts_with("-")) {
+      throw UsageError("there is no option " + words[i]);
+    } else {
+      files.push_back(words[i]);
+    }
+  }
+  if (files.size() != 2) throw UsageError("name one engine file and one steps file");
+  if (!all.out.ends_with(".png") && !all.out.ends_with(".npy"))
+    throw UsageError("--out must end in .png or .npy");
+  all.engine = files[0];
+  all.steps = files[1];
+  return all;
+}

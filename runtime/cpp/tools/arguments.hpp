@@ -1,0 +1,26 @@
+// The command line of ddpm-rt-cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Arguments {
+  std::string engine, steps, out = "samples.png";
+  std::uint64_t seed = 0, first = 0, count = 16, batch = 16;
+  std::vector<std::int64_t> labels;
+  double guidance = 1.0;
+  int threads = 0;
+  bool quiet = false, help = false;
+};
+
+extern const char* const USAGE;
+
+// Throws UsageError.
+Arguments parse_arguments(const std::vector<std::string>& words);

@@ -1,0 +1,82 @@
+#include "output.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <vector>
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#define STBI_WRITE_NO_STDIO
+#include <stb_image_write.h>
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "write_npy writes the machine's floats as little-endian");
+
+// clip, (x + 1) 127.5, halves to even: the inverse of x / 127.5 - 1.
+std::uint8_t to_byte(float value) {
+  return static_cast<std::uint8_t>(
+      std::nearbyint((std::clamp(value, -1.0F, 1.0F) + 1.0F) * 127.5F));
+}
+
+void replace_file(const std::string& path, const std::string& bytes) {
+  const std::string temporary = path + ".tmp";
+  std::ofstream file(temporary, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  std::error_code failed;
+  if (file) std::filesystem::rename(temporary, path, failed);
+  if (file && !failed) return;
+  std::filesystem::remove(temporary, failed);
+  throw std::runtime_error(path + " cannot be written");
+}
+
+}  // namespace
+
+void write_png(const std::string& path, const Images& images) {
+  if (images.channels > 4) throw std::runtime_error("a PNG has at most 4 channels; write an .npy");
+  const auto columns =
+      static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(images.count))));
+  const std::size_t rows = (images.count + columns - 1) / columns;
+  const std::size_t stride = columns * images.width * images.channels;
+  std::vector<std::uint8_t> pixels(rows * images.height * stride);
+  std::size_t from = 0;
+  for (std::size_t n = 0; n < images.count; ++n)
+    for (std::size_t c = 0; c < images.channels; ++c)
+      for (std::size_t y = 0; y < images.height; ++y)
+        for (std::size_t x = 0; x < images.width; ++x)
+          pixels[(n / columns * images.height + y) * stride +
+                 (n % columns * images.width + x) * images.channels + c] =
+              to_byte(images.values[from++]);
+  std::string bytes;
+  const auto append = [](void* to, void* data, int size) {
+    static_cast<std::string*>(to)->append(static_cast<char*>(data), static_cast<std::size_t>(size));
+  };
+  const auto width = static_cast<int>(columns * images.width),
+             height = static_cast<int>(rows * images.height);
+  if (stbi_write_png_to_func(append, &bytes, width, height, static_cast<int>(images.channels),
+                             pixels.data(), static_cast<int>(stride)) == 0)
+    throw std::runtime_error(path + " cannot be made; the grid is too large for a PNG");
+  replace_file(path, bytes);
+}
+
+void write_npy(const std::string& path, const Images& images) {
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
+                       std::to_string(images.count) + ", " + std::to_string(images.channels) +
+                       ", " + std::to_string(images.height) + ", " + std::to_string(images.width) +
+                       "), }";
+  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1,
+                ' ');  // the data begin at a multiple of 64
+  header += '\n';
+  std::string bytes("\x93NUMPY\x01\x00", 8);
+  bytes += static_cast<char>(header.size() & 255);
+  bytes += static_cast<char>(header.size() >> 8);
+  bytes += header;
+  bytes.append(reinterpret_cast<const char*>(images.values.data()), images.values.size_bytes());
+  replace_file(path, bytes);
+}

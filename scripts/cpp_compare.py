@@ -1,0 +1,63 @@
+"""Compare the pictures of ddpm-rt-cpp with Python's: every sampler on a small model, two chains on the bundled one.
+
+    python scripts/cpp_compare.py BIN FILES FOLDER [MODEL]
+
+BIN is ddpm-rt-cpp, FILES what scripts/cpp_files.py wrote, FOLDER for what is written here,
+MODEL another than the bundled one. Exits with 1 when an image is
+further than TOLERANCE from Python's: both call the same kernels and the loop's own arithmetic is equal to the bit, so
+only a learned variance's exp could differ.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import ddpm_rt
+from ddpm_rt.api import open_denoiser
+from ddpm_rt.models import bundled_model
+from ddpm_rt.recipe import Recipe
+from ddpm_rt.steps_file import write_steps
+
+TOLERANCE = 1e-5
+SMALL = ("ddpm", "ddim", "dpm", "dpmsde", "lcm")
+BUNDLED = {"ddpm": 1000, "ddim": 50}
+
+
+def compare(program: Path, engine: Path, steps: Path, out: Path, options: dict[str, int]) -> bool:
+    """Draw the same with both, and say how far apart they are and what the loop costs beside the network."""
+    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words]
+    said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
+    images = ddpm_rt.sample(engine, steps_file=steps, threads=1, **options)
+    furthest = float(np.abs(np.load(out) - images).max())
+    whole, network = map(float, re.findall(r"(\d+\.\d+) s", said))
+    cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else it is all clock
+    print(f"{engine.stem} {steps.name}: {furthest:.1e} from Python{cost}")
+    return furthest <= TOLERANCE
+
+
+def main(program: Path, files: Path, folder: Path, model: Path | None = None) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / "images.npy"
+    small = {"seed": 7, "first": (1 << 32) - 2, "count": 5, "batch": 3}
+    fine = [compare(program, files / "gaussian.onnx", files / f"{name}.steps.json", out, small) for name in SMALL]
+    guided = {"label": 1, "guidance": 2}
+    fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
+    try:
+        model = model or bundled_model()
+    except ddpm_rt.DdpmRtError as error:
+        print(f"the bundled model was not compared: {error}")
+        return not all(fine)
+    card = open_denoiser(model).card
+    for sampler, count in BUNDLED.items():
+        steps = folder / f"{sampler}.steps.json"
+        write_steps(steps, Recipe(sampler=sampler, steps=count).compiled(card), card)
+        fine.append(compare(program, model, steps, out, {"seed": 7, "count": 1, "batch": 1}))
+    return not all(fine)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(Path, sys.argv[1:])))

@@ -1,0 +1,149 @@
+"""Write tests/golden, which the tests of both languages read: noise, and a short chain of every kind of table.
+
+    python scripts/make_golden.py
+
+`noise.json` has Philox words by counter and normals by address, as bits. `chains.json` has what comes out of the
+`*.steps.json` beside it when the network answers `answer`, which is the same exact float32 in every language.
+`card.json` is the card of the unconditional chains' model. A commit that changes them says why.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ddpm_rt import ModelCard, Provenance
+from ddpm_rt.labels import with_labels
+from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
+from ddpm_rt.recipe import Recipe
+from ddpm_rt.sampler import trajectory
+from ddpm_rt.steps_file import write_steps
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+SHAPE = (1, 3, 5)  # 15 values: the last four of a call are three
+SEED, FIRST, COUNT = 0x0123456789ABCDEF, (1 << 32) - 1, 2  # the second sample's number needs a second word
+STEPS = 6
+LABELS, GUIDANCE, CLASSES, NULL_CLASS = (0, 1), 2.5, 3, 2
+MOST = 0xFFFFFFFF
+
+# counter and key; the first, second and last are Random123's own known answers
+WORDS = [
+    ((0, 0, 0, 0), (0, 0)),
+    ((MOST, MOST, MOST, MOST), (MOST, MOST)),
+    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)),
+]
+# seed, sample, step, size: every field at its edges
+NORMALS = [
+    (0, 0, 0, 9),
+    (7, 40, 3, 512),
+    (7, 40, INITIAL_STEP, 16),
+    ((1 << 64) - 1, (1 << 64) - 1, INITIAL_STEP, 13),
+    (1 << 32, 1 << 32, 999, 8),
+    (MOST, MOST, MOST - 1, 8),
+]
+# name of the chain: card, recipe
+CHAINS = {
+    "ddpm": ({}, {"sampler": "ddpm"}),
+    "ddpm-large": ({"variance": "fixed_large"}, {"sampler": "ddpm"}),
+    "ddpm-learned": ({"variance": "learned"}, {"sampler": "ddpm"}),
+    "ddpm-learned-range": ({"variance": "learned_range"}, {"sampler": "ddpm"}),
+    "ddpm-x0": ({"prediction": "x0"}, {"sampler": "ddpm"}),
+    "ddpm-v-unclipped": ({"prediction": "v", "clip": None}, {"sampler": "ddpm"}),
+    "ddim": ({}, {"sampler": "ddim"}),
+    "ddim-eta": ({}, {"sampler": "ddim", "eta": 0.7}),
+    "ddim-diffusers": ({}, {"sampler": "ddim", "dialect": "diffusers"}),
+    "dpm": ({}, {"sampler": "dpm++"}),
+    "dpm-sde": ({}, {"sampler": "dpm++sde"}),
+    "euler": ({}, {"sampler": "euler"}),
+    "euler-a": ({}, {"sampler": "euler-a"}),
+    "lcm": ({}, {"sampler": "lcm"}),
+    "guided": ({"classes": CLASSES, "null_class": NULL_CLASS}, {"sampler": "ddim", "eta": 1.0}),
+}
+
+
+def golden_card(**changes) -> ModelCard:
+    names = {"x": "x", "t": "t", "out": "out"} | ({"y": "y"} if "classes" in changes else {})
+    facts = {
+        "image_shape": SHAPE,
+        "betas": tuple(np.linspace(1e-3, 0.3, 20).tolist()),
+        "prediction": "eps",
+        "variance": "fixed_small",
+        "clip": (-1.0, 1.0),
+        "spacing": "trailing",
+        "classes": None,
+        "null_class": None,
+        "names": names,
+        "precision": "fp32",
+        "provenance": Provenance("golden", "0" * 64, {"golden": "1"}, {"max_abs_error": 0.0}),
+    }
+    return ModelCard(**(facts | changes))
+
+
+class Answers:
+    """An engine that answers by row, channel and place, and by class; not by x."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card, self.row = card, 0
+
+    def __call__(self, x, t, y=None):
+        channels = x.shape[1] * (2 if self.card.variance.startswith("learned") else 1)
+        size = channels * x.shape[2] * x.shape[3]
+        image, place = np.mgrid[: len(x), :size]
+        image = image % COUNT  # guidance asks for each twice
+        label = 0 if y is None else y[:, None]
+        out = answer(self.row, image, place, label).reshape(len(x), channels, *x.shape[2:])
+        self.row += 1
+        return out
+
+
+def answer(row, image, place, label):
+    return (((31 * row + 17 * place + 5 * image + 7 * label) % 41 - 20) / np.float32(16)).astype(np.float32)
+
+
+def run(card, plan):
+    engine = Answers(card)
+    denoise = engine
+    if card.classes is not None:
+        denoise = with_labels(engine, np.array(LABELS), guidance=GUIDANCE, null_class=card.null_class)
+    samples = range(FIRST, FIRST + COUNT)
+    for step in trajectory(denoise, plan.table, card.image_shape, seed=SEED, samples=samples, clip=plan.clip):
+        last = step
+    return last.x, last.x0
+
+
+def bits(values) -> list[int]:
+    return np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint32).tolist()
+
+
+def noise() -> dict:
+    def words(counter, key):
+        made = philox4x32(tuple(np.array([word], np.uint64) for word in counter), key)
+        return [int(word[0]) for word in made]
+
+    return {
+        "words": [{"counter": c, "key": k, "words": words(c, k)} for c, k in WORDS],
+        "normals": [
+            {"seed": seed, "sample": sample, "step": step, "bits": bits(normal(seed, [sample], step, size))}
+            for seed, sample, step, size in NORMALS
+        ],
+    }
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / "noise.json").write_text(json.dumps(noise()) + "\n")
+    (GOLDEN / "card.json").write_text(golden_card().to_json())
+    chains = []
+    for name, (changes, recipe) in CHAINS.items():
+        card = golden_card(**changes)
+        plan = Recipe(steps=STEPS, **recipe).compiled(card)
+        write_steps(GOLDEN / f"{name}.steps.json", plan, card)
+        x, x0 = run(card, plan)
+        chains.append({"name": name, "x": bits(x), "x0": bits(x0)})
+    asked = {"seed": SEED, "first": FIRST, "count": COUNT, "labels": LABELS, "guidance": GUIDANCE}
+    text = json.dumps(asked | {"chains": chains}).replace('{"name"', '\n{"name"')
+    (GOLDEN / "chains.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
