@@ -51,8 +51,9 @@ def export_onnx(
 
     module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU. The batch is dynamic
     unless `static_batch` fixes it. `hoist`: what depends on t alone is looked up in tables, by default unless fp32.
-    Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than
-    `tolerance` times the largest output from PyTorch's, or not finite; ValueError for an opset that is not supported.
+    Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
+    output from PyTorch's, by default a limit of the precision's, or not finite, or if `precision` overflows; ValueError
+    for an opset that is not supported.
     """
     path = Path(path)
     if opset not in OPSETS:
@@ -79,7 +80,8 @@ def export_onnx(
         if precision != "fp32":
             exact = {"fp32_max_abs_error": parity["max_abs_error"]}
             set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
-            parity = measure_typed(module, model, card, precision, static_batch) | exact
+            typed = measure_typed(module, model, card, precision, static_batch=static_batch, threads=threads)
+            parity = typed | exact
             check_parity(parity, limit)
         measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": limit})
         done.append(dataclasses.replace(card, provenance=measured, precision=precision))
