@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: sample test check clean
+.PHONY: sample test cpp-test check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
 
 test: $(VENV)/dev  ## everything that CI runs: lint, types, tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
+
+cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
+	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh sanitize
 
 check: test
 

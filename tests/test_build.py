@@ -333,10 +333,10 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path
 
 def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     script = (
-        "import sys, ddpm_export.plan_builder as builder\n"
+        "import sys, time, ddpm_export.plan_builder as builder\n"
         "from ddpm_rt.cli import main\n"
         "make = builder.make_monitor\n"
-        "builder.make_monitor = lambda trt, report: make(trt, lambda share: print(share, flush=True))\n"
+        "builder.make_monitor = lambda trt, report: make(trt, lambda share: (print(flush=True), time.sleep(0.05)))\n"
         "main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", script, "build", tiny, "-o", tmp_path / "unet.plan"]

@@ -55,7 +55,8 @@ def export_onnx(
     The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it. `hoist`:
     what depends on t alone is looked up in tables, by default unless fp32.
     Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
-    output from PyTorch's, not finite, or not of the card's shape; ValueError for an opset that is not supported.
+    output from PyTorch's (by default the precision's limit), not finite, or not of the card's shape, or if `precision`
+    overflows; ValueError for an opset that is not supported.
     """
     path = Path(path)
     if opset not in OPSETS:
@@ -83,7 +84,8 @@ def export_onnx(
         if precision != "fp32":
             exact = {"fp32_max_abs_error": parity["max_abs_error"]}
             set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
-            parity = measure_typed(module, model, card, precision, static_batch) | exact
+            typed = measure_typed(module, model, card, precision, static_batch=static_batch, threads=threads)
+            parity = typed | exact
             check_parity(parity, limit)
         measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": limit})
         done.append(dataclasses.replace(card, provenance=measured, precision=precision))

@@ -66,8 +66,8 @@ class Network:
         monitor = make_monitor(self.trt, report)
         self.config.progress_monitor = monitor
         with ThreadPoolExecutor(1) as pool:
-            work = pool.submit(self.builder.build_serialized_network, self.network, self.config)
             try:
+                work = pool.submit(self.builder.build_serialized_network, self.network, self.config)
                 while wait_for([work], timeout=TICK).not_done:
                     pass
             except BaseException:

@@ -81,13 +81,20 @@ def noised_images(card: ModelCard, times: NDArray[np.int64]) -> NDArray[np.float
 
 
 def measure_typed(
-    module: nn.Module, model: onnx.ModelProto, card: ModelCard, precision: Precision, static_batch: int | None
+    module: nn.Module,
+    model: onnx.ModelProto,
+    card: ModelCard,
+    precision: Precision,
+    *,
+    static_batch: int | None,
+    threads: int | None,
 ) -> dict[str, float]:
-    """Differences from PyTorch in float32, and the largest value of the type in the graph. Raises on overflow."""
+    """Differences from PyTorch in float32, and the largest value of the type. Raises DdpmRtError on overflow."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0  # 0: all cores
     # No fusion: what is fused is not rounded in between.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     content = rounded(model).SerializeToString()
