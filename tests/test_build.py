@@ -43,10 +43,9 @@ def built(tiny, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    """The bundled model's network, random weights, in each precision: its graph is traced once, and typed thrice."""
-    folder, config = tmp_path_factory.mktemp("digits"), load_preset("mnist").model
+def in_each_precision(folder, preset):
+    """A preset's network, random weights, in each precision: its graph is traced once, and typed thrice."""
+    config = load_preset(preset).model
     export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
     for precision in ("fp16", "bf16"):
         model = onnx.load(folder / "fp32.onnx")
@@ -55,6 +54,16 @@ def digits(tmp_path_factory):
         onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
         onnx.save(model, folder / f"{precision}.onnx")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    return in_each_precision(tmp_path_factory.mktemp("digits"), "mnist")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    return in_each_precision(tmp_path_factory.mktemp("photos"), "cifar10")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -69,6 +78,20 @@ def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, t
     assert set(layers["softmax"]) == set(layers["normalization"]) == {"fp32"}
     assert set(layers["resize"]) == {"fp16" if precision == "fp16" else "fp32"}
     assert record.build.tensors == {"x": "fp32", "t": "int64", "out": "fp32"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_the_plan_of_the_cifar10_network_is_of_the_precision_asked_for(photos, tmp_path, precision):
+    source = photos / f"{precision}.onnx"
+    record, _ = build_plan(source, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),), ("8.6", "8.9")))
+    layers = record.build.layers
+    # Two a residual block of 22, 13 shortcuts, 3 down, 3 up, the first and the last (Ho et al. 2020, appendix B).
+    assert layers["convolution"] == {precision: 2 * 22 + 13 + 3 + 3 + 2}
+    assert set(layers["softmax"]) == set(layers["normalization"]) == {"fp32"}
+    # All weights, in the bytes of the type, but for the 2.9 million of the time embedding, which are a table here.
+    least = (35_746_307 - 3_000_000) * (4 if precision == "fp32" else 2)
+    assert source.stat().st_size > least
+    assert record.bytes > least
 
 
 def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(digits, tmp_path):
