@@ -45,7 +45,8 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Image:
         name = self.names[index]
-        return decode(self._read(name), name, self.shape, self.fit)
+        where = name if self.path.is_dir() else f"{self.path}: {name}"
+        return decode(self._read(name), where, self.shape, self.fit)
 
     def _read(self, name: str) -> bytes:
         if self.path.is_dir():
@@ -101,7 +102,7 @@ def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> I
         return read_array(local, shape)
     if local.exists():
         return ImageFiles(local, shape, fit)
-    if local.suffix or path.startswith((".", "/", "~")):
+    if local.suffix or path.startswith((".", "/", "~")) or path.endswith("/"):
         raise DataError(f"{path} does not exist")
     return HubImages(path, shape, fit)
 
@@ -124,19 +125,20 @@ def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Image:
     """One image file as uint8 `[H, W, C]`. Raises DataError for a damaged file, or one of another size."""
     from PIL import Image as Pillow
-    from PIL import ImageOps
+    from PIL import ImageOps, UnidentifiedImageError
 
     height, width, channels = shape
     try:
         with Pillow.open(io.BytesIO(data)) as file:
             picture = file.convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise DataError(f"{name} is not a readable image: {error}") from error
+        reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise DataError(f"{name} is not a readable image: {reason}") from error
     if fit == "crop":
         picture = ImageOps.fit(picture, (width, height), Pillow.Resampling.LANCZOS)
     if picture.size != (width, height):
-        found = f"{picture.height}x{picture.width}"
-        raise DataError(f"{name} is {found}, the model wants {height}x{width}; --fit crop scales and crops")
+        found = f"{picture.height} high, {picture.width} wide"
+        raise DataError(f"{name} is {found}; the model wants {height}, {width}; --fit crop scales and crops")
     return np.asarray(picture, dtype=np.uint8).reshape(shape)
 
 

@@ -27,10 +27,11 @@ def sample(engine, out, *options):
 
 
 def failed(result, code, *words):
-    """One line on stderr (after click's usage lines), the exit code, no traceback."""
+    """One line on stderr, the exit code, no traceback."""
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
-    line = result.stderr.strip().splitlines()[-1]
+    line = result.stderr.strip()
+    assert "\n" not in line
     assert line.startswith("Error: ")
     for word in words:
         assert word in line

@@ -62,7 +62,7 @@ def test_colour_is_converted_to_the_channels_of_the_model(folder):
 
 def test_another_size_is_refused_unless_it_may_be_cropped(folder):
     (folder / "d.png").write_bytes(png(3, size=(20, 12)))
-    with pytest.raises(DataError, match=r"d\.png is 12x20.*--fit crop"):
+    with pytest.raises(DataError, match=r"d\.png is 12 high, 20 wide.*--fit crop"):
         open_images(str(folder), SHAPE)[3]
     assert open_images(str(folder), SHAPE, fit="crop")[3].shape == SHAPE
 

@@ -26,7 +26,7 @@ def open_denoiser(path: Path | str | None = None, *, threads: int | None = None)
 
     Raises DdpmRtError when the file is not a model that `ddpm-rt export` wrote.
     """
-    if path is not None and is_plan(Path(path)):
+    if path is not None and Path(path).is_file() and is_plan(Path(path)):
         raise DdpmRtError(
             f"{path} is a TensorRT plan, which cannot be sampled here yet; name the .onnx it was built from"
         )

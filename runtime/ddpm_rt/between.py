@@ -31,6 +31,10 @@ class Between(Request):
         if self.first != 0 or self.count < 2:
             raise ValueError(f"frames must be at least 2, counted from 0, not {self.count} from {self.first}")
 
+    @property
+    def is_walk(self) -> bool:
+        return True
+
     def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of some frames. All noise of a frame, of x_T and of every step, lies between that of the two."""
         size = int(np.prod(card.image_shape))

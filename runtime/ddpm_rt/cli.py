@@ -50,6 +50,12 @@ EXTRAS = {
 INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 
 
+class WrongUsage(click.ClickException):
+    """click.UsageError in one line, without the usage and the hint that click puts above it."""
+
+    exit_code = 2
+
+
 class Commands(click.Group):
     """Loads a verb when it is called, and turns what can go wrong into one line."""
 
@@ -68,6 +74,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except DdpmRtError as error:
             raise click.ClickException(str(error)) from error
+        except click.UsageError as error:
+            raise WrongUsage(error.format_message()) from error
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
             extra = EXTRAS.get(package, ctx.invoked_subcommand if package == "torch" else None)

@@ -55,7 +55,7 @@ class FromNoise(Request):
         if self.noise.ndim != 4 or len(self.noise) != self.count:
             raise ValueError(f"noise {list(self.noise.shape)} must be [count, C, H, W], with count {self.count}")
         if not np.isfinite(self.noise).all():
-            raise ValueError("noise holds values that are not finite")
+            raise ValueError("the array to begin with holds values that are not finite")
 
     def table(self, card: ModelCard) -> StepTable:
         _check_shape(self.noise, card)

@@ -11,6 +11,7 @@ from .errors import DdpmRtError
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
 WHITE = 128  # and above is drawn anew
+LARGEST = 2.0  # of an image's values: a chain without a clip may leave [-1, 1] a little, bytes do by far
 
 
 def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
@@ -19,7 +20,10 @@ def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
     Raises DdpmRtError for a file that is none, ValueError for a size or channels that the model does not draw.
     """
     if path.suffix.lower() == ".npy":
-        return load_array(path, shape)
+        images = load_array(path, shape)
+        if (largest := float(np.abs(images).max())) > LARGEST:
+            raise ValueError(f"{path} has values up to {largest:g}; images lie in [-1, 1]: bytes / 127.5 - 1")
+        return images
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"the model draws {channels} channels: give the image as .npy, [C, H, W] in [-1, 1]")
@@ -53,6 +57,8 @@ def load_mask(path: Path, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
 def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
     from PIL import Image
 
+    if not path.is_file():
+        raise DdpmRtError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; name a picture")
     try:
         with Image.open(path) as picture:
             if picture.mode.startswith(("I", "F")):  # Pillow would cut them off at 255

@@ -99,4 +99,4 @@ def open_session(path: Path, threads: int | None = None) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DdpmRtError(f"{path} cannot be opened by ONNX Runtime: {reason}") from error
+        raise DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}") from error

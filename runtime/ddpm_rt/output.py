@@ -38,7 +38,7 @@ class Output:
         self.path, self.request = path, request
         self.text = request.describe(model_sha256)
         suffix = "" if path.is_dir() else path.suffix.lower()
-        if suffix not in KINDS:
+        if suffix not in KINDS or (suffix == "" and path.exists() and not path.is_dir()):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
         self.folder = path if self.kind == "folder" else path.parent
@@ -83,7 +83,7 @@ class Output:
             kept: list[Pixels] = []
             for step in self.request.trajectory(engine, engine.card, samples):
                 progress(step)
-                if self.kind == "animation" and self._is_frame(step.row):
+                if self.kind == "animation" and not self.request.is_walk and self._is_frame(step.row):
                     kept.append(to_pixels(step.x))
                 final = step.x
             if self.kind == "folder":
@@ -111,5 +111,6 @@ class Output:
             samples = f"{self.request.first}-{last}"
             save_png(self.path, grid(to_pixels(images)), {**self.text, "ddpm-rt.samples": samples})
         else:
-            together = [grid(np.concatenate(parts)) for parts in zip(*frames, strict=True)]
+            whole = list(to_pixels(images))
+            together = whole if self.request.is_walk else [grid(np.concatenate(p)) for p in zip(*frames, strict=True)]
             save_animation(self.path, together, frame_ms=FRAME_MS)

@@ -49,6 +49,11 @@ class Request(Recipe):
         return self.calls
 
     @property
+    def is_walk(self) -> bool:
+        """Whether the samples follow one another, so that an animation shows them, and not their trajectories."""
+        return False
+
+    @property
     def samples(self) -> range:
         return range(self.first, self.first + self.count)
 
