@@ -5,13 +5,13 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.onnx_export import export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.recipe import load_preset
-from ddpm_ref.unet import UNet
-from ddpm_rt import DdpmRtError, ModelCard, Provenance, open_denoiser
+from ddpm_rt import DdpmRtError, open_denoiser
 from ddpm_rt.cli import main
 
 SMALL = {"sample_size": 16, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
@@ -33,30 +33,11 @@ CONFIGS = {
 
 
 def random_unet(config, seed=0):
-    """Weights unlike each other everywhere, normalisations included, so that nothing can be swapped unseen."""
-    torch.manual_seed(seed)
-    model = UNet(config).eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "norm" in name:
-                weight.copy_(torch.randn_like(weight) * 0.2 + (1.0 if name.endswith("weight") else 0.0))
-    return model
+    return tiny_unet(seed, config)
 
 
 def card_for(config):
-    return ModelCard(
-        image_shape=(config.in_channels, config.sample_size, config.sample_size),
-        betas=tuple(schedules.linear(1000).tolist()),
-        prediction="eps",
-        variance="fixed_large",
-        clip=(-1.0, 1.0),
-        spacing="trailing",
-        classes=None,
-        null_class=None,
-        names={"x": "x", "t": "t", "out": "out"},
-        precision="fp32",
-        provenance=Provenance("test", "0" * 64, {}, {}),
-    )
+    return tiny_card(config, source="test")
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

@@ -32,13 +32,14 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
     ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
     """
     from ddpm_rt import DdpmRtError
+    from ddpm_rt.files import check_writable
 
     from .checkpoint_card import card_of
     from .onnx_export import export_onnx
     from .sources import open_source
 
     try:
-        check_place(out)
+        check_writable(out.parent)
         found = open_source(source, config)
         card = export_onnx(found.module, card_of(found, source), out, **options)
     except (ValueError, DdpmRtError) as error:
@@ -77,6 +78,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
       --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
     """
     from ddpm_rt import DdpmRtError
+    from ddpm_rt.files import check_writable
 
     from .betas_argument import parse_betas
     from .foreign_onnx import write_card
@@ -89,7 +91,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     try:
-        check_place(copy)
+        check_writable(copy.parent)
         written = write_card(model, copy, {**asked, **known})
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
@@ -106,13 +108,3 @@ def parse_clip(text: str) -> tuple[float, float] | None:
     except ValueError:
         raise ValueError(f"--clip must be LOW,HIGH or none, not {text!r}") from None
     return low, high
-
-
-def check_place(out: Path) -> None:
-    """Raises DdpmRtError unless `out` can be written: better now than after the work."""
-    from ddpm_rt import DdpmRtError
-    from ddpm_rt.files import check_writable
-
-    if not out.parent.is_dir():
-        raise DdpmRtError(f"{out.parent} is not a folder; make it first")
-    check_writable(out.parent)

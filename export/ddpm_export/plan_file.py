@@ -35,8 +35,6 @@ def build_plan(
     ValueError for options that the flavour lacks, DdpmRtError for a model or a machine that does not do it; then both
     files are as they were.
     """
-    if not plan.parent.is_dir():
-        raise DdpmRtError(f"{plan.parent} is not a folder; make it first")
     check_writable(plan.parent)
     card, digests = read_model(source)
     chosen, trt = load_tensorrt(flavour)

@@ -1,20 +1,16 @@
 """The Python interface: open a model, draw samples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from .denoiser import Batch, Engine
 from .errors import DdpmRtError
 from .models import bundled_model
 from .ort import OrtDenoiser
 from .plan import is_plan
-from .request import Request
+from .request import Progress, Request
 from .schedule import Spacing
 from .steps_file import read_steps
-
-Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
 def open_denoiser(path: Path | str | None = None, *, threads: int | None = None) -> Engine:
@@ -80,12 +76,4 @@ def sample(
         label=[label] if isinstance(label, int) else label,
         guidance=guidance,
     )
-    images, done = [], 0
-    total = request.calls * len(range(0, count, batch))
-    for samples in request.batches(request.samples):
-        for step in request.trajectory(denoise, denoise.card, samples):
-            done, latest = done + 1, step.x
-            if progress is not None:
-                progress(done, total)
-        images.append(latest)
-    return np.concatenate(images)
+    return request.drawn(denoise, progress)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .cli_options import (
+    INTERRUPTED,
     NUMBER,
     PATH,
     engine_options,
@@ -47,7 +48,6 @@ EXTRAS = {
     "tomli": "train",
     "datasets": "datasets",
 }
-INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 
 
 class WrongUsage(click.ClickException):

@@ -13,6 +13,7 @@ from .schedule import Spacing
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+INTERRUPTED = 130  # the exit code that shells report of a program that Ctrl-C ended
 NUMBER = click.IntRange(0, 2**64 - 1)  # of a seed or a sample
 
 

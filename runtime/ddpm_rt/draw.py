@@ -4,8 +4,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from .api import open_denoiser
 from .denoiser import Batch, Engine
 from .request import Request
@@ -18,12 +16,7 @@ def draw(request: Request, engine: Model = None) -> Batch:
     """The images that `request` asks for, float32 `[count, C, H, W]`."""
     denoise = open_denoiser(engine) if engine is None or isinstance(engine, str | Path) else engine
     request.table(denoise.card)
-    images = []
-    for samples in request.batches(request.samples):
-        for step in request.trajectory(denoise, denoise.card, samples):
-            latest = step.x
-        images.append(latest)
-    return np.concatenate(images)
+    return request.drawn(denoise)
 
 
 def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:

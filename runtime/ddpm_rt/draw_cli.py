@@ -2,17 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .card import ModelCard
+from .cli_options import INTERRUPTED
 from .output import Output
 from .request import Request
-
-INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 
 
 def draw_images(
@@ -39,9 +38,9 @@ def draw_images(
     started = time.perf_counter()
     try:
         with progress_bar(calls, quiet) as bar:
-            outcome = output.draw(denoise, lambda step: bar.update(1))
+            outcome = output.draw(denoise, missing, lambda step: bar.update(1))
     except KeyboardInterrupt:
-        click.echo(f"\n{interrupted(output, missing)}", err=True)
+        click.echo(f"\n{interrupted(output)}", err=True)
         sys.exit(INTERRUPTED)
     seconds = time.perf_counter() - started
     there = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
@@ -55,7 +54,7 @@ def progress_bar(length: int, quiet: bool) -> Any:
     return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
 
 
-def interrupted(output: Output, missing: Sequence[int]) -> str:
+def interrupted(output: Output) -> str:
     """What a person who pressed Ctrl-C wants to know."""
     if output.kind != "folder":
         return f"interrupted; {output.path} was not written, the same command starts again"

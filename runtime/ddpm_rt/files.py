@@ -26,6 +26,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raises DdpmRtError unless a file can be made in `folder`: better now than after the work."""
+    if not folder.is_dir():
+        raise DdpmRtError(f"{folder} is not a folder; make it first")
     probe = folder / f".ddpm-rt.{os.getpid()}.tmp"
     try:
         probe.touch()

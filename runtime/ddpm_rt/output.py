@@ -47,8 +47,6 @@ class Output:
                 path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
-        elif not self.folder.is_dir():
-            raise DdpmRtError(f"{self.folder} is not a folder; make it first")
         check_writable(self.folder)
 
     def missing(self) -> list[int]:
@@ -74,9 +72,11 @@ class Output:
     def _text_of(self, sample: int) -> dict[str, str]:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
-    def draw(self, engine: Engine, progress: Callable[[Step], object]) -> Outcome:
-        """Sample and write. A folder grows batch by batch; a file appears whole, at the end."""
-        wanted = self.missing()
+    def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[Step], object]) -> Outcome:
+        """Sample and write the `wanted`, which `missing` names.
+
+        A folder grows batch by batch; a file appears whole, at the end.
+        """
         images: list[Batch] = []
         frames: list[list[Pixels]] = []
         for samples in self.request.batches(wanted):

@@ -1,18 +1,20 @@
 """What to sample: which of the infinitely many images of a seed, and by which sampler."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from .card import ModelCard
-from .denoiser import Denoiser, Engine
+from .denoiser import Batch, Denoiser, Engine
 from .labels import Labels, check_labels, with_labels
 from .noise import LIMIT
 from .recipe import Plan, Recipe
 from .sampler import Step, trajectory
 from .steps_file import table_sha256
 from .table import StepTable
+
+Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,18 @@ class Request(Recipe):
         """The steps of one batch."""
         plan, denoise = self.plan_for(card), self.denoiser(engine, samples)
         return trajectory(denoise, plan.table, card.image_shape, seed=self.seed, samples=samples, clip=plan.clip)
+
+    def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
+        """All of them, float32 `[count, C, H, W]`, batch by batch."""
+        images, done = [], 0
+        total = self.rows_run * len(range(0, self.count, self.batch))
+        for samples in self.batches(self.samples):
+            for step in self.trajectory(engine, engine.card, samples):
+                done, latest = done + 1, step.x
+                if progress is not None:
+                    progress(done, total)
+            images.append(latest)
+        return np.concatenate(images)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         """What decides an image besides its number, as text: a PNG carries it."""

@@ -49,8 +49,6 @@ def verify(
 
     files = {"html": out, "png": png, "json": Path(json_file) if json_file not in (None, "-") else None}
     for folder in {file.parent for file in files.values() if file is not None}:
-        if not folder.is_dir():
-            raise DdpmRtError(f"{folder} is not a folder; make it first")
         check_writable(folder)
     try:
         report = run(engine, steps=steps, **asked)
