@@ -1,16 +1,15 @@
 """From one sample to another, over images in between."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .card import ModelCard
-from .denoiser import Batch, Engine
+from .denoiser import Batch
 from .draw import Model, draw, extended
 from .noise import LIMIT, normal
-from .request import Request
-from .sampler import Step, trajectory
+from .request import Chain, Request
 from .schedule import Floats
 
 
@@ -35,8 +34,12 @@ class Between(Request):
     def is_walk(self) -> bool:
         return True
 
-    def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
-        """The steps of some frames. All noise of a frame, of x_T and of every step, lies between that of the two."""
+    @property
+    def is_steered(self) -> bool:
+        return True
+
+    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
+        """All noise of a frame, of x_T and of every step, lies between that of the two."""
         size = int(np.prod(card.image_shape))
         share = np.array(samples)[:, None] / (self.count - 1)
 
@@ -44,8 +47,8 @@ class Between(Request):
             start, end = normal(self.seed, [self.start, self.end], step, size).astype(np.float64)
             return slerp(start, end, share).astype(np.float32)
 
-        plan, denoise, shape = self.plan_for(card), self.denoiser(engine, samples), card.image_shape
-        return trajectory(denoise, plan.table, shape, seed=self.seed, samples=samples, clip=plan.clip, noise=noise)
+        plan = self.plan_for(card)
+        return Chain(plan.table, plan.clip, noise=noise)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         ends = {"ddpm-rt.from": str(self.start), "ddpm-rt.to": str(self.end), "ddpm-rt.frames": str(self.count)}

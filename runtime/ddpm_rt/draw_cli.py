@@ -38,7 +38,7 @@ def draw_images(
     started = time.perf_counter()
     try:
         with progress_bar(calls, quiet) as bar:
-            outcome = output.draw(denoise, missing, lambda step: bar.update(1))
+            outcome = output.draw(denoise, missing, lambda: bar.update(1))
     except KeyboardInterrupt:
         click.echo(f"\n{interrupted(output)}", err=True)
         sys.exit(INTERRUPTED)

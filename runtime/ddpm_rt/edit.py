@@ -15,8 +15,8 @@ from .denoiser import Batch, Engine
 from .digest import array_sha256
 from .draw import Model, draw, extended
 from .noise import INITIAL_STEP, normal
-from .request import Request
-from .sampler import Step, trajectory
+from .request import Chain, Request
+from .sampler import Step
 from .table import StepTable
 
 Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
@@ -75,38 +75,38 @@ class Edit(Request):
             raise ValueError(f"resample needs a sampler whose steps stand alone, not {self.plan_for(card).sampler}")
         return table
 
+    @property
+    def is_steered(self) -> bool:
+        return self.mask is not None
+
+    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
+        """From `first_row`, at the level of which the chain begins; a row that is gone again is there as often."""
+        table, first = self.table(card), self.first_row
+        level = card.schedule.alpha_bar[table.t[first]]
+        start = noised(self._images(samples), level, self._noise(card, samples, INITIAL_STEP)) if first else None
+        return Chain(repeated(table, self.resample), self.plan_for(card).clip, start, first * self.resample)
+
     def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch, from `first_row`; a step that is gone again is one."""
-        table, again = self.table(card), self.resample
+        table, again, images = self.table(card), self.resample, self._images(samples)
         level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row, and of the images
-        images = self.images if len(self.images) == 1 else self.images[[sample - self.first for sample in samples]]
-        size, last = int(np.prod(card.image_shape)), table.steps - 1
-        rows = repeated(table, again)
-
-        def noise(step: int) -> Batch:
-            return normal(self.seed, samples, step, size).reshape(len(samples), *card.image_shape)
-
-        first = self.first_row
-        start = noised(images, level[first], noise(INITIAL_STEP)) if first else None
-        run = trajectory(
-            self.denoiser(engine, samples),
-            rows,
-            card.image_shape,
-            seed=self.seed,
-            samples=samples,
-            clip=self.plan_for(card).clip,
-            start=start,
-            first_row=first * again,
-        )
-        for step in run:
+        rows, last = (table.steps - 1) * again + 1, table.steps - 1
+        for step in super().trajectory(engine, card, samples):
             row, time = divmod(step.row, again)
             if self.mask is not None:
-                np.copyto(step.x, noised(images, level[row + 1], noise(step.row)), where=~self.mask)
+                kept = noised(images, level[row + 1], self._noise(card, samples, step.row))
+                np.copyto(step.x, kept, where=~self.mask)
             if row < last and time < again - 1:
-                kept = level[row] / level[row + 1]  # one step of the forward process, by noise past the table's end
-                step.x[...] = noised(step.x, kept, noise(rows.steps + step.row))
+                back = level[row] / level[row + 1]  # one step of the forward process, by noise past the table's end
+                step.x[...] = noised(step.x, back, self._noise(card, samples, rows + step.row))
             else:
                 yield step._replace(row=row)
+
+    def _images(self, samples: Sequence[int]) -> Batch:
+        return self.images if len(self.images) == 1 else self.images[[sample - self.first for sample in samples]]
+
+    def _noise(self, card: ModelCard, samples: Sequence[int], step: int) -> Batch:
+        return normal(self.seed, samples, step, int(np.prod(card.image_shape))).reshape(-1, *card.image_shape)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         mask = "-" if self.mask is None else array_sha256(self.mask.astype(np.uint8))

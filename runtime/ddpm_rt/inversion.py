@@ -1,16 +1,15 @@
 """From an image to the noise that DDIM makes it from, and back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .card import ModelCard
-from .denoiser import Batch, Engine
+from .denoiser import Batch
 from .digest import array_sha256
 from .draw import Model, draw, extended
-from .request import Request
-from .sampler import Step, trajectory
+from .request import Chain, Request
 from .samplers import ddim
 from .schedule import Integers, Prediction, Schedule
 from .table import StepTable, form
@@ -61,11 +60,9 @@ class FromNoise(Request):
         _check_shape(self.noise, card)
         return super().table(card)
 
-    def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
+    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
         start = self.noise[[sample - self.first for sample in samples]]
-        table, denoise, shape = self.table(card), self.denoiser(engine, samples), card.image_shape
-        clip = self.plan_for(card).clip
-        return trajectory(denoise, table, shape, seed=self.seed, samples=samples, clip=clip, start=start)
+        return Chain(self.table(card), self.plan_for(card).clip, start)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         return super().describe(model_sha256) | {"ddpm-rt.noise": array_sha256(self.noise)}

@@ -1,6 +1,6 @@
 """Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,7 @@ from .denoiser import Batch, Engine
 from .errors import DdpmRtError
 from .files import check_writable, replace_file
 from .image import Pixels, grid, read_text, save_animation, save_png, to_pixels
-from .request import Request
-from .sampler import Step
+from .request import Request, Watch
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
@@ -72,32 +71,32 @@ class Output:
     def _text_of(self, sample: int) -> dict[str, str]:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
-    def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[Step], object]) -> Outcome:
+    def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Outcome:
         """Sample and write the `wanted`, which `missing` names.
 
         A folder grows batch by batch; a file appears whole, at the end.
         """
         images: list[Batch] = []
+        kept: list[Pixels] = []
         frames: list[list[Pixels]] = []
-        for samples in self.request.batches(wanted):
-            kept: list[Pixels] = []
-            for step in self.request.trajectory(engine, engine.card, samples):
-                progress(step)
-                if self.kind == "animation" and not self.request.is_walk and self._is_frame(step.row):
-                    kept.append(to_pixels(step.x))
-                final = step.x
+        watch = Watch(progress, lambda step: kept.append(to_pixels(step.x)), self._frames())
+        for samples, final in self.request.finals(engine, wanted, watch):
             if self.kind == "folder":
                 self._write_batch(samples, final)
             else:
                 images.append(final)
-                frames.append(kept)
+                frames.append(kept.copy())
+                kept.clear()
         if self.kind != "folder":
             self._write_whole(np.concatenate(images), frames)
         return Outcome(len(wanted), self.request.count - len(wanted))
 
-    def _is_frame(self, row: int) -> bool:
-        last = self.request.calls - 1
-        return row == last or row % -(-self.request.calls // FRAMES) == 0
+    def _frames(self) -> Collection[int]:
+        """The rows of the table after which an animation shows x."""
+        if self.kind != "animation" or self.request.is_walk:
+            return ()
+        calls = self.request.calls
+        return {*range(0, calls, -(-calls // FRAMES)), calls - 1}
 
     def _write_batch(self, samples: Sequence[int], images: Batch) -> None:
         for sample, pixels in zip(samples, to_pixels(images), strict=True):

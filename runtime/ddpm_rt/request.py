@@ -1,20 +1,40 @@
 """What to sample: which of the infinitely many images of a seed, and by which sampler."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from .card import ModelCard
 from .denoiser import Batch, Denoiser, Engine
+from .dialects import Clip
 from .labels import Labels, check_labels, with_labels
 from .noise import LIMIT
 from .recipe import Plan, Recipe
-from .sampler import Step, trajectory
+from .sampler import Noise, Step, trajectory
 from .steps_file import table_sha256
 from .table import StepTable
 
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
+
+
+class Chain(NamedTuple):
+    """What the samples of one batch go through: arguments of `sampler.trajectory`."""
+
+    table: StepTable
+    clip: Clip
+    start: Batch | None = None
+    first_row: int = 0
+    noise: Noise | None = None
+
+
+class Watch(NamedTuple):
+    """Who looks on while images are drawn."""
+
+    step: Callable[[], object] = lambda: None  # called after every step of a batch
+    frame: Callable[[Step], object] = lambda step: None  # called after the rows of `frames`; copies what it keeps
+    frames: Collection[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +76,11 @@ class Request(Recipe):
         return False
 
     @property
+    def is_steered(self) -> bool:
+        """Whether we have a hand in the steps, so that no device can run them by itself."""
+        return False
+
+    @property
     def samples(self) -> range:
         return range(self.first, self.first + self.count)
 
@@ -86,22 +111,46 @@ class Request(Recipe):
             return engine
         return with_labels(engine, labels, guidance=self.guidance, null_class=engine.card.null_class)
 
+    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
+        """What these samples go through."""
+        plan = self.plan_for(card)
+        return Chain(plan.table, plan.clip)
+
     def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch."""
-        plan, denoise = self.plan_for(card), self.denoiser(engine, samples)
-        return trajectory(denoise, plan.table, card.image_shape, seed=self.seed, samples=samples, clip=plan.clip)
+        table, clip, start, first_row, noise = self.chain(card, samples)
+        return trajectory(
+            self.denoiser(engine, samples),
+            table,
+            card.image_shape,
+            seed=self.seed,
+            samples=samples,
+            clip=clip,
+            noise=noise,
+            start=start,
+            first_row=first_row,
+        )
+
+    def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Batch by batch, as they are done: which samples, and their images `[B, C, H, W]`."""
+        for portion in self.batches(samples):
+            for step in self.trajectory(engine, engine.card, portion):
+                watch.step()
+                if step.row in watch.frames:
+                    watch.frame(step)
+            yield portion, step.x
 
     def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
-        """All of them, float32 `[count, C, H, W]`, batch by batch."""
-        images, done = [], 0
-        total = self.rows_run * len(range(0, self.count, self.batch))
-        for samples in self.batches(self.samples):
-            for step in self.trajectory(engine, engine.card, samples):
-                done, latest = done + 1, step.x
-                if progress is not None:
-                    progress(done, total)
-            images.append(latest)
-        return np.concatenate(images)
+        """All of them, float32 `[count, C, H, W]`."""
+        total, done = self.rows_run * len(range(0, self.count, self.batch)), 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+        return np.concatenate([images for _, images in self.finals(engine, self.samples, Watch(step))])
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         """What decides an image besides its number, as text: a PNG carries it."""
