@@ -30,6 +30,7 @@ def draw_images(
     try:
         request = ask(denoise.card)
         request.table(denoise.card)
+        request = request.fitted(denoise)
         output = Output(out, request, file_sha256(model))
     except ValueError as error:
         raise click.UsageError(str(error)) from error

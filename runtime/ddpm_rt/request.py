@@ -1,8 +1,8 @@
 """What to sample: which of the infinitely many images of a seed, and by which sampler."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,6 +35,16 @@ class Watch(NamedTuple):
     step: Callable[[], object] = lambda: None  # called after every step of a batch
     frame: Callable[[Step], object] = lambda step: None  # called after the rows of `frames`; copies what it keeps
     frames: Collection[int] = ()
+
+
+class Loop(Protocol):
+    """What runs whole requests where the engine is, without the host between the steps: `device.loop`."""
+
+    def batch_for(self, request: "Request") -> int:
+        """The most samples to a batch, at most `request.batch`."""
+
+    def finals(self, request: "Request", samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """As `Request.finals`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +142,13 @@ class Request(Recipe):
         )
 
     def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
-        """Batch by batch, as they are done: which samples, and their images `[B, C, H, W]`."""
+        """Batch by batch, as they are done: which samples, and their images `[B, C, H, W]`.
+
+        An engine with a loop of its own runs it, if the request leaves it alone.
+        """
+        if (loop := self._loop_of(engine)) is not None:
+            yield from loop.finals(self, samples, watch)
+            return
         for portion in self.batches(samples):
             for step in self.trajectory(engine, engine.card, portion):
                 watch.step()
@@ -140,9 +156,18 @@ class Request(Recipe):
                     watch.frame(step)
             yield portion, step.x
 
+    def _loop_of(self, engine: Engine) -> Loop | None:
+        return None if self.is_steered else getattr(engine, "loop", None)
+
+    def fitted(self, engine: Engine) -> "Request":
+        """The same request, in batches that the engine has room for."""
+        loop = self._loop_of(engine)
+        return self if loop is None else replace(self, batch=loop.batch_for(self))
+
     def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
         """All of them, float32 `[count, C, H, W]`."""
-        total, done = self.rows_run * len(range(0, self.count, self.batch)), 0
+        request, done = self.fitted(engine), 0
+        total = self.rows_run * len(range(0, self.count, request.batch))
 
         def step() -> None:
             nonlocal done
@@ -150,7 +175,7 @@ class Request(Recipe):
             if progress is not None:
                 progress(done, total)
 
-        return np.concatenate([images for _, images in self.finals(engine, self.samples, Watch(step))])
+        return np.concatenate([images for _, images in request.finals(engine, self.samples, Watch(step))])
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         """What decides an image besides its number, as text: a PNG carries it."""

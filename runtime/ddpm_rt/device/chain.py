@@ -1,0 +1,179 @@
+"""One batch on one stream: its buffers, the engine bound to them, and the steps."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..errors import DdpmRtError
+from ..request import Watch
+from .engine import Buffers, DeviceEngine
+from .frames import Frames
+from .gpu import Arena, Pinned, cuda_core, cuda_errors
+from .graphs import Launcher, Mode
+from .kernels import Kernels
+from .lanes import LANE, NOT_YET, Rows
+from .layout import THREADS, Layout, Portion, arguments_of, grid_of, parts_of
+
+LEAD = 16  # the host looks every so many steps how far the GPU is, and is at most three times that ahead
+POLL = 0.0005  # seconds between two looks at a while graph
+
+
+class DeviceChain:
+    """The reverse process of a batch, by the table `rows`; it can be run again and again.
+
+    Raises DdpmRtError when the GPU has not the memory, or the engine refuses.
+    """
+
+    def __init__(
+        self, device: Any, engine: DeviceEngine, kernels: Kernels, rows: Rows, layout: Layout, mode: Mode
+    ) -> None:
+        self.layout, self.rows, self._kernels = layout, rows, kernels
+        self._core = cuda_core()
+        self._close = ExitStack()
+        try:
+            with cuda_errors("the GPU refused"):
+                self._stream, self._aside = (self._hold(device.create_stream()) for _ in range(2))
+                self._allocate(device, engine)
+                addresses = Buffers(*map(self._arena.address, Buffers._fields))
+                self._bound = self._hold(engine.bind(layout.images, addresses))
+                self._warm_up()
+                possible = mode if engine.capturable else "stream"  # which some engines only know by now
+                self._launcher = self._hold(Launcher(self._stream, self._step, possible))
+                self._stream.sync()
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self, thing: Any) -> Any:
+        self._close.callback(thing.close)
+        return thing
+
+    def _allocate(self, device: Any, engine: DeviceEngine) -> None:
+        layout = self.layout
+        self._arena = self._hold(Arena(device, self._stream, parts_of(engine, layout, self.rows)))
+        self._arguments = arguments_of(engine, layout, self._arena)
+        self._config = self._core.LaunchConfig(grid=grid_of(engine, layout), block=THREADS)
+        self._x = self._hold(Pinned((layout.lanes, *engine.card.image_shape), np.float32))
+        self._lanes = self._hold(Pinned((layout.lanes,), LANE))
+        self._y = self._hold(Pinned((layout.images,), np.int64)) if self._arena.address("y") else None
+        images = self._x.array.shape
+        self._frames = self._hold(Frames(self._stream, self._arena, images)) if layout.frames else None
+        self._done, *self._events = (self._hold(self._stream.record()) for _ in range(4))
+
+    def _warm_up(self) -> None:
+        """The first call of an engine may allocate, which no graph allows."""
+        rows = self._hold(Pinned(self.rows.shape, self.rows.dtype))
+        rows.array[:] = self.rows
+        self._copy_in("rows", rows)
+        self._bound.enqueue(int(self._stream.handle))
+        self._launch(self._stream, "ddpm_rt_begin")  # of lanes that are all zero: it loads the kernels
+        self._launch(self._stream, "ddpm_rt_step")
+        self._stream.sync()
+
+    def _step(self, target: Any, *condition: Any) -> None:
+        stream = target if target is self._stream else target.stream
+        self._bound.enqueue(int(stream.handle))
+        self._launch(target, "ddpm_rt_step_while" if condition else "ddpm_rt_step", *condition)
+
+    def _launch(self, target: Any, kernel: str, *condition: Any) -> None:
+        self._core.launch(target, self._config, self._kernels[kernel], *self._arguments, *condition)
+
+    def _copy_in(self, name: str, source: Pinned, begin: int = 0) -> None:
+        part = self._arena.buffer(name, begin, source.buffer.size)
+        part.copy_from(source.buffer, stream=self._stream)
+
+    def run(self, portion: Portion, watch: Watch) -> Iterator[bool]:
+        """Queue the steps of `portion`, pausing so that other chains can queue theirs: whether all are queued."""
+        with cuda_errors("the GPU refused a step"):
+            self._load(portion)
+            self._told = queued = marked = 0
+            marks: deque[tuple[int, Any]] = deque()
+            while queued < len(portion.rows):
+                queued += self._launcher.launch(len(portion.rows) - queued, singly=bool(watch.frames))
+                self._look(portion, portion.rows[queued - 1], watch)
+                if queued - marked >= LEAD and self._launcher.mode != "while":
+                    marked = queued
+                    marks.append((queued, self._stream.record(self._events[0])))
+                    self._events = self._events[1:] + self._events[:1]
+                    if len(marks) == len(self._events):
+                        done, event = marks.popleft()
+                        event.sync()
+                        self._tell(done, watch)
+                    yield False
+            self._arena.buffer("x", size=self._x.buffer.size).copy_to(self._x.buffer, stream=self._stream)
+            self._arena.buffer("lanes").copy_to(self._lanes.buffer, stream=self._stream)
+            self._stream.record(self._done)
+        yield True
+
+    def _load(self, portion: Portion) -> None:
+        """What the lanes begin with. The host's side is free: the run before is over."""
+        self._lanes.array[:] = portion.lanes
+        self._copy_in("lanes", self._lanes)
+        self._launch(self._stream, "ddpm_rt_begin")
+        if self._y is not None and portion.labels is not None:
+            lanes, count = self.layout.lanes, portion.samples
+            self._y.array[:] = 0
+            self._y.array[:count] = portion.labels
+            if self.layout.guided:
+                self._y.array[lanes : lanes + count] = portion.null_class
+            self._copy_in("y", self._y)
+        if portion.start is not None:
+            self._x.array[: portion.samples] = portion.start
+            self._copy_in("x", self._x)
+            if self.layout.guided:
+                self._copy_in("x", self._x, self._x.buffer.size)
+
+    def _look(self, portion: Portion, row: int, watch: Watch) -> None:
+        """Send the host the images after `row`, if somebody wants them, and show those that have come."""
+        if self._frames is None or row not in watch.frames:
+            return
+        if self._frames.is_full:
+            self._show(watch)
+        self._frames.take(row, int(self.rows["t"][row]), portion.samples)
+
+    def _show(self, watch: Watch) -> None:
+        if self._frames is not None and not self._frames.is_empty:
+            watch.frame(self._frames.read())
+
+    def _tell(self, done: int, watch: Watch) -> None:
+        for _ in range(done - self._told):
+            watch.step()
+        self._told = done
+
+    def result(self, portion: Portion, watch: Watch) -> Batch:
+        """The images, float32 `[samples, C, H, W]`, when they are done.
+
+        Raises DdpmRtError when an output of the network was not finite, naming the step.
+        """
+        with cuda_errors("the GPU failed"):
+            while self._launcher.mode == "while" and not self._done.is_done:
+                time.sleep(POLL)  # in which Ctrl-C is heard; the others are never far from the end here
+            self._done.sync()
+            while self._frames is not None and not self._frames.is_empty:
+                self._show(watch)
+        self._tell(len(portion.rows), watch)
+        self._check_finite(portion.samples)
+        images: Batch = self._x.array[: portion.samples].copy()
+        return images
+
+    def _check_finite(self, count: int) -> None:
+        row = int(self._lanes.array["not_finite"][:count].min())
+        if row != NOT_YET:
+            t = int(self.rows["t"][row])
+            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {t}; check the model")
+
+    def close(self) -> None:
+        """Waits for what is queued, at most the rest of a run, and gives everything back."""
+        with suppress(Exception):  # a GPU that failed says so again at every call
+            self._stop()
+            self._stream.sync()
+        self._close.close()
+
+    def _stop(self) -> None:
+        """Ends a while graph after the step that is running."""
+        self._arena.buffer("state", 4, 4).fill(1, stream=self._aside)

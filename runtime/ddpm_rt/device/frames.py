@@ -1,0 +1,65 @@
+"""Images on their way to the host while the chain goes on."""
+
+from collections import deque
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..sampler import Step
+from .gpu import Arena, Pinned
+
+SLOTS = 2  # one is looked at while the other is filled
+
+
+class _Slot(NamedTuple):
+    x: Pinned
+    x0: Pinned
+    event: Any  # when both are there
+
+
+class Frames:
+    """Copies of x and x0, float32 `[lanes, C, H, W]`, taken between steps and read later.
+
+    Memory is pinned here, once.
+    """
+
+    def __init__(self, stream: Any, arena: Arena, images: tuple[int, ...]) -> None:
+        self._stream, self._arena = stream, arena
+        self._close = ExitStack()
+        self._free = [self._slot(images) for _ in range(SLOTS)]
+        self._taken: deque[tuple[int, int, int, _Slot]] = deque()
+
+    def _slot(self, images: tuple[int, ...]) -> _Slot:
+        slot = _Slot(Pinned(images, np.float32), Pinned(images, np.float32), self._stream.record())
+        for thing in slot:
+            self._close.callback(thing.close)
+        return slot
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the oldest must be read before another can be taken."""
+        return not self._free
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._taken
+
+    def take(self, row: int, t: int, count: int) -> None:
+        """Queue a copy of the first `count` images as they will be then."""
+        slot = self._free.pop()
+        for name, pinned in (("x", slot.x), ("x0", slot.x0)):
+            part = self._arena.buffer(name, size=pinned.buffer.size)
+            part.copy_to(pinned.buffer, stream=self._stream)
+        self._stream.record(slot.event)
+        self._taken.append((row, t, count, slot))
+
+    def read(self) -> Step:
+        """The oldest that was taken; its arrays are there until the next `take`. Waits for the GPU."""
+        row, t, count, slot = self._taken.popleft()
+        slot.event.sync()
+        self._free.append(slot)
+        return Step(row, t, slot.x.array[:count], slot.x0.array[:count])
+
+    def close(self) -> None:
+        self._close.close()

@@ -1,0 +1,88 @@
+"""Steps as CUDA graphs: captured once, launched as often as there are steps."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Literal
+
+Mode = Literal["replay", "chunks", "while", "stream"]
+Step = Callable[..., None]  # (stream or builder, condition of a while graph, if it is one): puts one step on it
+
+CHUNK = 16  # steps to a graph in mode chunks
+
+
+class Launcher:
+    """Launches steps on a stream.
+
+    mode replay launches the graph of one step each time, chunks that of several, while one graph that goes on until
+    the kernel says that all lanes are done, stream no graph. What `step` needs must have run once before.
+    """
+
+    def __init__(self, stream: Any, step: Step, mode: Mode) -> None:
+        self._stream, self._step, self.mode = stream, step, mode
+        self._one: Any = None
+        self._many: Any = None
+        self._close = ExitStack()
+        if mode == "while":
+            self._many = self._hold(self._graph_of_all())
+        elif mode != "stream":
+            self._one = self._hold(self._graph_of(1))
+        if mode == "chunks":
+            self._many = self._hold(self._graph_of(CHUNK))
+
+    def _hold(self, graph: Any) -> Any:
+        self._close.callback(graph.close)
+        graph.upload(self._stream)
+        return graph
+
+    def _graph_of(self, steps: int) -> Any:
+        builder = self._stream.create_graph_builder()
+        with _building(builder):
+            for _ in range(steps):
+                self._step(builder)
+        return _completed(builder)
+
+    def _graph_of_all(self) -> Any:
+        builder = self._stream.create_graph_builder()
+        with _building(builder):
+            condition = builder.create_condition(1)
+            body = builder.while_loop(condition)
+            with _building(body):
+                self._step(body, condition)
+        return _completed(builder)
+
+    def launch(self, steps: int, *, singly: bool = False) -> int:
+        """Launches some of the steps that are left, one if `singly`, and says how many."""
+        if self.mode == "while":
+            self._many.launch(self._stream)
+            return steps
+        if self.mode == "chunks" and steps >= CHUNK and not singly:
+            self._many.launch(self._stream)
+            return CHUNK
+        if self._one is None:
+            self._step(self._stream)
+        else:
+            self._one.launch(self._stream)
+        return 1
+
+    def close(self) -> None:
+        self._close.close()
+
+
+@contextmanager
+def _building(builder: Any) -> Iterator[None]:
+    """Capture into `builder`. What fails inside ends the capture, so that the stream can be used again."""
+    builder.begin_building("thread_local")
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # a capture that was broken says so once more when it ends
+            builder.end_building()
+        builder.close()
+        raise
+    builder.end_building()
+
+
+def _completed(builder: Any) -> Any:
+    graph = builder.complete()
+    builder.close()
+    return graph

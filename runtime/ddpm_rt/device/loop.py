@@ -1,0 +1,115 @@
+"""The device loop: requests, portion by portion, on one or several streams of a GPU."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ..denoiser import Batch
+from ..errors import DdpmRtError
+from ..request import Request, Watch
+from .chain import DeviceChain
+from .engine import DeviceEngine
+from .graphs import Mode
+from .kernels import load_kernels
+from .lanes import Rows, lanes_of, rows_of
+from .layout import Layout, Portion
+
+KEPT = 4  # chains that wait, warm, for the next request like theirs
+
+
+class _Run(NamedTuple):
+    """A portion under way."""
+
+    chain: DeviceChain
+    samples: Sequence[int]
+    portion: Portion
+    queue: Iterator[bool]
+
+
+class DeviceLoop:
+    """Runs requests on the GPU that `engine` is on, with `streams` batches at a time.
+
+    Buffers, engine contexts and graphs are kept for the next request of the same table and batch. `mode` says how
+    steps are launched, see `graphs.Launcher`; an engine that no graph can hold is launched step by step.
+    """
+
+    def __init__(self, device: Any, engine: DeviceEngine, *, mode: Mode = "replay", streams: int = 1) -> None:
+        if streams < 1:
+            raise ValueError(f"streams must be at least 1, not {streams}")
+        self.engine, self.mode, self.streams = engine, mode, streams
+        self._device, self._kernels = device, load_kernels(device)
+        self._idle: list[DeviceChain] = []
+
+    def batch_for(self, request: Request) -> int:
+        """The most samples to a batch that the engine has a batch for, at most `request.batch`.
+
+        Raises DdpmRtError where guidance finds no room for a sample with and without its label.
+        """
+        return min(request.batch, self._layout(request, request.batch).lanes)
+
+    def _layout(self, request: Request, count: int, **kept: bool) -> Layout:
+        guided = request.guidance != 1.0
+        images = self.engine.batch_for(2 * count if guided else count)
+        lanes = images // 2 if guided else images
+        if lanes == 0:
+            raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
+        return Layout(min(lanes, count), images, guided, **kept)
+
+    def finals(self, request: Request, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Which samples, and their images `[B, C, H, W]`, in order, as they are done.
+
+        The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
+        GPU has not the memory or fails, and when an output is not finite.
+        """
+        portions = deque(request.batches(samples))
+        at_once = 1 if watch.frames else self.streams  # frames come one batch after the other
+        running: deque[_Run] = deque()
+        try:
+            while portions or running:
+                while portions and len(running) < at_once:
+                    running.append(self._started(request, portions.popleft(), watch))
+                queued = [
+                    next(run.queue, True) for run in running
+                ]  # all of them go on, then the first may be waited for
+                if queued[0]:
+                    chain, these, portion, _ = running[0]
+                    images = chain.result(portion, watch)
+                    running.popleft()
+                    self._keep(chain)
+                    yield these, images
+        finally:  # what breaks off leaves no chain that is half way
+            for run in running:
+                run.chain.close()
+
+    def _started(self, request: Request, samples: Sequence[int], watch: Watch) -> _Run:
+        card = self.engine.card
+        table, clip, start, first_row, _ = request.chain(card, samples)
+        history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
+        chain = self._chain(rows_of(table, clip), self._layout(request, len(samples), history=history, frames=frames))
+        lanes = lanes_of(
+            samples,
+            chain.layout.lanes,
+            seed=request.seed,
+            rows=table.steps,
+            first_row=first_row,
+            guidance=request.guidance,
+        )
+        portion = Portion(lanes, len(samples), request.labels(samples), card.null_class, start)
+        return _Run(chain, samples, portion, chain.run(portion, watch))
+
+    def _chain(self, rows: Rows, layout: Layout) -> DeviceChain:
+        for chain in self._idle:
+            if chain.layout == layout and chain.rows.tobytes() == rows.tobytes():
+                self._idle.remove(chain)
+                return chain
+        return DeviceChain(self._device, self.engine, self._kernels, rows, layout, self.mode)
+
+    def _keep(self, chain: DeviceChain) -> None:
+        self._idle.append(chain)
+        while len(self._idle) > KEPT:
+            self._idle.pop(0).close()
+
+    def close(self) -> None:
+        """Gives the GPU's memory back; the engine stays open."""
+        while self._idle:
+            self._idle.pop().close()
