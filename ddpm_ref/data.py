@@ -1,5 +1,6 @@
 """Training images: an `.npz`, a folder or zip of image files, or a Hugging Face data set, all as uint8 `[H, W, C]`."""
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
@@ -105,6 +106,15 @@ def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> I
     if local.suffix or path.startswith((".", "/", "~")) or path.endswith("/"):
         raise DataError(f"{path} does not exist")
     return HubImages(path, shape, fit)
+
+
+def fingerprint(images: ImageSet) -> str:
+    """What tells one set of images from another: how many there are, and SHA-256 of some, spread over all of them."""
+    count = len(images)
+    digest = hashlib.sha256()
+    for index in np.linspace(0, count - 1, min(count, 16)).astype(int).tolist():
+        digest.update(np.ascontiguousarray(images[index]).tobytes())
+    return f"{count} {digest.hexdigest()}"
 
 
 def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -35,11 +35,12 @@ def fresh_state(recipe: Recipe, device: torch.device) -> State:
     return State(0, unet, average, torch.optim.Adam(unet.parameters(), lr=recipe.training.learning_rate, fused=True))
 
 
-def save_state(folder: Path, state: State, recipe: Recipe) -> None:
-    """Write the state in one move."""
+def save_state(folder: Path, state: State, recipe: Recipe, data: str) -> None:
+    """Write the state in one move; `data` says what it was trained on, as `data.fingerprint` does."""
     content = {
         "format": 1,
         "recipe": recipe.to_dict(),
+        "data": data,
         "step": state.step,
         "unet": state.unet.state_dict(),
         "average": state.average.state_dict(),
@@ -48,8 +49,8 @@ def save_state(folder: Path, state: State, recipe: Recipe) -> None:
     replace_file(folder / STATE_FILE, lambda file: torch.save(content, file))
 
 
-def resume_state(folder: Path, recipe: Recipe, device: torch.device) -> State:
-    """The state in `folder`. Raises CheckpointError if it is damaged, or is of another recipe."""
+def resume_state(folder: Path, recipe: Recipe, data: str, device: torch.device) -> State:
+    """The state in `folder`. Raises CheckpointError if it is damaged, or is of another recipe or other images."""
     path = folder / STATE_FILE
     content = load_tensors(path, device)
     if content.get("format") != 1:
@@ -60,6 +61,8 @@ def resume_state(folder: Path, recipe: Recipe, device: torch.device) -> State:
         raise CheckpointError(f"{path} holds a recipe that this version does not know: {error}") from error
     if changed := _differences(before, recipe.to_dict()):
         raise CheckpointError(f"{folder} was trained with another recipe ({', '.join(changed)}); use another --out")
+    if content.get("data", data) != data:  # states of before this key have none
+        raise CheckpointError(f"{folder} was trained on other images; name the same --data, or use another --out")
     state = fresh_state(recipe, device)
     state.step = content["step"]
     state.unet.load_state_dict(content["unet"])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .batches import Batch, batches
 from .checkpoint import Checkpoint, replace_json, save_checkpoint
-from .data import ImageSet
+from .data import ImageSet, fingerprint
 from .diffusion import Diffusion
 from .recipe import Recipe
 from .report import Report, draw_samples
@@ -37,7 +37,7 @@ def train(
     `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
     samples/ and the state for resuming beside it. Started again on the same folder it continues, with the same
     losses as if it had never stopped. Ctrl-C and SIGTERM save first. Under `torchrun` or `accelerate launch`
-    the processes share each batch. Raises CheckpointError if the folder holds a run of another recipe.
+    the processes share each batch. Raises CheckpointError if the folder holds a run of another recipe or other images.
     """
     from accelerate import Accelerator
 
@@ -46,9 +46,10 @@ def train(
     if training.batch_size % accelerator.num_processes:
         raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
     device = accelerator.device
+    data = fingerprint(images)  # reads some, so that a set which cannot be read leaves no folder
     resuming = (folder / STATE_FILE).exists()
-    state = resume_state(folder, recipe, device) if resuming else fresh_state(recipe, device)
-    run = Run(recipe, Diffusion(recipe.diffusion.betas, recipe.diffusion.prediction), state, accelerator)
+    state = resume_state(folder, recipe, data, device) if resuming else fresh_state(recipe, device)
+    run = Run(recipe, Diffusion(recipe.diffusion.betas, recipe.diffusion.prediction), state, data, accelerator)
     if first_process:
         folder.mkdir(parents=True, exist_ok=True)
         replace_json(folder / "recipe.json", recipe.to_dict())
@@ -81,8 +82,9 @@ def train(
 class Run:
     """A training run under way: one method is one step, another keeps what there is."""
 
-    def __init__(self, recipe: Recipe, diffusion: Diffusion, state: State, accelerator: Any) -> None:
-        self.recipe, self.diffusion, self.state, self.accelerator = recipe, diffusion, state, accelerator
+    def __init__(self, recipe: Recipe, diffusion: Diffusion, state: State, data: str, accelerator: Any) -> None:
+        self.recipe, self.diffusion, self.state = recipe, diffusion, state
+        self.data, self.accelerator = data, accelerator
         self.model = accelerator.prepare_model(state.unet)
 
     def step(self, batch: Batch) -> tuple[float, float]:
@@ -131,7 +133,7 @@ class Run:
         """Save and draw when it is time, or at the end."""
         training, step = self.recipe.training, self.state.step
         if last or step % training.checkpoint_every == 0:
-            save_state(folder, self.state, self.recipe)
+            save_state(folder, self.state, self.recipe, self.data)
             save_checkpoint(folder, self.checkpoint())
         if step % training.sample_every == 0 or step == training.steps:
             shape = (training.sample_count, *self.recipe.model.image_shape)

@@ -12,7 +12,7 @@ import torch
 from ddpm_ref.batches import batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.config import UNetConfig
-from ddpm_ref.errors import CheckpointError, RecipeError
+from ddpm_ref.errors import CheckpointError, DataError, RecipeError
 from ddpm_ref.recipe import Process, Recipe, Training, load_preset, load_recipe, preset_names
 from ddpm_ref.trainer import train
 
@@ -89,6 +89,26 @@ def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")  # to the bit: same kernels, same order
     whole, parts = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts")
     assert whole.weights_sha256 == parts.weights_sha256
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=2))
+    before = (tmp_path / "training_state.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="other images"):
+        train(RECIPE, 255 - disks(), tmp_path, quiet=True, cpu=True)
+    with pytest.raises(CheckpointError, match="other images"):
+        train(RECIPE, disks(49), tmp_path, quiet=True, cpu=True)
+    assert (tmp_path / "training_state.pt").read_bytes() == before
+
+
+def test_images_that_cannot_be_read_leave_no_folder(tmp_path):
+    class Broken(list):
+        def __getitem__(self, index):
+            raise DataError("picture 0 is damaged")
+
+    with pytest.raises(DataError, match="damaged"):
+        train(RECIPE, Broken([0] * 50), tmp_path / "run", quiet=True, cpu=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_path, every_step):
