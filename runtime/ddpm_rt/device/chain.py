@@ -34,16 +34,19 @@ class DeviceChain:
     ) -> None:
         self.layout, self.rows, self._kernels = layout, rows, kernels
         self._core = cuda_core()
-        self._close = ExitStack()
+        self._close, self._stoppable = ExitStack(), False
+        with cuda_errors("the GPU refused"):
+            self._stream = self._hold(device.create_stream())
         try:
             with cuda_errors("the GPU refused"):
-                self._stream, self._aside = (self._hold(device.create_stream()) for _ in range(2))
+                self._aside = self._hold(device.create_stream())  # for what cannot wait behind a while graph
                 self._allocate(device, engine)
                 addresses = Buffers(*map(self._arena.address, Buffers._fields))
                 self._bound = self._hold(engine.bind(layout.images, addresses))
                 self._warm_up()
                 possible = mode if engine.capturable else "stream"  # which some engines only know by now
                 self._launcher = self._hold(Launcher(self._stream, self._step, possible))
+                self._stoppable = possible == "while"
                 self._stream.sync()
         except BaseException:
             self.close()
@@ -169,11 +172,16 @@ class DeviceChain:
 
     def close(self) -> None:
         """Waits for what is queued, at most the rest of a run, and gives everything back."""
-        with suppress(Exception):  # a GPU that failed says so again at every call
-            self._stop()
-            self._stream.sync()
+        self._settle()
         self._close.close()
+
+    def _settle(self) -> None:
+        for wait in (self._stop, self._stream.sync):
+            with suppress(Exception):  # a GPU that failed says so again at every call
+                wait()
 
     def _stop(self) -> None:
         """Ends a while graph after the step that is running."""
-        self._arena.buffer("state", 4, 4).fill(1, stream=self._aside)
+        if self._stoppable:
+            self._arena.buffer("state", 4, 4).fill(1, stream=self._aside)
+            self._aside.sync()

@@ -22,17 +22,29 @@ def open_gpu(number: int = 0) -> Any:
     """
     if number < 0:
         raise ValueError(f"device must be at least 0, not {number}")
-    core = cuda_core()
-    try:
-        found = core.system.get_num_devices()
-    except Exception as error:  # of many kinds, some of them cuda-pathfinder's, whose text is of files
-        raise DdpmRtError("no NVIDIA driver was found; install one, or sample on the CPU") from error
+    core, found = cuda_core(), gpu_count()
     if number >= found:
         raise DdpmRtError(f"there is no GPU {number}: {_counted(found)}")
     with cuda_errors("the GPU cannot be opened"):
         device = core.Device(number)
         device.set_current()
     return device
+
+
+def gpu_count() -> int:
+    """How many GPUs the driver finds. Raises DdpmRtError when there is no driver or no cuda-core."""
+    cuda_core()
+    driver = importlib.import_module("cuda.bindings.driver")
+    try:
+        (status,) = driver.cuInit(0)
+        status, found = driver.cuDeviceGetCount() if int(status) == 0 else (status, 0)
+    except Exception as error:  # cuda-pathfinder's, of several kinds, which names files
+        raise DdpmRtError("no NVIDIA driver was found; install one, or sample on the CPU") from error
+    if status == driver.CUresult.CUDA_ERROR_NO_DEVICE:
+        return 0
+    if int(status) != 0:
+        raise DdpmRtError(f"the NVIDIA driver cannot be used: {status.name}; sample on the CPU, or install another")
+    return int(found)
 
 
 def cuda_core() -> Any:
@@ -62,7 +74,9 @@ def cuda_errors(doing: str) -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    return "the GPU is out of memory; ask for smaller batches" if "OUT_OF_MEMORY" in text else text
+    if "OUT_OF_MEMORY" in text:
+        return "the GPU is out of memory; ask for smaller batches"
+    return text.split(". ")[0].rstrip(".")  # the driver's name for it, and the first of its many sentences
 
 
 class Arena:
