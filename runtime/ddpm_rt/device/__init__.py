@@ -1,0 +1,1 @@
+"""The chain on the device: everything that needs a GPU, or prepares for one."""
