@@ -15,22 +15,28 @@
 #define DDPM_RT_BLOCK 256
 #define DDPM_RT_KERNEL extern "C" __global__ void __launch_bounds__(DDPM_RT_BLOCK)
 
-/* The layout of all kernels' parameters. A guided batch has twice as many images: the lanes' with
- * their labels, then the same with none. */
+/* The parameters of every kernel, flat, in this order. A guided batch has 2 batch images: the
+ * lanes' with their labels, then the same with none; else images are lanes.
+ *
+ *     x         [images, size]
+ *     x0        [batch, size] of the row before, then of this one; NULL where no table wants the
+ *               former and nobody the latter
+ *     out       [images, out_size], what the network said; out_size is size, or twice that with a
+ *               spread behind it
+ *     t         [t_count], what it is told next; t_count is 1, and lane 0's is everybody's, or
+ *               images; t_type is 0 int64, 1 int32, 2 float32
+ *     rows      all tables, one after the other
+ *     lanes     [batch]
+ *     state     [4]
+ */
+// clang-format off
 #define DDPM_RT_PARAMETERS                                                                         \
-  float *x,             /* [images, size] */                                                       \
-      float *x0,        /* [batch, size] of the row before, then of this one; NULL: nobody         \
-                           wants it */                                                             \
-      const float *out, /* [images, out_size] what the network said */                             \
-      void *t,          /* [t_count] what it is told next */                                       \
-      const ddpm_rt_row *rows, ddpm_rt_lane *lanes,              /* [batch] */                     \
-      ddpm_rt_u32 *state,                                        /* [4] see below */               \
-      ddpm_rt_u32 batch, ddpm_rt_u32 size, ddpm_rt_u32 out_size, /* size, or 2 size: a spread */   \
-      ddpm_rt_u32 t_type,                                        /* 0 int64, 1 int32, 2 float32 */ \
-      ddpm_rt_u32 t_count, /* 1: lane 0's is everybody's; else one an image */                     \
-      ddpm_rt_u32 guided
+  float *x, float *x0, const float *out, void *t, const ddpm_rt_row *rows, ddpm_rt_lane *lanes,    \
+  ddpm_rt_u32 *state, ddpm_rt_u32 batch, ddpm_rt_u32 size, ddpm_rt_u32 out_size,                   \
+  ddpm_rt_u32 t_type, ddpm_rt_u32 t_count, ddpm_rt_u32 guided
 #define DDPM_RT_ARGUMENTS \
-  { x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided }
+  {x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided}
+// clang-format on
 
 /* state[0] counts blocks and is 0 between launches; the host sets state[1] to end a while graph
  * after its row; state[2] says how many lanes are still running. */
