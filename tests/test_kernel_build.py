@@ -170,8 +170,6 @@ def test_an_architecture_that_nvrtc_does_not_know_is_named_with_those_it_does(tm
 
 
 def test_a_source_that_does_not_compile_is_one_line():
-    with pytest.raises(
-        DdpmRtError, match=r"NVRTC .* refuses the kernels \(kernels.cu\(1\): error: .*nothing"
-    ) as caught:
+    with pytest.raises(DdpmRtError, match=r"NVRTC .* refuses the kernels \(kernels.cu\(1\): error: ") as caught:
         Nvrtc().compiled("nothing", {}, "sm_90", ())
     assert "\n" not in str(caught.value)
