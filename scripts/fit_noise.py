@@ -1,4 +1,6 @@
-"""Fit the polynomials of `ddpm_rt.noise` and print them, with the error that they leave in exact arithmetic.
+"""Fit the polynomials of `ddpm_rt.noise` and `ddpm_rt.exponential`, and print them with their errors.
+
+The errors are those that are left in exact arithmetic.
 
 Weighted least squares on Chebyshev nodes, weights sharpened where the error is largest (Lawson's iteration), which
 comes close to the minimax fit. Coefficients are rounded to float32 one at a time, lowest order first, the rest fitted
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def fit(target: Function, high: float, terms: int) -> tuple[list[np.float32], float]:
-    """Coefficients of a polynomial in z for `target` on (0, high], and the largest error."""
-    z = high * (0.5 - 0.5 * np.cos(np.pi * (np.arange(4000) + 0.5) / 4000))
+def fit(target: Function, low: float, high: float, terms: int) -> tuple[list[np.float32], float]:
+    """Coefficients of a polynomial in z for `target` between low and high, and the largest error."""
+    z = low + (high - low) * (0.5 - 0.5 * np.cos(np.pi * (np.arange(4000) + 0.5) / 4000))
     wanted, powers = target(z), z[:, None] ** np.arange(terms)
     fixed: list[np.float32] = []
     for done in range(terms):
@@ -40,20 +42,23 @@ def _lawson(matrix: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray
 def main() -> None:
     reach = (np.sqrt(2) - 1) / (np.sqrt(2) + 1)  # |s| for m in [sqrt(1/2), sqrt(2)]
     quarter = np.pi / 4
-    polynomials: dict[str, tuple[Function, float, int]] = {
+    half = np.log(2) / 2
+    polynomials: dict[str, tuple[Function, float, float, int]] = {
         # ln m = 2 artanh s = s (2 + z LOG(z)), z = s^2
-        "LOG": (lambda z: (2 * np.arctanh(np.sqrt(z)) / np.sqrt(z) - 2) / z, reach**2, 3),
+        "LOG": (lambda z: (2 * np.arctanh(np.sqrt(z)) / np.sqrt(z) - 2) / z, 0, reach**2, 3),
         # sin r = r + r z SIN(z), z = r^2
-        "SIN": (lambda z: (np.sin(np.sqrt(z)) / np.sqrt(z) - 1) / z, quarter**2, 3),
+        "SIN": (lambda z: (np.sin(np.sqrt(z)) / np.sqrt(z) - 1) / z, 0, quarter**2, 3),
         # cos r = 1 + z COS(z), z = r^2
-        "COS": (lambda z: (np.cos(np.sqrt(z)) - 1) / z, quarter**2, 4),
+        "COS": (lambda z: (np.cos(np.sqrt(z)) - 1) / z, 0, quarter**2, 4),
+        # exp r = 1 + (r + r^2 EXP(r))
+        "EXP": (lambda r: (np.expm1(r) - r) / r**2, -half, half, 5),
     }
-    for name, (target, high, terms) in polynomials.items():
-        coefficients, error = fit(target, high, terms)
+    for name, (target, low, high, terms) in polynomials.items():
+        coefficients, error = fit(target, low, high, terms)
         print(f"{name} = ({', '.join(str(value) for value in coefficients)})  # largest error {error:.1e}")
     print("in hexadecimal, for a language without decimal float literals that round correctly:")
-    for name, (target, high, terms) in polynomials.items():
-        print(f"{name} = {', '.join(float(value).hex() for value in fit(target, high, terms)[0])}")
+    for name, (target, low, high, terms) in polynomials.items():
+        print(f"{name} = {', '.join(float(value).hex() for value in fit(target, low, high, terms)[0])}")
 
 
 if __name__ == "__main__":

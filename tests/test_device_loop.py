@@ -260,22 +260,24 @@ def test_an_engine_that_refuses_is_heard_and_leaks_nothing(stand_in, device, mod
     assert not left(stand_in)
 
 
-# What the driver may answer, where, and what is then said.
-FAILURES = {
-    "cuMemAllocFromPoolAsync": (OUT_OF_MEMORY, "out of memory; ask for smaller batches"),
-    "cuMemAllocHost": (OUT_OF_MEMORY, "out of memory"),
-    "cuStreamCreateWithPriority": (OUT_OF_MEMORY, "out of memory"),
-    "cuGraphInstantiateWithParams": (OUT_OF_MEMORY, "out of memory"),
-    "cuGraphLaunch": (LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
-    "run:ddpm_rt_step": (LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
-    "run:engine": (LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
-}
+# What the driver may answer, at which call, and what is then said.
+FAILURES = [
+    ("cuMemAllocFromPoolAsync", 1, OUT_OF_MEMORY, "MiB for a batch: the GPU is out of memory; ask for smaller batches"),
+    ("cuMemAllocHost", 1, OUT_OF_MEMORY, "MiB of pinned memory: the GPU is out of memory"),
+    ("cuMemAllocHost", 3, OUT_OF_MEMORY, "MiB of pinned memory: the GPU is out of memory"),
+    ("cuStreamCreate", 1, OUT_OF_MEMORY, "out of memory"),
+    ("cuStreamCreate", 2, OUT_OF_MEMORY, "out of memory"),
+    ("cuGraphInstantiate", 1, OUT_OF_MEMORY, "out of memory"),
+    ("cuGraphLaunch", 1, LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
+    ("cuGraphLaunch", 40, LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
+    ("run:ddpm_rt_step", 1, LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
+    ("run:ddpm_rt_step", 30, LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
+    ("run:engine", 7, LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"),
+]
 
 
-@pytest.mark.parametrize("name", FAILURES)
-@pytest.mark.parametrize("nth", [1, 2])
-def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth):
-    error, said = FAILURES[name]
+@pytest.mark.parametrize(("name", "nth", "error", "said"), FAILURES)
+def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error, said):
     gpu = Gpu(stand_in, device)
     stand_in.fail(name, error, nth=nth)
     with pytest.raises(DdpmRtError, match=said) as raised:
@@ -295,4 +297,3 @@ def test_there_are_as_many_gpus_as_the_driver_says(stand_in):
         open_gpu(1)
     with pytest.raises(ValueError, match="at least 0"):
         open_gpu(-1)
-

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 REFERENCE = {"numpy", "click", "torch", "PIL", "safetensors", "accelerate", "tqdm", "datasets", "tomli"}
 MAY_IMPORT = {
-    "runtime/ddpm_rt": {"numpy", "click", "PIL", "onnxruntime", "ddpm_rt"},
+    "runtime/ddpm_rt": {"numpy", "click", "PIL", "onnxruntime", "cuda", "ddpm_rt"},
     "ddpm_ref": {*REFERENCE, "ddpm_ref"},
     "export/ddpm_export": {
         *("numpy", "click", "torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "tensorrt"),
@@ -46,13 +46,13 @@ def test_engines_are_imported_inside_the_functions_that_open_them(package):
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
         }
-        assert not top & {"onnxruntime", "tensorrt", "tensorrt_rtx"}, source
+        assert not top & {"cuda", "onnxruntime", "tensorrt", "tensorrt_rtx"}, source
 
 
 def test_the_runtime_imports_neither_torch_nor_an_engine():
     script = (
         "import sys, ddpm_rt, ddpm_rt.cli\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'PIL', 'ddpm_ref', 'ddpm_export'} & set(sys.modules)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'cuda', 'PIL', 'ddpm_ref', 'ddpm_export'} & set(sys.modules)\n"
         "sys.exit(f'imports {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

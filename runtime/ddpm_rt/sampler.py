@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .denoiser import Batch, Denoiser
 from .errors import DdpmRtError
+from .exponential import exp
 from .noise import INITIAL_STEP, normal, rows_of_noise
 from .table import StepTable
 
@@ -75,7 +76,7 @@ def trajectory(
             z = next(draw).reshape(x.shape)
             np.multiply(sigma, z, out=part)
             if from_spread:
-                part *= np.exp(from_spread * spread)
+                part *= exp(from_spread * spread)
             x += part
         yield Step(row, int(table.t[row]), x, x0)
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <string>
 
-#include "ddpm_rt/noise.h"
+#include "ddpm_rt/step.h"
 #include "error.hpp"
 
 namespace ddpm_rt {
@@ -141,7 +141,7 @@ void Loop::add_noise(std::size_t sample) {
     for (std::size_t i = 0; i < quad.size; ++i) {
       float part = row.sigma * quad.z[i];
       if (row.log_sigma_from_spread != 0)
-        part *= std::exp(row.log_sigma_from_spread * spread[first + i]);
+        part *= ddpm_rt_exp(row.log_sigma_from_spread * spread[first + i]);
       x[first + i] += part;
     }
   }

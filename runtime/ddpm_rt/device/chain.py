@@ -16,8 +16,8 @@ from .frames import Frames
 from .gpu import Arena, Pinned, cuda_core, cuda_errors
 from .graphs import Launcher, Mode
 from .kernels import Kernels
-from .lanes import LANE, NOT_YET, Rows
-from .layout import THREADS, Layout, Portion, arguments_of, grid_of, parts_of
+from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
+from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
 
 LEAD = 16  # the host looks every so many steps how far the GPU is, and is at most three times that ahead
 POLL = 0.0005  # seconds between two looks at a while graph
@@ -60,7 +60,8 @@ class DeviceChain:
         layout = self.layout
         self._arena = self._hold(Arena(device, self._stream, parts_of(engine, layout, self.rows)))
         self._arguments = arguments_of(engine, layout, self._arena)
-        self._config = self._core.LaunchConfig(grid=grid_of(engine, layout), block=THREADS)
+        grid = grid_of(sizes_of(engine)[0], layout.lanes)
+        self._config = self._core.LaunchConfig(grid=grid, block=BLOCK)
         self._x = self._hold(Pinned((layout.lanes, *engine.card.image_shape), np.float32))
         self._lanes = self._hold(Pinned((layout.lanes,), LANE))
         self._y = self._hold(Pinned((layout.images,), np.int64)) if self._arena.address("y") else None
@@ -86,8 +87,8 @@ class DeviceChain:
     def _launch(self, target: Any, kernel: str, *condition: Any) -> None:
         self._core.launch(target, self._config, self._kernels[kernel], *self._arguments, *condition)
 
-    def _copy_in(self, name: str, source: Pinned, begin: int = 0) -> None:
-        part = self._arena.buffer(name, begin, source.buffer.size)
+    def _copy_in(self, name: str, source: Pinned) -> None:
+        part = self._arena.buffer(name, size=source.buffer.size)
         part.copy_from(source.buffer, stream=self._stream)
 
     def run(self, portion: Portion, watch: Watch) -> Iterator[bool]:
@@ -117,7 +118,12 @@ class DeviceChain:
         """What the lanes begin with. The host's side is free: the run before is over."""
         self._lanes.array[:] = portion.lanes
         self._copy_in("lanes", self._lanes)
-        self._launch(self._stream, "ddpm_rt_begin")
+        if portion.start is None:
+            self._launch(self._stream, "ddpm_rt_begin")
+        else:
+            self._x.array[: portion.samples] = portion.start
+            self._copy_in("x", self._x)
+            self._launch(self._stream, "ddpm_rt_resume")
         if self._y is not None and portion.labels is not None:
             lanes, count = self.layout.lanes, portion.samples
             self._y.array[:] = 0
@@ -125,11 +131,6 @@ class DeviceChain:
             if self.layout.guided:
                 self._y.array[lanes : lanes + count] = portion.null_class
             self._copy_in("y", self._y)
-        if portion.start is not None:
-            self._x.array[: portion.samples] = portion.start
-            self._copy_in("x", self._x)
-            if self.layout.guided:
-                self._copy_in("x", self._x, self._x.buffer.size)
 
     def _look(self, portion: Portion, row: int, watch: Watch) -> None:
         """Send the host the images after `row`, if somebody wants them, and show those that have come."""
@@ -166,7 +167,7 @@ class DeviceChain:
 
     def _check_finite(self, count: int) -> None:
         row = int(self._lanes.array["not_finite"][:count].min())
-        if row != NOT_YET:
+        if row != FINITE:
             t = int(self.rows["t"][row])
             raise DdpmRtError(f"the network's output is not finite at step {row}, t = {t}; check the model")
 
@@ -183,5 +184,5 @@ class DeviceChain:
     def _stop(self) -> None:
         """Ends a while graph after the step that is running."""
         if self._stoppable:
-            self._arena.buffer("state", 4, 4).fill(1, stream=self._aside)
+            self._arena.buffer("state", 4 * STOP, 4).fill(1, stream=self._aside)
             self._aside.sync()

@@ -1,4 +1,4 @@
-"""What the step kernel reads, as NumPy sees it: rows of tables, and lanes. `include/ddpm_rt/step.h` has the same.
+"""The bytes that the kernels read and write, as NumPy types: `ddpm_rt_row` and `ddpm_rt_lane` of `ddpm_rt/step.h`.
 
 A lane is one place in the batch, with the sample that stands there: its own seed, its own table, its own next row.
 """
@@ -12,47 +12,63 @@ from ..dialects import Clip
 from ..noise import LIMIT
 from ..table import StepTable
 
-NOT_YET = 0xFFFFFFFF  # Lane.not_finite while every output was finite
+ROW = np.dtype([*((name, np.float32) for name in (*StepTable._fields[1:], "clip_low", "clip_high")), ("t", np.int64)])
+LANE = np.dtype(
+    [
+        *((name, np.uint64) for name in ("seed", "sample")),
+        *((name, np.uint32) for name in ("table", "row", "end", "not_finite")),
+        ("guidance", np.float32),
+        ("unused", np.uint32, 3),
+    ]
+)
+FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose network has said nothing else
+BLOCK = 256  # threads of a block; each owns four elements
+TIME_TYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32))  # by `t_type`
+STATE = 4  # words of `state`, of which these are used:
+TICKET, STOP, RUNNING = 0, 1, 2
 
-ROW = np.dtype([("coefficients", np.float32, 8), ("clip", np.float32, 2), ("t", np.int64)])
-LANE = np.dtype([
-    ("seed", np.uint64), ("sample", np.uint64),  # where its noise is
-    ("table", np.uint32),  # its table begins at this row of all of them
-    ("row", np.uint32), ("end", np.uint32),  # the next row of its table, and the one to stop before
-    ("not_finite", np.uint32),  # the first row at which the network's output was not finite
-    ("guidance", np.float32),
-    ("unused", np.uint32, 3),
-])  # fmt: skip
-STATE = 4  # uint32: the kernel's ticket, stop, lanes still running, unused
-
-Rows = NDArray[np.void]  # [rows] of ROW
-Lanes = NDArray[np.void]  # [batch] of LANE
+Rows = NDArray[np.void]  # ROW [steps]
+Lanes = NDArray[np.void]  # LANE [batch]
 
 
 def rows_of(table: StepTable, clip: Clip) -> Rows:
-    """A table as the kernel reads it: cast to float32 once, as the loop on the host does."""
+    """A table as the kernels read it: float64 rounded to float32 once, as the loop on the host does."""
     rows = np.zeros(table.steps, ROW)
-    rows["coefficients"] = np.stack(table[1:], axis=1)
-    rows["clip"] = (-np.inf, np.inf) if clip is None else clip
-    rows["t"] = table.t
+    for name, column in table._asdict().items():
+        rows[name] = column
+    rows["clip_low"], rows["clip_high"] = (-np.inf, np.inf) if clip is None else clip
     return rows
 
 
 def lanes_of(
-    samples: Sequence[int], batch: int, *, seed: int, rows: int, first_row: int = 0, guidance: float = 1.0
+    seed: int,
+    samples: Sequence[int],
+    *,
+    end: int,
+    row: int = 0,
+    table: int = 0,
+    guidance: float = 1.0,
+    batch: int | None = None,
 ) -> Lanes:
-    """Lanes that begin at `first_row` of the table, the first one, of so many `rows`.
+    """A batch of samples that all begin at `row` of one table of `end` rows.
 
-    A batch that is larger than there are samples is filled up with lanes that are done. Raises ValueError for more
-    samples than lanes, and for numbers outside [0, 2^64).
+    A `batch` that is larger than there are samples is filled up with lanes that are done. Raises ValueError for more
+    samples than that, and for numbers outside [0, 2^64).
     """
+    batch = len(samples) if batch is None else batch
     if len(samples) > batch:
         raise ValueError(f"{len(samples)} samples do not fit into a batch of {batch}")
     if not all(0 <= number < LIMIT for number in (seed, *samples)):
         raise ValueError("seed and sample numbers must lie in [0, 2^64)")
     lanes = np.zeros(batch, LANE)
-    lanes["seed"], lanes["not_finite"], lanes["guidance"] = seed, NOT_YET, guidance
+    lanes["seed"], lanes["table"], lanes["row"], lanes["end"] = seed, table, end, end
+    lanes["not_finite"], lanes["guidance"] = FINITE, guidance
     lanes["sample"][: len(samples)] = np.array(samples, np.uint64)
-    lanes["row"], lanes["end"] = rows, rows
-    lanes["row"][: len(samples)] = first_row
+    lanes["row"][: len(samples)] = row
     return lanes
+
+
+def grid_of(size: int, batch: int) -> tuple[int, int, int]:
+    """The grid of every kernel for `batch` images of `size` elements."""
+    quads = -(-size // 4)
+    return -(-quads // BLOCK), batch, 1

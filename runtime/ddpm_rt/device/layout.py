@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from ..denoiser import Batch
 from .engine import DeviceEngine
 from .gpu import Arena
-from .lanes import LANE, STATE, Lanes, Rows
-
-THREADS = 256  # of a block; each has four elements
-TIME_TYPES = {np.dtype(np.int64): 0, np.dtype(np.int32): 1, np.dtype(np.float32): 2}
+from .lanes import LANE, STATE, TIME_TYPES, Lanes, Rows
 
 
 class Layout(NamedTuple):
@@ -41,7 +38,7 @@ class Portion(NamedTuple):
 
 def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]:
     """The buffers of a chain and their bytes; a buffer that it does not need has none."""
-    size, out_size = _sizes(engine)
+    size, out_size = sizes_of(engine)
     lanes, images = layout.lanes, layout.images
     return {
         "x": 4 * images * size,
@@ -58,21 +55,15 @@ def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]
 
 def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[int | np.uint32, ...]:
     """The parameters of every kernel, in their order: addresses, then numbers."""
-    size, out_size = _sizes(engine)
+    size, out_size = sizes_of(engine)
     times = 1 if engine.one_time else layout.lanes * (2 if layout.guided else 1)
-    kind = TIME_TYPES[np.dtype(engine.time_type)]
+    kind = TIME_TYPES.index(np.dtype(engine.time_type))
     numbers = (layout.lanes, size, out_size, kind, times, int(layout.guided))
     addresses = (arena.address(name) for name in ("x", "x0", "out", "t", "rows", "lanes", "state"))
     return (*addresses, *map(np.uint32, numbers))
 
 
-def grid_of(engine: DeviceEngine, layout: Layout) -> tuple[int, int]:
-    """Blocks of THREADS: enough for an image, times the lanes."""
-    size, _ = _sizes(engine)
-    return -(-size // (4 * THREADS)), layout.lanes
-
-
-def _sizes(engine: DeviceEngine) -> tuple[int, int]:
+def sizes_of(engine: DeviceEngine) -> tuple[int, int]:
     """Floats of an image, and of what the network says about it."""
     size = int(np.prod(engine.card.image_shape))
     return size, size * (2 if engine.card.variance in ("learned", "learned_range") else 1)

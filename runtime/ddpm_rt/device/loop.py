@@ -87,12 +87,12 @@ class DeviceLoop:
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
         chain = self._chain(rows_of(table, clip), self._layout(request, len(samples), history=history, frames=frames))
         lanes = lanes_of(
+            request.seed,
             samples,
-            chain.layout.lanes,
-            seed=request.seed,
-            rows=table.steps,
-            first_row=first_row,
+            row=first_row,
+            end=table.steps,
             guidance=request.guidance,
+            batch=chain.layout.lanes,
         )
         portion = Portion(lanes, len(samples), request.labels(samples), card.null_class, start)
         return _Run(chain, samples, portion, chain.run(portion, watch))
@@ -102,7 +102,8 @@ class DeviceLoop:
             if chain.layout == layout and chain.rows.tobytes() == rows.tobytes():
                 self._idle.remove(chain)
                 return chain
-        return DeviceChain(self._device, self.engine, self._kernels, rows, layout, self.mode)
+        mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
+        return DeviceChain(self._device, self.engine, self._kernels, rows, layout, mode)
 
     def _keep(self, chain: DeviceChain) -> None:
         self._idle.append(chain)

@@ -1,0 +1,102 @@
+"""The kernels of `ddpm_rt/kernels.cu` as machine code for the GPU that is there, compiled once and kept on disk."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import DdpmRtError
+from ..files import replace_file
+from ..include import include_folder
+from .gpu import cuda_core, cuda_errors
+from .nvrtc import Compiled, Nvrtc
+
+Kernels = Mapping[str, Any]  # name -> cuda.core.Kernel
+
+NAMES = ("ddpm_rt_begin", "ddpm_rt_resume", "ddpm_rt_step")
+WHILE = "ddpm_rt_step_while"  # is there only where NVRTC is 12.4 or later
+SOURCE, HEADERS = "kernels.cu", ("noise.h", "step.h")
+# The headers' intrinsics are never fused; what is not theirs must not be either, nor rounded in a cheaper way.
+FLAGS = ("-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true")
+_SEAL = hashlib.sha256().digest_size
+
+
+def load_kernels(device: Any) -> Kernels:
+    """The kernels by name, on this `cuda.core.Device`. Raises DdpmRtError where they cannot be compiled or loaded."""
+    core = cuda_core()
+    arch = "sm_{}{}".format(*device.compute_capability)
+    with cuda_errors(f"the driver does not take the kernels for {arch}; a newer one may"):
+        code = core.ObjectCode.from_cubin(cubin(arch))
+        names = (*NAMES, WHILE) if WHILE.encode() in code.code else NAMES
+        return {name: code.get_kernel(name) for name in names}
+
+
+def cubin(arch: str, *, cache: Path | None = None) -> bytes:
+    """The kernels for `arch`, such as sm_90, from `cache` (None: the user's) if they are there, else compiled.
+
+    The device must be of that compute capability; no driver is needed. A cache that cannot be written is none, and
+    what is damaged in it is compiled again. Raises DdpmRtError without NVRTC, or where it does not know `arch`.
+    """
+    compiler = Nvrtc()
+    folder = cache or user_cache()
+    path = None if folder is None else folder / f"{arch}-{_key(arch, compiler.version)}.cubin"
+    code = None if path is None else _read(path)
+    if code is None:
+        code = _compiled(compiler, arch).cubin
+        if path is not None:
+            _write(path, code)
+    return code
+
+
+def compiled(arch: str, *, flags: tuple[str, ...] = ()) -> Compiled:
+    """Compiled afresh, with these flags besides: for looking at what the compiler made."""
+    return _compiled(Nvrtc(), arch, flags)
+
+
+def user_cache() -> Path | None:
+    """Where this user's machine code is kept; None for a user without a home."""
+    if os.path.isabs(given := os.environ.get("XDG_CACHE_HOME", "")):
+        return Path(given) / "ddpm-rt"
+    try:
+        return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache") / "ddpm-rt"
+    except RuntimeError:
+        return None
+
+
+def _compiled(compiler: Nvrtc, arch: str, flags: tuple[str, ...] = ()) -> Compiled:
+    headers = {name: _text(name) for name in HEADERS}
+    return compiler.compiled(_text(SOURCE), headers, arch, (*FLAGS, *flags))
+
+
+def _text(name: str) -> str:
+    path = include_folder() / "ddpm_rt" / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DdpmRtError(f"{path} cannot be read ({error.strerror}); install ddpm-rt again") from error
+
+
+def _key(arch: str, version: str) -> str:
+    parts = (arch, version, *FLAGS, *map(_text, (SOURCE, *HEADERS)))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+# A file of the cache is the SHA-256 of the code, then the code.
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    seal, code = content[:_SEAL], content[_SEAL:]
+    return code if code and hashlib.sha256(code).digest() == seal else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    with suppress(OSError, DdpmRtError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda file: file.write_bytes(hashlib.sha256(code).digest() + code))

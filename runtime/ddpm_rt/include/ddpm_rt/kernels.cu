@@ -1,0 +1,257 @@
+/* The reverse chain on the device: x, x0 and the network's time never leave it, and the host says
+ * nothing between two rows. NVRTC and nvcc compile this; tests/ compiles it for the host.
+ *
+ * All kernels take the same arguments, and blocks of 256 threads on a grid of
+ * (ceil(ceil(size / 4) / 256), batch, 1). One thread owns one quad: four elements of one lane,
+ * because one call of Philox makes four normals. Lanes stand where they stand: at other rows, of
+ * other tables, with other seeds.
+ */
+#ifdef __NVCC__
+#pragma nv_diag_suppress 1675 /* the headers' pragmas for GCC, which gets to see them all the same \
+                               */
+#endif
+#include "step.h"
+
+#define DDPM_RT_BLOCK 256
+#define DDPM_RT_KERNEL extern "C" __global__ void __launch_bounds__(DDPM_RT_BLOCK)
+
+/* The parameters of every kernel, flat, in this order. A guided batch has 2 batch images: the
+ * lanes' with their labels, then the same with none; else images are lanes.
+ *
+ *     x         [images, size]
+ *     x0        [batch, size] of the row before, then of this one; NULL where no table wants the
+ *               former and nobody the latter
+ *     out       [images, out_size], what the network said; out_size is size, or twice that with a
+ *               spread behind it
+ *     t         [t_count], what it is told next; t_count is 1, and lane 0's is everybody's, or
+ *               images; t_type is 0 int64, 1 int32, 2 float32
+ *     rows      all tables, one after the other
+ *     lanes     [batch]
+ *     state     [4]
+ */
+// clang-format off
+#define DDPM_RT_PARAMETERS                                                                         \
+  float *x, float *x0, const float *out, void *t, const ddpm_rt_row *rows, ddpm_rt_lane *lanes,    \
+  ddpm_rt_u32 *state, ddpm_rt_u32 batch, ddpm_rt_u32 size, ddpm_rt_u32 out_size,                   \
+  ddpm_rt_u32 t_type, ddpm_rt_u32 t_count, ddpm_rt_u32 guided
+#define DDPM_RT_ARGUMENTS \
+  {x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided}
+// clang-format on
+
+/* state[0] counts blocks and is 0 between launches; the host sets state[1] to end a while graph
+ * after its row; state[2] says how many lanes are still running. */
+enum { TICKET = 0, STOP = 1, RUNNING = 2 };
+
+struct Chain {
+  float *x, *x0;
+  const float *out;
+  void *t;
+  const ddpm_rt_row *rows;
+  ddpm_rt_lane *lanes;
+  ddpm_rt_u32 *state;
+  ddpm_rt_u32 batch, size, out_size, t_type, t_count, guided;
+};
+
+/* Four elements of an image, fewer at the end of one whose size is no multiple of four. */
+struct Quad {
+  ddpm_rt_u32 number, count;
+  size_t lane;
+  bool whole; /* 16-byte loads: every image then begins on such a border */
+};
+
+static __device__ bool quad_of_thread(const Chain &chain, Quad &quad) {
+  quad.number = blockIdx.x * blockDim.x + threadIdx.x;
+  quad.lane = blockIdx.y;
+  const ddpm_rt_u32 quads = chain.size / 4 + (chain.size % 4 != 0);
+  if (quad.number >= quads) return false;
+  const ddpm_rt_u32 left = chain.size - 4 * quad.number;
+  quad.count = left < 4 ? left : 4;
+  quad.whole = chain.size % 4 == 0 &&
+               ((size_t)chain.x | (size_t)chain.x0 | (size_t)chain.out) % sizeof(float4) == 0;
+  return true;
+}
+
+/* What is not there is 0, which is finite. */
+static __device__ void load(const float *from, const Quad &quad, float to[4]) {
+  from += 4 * (size_t)quad.number;
+  if (quad.whole) {
+    const float4 four = *(const float4 *)from;
+    to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+  } else {
+    for (ddpm_rt_u32 i = 0; i < 4; ++i) to[i] = i < quad.count ? from[i] : 0.0f;
+  }
+}
+
+static __device__ void store(const float from[4], const Quad &quad, float *to) {
+  to += 4 * (size_t)quad.number;
+  if (quad.whole) {
+    *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
+  } else {
+    for (ddpm_rt_u32 i = 0; i < 4; ++i)
+      if (i < quad.count) to[i] = from[i];
+  }
+}
+
+/* x goes to both images of a guided lane. */
+static __device__ void store_x(const Chain &chain, const Quad &quad, const float x[4]) {
+  store(x, quad, chain.x + quad.lane * chain.size);
+  if (chain.guided) store(x, quad, chain.x + (chain.batch + quad.lane) * chain.size);
+}
+
+static __device__ void store_x0(const Chain &chain, const Quad &quad, const float x0[4]) {
+  if (chain.x0) store(x0, quad, chain.x0 + quad.lane * chain.size);
+}
+
+/* What the network said of a quad, guided. Returns whether any of it is not finite. */
+static __device__ bool load_output(const Chain &chain, const Quad &quad, float out[4],
+                                   float spread[4]) {
+  const float *const labelled = chain.out + quad.lane * chain.out_size;
+  load(labelled, quad, out);
+  if (chain.guided) {
+    float null[4];
+    load(chain.out + (chain.batch + quad.lane) * chain.out_size, quad, null);
+    const float guidance = chain.lanes[quad.lane].guidance;
+    for (int i = 0; i < 4; ++i) out[i] = ddpm_rt_guide(out[i], null[i], guidance);
+  }
+  bool wrong = false;
+  for (int i = 0; i < 4; ++i) wrong |= ddpm_rt_not_finite(out[i]);
+  if (chain.out_size == chain.size) return wrong;
+  load(labelled + chain.size, quad, spread);
+  for (int i = 0; i < 4; ++i) wrong |= ddpm_rt_not_finite(spread[i]);
+  return wrong;
+}
+
+/* One row of the lane that this thread's quad is of; nothing if the lane is done. */
+static __device__ void step_quad(const Chain &chain) {
+  Quad quad;
+  if (!quad_of_thread(chain, quad)) return;
+  ddpm_rt_lane *const lane = chain.lanes + quad.lane;
+  float x[4], x0[4] = {0, 0, 0, 0}, out[4], spread[4] = {0, 0, 0, 0};
+  load(chain.x + quad.lane * chain.size, quad, x); /* on its way while the row is looked up */
+  const bool wrong = load_output(chain, quad, out, spread);
+  const ddpm_rt_u32 number = lane->row;
+  if (number >= lane->end) return;
+  const ddpm_rt_row row = chain.rows[lane->table + number];
+  if (row.mean_from_prev_x0 != 0 && chain.x0) load(chain.x0 + quad.lane * chain.size, quad, x0);
+  if (wrong) atomicCAS(&lane->not_finite, DDPM_RT_FINITE, number);
+  ddpm_rt_update4(&row, out, x, x0);
+  if (row.sigma != 0) {
+    float z[4];
+    ddpm_rt_normal4(lane->seed, lane->sample, number, quad.number, z);
+    ddpm_rt_add_noise4(&row, spread, z, x);
+  }
+  store_x(chain, quad, x);
+  store_x0(chain, quad, x0);
+}
+
+/* Whether this block is the last of its grid to come here; the same for all of its threads. All
+ * that other blocks did before they came is then seen by this one: each thread's work happens
+ * before the barrier, that before thread 0's fence, that before its ticket, and the last ticket's
+ * fence before the second barrier. */
+static __device__ bool last_block(const Chain &chain) {
+  __syncthreads();
+  bool last = false;
+  if (threadIdx.x == 0) {
+    __threadfence();
+    const ddpm_rt_u32 blocks = gridDim.x * gridDim.y;
+    last = atomicAdd(chain.state + TICKET, 1u) == blocks - 1;
+    __threadfence();
+    if (last) chain.state[TICKET] = 0;
+  }
+  return __syncthreads_or(last) != 0;
+}
+
+static __device__ void tell(const Chain &chain, size_t image, long long t) {
+  if (chain.t_type == 0) ((long long *)chain.t)[image] = t;
+  if (chain.t_type == 1) ((int *)chain.t)[image] = (int)t;
+  if (chain.t_type == 2) ((float *)chain.t)[image] = (float)t;
+}
+
+/* Let the network be told of the lane's next row. Returns whether there is one. */
+static __device__ bool tell_next(const Chain &chain, ddpm_rt_u32 number) {
+  const ddpm_rt_lane *const lane = chain.lanes + number;
+  if (lane->row >= lane->end) return false;
+  const long long t = chain.rows[lane->table + lane->row].t;
+  if (chain.t_count != 1) {
+    tell(chain, number, t);
+    if (chain.guided) tell(chain, (size_t)chain.batch + number, t);
+  } else if (number == 0) {
+    tell(chain, 0, t);
+  }
+  return true;
+}
+
+/* What one block does for all lanes once their quads are done: advances those that are running by
+ * `rows`, 1 or 0. Returns whether a row is left that should run. */
+static __device__ bool advance(const Chain &chain, ddpm_rt_u32 rows) {
+  ddpm_rt_u32 running = 0;
+  bool broken = false;
+  for (ddpm_rt_u32 first = 0; first < chain.batch; first += DDPM_RT_BLOCK) {
+    const ddpm_rt_u32 number = first + threadIdx.x;
+    bool runs = false, finite = true;
+    if (number < chain.batch) {
+      ddpm_rt_lane *const lane = chain.lanes + number;
+      if (lane->row < lane->end) lane->row += rows;
+      runs = tell_next(chain, number);
+      finite = *(volatile ddpm_rt_u32 *)&lane->not_finite == DDPM_RT_FINITE;
+    }
+    running += __syncthreads_count(runs);
+    broken |= __syncthreads_or(!finite) != 0;
+  }
+  if (threadIdx.x == 0) chain.state[RUNNING] = running;
+  return running != 0 && !broken && *(volatile ddpm_rt_u32 *)(chain.state + STOP) == 0;
+}
+
+/* x_T for every lane, x0 = 0, and the time of each lane's next row. */
+DDPM_RT_KERNEL ddpm_rt_begin(DDPM_RT_PARAMETERS) {
+  const Chain chain = DDPM_RT_ARGUMENTS;
+  Quad quad;
+  if (quad_of_thread(chain, quad)) {
+    const ddpm_rt_lane *const lane = chain.lanes + quad.lane;
+    const float nothing[4] = {0, 0, 0, 0};
+    float z[4];
+    ddpm_rt_normal4(lane->seed, lane->sample, DDPM_RT_INITIAL_STEP, quad.number, z);
+    store_x(chain, quad, z);
+    store_x0(chain, quad, nothing);
+  }
+  if (last_block(chain)) advance(chain, 0);
+}
+
+/* The same from an x that the host copied in, into the first half of a guided batch. */
+DDPM_RT_KERNEL ddpm_rt_resume(DDPM_RT_PARAMETERS) {
+  const Chain chain = DDPM_RT_ARGUMENTS;
+  Quad quad;
+  if (quad_of_thread(chain, quad)) {
+    const float nothing[4] = {0, 0, 0, 0};
+    float start[4];
+    load(chain.x + quad.lane * chain.size, quad, start);
+    store_x(chain, quad, start);
+    store_x0(chain, quad, nothing);
+  }
+  if (last_block(chain)) advance(chain, 0);
+}
+
+/* One row of every lane that is not done, after the network was asked. */
+DDPM_RT_KERNEL ddpm_rt_step(DDPM_RT_PARAMETERS) {
+  const Chain chain = DDPM_RT_ARGUMENTS;
+  step_quad(chain);
+  if (last_block(chain)) advance(chain, 1);
+}
+
+#if defined(__CUDACC_VER_MAJOR__) && \
+    (__CUDACC_VER_MAJOR__ > 12 || (__CUDACC_VER_MAJOR__ == 12 && __CUDACC_VER_MINOR__ >= 4))
+#ifdef __CUDACC_RTC__ /* it knows the function but does not declare it */
+extern "C" __device__ __cudart_builtin__ void CUDARTAPI
+cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned int value);
+#endif
+
+/* The same in the body of a while node, which it ends after the last row, at the host's wish, and
+ * after an output that is not finite. */
+DDPM_RT_KERNEL ddpm_rt_step_while(DDPM_RT_PARAMETERS, ddpm_rt_u64 handle) {
+  const Chain chain = DDPM_RT_ARGUMENTS;
+  step_quad(chain);
+  if (!last_block(chain)) return;
+  const bool goes_on = advance(chain, 1);
+  if (threadIdx.x == 0) cudaGraphSetConditional(handle, goes_on);
+}
+#endif

@@ -1,0 +1,90 @@
+"""The kernels of the package on the host: `step_host.cpp` compiled, and called as the driver calls a kernel."""
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddpm_rt.include import include_folder
+
+FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+# The headers must keep every operation to itself though the compiler is told to fuse.
+FUSING = ["-march=native", "-ffp-contract=fast"]
+
+
+class StepHost:
+    """The library. `launch` takes what cuLaunchKernel takes; `step` makes that of arrays."""
+
+    def __init__(self, folder: Path):
+        compiler = shutil.which("g++")
+        if compiler is None:
+            pytest.skip("no g++ on this machine, so the kernels cannot be compiled for the host")
+        library = folder / "step_host.so"
+        source = Path(__file__).parent / "step_host.cpp"
+        command = [compiler, *FLAGS, *FUSING, f"-I{include_folder()}", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+        self.library = ctypes.CDLL(str(library))
+        self.library.ddpm_rt_host_launch.argtypes = [
+            *(ctypes.c_char_p, ctypes.c_void_p),
+            *[ctypes.c_uint] * 3,
+            ctypes.c_ulonglong,
+        ]
+        self.library.ddpm_rt_host_condition.argtypes = [ctypes.c_ulonglong]
+
+    def launch(self, name: str, params: int, grid: tuple[int, ...], *, block: int = 256, shuffle: int = 0) -> None:
+        """Run a kernel: `params` is the address of an array of pointers to its parameters."""
+        status = self.library.ddpm_rt_host_launch(name.encode(), params, grid[0], grid[1], block, shuffle)
+        assert status == 0, f"{name}: {['', 'no such kernel', 'no such grid', 'a barrier not all came to'][status]}"
+
+    def condition(self, handle: int) -> int:
+        """What a while node with this handle was told last; -1 for nothing."""
+        return int(self.library.ddpm_rt_host_condition(handle))
+
+    def call(self, name, arrays, counts, grid, *, handle=None, shuffle=0):
+        """Run a kernel on arrays (None: a null pointer), in the order of the parameters."""
+        values = [ctypes.c_void_p(None if array is None else array.ctypes.data) for array in arrays]
+        values += [ctypes.c_uint(count) for count in counts]
+        if handle is not None:
+            values.append(ctypes.c_ulonglong(handle))
+        params = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
+        self.launch(name, ctypes.addressof(params), grid, shuffle=shuffle)
+
+    def normals(self, seed: int, sample: int, step: int, first_quad: int, quads: int):
+        out = np.empty(4 * quads, np.float32)
+        self.library.ddpm_rt_host_normals(
+            *(ctypes.c_ulonglong(seed), ctypes.c_ulonglong(sample)),
+            *(ctypes.c_uint(number) for number in (step, first_quad, quads)),
+            ctypes.c_void_p(out.ctypes.data),
+        )
+        return out
+
+    def exp(self, x):
+        x, out = np.ascontiguousarray(x, np.float32), np.empty(np.shape(x), np.float32)
+        self.library.ddpm_rt_host_exp(
+            ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(x.size), ctypes.c_void_p(out.ctypes.data)
+        )
+        return out
+
+
+class HostChain:
+    """The buffers of one batch, and the kernels on them."""
+
+    def __init__(self, host: StepHost, rows, lanes, size: int, *, learned=False, guided=False, one_time=False, t=0):
+        from ddpm_rt.device.lanes import TIME_TYPES, grid_of
+
+        self.host, self.rows, self.lanes, self.grid = host, rows, lanes, grid_of(size, len(lanes))
+        images, out_size = len(lanes) * (2 if guided else 1), size * (2 if learned else 1)
+        # Not a number until written: what is read too early shows.
+        self.x = np.full((images, size), np.nan, np.float32)
+        self.x0 = np.full((len(lanes), size), np.nan, np.float32)
+        self.out = np.full((images, out_size), np.nan, np.float32)
+        self.t = np.full(1 if one_time else images, 77, TIME_TYPES[t])
+        self.state = np.array([0, 0, 99, 0], np.uint32)
+        self.counts = (len(lanes), size, out_size, t, len(self.t), int(guided))
+
+    def run(self, name: str, *, handle: int | None = None, shuffle: int = 0) -> None:
+        arrays = (self.x, self.x0, self.out, self.t, self.rows, self.lanes, self.state)
+        self.host.call(name, arrays, self.counts, self.grid, handle=handle, shuffle=shuffle)
