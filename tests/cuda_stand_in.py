@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -30,22 +31,17 @@ TYPES = {
     "d": ctypes.c_double,
 }
 
-ALLOCATIONS = frozenset(
-    "cuMemAlloc cuMemAllocHost cuMemHostAlloc cuMemAllocAsync cuMemAllocFromPoolAsync cuStreamCreate cuEventCreate "
-    "cuLibraryLoadData cuGraphInstantiate".split()
-)
-RELEASES = frozenset("cuMemFree cuMemFreeHost cuMemFreeAsync cuStreamDestroy cuEventDestroy cuGraphExecDestroy".split())
-WAITS = frozenset(
-    ["cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "wait for pageable memory"]
-    + ["cuMemcpy", "cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD"]
-)
-COPIES = frozenset("cuMemcpyAsync cuMemcpyHtoDAsync cuMemcpyDtoHAsync cuMemcpyDtoDAsync".split()) | {
-    name for name in WAITS if name.startswith("cuMemcpy")
-}
+# What a loop must not do in its middle, by the driver's names.
+ALLOCATIONS = {"cuMemAlloc", "cuMemAllocHost", "cuMemHostAlloc", "cuMemAllocAsync", "cuMemAllocFromPoolAsync"}
+ALLOCATIONS |= {"cuStreamCreate", "cuEventCreate", "cuLibraryLoadData", "cuGraphInstantiate"}
+COPIES_NOW = {"cuMemcpy", "cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD"}
+COPIES = {"cuMemcpyAsync", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemcpyDtoDAsync"} | COPIES_NOW
+WAITS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "wait for pageable memory"} | COPIES_NOW
+RELEASES = {"cuMemFree", "cuMemFreeHost", "cuMemFreeAsync", "cuStreamDestroy", "cuEventDestroy", "cuGraphExecDestroy"}
 
 
 class Call(NamedTuple):
-    """One call of the driver ("call"), one piece of work that ran on the device ("run"), or a mark of the test."""
+    """A call of the driver ("call"), a piece of work that ran on the device ("run"), a mark of the test, or a note."""
 
     kind: str
     name: str
@@ -138,7 +134,6 @@ class StandIn:
             self.settings.devices = 0  # to who did not ask for it: a machine without a GPU
 
     def reset(self) -> None:
-        gc.collect()
         self._c.stand_in_reset()
         self._alive.clear()
 
@@ -216,7 +211,7 @@ class StandIn:
 
     def records(self) -> list[Call]:
         """All calls, runs and marks in their order."""
-        kinds = {"c": "call", "r": "run", "m": "mark"}
+        kinds = {"c": "call", "r": "run", "m": "mark", "n": "note"}
         rows = [line.split("\t") for line in self._c.stand_in_records().decode().splitlines()]
         return [Call(kinds[kind], name, *map(int, numbers)) for kind, name, *numbers in rows]
 
@@ -247,6 +242,12 @@ class StandIn:
         faults = self.faults()
         self._c.stand_in_forgive()
         return faults
+
+
+def in_new_thread(function: Callable[[], Any]) -> Any:
+    """The function's result in a thread of its own, for which cuda.core has not yet cached devices' properties."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
 
 
 def is_foreign(function: Any) -> bool:

@@ -1,35 +1,21 @@
-// The part of the CUDA driver's ABI that the stand-in speaks; sizes and names are those of cuda.h 13.
+// The part of the CUDA driver's ABI that the stand-in speaks; sizes and names are those of
+// cuda.h 13.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
-using Handle = std::uintptr_t;   // every opaque handle of the driver: CUstream, CUevent, CUgraph, ...
+using Handle =
+    std::uintptr_t;  // every opaque handle of the driver: CUstream, CUevent, CUgraph, ...
 using Address = std::uintptr_t;  // CUdeviceptr
 
 // CUresult, as int
-constexpr int kSuccess = 0,
-    kInvalidValue = 1,
-    kOutOfMemory = 2,
-    kNotInitialized = 3,
-    kNoDevice = 100,
-    kInvalidDevice = 101,
-    kInvalidContext = 201,
-    kInvalidHandle = 400,
-    kIllegalState = 401,
-    kNotFound = 500,
-    kNotReady = 600,
-    kIllegalAddress = 700,
-    kLaunchTimeout = 702,
-    kLaunchFailed = 719,
-    kNotSupported = 801,
-    kCaptureUnsupported = 900,
-    kCaptureInvalidated = 901,
-    kCaptureUnmatched = 903,
-    kCaptureUnjoined = 904,
-    kCaptureIsolation = 905,
-    kCaptureImplicit = 906,
-    kCapturedEvent = 907,
-    kCaptureWrongThread = 908;
+constexpr int kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotInitialized = 3,
+              kNoDevice = 100, kInvalidDevice = 101, kInvalidContext = 201, kInvalidHandle = 400,
+              kIllegalState = 401, kNotFound = 500, kNotReady = 600, kIllegalAddress = 700,
+              kLaunchTimeout = 702, kLaunchFailed = 719, kNotSupported = 801,
+              kCaptureUnsupported = 900, kCaptureInvalidated = 901, kCaptureUnmatched = 903,
+              kCaptureUnjoined = 904, kCaptureIsolation = 905, kCaptureImplicit = 906,
+              kCapturedEvent = 907, kCaptureWrongThread = 908;
 
 enum NodeType : int {
   kKernelNode = 0,

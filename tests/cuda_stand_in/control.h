@@ -8,16 +8,18 @@ extern "C" {
 
 Settings* stand_in_settings() { return &world.settings; }
 
-// Forgets all of the test before. What Python still holds of it is unknown from now on, and no fault.
+// Forgets all of the test before. What Python still holds of it is unknown from now on, and no
+// fault.
 void stand_in_reset() {
   std::lock_guard lock(world.mutex);
   for (auto& [handle, stream] : streams.live) stream->capture = nullptr;
-  captures.clear(), default_streams.clear(), streams.live.clear(), events.live.clear();
-  graphs.live.clear(), bodies.live.clear(), nodes.live.clear(), executables.live.clear();
-  conditions.clear(), libraries.live.clear(), kernels.live.clear(), user_objects.live.clear();
+  captures.clear(), default_streams.clear(), streams.clear(), events.clear();
+  executables.clear(), graphs.clear(), bodies.clear(), nodes.clear();
+  conditions.clear(), libraries.clear(), kernels.clear(), user_objects.clear();
   registered.clear();
   world.records.clear(), world.faults.clear(), world.failures.clear();
-  world.sticky = 0, device_of_thread = -1, world.settings = Settings{}, world.first_of_test = world.next + 1;
+  world.sticky = 0, device_of_thread = -1, world.settings = Settings{},
+  world.first_of_test = world.next + 1;
   forget_memory();
 }
 
@@ -37,7 +39,8 @@ int stand_in_register(const char* name, const char* format, HostKernel run, Exte
 // Enqueues a function of the host as if it were a kernel; legal in a capture.
 int stand_in_enqueue(Handle stream, const char* name, void (*function)(void*), void* user) {
   return in_context("stand_in_enqueue", stream, 0, [&]() -> int {
-    if (auto found = stream_of(stream); found && found->capture && found->capture->invalid) return kCaptureInvalidated;
+    if (auto found = stream_of(stream); found && found->capture && found->capture->invalid)
+      return kCaptureInvalidated;
     return enqueue(stream, {name, kKernelNode, 0, {}, [=] {
                               function(user);
                               return kSuccess;
@@ -49,8 +52,10 @@ int stand_in_enqueue(Handle stream, const char* name, void (*function)(void*), v
 void cudaGraphSetConditional(unsigned long long condition, unsigned value) {
   std::lock_guard lock(world.mutex);
   auto found = conditions.find(condition);
-  if (found == conditions.end()) fault("a condition set that no graph has", 0);
-  else found->second.value = value;
+  if (found == conditions.end())
+    fault("a condition set that no graph has", 0);
+  else
+    found->second.value = value;
 }
 
 // For kernels that check by themselves what they touch; 0 if all is well.
@@ -84,8 +89,9 @@ const char* stand_in_records() {
   std::lock_guard lock(world.mutex);
   answer.clear();
   for (auto& record : world.records)
-    answer += std::string(1, record.kind) + '\t' + record.name + '\t' + std::to_string(record.stream) + '\t' +
-              std::to_string(record.size) + '\t' + std::to_string(record.result) + '\n';
+    answer += std::string(1, record.kind) + '\t' + record.name + '\t' +
+              std::to_string(record.stream) + '\t' + std::to_string(record.size) + '\t' +
+              std::to_string(record.result) + '\n';
   return answer.c_str();
 }
 
@@ -105,9 +111,10 @@ const char* stand_in_live() {
   auto list = [](const char* kind, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) answer += std::string(kind) + '\n';
   };
-  list("stream", streams.live.size()), list("event", events.live.size()), list("graph", graphs.live.size());
+  list("stream", streams.live.size()), list("event", events.live.size()),
+      list("graph", graphs.live.size());
   list("executable graph", executables.live.size()), list("library", libraries.live.size());
-  list("capture", captures.size());
+  list("user object", user_objects.live.size()), list("capture", captures.size());
   return answer.c_str();
 }
 }

@@ -17,12 +17,17 @@ inline Operation fill_of(Address to, unsigned value, unsigned element, std::size
           }};
 }
 
+inline int free_later(Address at, Handle stream) {
+  return enqueue(stream, {"free", kEmptyNode, 0, {}, [at] { return release(at, true); }});
+}
+
 inline bool is_capturing(Handle handle) {
   auto stream = stream_of(handle);
   return stream && stream->capture;
 }
 
-// As the driver: from pageable memory the source is read at once, to pageable memory the call waits.
+// As the driver: from pageable memory the source is read at once, to pageable memory the call
+// waits.
 inline int copy_async(const char* name, Address to, Address from, std::size_t size, Handle stream) {
   return in_context(name, stream, size, [&]() -> int {
     if (!size) return kSuccess;
@@ -60,7 +65,8 @@ inline int copy_now(const char* name, Address to, Address from, std::size_t size
   });
 }
 
-inline int fill_async(const char* name, Address to, unsigned value, unsigned element, std::size_t count, Handle stream) {
+inline int fill_async(const char* name, Address to, unsigned value, unsigned element,
+                      std::size_t count, Handle stream) {
   return in_context(name, stream, count * element, [&]() -> int {
     std::string wrong = trouble(to, count * element);
     if (!wrong.empty()) return fault(std::string(name) + " of " + wrong, kInvalidValue);
@@ -78,15 +84,25 @@ inline int allocate_for(const char* name, Address* out, std::size_t size, bool d
 inline int free_for(const char* name, Address at, bool device) {
   return in_context(name, 0, 0, [&]() -> int {
     if (int error = not_while_capturing()) return error;
+    Block* block = is_ours(at) ? block_of(at) : nullptr;
+    for (auto& [handle, executable] : executables.live)
+      if (block && works_on(*executable->graph, *block))
+        world.records.push_back({'n', "freed what a graph works on", handle, block->size, 0});
     return release(at, device);
   });
 }
 
 extern "C" {
 
-int cuMemAlloc_v2(Address* out, std::size_t size) { return allocate_for("cuMemAlloc", out, size, true); }
-int cuMemAllocHost_v2(Address* out, std::size_t size) { return allocate_for("cuMemAllocHost", out, size, false); }
-int cuMemHostAlloc(Address* out, std::size_t size, unsigned) { return allocate_for("cuMemHostAlloc", out, size, false); }
+int cuMemAlloc_v2(Address* out, std::size_t size) {
+  return allocate_for("cuMemAlloc", out, size, true);
+}
+int cuMemAllocHost_v2(Address* out, std::size_t size) {
+  return allocate_for("cuMemAllocHost", out, size, false);
+}
+int cuMemHostAlloc(Address* out, std::size_t size, unsigned) {
+  return allocate_for("cuMemHostAlloc", out, size, false);
+}
 int cuMemFree_v2(Address at) { return free_for("cuMemFree", at, true); }
 int cuMemFreeHost(Address at) { return free_for("cuMemFreeHost", at, false); }
 
@@ -115,7 +131,7 @@ int cuMemFreeAsync(Address at, Handle stream) {
     if (is_capturing(stream)) return fault("memory freed inside a graph", kNotSupported);
     std::string wrong = trouble(at, 1);
     if (!wrong.empty()) return fault("cuMemFreeAsync of " + wrong, kInvalidValue);
-    return enqueue(stream, {"free", kEmptyNode, 0, {}, [at] { return release(at, true); }});
+    return world.sticky ? release(at, true) : free_later(at, stream);
   });
 }
 
@@ -131,10 +147,18 @@ int cuMemcpyDtoDAsync_v2(Address to, Address from, std::size_t size, Handle stre
 int cuMemcpyAsync(Address to, Address from, std::size_t size, Handle stream) {
   return copy_async("cuMemcpyAsync", to, from, size, stream);
 }
-int cuMemcpyHtoD_v2(Address to, Address from, std::size_t size) { return copy_now("cuMemcpyHtoD", to, from, size); }
-int cuMemcpyDtoH_v2(Address to, Address from, std::size_t size) { return copy_now("cuMemcpyDtoH", to, from, size); }
-int cuMemcpyDtoD_v2(Address to, Address from, std::size_t size) { return copy_now("cuMemcpyDtoD", to, from, size); }
-int cuMemcpy(Address to, Address from, std::size_t size) { return copy_now("cuMemcpy", to, from, size); }
+int cuMemcpyHtoD_v2(Address to, Address from, std::size_t size) {
+  return copy_now("cuMemcpyHtoD", to, from, size);
+}
+int cuMemcpyDtoH_v2(Address to, Address from, std::size_t size) {
+  return copy_now("cuMemcpyDtoH", to, from, size);
+}
+int cuMemcpyDtoD_v2(Address to, Address from, std::size_t size) {
+  return copy_now("cuMemcpyDtoD", to, from, size);
+}
+int cuMemcpy(Address to, Address from, std::size_t size) {
+  return copy_now("cuMemcpy", to, from, size);
+}
 
 int cuMemsetD8Async(Address to, unsigned char value, std::size_t count, Handle stream) {
   return fill_async("cuMemsetD8Async", to, value, 1, count, stream);

@@ -6,25 +6,81 @@ inline bool is_device(int device) { return device >= 0 && device < world.setting
 
 inline int attribute_of(int attribute) {
   switch (attribute) {
-    case 1: case 2: case 3: return 1024;                      // threads a block
-    case 4: case 64: return attribute == 4 ? 64 : 1024;
-    case 5: return 2147483647;                                // blocks of a grid
-    case 6: case 7: return 65535;
-    case 8: case 97: return 49152;                            // shared memory of a block
-    case 10: return 32;                                       // threads of a warp
-    case 12: return 65536;                                    // registers of a block
-    case 13: return 2520000;
-    case 16: return 128;                                      // multiprocessors
-    case 19: case 31: case 41: case 79: case 83: case 115: return 1;
-    case 36: return 10501000;
-    case 37: return 384;
-    case 38: return 72 << 20;                                 // bytes of the second-level cache
-    case 39: return 1536;
-    case 75: return world.settings.major;
-    case 76: return world.settings.minor;
-    default: return 0;
+    case 1:
+    case 2:
+    case 3:
+      return 1024;  // threads a block
+    case 4:
+    case 64:
+      return attribute == 4 ? 64 : 1024;
+    case 5:
+      return 2147483647;  // blocks of a grid
+    case 6:
+    case 7:
+      return 65535;
+    case 8:
+    case 97:
+      return 49152;  // shared memory of a block
+    case 10:
+      return 32;  // threads of a warp
+    case 12:
+      return 65536;  // registers of a block
+    case 13:
+      return 2520000;
+    case 16:
+      return 128;  // multiprocessors
+    case 19:
+    case 31:
+    case 41:
+    case 79:
+    case 83:
+    case 115:
+      return 1;
+    case 36:
+      return 10501000;
+    case 37:
+      return 384;
+    case 38:
+      return 72 << 20;  // bytes of the second-level cache
+    case 39:
+      return 1536;
+    case 75:
+      return world.settings.major;
+    case 76:
+      return world.settings.minor;
+    default:
+      return 0;
   }
 }
+
+constexpr std::pair<int, const char*> error_names[] = {
+    {0, "CUDA_SUCCESS"},
+    {1, "CUDA_ERROR_INVALID_VALUE"},
+    {2, "CUDA_ERROR_OUT_OF_MEMORY"},
+    {3, "CUDA_ERROR_NOT_INITIALIZED"},
+    {100, "CUDA_ERROR_NO_DEVICE"},
+    {101, "CUDA_ERROR_INVALID_DEVICE"},
+    {200, "CUDA_ERROR_INVALID_IMAGE"},
+    {201, "CUDA_ERROR_INVALID_CONTEXT"},
+    {209, "CUDA_ERROR_NO_BINARY_FOR_GPU"},
+    {222, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"},
+    {400, "CUDA_ERROR_INVALID_HANDLE"},
+    {401, "CUDA_ERROR_ILLEGAL_STATE"},
+    {500, "CUDA_ERROR_NOT_FOUND"},
+    {600, "CUDA_ERROR_NOT_READY"},
+    {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+    {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+    {702, "CUDA_ERROR_LAUNCH_TIMEOUT"},
+    {719, "CUDA_ERROR_LAUNCH_FAILED"},
+    {801, "CUDA_ERROR_NOT_SUPPORTED"},
+    {803, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"},
+    {900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
+    {901, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"},
+    {904, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED"},
+    {905, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION"},
+    {906, "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT"},
+    {907, "CUDA_ERROR_CAPTURED_EVENT"},
+};
 
 extern "C" {
 
@@ -43,14 +99,13 @@ int cuDriverGetVersion(int* out) {
 }
 
 int cuGetErrorName(int error, const char** out) {
-  *out = error == 0 ? "CUDA_SUCCESS" : "CUDA_ERROR";
+  *out = "CUDA_ERROR";
+  for (auto& [number, name] : error_names)
+    if (number == error) *out = name;
   return kSuccess;
 }
 
-int cuGetErrorString(int error, const char** out) {
-  *out = error == 0 ? "no error" : "an error of the stand-in";
-  return kSuccess;
-}
+int cuGetErrorString(int error, const char** out) { return cuGetErrorName(error, out); }
 
 int cuDeviceGetCount(int* out) {
   return call("cuDeviceGetCount", 0, 0, [&] {
@@ -135,7 +190,9 @@ int cuCtxGetDevice_v2(int* out, Handle context) {
   });
 }
 
-int cuCtxSynchronize() { return in_context("cuCtxSynchronize", 0, 0, [] { return synchronize_all(); }); }
+int cuCtxSynchronize() {
+  return in_context("cuCtxSynchronize", 0, 0, [] { return synchronize_all(); });
+}
 int cuCtxSynchronize_v2(Handle) { return cuCtxSynchronize(); }
 
 int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
@@ -169,18 +226,25 @@ int cuMemPoolSetAttribute(Handle, int, void*) {
 int cuPointerGetAttribute(void* out, int attribute, Address at) {
   return call("cuPointerGetAttribute", 0, 0, [&]() -> int {
     Block* block = is_ours(at) ? block_of(at) : nullptr;
-    if (attribute == 2) *static_cast<int*>(out) = block ? (block->device ? 2 : 1) : 0;  // kind of memory
-    else if (attribute == 9) *static_cast<int*>(out) = 0;                                // device number
-    else if (attribute == 8) *static_cast<int*>(out) = 0;                                // managed
-    else if (attribute == 3 || attribute == 4) *static_cast<Address*>(out) = at;         // device's, host's address
-    else return kNotSupported;
+    if (attribute == 2)
+      *static_cast<int*>(out) = block ? (block->device ? 2 : 1) : 0;  // kind of memory
+    else if (attribute == 9)
+      *static_cast<int*>(out) = 0;  // device number
+    else if (attribute == 8)
+      *static_cast<int*>(out) = 0;  // managed
+    else if (attribute == 3 || attribute == 4)
+      *static_cast<Address*>(out) = at;  // device's, host's address
+    else
+      return kNotSupported;
     return block || attribute == 2 ? kSuccess : kInvalidValue;
   });
 }
 
 int cuPointerGetAttributes(unsigned count, const int* attributes, void** out, Address at) {
   for (unsigned i = 0; i < count; ++i)
-    if (int error = cuPointerGetAttribute(out[i], attributes[i], at); error && error != kInvalidValue) return error;
+    if (int error = cuPointerGetAttribute(out[i], attributes[i], at);
+        error && error != kInvalidValue)
+      return error;
   return kSuccess;
 }
 }

@@ -1,4 +1,5 @@
-// Graphs: made by capture or node by node, cloned when instantiated, replayed in the least convenient legal order.
+// Graphs: made by capture or node by node, cloned when instantiated, replayed in the least
+// convenient legal order.
 #pragma once
 #include <algorithm>
 #include <set>
@@ -48,6 +49,8 @@ inline Table<Node> nodes{"a graph's node"};
 inline Table<Executable> executables{"an executable graph"};
 inline Table<UserObject> user_objects{"a user object"};
 inline std::map<std::uint64_t, Condition> conditions;
+inline std::set<Handle>
+    abandoned;  // graphs of captures that failed: gone, though cuda.core destroys them once more
 
 inline std::shared_ptr<Graph> graph_of(Handle handle) {
   auto found = bodies.live.find(handle);
@@ -73,7 +76,8 @@ inline int wait_in_capture(Stream& stream, Event& event) {
   auto into = stream.capture;
   if (into && !event.capture) return invalidate(*into, kCaptureIsolation);
   if (into && into != event.capture) return invalidate(*into, 902);
-  if (std::find(captures.begin(), captures.end(), event.capture) == captures.end()) return kInvalidHandle;
+  if (std::find(captures.begin(), captures.end(), event.capture) == captures.end())
+    return kInvalidHandle;
   if (event.capture->invalid) return kCaptureInvalidated;
   stream.capture = event.capture;
   auto& ends = event.capture->ends[stream.handle];
@@ -110,7 +114,8 @@ inline void end_capture(const std::shared_ptr<Capture>& capture) {
 }
 
 // Nodes in an order that their edges allow, the latest made first: an edge that is missing shows.
-inline std::vector<std::shared_ptr<Node>> inconvenient_order(const std::vector<std::shared_ptr<Node>>& given) {
+inline std::vector<std::shared_ptr<Node>> inconvenient_order(
+    const std::vector<std::shared_ptr<Node>>& given) {
   std::map<Handle, std::size_t> index;
   std::vector<std::size_t> waits(given.size());
   std::vector<std::vector<std::size_t>> followers(given.size());
@@ -151,7 +156,8 @@ inline void run(const Graph& graph, Handle stream) {
     if (node->type == kGraphNode) run(*node->bodies[0], stream);
     if (node->type != kConditionalNode) continue;
     auto& value = conditions[node->condition].value;
-    if (node->kind == kIf && (value || node->bodies.size() > 1)) run(*node->bodies[value ? 0 : 1], stream);
+    if (node->kind == kIf && (value || node->bodies.size() > 1))
+      run(*node->bodies[value ? 0 : 1], stream);
     if (node->kind == kSwitch && value < node->bodies.size()) run(*node->bodies[value], stream);
     for (unsigned turn = 0; node->kind == kWhile && value && !world.sticky; ++turn) {
       if (turn == world.settings.while_limit)

@@ -3,7 +3,8 @@
 #include "copy.h"
 #include "kernel.h"
 
-inline int begin_capture(Handle handle, std::shared_ptr<Graph> graph, std::vector<Handle> after, int mode) {
+inline int begin_capture(Handle handle, std::shared_ptr<Graph> graph, std::vector<Handle> after,
+                         int mode) {
   auto stream = stream_of(handle);
   if (!stream || !graph) return kInvalidHandle;
   if (handle < 2) return kCaptureUnsupported;  // the default stream cannot
@@ -16,7 +17,8 @@ inline int begin_capture(Handle handle, std::shared_ptr<Graph> graph, std::vecto
   return kSuccess;
 }
 
-inline int add(Handle* out, Handle graph_handle, const Handle* after, std::size_t count, Node node) {
+inline int add(Handle* out, Handle graph_handle, const Handle* after, std::size_t count,
+               Node node) {
   auto graph = graph_of(graph_handle);
   if (!graph) return kInvalidHandle;
   if (graph->is_body && node.type == kHostNode) return kNotSupported;
@@ -26,7 +28,8 @@ inline int add(Handle* out, Handle graph_handle, const Handle* after, std::size_
 }
 
 inline int conditional_node(const ConditionalParams& params, Node& node) {
-  if (!conditions.count(params.condition)) return fault("a conditional node without a condition", kInvalidValue);
+  if (!conditions.count(params.condition))
+    return fault("a conditional node without a condition", kInvalidValue);
   node.kind = params.type, node.condition = params.condition;
   for (unsigned i = 0; i < params.size; ++i) {
     auto body = std::make_shared<Graph>();
@@ -47,12 +50,15 @@ inline int node_from(const NodeParams& params, Node& node) {
   std::unique_ptr<Operation> work;
   if (node.type == kKernelNode) {
     auto& kernel = params.kernel;
-    work = launch_of(kernel.function ? kernel.function : kernel.kernel, kernel.grid, kernel.block, kernel.params);
+    work = launch_of(kernel.function ? kernel.function : kernel.kernel, kernel.grid, kernel.block,
+                     kernel.params);
   } else if (node.type == kMemsetNode && params.memset.height <= 1) {
     work = std::make_unique<Operation>(
         fill_of(params.memset.to, params.memset.value, params.memset.element, params.memset.width));
   } else if (node.type == kMemcpyNode && params.memcpy.height <= 1 && params.memcpy.depth <= 1) {
-    auto address = [](const Side& side) { return (side.type == 1 ? side.host : side.device) + side.x; };
+    auto address = [](const Side& side) {
+      return (side.type == 1 ? side.host : side.device) + side.x;
+    };
     work = std::make_unique<Operation>(
         copy_of(address(params.memcpy.to), address(params.memcpy.from), params.memcpy.width));
   } else {
@@ -72,8 +78,8 @@ int cuStreamBeginCapture_v2(Handle stream, int mode) {
   });
 }
 
-int cuStreamBeginCaptureToGraph(Handle stream, Handle graph, const Handle* after, const void*, std::size_t count,
-                                int mode) {
+int cuStreamBeginCaptureToGraph(Handle stream, Handle graph, const Handle* after, const void*,
+                                std::size_t count, int mode) {
   return in_context("cuStreamBeginCaptureToGraph", stream, 0, [&] {
     return begin_capture(stream, graph_of(graph), std::vector<Handle>(after, after + count), mode);
   });
@@ -85,11 +91,20 @@ int cuStreamEndCapture(Handle handle, Handle* out) {
     auto stream = stream_of(handle);
     if (!stream) return kInvalidHandle;
     auto capture = stream->capture;
-    if (!capture) return fault("a capture ended that was not begun", kIllegalState);
+    if (!capture)
+      return kIllegalState;  // cuda.core ends a capture again when it drops a builder that failed
     if (capture->origin != handle) return invalidate(*capture, kCaptureUnmatched);
-    if (capture->mode != 2 && capture->thread != std::this_thread::get_id()) return kCaptureWrongThread;
-    int error = capture->invalid ? kCaptureInvalidated : is_joined(*capture) ? kSuccess : kCaptureUnjoined;
+    if (capture->mode != 2 && capture->thread != std::this_thread::get_id())
+      return kCaptureWrongThread;
+    int error = capture->invalid      ? kCaptureInvalidated
+                : is_joined(*capture) ? kSuccess
+                                      : kCaptureUnjoined;
     end_capture(capture);
+    if (error && !capture->graph->is_body && graphs.live.count(capture->graph->handle)) {
+      forget(*capture->graph);
+      abandoned.insert(capture->graph->handle);
+      graphs.drop(capture->graph->handle);
+    }
     if (error) return error;
     if (!capture->graph->handle) graphs.add(capture->graph);
     *out = capture->graph->handle;
@@ -106,15 +121,15 @@ int cuStreamIsCapturing(Handle handle, int* out) {
   });
 }
 
-int cuStreamGetCaptureInfo_v3(Handle handle, int* status, std::uint64_t* id, Handle* graph, const Handle** after,
-                              const void** edges, std::size_t* count) {
+int cuStreamGetCaptureInfo_v3(Handle handle, int* status, std::uint64_t* id, Handle* graph,
+                              const Handle** after, const void** edges, std::size_t* count) {
   return in_context("cuStreamGetCaptureInfo", handle, 0, [&]() -> int {
     auto stream = stream_of(handle);
     if (!stream) return kInvalidHandle;
     auto capture = stream->capture;
     *status = !capture ? 0 : capture->invalid ? 2 : 1;
     if (!capture) return kSuccess;
-    if (!capture->graph->handle) graphs.add(capture->graph)->keeps.size();
+    if (!capture->graph->handle) graphs.add(capture->graph);
     capture->answer = capture->ends[handle];
     if (id) *id = capture->graph->handle;
     if (graph) *graph = capture->graph->handle;
@@ -125,12 +140,13 @@ int cuStreamGetCaptureInfo_v3(Handle handle, int* status, std::uint64_t* id, Han
   });
 }
 
-int cuStreamGetCaptureInfo_v2(Handle stream, int* status, std::uint64_t* id, Handle* graph, const Handle** after,
-                              std::size_t* count) {
+int cuStreamGetCaptureInfo_v2(Handle stream, int* status, std::uint64_t* id, Handle* graph,
+                              const Handle** after, std::size_t* count) {
   return cuStreamGetCaptureInfo_v3(stream, status, id, graph, after, nullptr, count);
 }
 
-int cuStreamUpdateCaptureDependencies_v2(Handle handle, Handle* after, const void*, std::size_t count, unsigned set) {
+int cuStreamUpdateCaptureDependencies_v2(Handle handle, Handle* after, const void*,
+                                         std::size_t count, unsigned set) {
   return in_context("cuStreamUpdateCaptureDependencies", handle, 0, [&]() -> int {
     auto stream = stream_of(handle);
     if (!stream) return kInvalidHandle;
@@ -157,14 +173,16 @@ int cuGraphCreate(Handle* out, unsigned) {
 }
 
 int cuGraphDestroy(Handle handle) {
-  return call("cuGraphDestroy", 0, 0, [&] {
+  return call("cuGraphDestroy", 0, 0, [&]() -> int {
     auto found = graphs.live.find(handle);
+    if (found == graphs.live.end() && abandoned.count(handle)) return kInvalidHandle;
     if (found != graphs.live.end()) forget(*found->second);
     return graphs.drop(handle);
   });
 }
 
-int cuGraphConditionalHandleCreate(std::uint64_t* out, Handle handle, Handle, unsigned value, unsigned flags) {
+int cuGraphConditionalHandleCreate(std::uint64_t* out, Handle handle, Handle, unsigned value,
+                                   unsigned flags) {
   return in_context("cuGraphConditionalHandleCreate", 0, 0, [&]() -> int {
     auto graph = graph_of(handle);
     if (!graph) return kInvalidHandle;
@@ -175,17 +193,19 @@ int cuGraphConditionalHandleCreate(std::uint64_t* out, Handle handle, Handle, un
   });
 }
 
-int cuGraphAddNode_v2(Handle* out, Handle graph, const Handle* after, const void*, std::size_t count,
-                      NodeParams* params) {
+int cuGraphAddNode_v2(Handle* out, Handle graph, const Handle* after, const void*,
+                      std::size_t count, NodeParams* params) {
   return in_context("cuGraphAddNode", 0, 0, [&]() -> int {
     Node node;
-    if (params->type == kGraphNode) return fault("a child graph added with cuGraphAddNode", kNotSupported);
+    if (params->type == kGraphNode)
+      return fault("a child graph added with cuGraphAddNode", kNotSupported);
     int error = node_from(*params, node);
     return error ? error : add(out, graph, after, count, std::move(node));
   });
 }
 
-int cuGraphAddChildGraphNode(Handle* out, Handle graph, const Handle* after, std::size_t count, Handle child) {
+int cuGraphAddChildGraphNode(Handle* out, Handle graph, const Handle* after, std::size_t count,
+                             Handle child) {
   return in_context("cuGraphAddChildGraphNode", 0, 0, [&]() -> int {
     auto inside = graph_of(child);
     if (!inside) return kInvalidHandle;
@@ -199,7 +219,8 @@ int cuGraphGetNodes(Handle handle, Handle* out, std::size_t* count) {
   return call("cuGraphGetNodes", 0, 0, [&]() -> int {
     auto graph = graph_of(handle);
     if (!graph) return kInvalidHandle;
-    for (std::size_t i = 0; out && i < *count && i < graph->nodes.size(); ++i) out[i] = graph->nodes[i]->handle;
+    for (std::size_t i = 0; out && i < *count && i < graph->nodes.size(); ++i)
+      out[i] = graph->nodes[i]->handle;
     *count = graph->nodes.size();
     return kSuccess;
   });
@@ -273,7 +294,8 @@ int cuGraphLaunch(Handle executable_handle, Handle handle) {
   });
 }
 
-int cuUserObjectCreate(Handle* out, void* pointer, void (*destroy)(void*), unsigned count, unsigned) {
+int cuUserObjectCreate(Handle* out, void* pointer, void (*destroy)(void*), unsigned count,
+                       unsigned) {
   return call("cuUserObjectCreate", 0, 0, [&] {
     auto object = std::make_shared<UserObject>();
     object->pointer = pointer, object->destroy = destroy, object->count = count;
@@ -286,8 +308,10 @@ int cuUserObjectRelease(Handle handle, unsigned count) {
   return call("cuUserObjectRelease", 0, 0, [&]() -> int {
     auto object = user_objects.find(handle);
     if (!object) return kInvalidHandle;
-    if (object->count > count) object->count -= count;
-    else user_objects.drop(handle);
+    if (object->count > count)
+      object->count -= count;
+    else
+      user_objects.drop(handle);
     return kSuccess;
   });
 }
@@ -298,7 +322,8 @@ int cuGraphRetainUserObject(Handle graph_handle, Handle handle, unsigned count, 
     auto object = user_objects.find(handle);
     if (!graph || !object) return kInvalidHandle;
     graph->keeps[handle] = object;
-    return flags & 1 ? cuUserObjectRelease(handle, count) : kSuccess;  // 1: the caller's reference moves to the graph
+    return flags & 1 ? cuUserObjectRelease(handle, count)
+                     : kSuccess;  // 1: the caller's reference moves to the graph
   });
 }
 

@@ -2,9 +2,10 @@
 #pragma once
 #include "graph.h"
 
-using HostKernel = void (*)(void** params, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                            unsigned block_y, unsigned block_z);
-using Extents = void (*)(void** params, std::uint64_t* bytes);  // what it touches behind each pointer
+using HostKernel = void (*)(void** params, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                            unsigned block_x, unsigned block_y, unsigned block_z);
+using Extents = void (*)(void** params,
+                         std::uint64_t* bytes);  // what it touches behind each pointer
 
 struct KernelCode {
   std::string name;
@@ -49,13 +50,16 @@ inline std::string trouble_of_parameter(Address at, std::uint64_t size) {
   return trouble(at, size ? size : 1);
 }
 
-inline int run_kernel(const KernelCode& code, Arguments& arguments, const unsigned* grid, const unsigned* block) {
+inline int run_kernel(const KernelCode& code, Arguments& arguments, const unsigned* grid,
+                      const unsigned* block) {
   std::vector<std::uint64_t> bytes(code.sizes.size());
   if (code.extents) code.extents(arguments.pointers.data(), bytes.data());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    std::string wrong = code.pointers[i] ? trouble_of_parameter(arguments.address(i), bytes[i]) : "";
+    std::string wrong =
+        code.pointers[i] ? trouble_of_parameter(arguments.address(i), bytes[i]) : "";
     if (wrong.empty()) continue;
-    return fault(code.name + " touches " + wrong + " (parameter " + std::to_string(i) + ")", kIllegalAddress);
+    return fault(code.name + " touches " + wrong + " (parameter " + std::to_string(i) + ")",
+                 kIllegalAddress);
   }
   code.run(arguments.pointers.data(), grid[0], grid[1], grid[2], block[0], block[1], block[2]);
   for (std::size_t i = 0; i < bytes.size(); ++i)
@@ -64,7 +68,8 @@ inline int run_kernel(const KernelCode& code, Arguments& arguments, const unsign
 }
 
 // The work of a launch; null if the driver would refuse it.
-inline std::unique_ptr<Operation> launch_of(Handle handle, const unsigned* grid, const unsigned* block, void** params) {
+inline std::unique_ptr<Operation> launch_of(Handle handle, const unsigned* grid,
+                                            const unsigned* block, void** params) {
   auto kernel = kernels.find(handle);
   std::size_t threads = std::size_t{block[0]} * block[1] * block[2];
   if (!kernel || !threads || threads > 1024 || !grid[0] || !grid[1] || !grid[2]) return nullptr;
@@ -73,10 +78,14 @@ inline std::unique_ptr<Operation> launch_of(Handle handle, const unsigned* grid,
   auto arguments = std::make_shared<Arguments>(*code, params);
   std::vector<unsigned> shape{grid[0], grid[1], grid[2], block[0], block[1], block[2]};
   auto work = std::make_unique<Operation>();
-  work->name = code->name, work->type = kKernelNode, work->size = std::size_t{grid[0]} * grid[1] * grid[2];
-  work->run = [code, arguments, shape] { return run_kernel(*code, *arguments, shape.data(), shape.data() + 3); };
+  work->name = code->name, work->type = kKernelNode,
+  work->size = std::size_t{grid[0]} * grid[1] * grid[2];
+  work->run = [code, arguments, shape] {
+    return run_kernel(*code, *arguments, shape.data(), shape.data() + 3);
+  };
   for (std::size_t i = 0; i < code->sizes.size(); ++i)
-    if (code->pointers[i] && is_ours(arguments->address(i))) work->touches.push_back({arguments->address(i), 1});
+    if (code->pointers[i] && is_ours(arguments->address(i)))
+      work->touches.push_back({arguments->address(i), 1});
   return work;
 }
 
@@ -107,7 +116,8 @@ inline int unload(Handle handle) {
   return libraries.drop(handle);
 }
 
-inline int launch(Handle function, const unsigned* grid, const unsigned* block, Handle stream, void** params) {
+inline int launch(Handle function, const unsigned* grid, const unsigned* block, Handle stream,
+                  void** params) {
   return in_context("cuLaunchKernel", stream, 0, [&]() -> int {
     auto work = launch_of(function, grid, block, params);
     return work ? enqueue(stream, std::move(*work)) : kInvalidValue;
@@ -120,7 +130,8 @@ int cuLibraryLoadData(Handle* out, const void*, void*, void**, unsigned, void*, 
   return in_context("cuLibraryLoadData", 0, 0, [&] { return load_library(out); });
 }
 
-int cuLibraryLoadFromFile(Handle* out, const char*, void*, void**, unsigned, void*, void**, unsigned) {
+int cuLibraryLoadFromFile(Handle* out, const char*, void*, void**, unsigned, void*, void**,
+                          unsigned) {
   return in_context("cuLibraryLoadFromFile", 0, 0, [&] { return load_library(out); });
 }
 
@@ -154,7 +165,8 @@ int cuKernelGetParamInfo(Handle handle, std::size_t index, std::size_t* offset, 
     auto& sizes = kernel->code->sizes;
     if (index >= sizes.size()) return kInvalidValue;
     std::size_t at = 0;
-    for (std::size_t i = 0; i < index; ++i) at = (at + sizes[i] - 1) / sizes[i] * sizes[i] + sizes[i];
+    for (std::size_t i = 0; i < index; ++i)
+      at = (at + sizes[i] - 1) / sizes[i] * sizes[i] + sizes[i];
     *offset = (at + sizes[index] - 1) / sizes[index] * sizes[index];
     if (size) *size = sizes[index];
     return kSuccess;
@@ -188,8 +200,8 @@ int cuLaunchKernelEx(const LaunchConfig* config, Handle function, void** params,
   return launch(function, config->grid, config->block, config->stream, params);
 }
 
-int cuLaunchKernel(Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                   unsigned, Handle stream, void** params, void**) {
+int cuLaunchKernel(Handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                   unsigned bz, unsigned, Handle stream, void** params, void**) {
   unsigned grid[3] = {gx, gy, gz}, block[3] = {bx, by, bz};
   return launch(function, grid, block, stream, params);
 }

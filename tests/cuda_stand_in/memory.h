@@ -1,4 +1,5 @@
-// Device and pinned memory: host memory between guards, poisoned when new and when freed, never used twice.
+// Device and pinned memory: host memory between guards, poisoned when new and when freed, never
+// used twice.
 #pragma once
 #include <sys/mman.h>
 
@@ -6,7 +7,8 @@
 
 #include "world.h"
 
-constexpr std::uint16_t kNew = 0xFFFF, kGuard = 0xFFFE, kFreed = 0xFFFD;  // each NaN as half, float and double
+constexpr std::uint16_t kNew = 0xFFFF, kGuard = 0xFFFE,
+                        kFreed = 0xFFFD;  // each NaN as half, float and double
 constexpr std::size_t kGuardBytes = 512, kArena = std::size_t{1} << 38;
 
 struct Block {
@@ -35,7 +37,9 @@ inline bool is_poison(Address at, std::size_t size, std::uint16_t pattern) {
   return true;
 }
 
-inline bool is_ours(Address at) { return memory.base && at >= memory.base && at < memory.base + kArena; }
+inline bool is_ours(Address at) {
+  return memory.base && at >= memory.base && at < memory.base + kArena;
+}
 
 // The block that `at` lies in or just behind; null for pageable memory and that of earlier tests.
 inline Block* block_of(Address at) {
@@ -47,7 +51,8 @@ inline int allocate(Address* out, std::size_t size, bool device) {
   if (size == 0 || !out) return kInvalidValue;
   if (device && memory.used + size > world.settings.memory) return kOutOfMemory;
   if (!memory.base) {
-    void* arena = mmap(nullptr, kArena, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* arena = mmap(nullptr, kArena, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (arena == MAP_FAILED) return kOutOfMemory;
     memory.base = memory.first_of_test = memory.next = reinterpret_cast<Address>(arena);
   }
@@ -64,10 +69,12 @@ inline int allocate(Address* out, std::size_t size, bool device) {
 }
 
 inline std::string named(const Block& block) {
-  return std::string(block.device ? "device" : "pinned") + " block of " + std::to_string(block.size) + " bytes";
+  return std::string(block.device ? "device" : "pinned") + " block of " +
+         std::to_string(block.size) + " bytes";
 }
 
-// What is wrong with touching [at, at + size); empty if nothing is. Pageable memory is not known and passes.
+// What is wrong with touching [at, at + size); empty if nothing is. Pageable memory is not known
+// and passes.
 inline std::string trouble(Address at, std::size_t size) {
   if (!is_ours(at)) return at ? "" : "a null pointer";
   Block* block = block_of(at);
@@ -75,7 +82,8 @@ inline std::string trouble(Address at, std::size_t size) {
   if (!block->live) return "a freed " + named(*block);
   std::size_t offset = at - block->start;
   if (offset + size <= block->size) return "";
-  return std::to_string(size) + " bytes at offset " + std::to_string(offset) + " of a " + named(*block);
+  return std::to_string(size) + " bytes at offset " + std::to_string(offset) + " of a " +
+         named(*block);
 }
 
 inline void check_guards(const Block& block) {
@@ -99,11 +107,14 @@ inline void check_memory() {
 
 inline int release(Address at, bool device) {
   if (!at) return kSuccess;
-  if (is_ours(at) && at < memory.first_of_test) return kSuccess;  // of an earlier test, collected late
+  if (is_ours(at) && at < memory.first_of_test)
+    return kSuccess;  // of an earlier test, collected late
   auto found = memory.blocks.find(at);
-  if (found == memory.blocks.end()) return fault("freed: an address that was never allocated", kInvalidValue);
+  if (found == memory.blocks.end())
+    return fault("freed: an address that was never allocated", kInvalidValue);
   Block& block = found->second;
-  if (block.device != device) return fault("freed as the wrong kind: a " + named(block), kInvalidValue);
+  if (block.device != device)
+    return fault("freed as the wrong kind: a " + named(block), kInvalidValue);
   if (!block.live) return fault("freed twice: a " + named(block), kInvalidValue);
   check_guards(block);
   block.live = false;
@@ -114,7 +125,8 @@ inline int release(Address at, bool device) {
 
 inline void forget_memory() {
   if (memory.next > memory.first_of_test) {
-    Address page = (memory.next + 4095) / 4096 * 4096, first = (memory.first_of_test + 4095) / 4096 * 4096;
+    Address page = (memory.next + 4095) / 4096 * 4096,
+            first = (memory.first_of_test + 4095) / 4096 * 4096;
     madvise(reinterpret_cast<void*>(first), page - first, MADV_DONTNEED);
     memory.next = page;
   }

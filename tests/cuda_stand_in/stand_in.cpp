@@ -1,7 +1,8 @@
-// libcuda.so.1 for tests on machines without a GPU: the driver's functions that ddpm-rt needs, on the host, strict.
-#include "device.h"
-#include "stream_calls.h"
-#include "graph_calls.h"
-#include "device_calls.h"
+// libcuda.so.1 for tests on machines without a GPU: the driver's functions that ddpm-rt needs, on
+// the host, strict.
 #include "control.h"
+#include "device.h"
+#include "device_calls.h"
+#include "graph_calls.h"
+#include "stream_calls.h"
 #include "table.h"

@@ -1,4 +1,5 @@
-// Streams are lazy queues: work runs when somebody synchronises, one operation at a time, in the stream's order.
+// Streams are lazy queues: work runs when somebody synchronises, one operation at a time, in the
+// stream's order.
 #pragma once
 #include <chrono>
 #include <deque>
@@ -30,8 +31,9 @@ struct Capture {
   int mode;  // 0 global, 1 of the thread, 2 relaxed
   std::thread::id thread;
   bool invalid = false;
-  std::map<Handle, std::vector<Handle>> ends;  // of each stream that takes part: the nodes that its next one follows
-  std::vector<Handle> answer;                  // what cuStreamGetCaptureInfo points to
+  std::map<Handle, std::vector<Handle>>
+      ends;  // of each stream that takes part: the nodes that its next one follows
+  std::vector<Handle> answer;  // what cuStreamGetCaptureInfo points to
 };
 
 struct Queued {
@@ -76,7 +78,8 @@ inline std::shared_ptr<Stream> stream_of(Handle handle) {
   return stream;
 }
 
-// Runs one operation now. An access that is wrong breaks the device, as on the real one, and is a fault besides.
+// Runs one operation now. An access that is wrong breaks the device, as on the real one, and is a
+// fault besides.
 inline void perform(const Operation& work, Handle stream) {
   if (world.sticky) return;
   std::size_t index = world.records.size();
@@ -120,13 +123,15 @@ inline int invalidate(Capture& capture, int error) {
   return error;
 }
 
-// For calls that the driver forbids while some stream captures: an error, and the end of that capture.
+// For calls that the driver forbids while some stream captures: an error, and the end of that
+// capture.
 inline int not_while_capturing() {
   int error = kSuccess;
   for (auto& capture : captures) {
     bool own = capture->thread == std::this_thread::get_id();
     if (capture_mode == 2 || capture->mode == 2) continue;
-    if (own || (capture->mode == 0 && capture_mode == 0)) error = invalidate(*capture, kCaptureUnsupported);
+    if (own || (capture->mode == 0 && capture_mode == 0))
+      error = invalidate(*capture, kCaptureUnsupported);
   }
   return error;
 }
@@ -141,7 +146,8 @@ inline int enqueue(Handle handle, Operation operation) {
   if (stream->handle == 1)
     for (auto& capture : captures)
       for (auto& [other, ends] : capture->ends)
-        if (auto found = streams.live.find(other); found != streams.live.end() && found->second->blocking)
+        if (auto found = streams.live.find(other);
+            found != streams.live.end() && found->second->blocking)
           return invalidate(*capture, kCaptureImplicit);
   stream->queue.push_back({++queued, work});
   if (world.settings.eager) run_all(*stream);

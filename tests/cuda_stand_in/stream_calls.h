@@ -13,15 +13,18 @@ int cuStreamCreateWithPriority(Handle* out, unsigned flags, int priority) {
   });
 }
 
-int cuStreamCreate(Handle* out, unsigned flags) { return cuStreamCreateWithPriority(out, flags, 0); }
+int cuStreamCreate(Handle* out, unsigned flags) {
+  return cuStreamCreateWithPriority(out, flags, 0);
+}
 
-// The driver lets the work run on; here that is a fault, as nobody can wait for it any more. Freeing may come late.
+// The driver lets the work run on; here that is a fault, as nobody can wait for it any more.
+// Freeing may come late.
 int cuStreamDestroy_v2(Handle handle) {
   return call("cuStreamDestroy", handle, 0, [&]() -> int {
     auto found = streams.live.find(handle);
     if (found != streams.live.end()) {
       auto stream = found->second;
-      if (stream->capture) stream->capture->invalid = true;
+      if (stream->capture && stream->capture->origin == handle) stream->capture->invalid = true;
       for (auto& queued : stream->queue)
         if (queued.work->name != "free" && queued.work->name != "record" && !world.sticky)
           fault("a stream destroyed with work in its queue: " + queued.work->name, 0);
@@ -105,6 +108,15 @@ int cuStreamWaitEvent(Handle handle, Handle event_handle, unsigned) {
   });
 }
 
+int cuLaunchHostFunc(Handle stream, void (*function)(void*), void* user) {
+  return in_context("cuLaunchHostFunc", stream, 0, [&] {
+    return enqueue(stream, {"host function", kHostNode, 0, {}, [=] {
+                              function(user);
+                              return kSuccess;
+                            }});
+  });
+}
+
 int cuEventCreate(Handle* out, unsigned flags) {
   return in_context("cuEventCreate", 0, 0, [&] {
     auto event = std::make_shared<Event>();
@@ -138,7 +150,9 @@ int cuEventRecord(Handle event_handle, Handle handle) {
   });
 }
 
-int cuEventRecordWithFlags(Handle event, Handle stream, unsigned) { return cuEventRecord(event, stream); }
+int cuEventRecordWithFlags(Handle event, Handle stream, unsigned) {
+  return cuEventRecord(event, stream);
+}
 
 int cuEventSynchronize(Handle handle) {
   return in_context("cuEventSynchronize", 0, 0, [&]() -> int {
@@ -164,9 +178,11 @@ int cuEventQuery(Handle handle) {  // as cuStreamQuery
 int cuEventElapsedTime_v2(float* out, Handle from, Handle to) {
   return in_context("cuEventElapsedTime", 0, 0, [&]() -> int {
     auto first = events.find(from), last = events.find(to);
-    if (!first || !last || !first->timing || !last->timing || !first->ticket || !last->ticket) return kInvalidHandle;
+    if (!first || !last || !first->timing || !last->timing || !first->ticket || !last->ticket)
+      return kInvalidHandle;
     if (!first->ticket->done || !last->ticket->done) return kNotReady;
-    *out = std::chrono::duration<float, std::milli>(last->ticket->when - first->ticket->when).count();
+    *out =
+        std::chrono::duration<float, std::milli>(last->ticket->when - first->ticket->when).count();
     return kSuccess;
   });
 }

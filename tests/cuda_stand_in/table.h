@@ -1,4 +1,5 @@
-// The functions by the name that cuGetProcAddress is asked for, and the version from which each is the one meant.
+// The functions by the name that cuGetProcAddress is asked for, and the version from which each is
+// the one meant.
 #pragma once
 #include "control.h"
 
@@ -8,7 +9,8 @@ struct Entry {
   void* function;
 };
 
-#define FUNCTION(name, since, function) {name, since, reinterpret_cast<void*>(function)}
+#define FUNCTION(name, since, function) \
+  { name, since, reinterpret_cast<void*>(function) }
 
 inline const Entry entries[] = {
     FUNCTION("cuStreamCreateWithPriority", 0, cuStreamCreateWithPriority),
@@ -23,6 +25,7 @@ inline const Entry entries[] = {
     FUNCTION("cuStreamGetCtx", 12050, cuStreamGetCtx_v2),
     FUNCTION("cuStreamGetId", 0, cuStreamGetId),
     FUNCTION("cuStreamWaitEvent", 0, cuStreamWaitEvent),
+    FUNCTION("cuLaunchHostFunc", 0, cuLaunchHostFunc),
     FUNCTION("cuEventCreate", 0, cuEventCreate),
     FUNCTION("cuEventDestroy", 0, cuEventDestroy_v2),
     FUNCTION("cuEventRecord", 0, cuEventRecord),
