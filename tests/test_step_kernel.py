@@ -1,5 +1,7 @@
 """The step kernels, compiled for the host as they stand, against NumPy's noise and NumPy's loop: equal to the bit."""
 
+import shutil
+import subprocess
 from itertools import product
 
 import numpy as np
@@ -9,6 +11,7 @@ from step_host import HostChain, StepHost
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import FINITE, LANE, ROW, RUNNING, STOP, TICKET, TIME_TYPES, lanes_of, rows_of
 from ddpm_rt.exponential import exp
+from ddpm_rt.include import include_folder
 from ddpm_rt.labels import with_labels
 from ddpm_rt.sampler import trajectory
 from ddpm_rt.samplers import SAMPLERS, ddim, ddpm
@@ -425,6 +428,24 @@ def test_a_launch_that_the_kernels_are_not_made_for_is_refused(host):
         chain.run("ddpm_rt_nothing")
     with pytest.raises(AssertionError, match="no such grid"):
         host.launch("ddpm_rt_begin", 0, (1, 1), block=128)
+
+
+@pytest.mark.parametrize("command", [("gcc", "-std=c99"), ("g++", "-std=c++11"), ("clang", "-std=c99")])
+def test_the_step_is_plain_c_and_old_c_plus_plus(command, tmp_path):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    source = tmp_path / ("step.cpp" if command[0] == "g++" else "step.c")
+    source.write_text("#include <ddpm_rt/step.h>\nfloat e(void) { return ddpm_rt_exp(1.0f); }\n")
+    flags = [
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Wno-long-long",
+        "-Wno-unused-function",
+        "-Werror",
+        f"-I{include_folder()}",
+    ]
+    subprocess.run([*command, *flags, "-fsyntax-only", str(source)], check=True)
 
 
 def test_every_column_is_used_by_some_table():
