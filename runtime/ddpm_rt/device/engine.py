@@ -1,4 +1,4 @@
-"""A network that is enqueued on a CUDA stream: what the device loop knows of TensorRT, ONNX Runtime and anything else."""
+"""A network that is enqueued on a CUDA stream: what the device loop knows of TensorRT, ONNX Runtime and others."""
 
 from typing import Any, NamedTuple, Protocol
 

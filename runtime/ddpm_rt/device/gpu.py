@@ -1,0 +1,111 @@
+"""One GPU through NVIDIA's cuda-core: opening it, memory in one piece, and errors in one line."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DdpmRtError
+
+ALIGNMENT = 256  # bytes; what cuMemAlloc promises, and enough for every engine
+MIB = 1 << 20
+INSTALL = "pip install 'ddpm-rt[cuda]'"
+
+
+def open_gpu(number: int = 0) -> Any:
+    """The `cuda.core.Device` of that number, current in this thread from now on.
+
+    Raises DdpmRtError when there is no cuda-core, no driver, or no such device, ValueError for a negative number.
+    """
+    if number < 0:
+        raise ValueError(f"device must be at least 0, not {number}")
+    core = cuda_core()
+    try:
+        found = core.system.get_num_devices()
+    except Exception as error:  # of many kinds, some of them cuda-pathfinder's, whose text is of files
+        raise DdpmRtError("no NVIDIA driver was found; install one, or sample on the CPU") from error
+    if number >= found:
+        raise DdpmRtError(f"there is no GPU {number}: {_counted(found)}")
+    with cuda_errors("the GPU cannot be opened"):
+        device = core.Device(number)
+        device.set_current()
+    return device
+
+
+def cuda_core() -> Any:
+    """The module. Raises DdpmRtError when it is not installed."""
+    try:
+        return importlib.import_module("cuda.core")
+    except ImportError as error:
+        raise DdpmRtError(f"sampling on a GPU needs cuda-core: {INSTALL}") from error
+
+
+def _counted(found: int) -> str:
+    if found == 0:
+        return "the driver finds none"
+    return "the only one is 0" if found == 1 else f"they are 0 to {found - 1}"
+
+
+@contextmanager
+def cuda_errors(doing: str) -> Iterator[None]:
+    """Turns what CUDA raises into DdpmRtError(doing: reason)."""
+    try:
+        yield
+    except Exception as error:
+        if not any(kind.__name__ == "CUDAError" for kind in type(error).__mro__):  # its module is private
+            raise
+        raise DdpmRtError(f"{doing}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    return "the GPU is out of memory; ask for smaller batches" if "OUT_OF_MEMORY" in text else text
+
+
+class Arena:
+    """Device memory in one piece, cut into named parts that never move, and filled with zeros.
+
+    Raises DdpmRtError when there is not as much.
+    """
+
+    def __init__(self, device: Any, stream: Any, sizes: Mapping[str, int]) -> None:
+        rounded = [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes.values()]
+        self.bytes = sum(rounded)
+        with cuda_errors(f"no {self.bytes / MIB:.0f} MiB for a batch"):
+            self._whole = device.allocate(self.bytes, stream=stream)
+            self._whole.fill(0, stream=stream)
+        self._stream, self._buffer = stream, cuda_core().Buffer
+        begins = int(self._whole.handle) + np.cumsum([0, *rounded[:-1]])
+        self._parts = {name: (int(begin), sizes[name]) for name, begin in zip(sizes, begins, strict=True)}
+
+    def address(self, name: str) -> int:
+        """Of a part; 0 if it is empty."""
+        address, size = self._parts[name]
+        return address if size else 0
+
+    def buffer(self, name: str, begin: int = 0, size: int | None = None) -> Any:
+        """`size` bytes of a part from `begin`, all of it unless said, as a `cuda.core.Buffer` that owns nothing."""
+        address, whole = self._parts[name]
+        return self._buffer.from_handle(address + begin, whole - begin if size is None else size)
+
+    def close(self) -> None:
+        """Gives the memory back after all that is queued on its stream."""
+        self._whole.close(self._stream)
+
+
+class Pinned:
+    """An array in host memory that the GPU copies from and to while the host goes on."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        with cuda_errors(f"no {size / MIB:.0f} MiB of pinned memory"):
+            self.buffer = cuda_core().LegacyPinnedMemoryResource().allocate(size)
+        self.array: NDArray[Any] = np.from_dlpack(self.buffer).view(np.uint8).view(dtype).reshape(shape)
+
+    def close(self) -> None:
+        """After this `array` must not be read."""
+        self.buffer.close()
