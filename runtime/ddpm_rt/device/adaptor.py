@@ -16,11 +16,12 @@ class DeviceDenoiser:
     """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
 
     Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `device_engine` and `gpu`,
-    a `cuda.core.Device`, are for who runs whole chains there; `stream_steps` is how that was asked to be done.
+    a `cuda.core.Device`, are for what runs whole chains there, `loop`; `stream_steps` is how that was asked to be done.
     """
 
     def __init__(self, engine: DeviceEngine, gpu: Any, *, stream_steps: bool = False) -> None:
         self.device_engine, self.gpu, self.stream_steps = engine, gpu, stream_steps
+        self.loop: Any = None  # what runs whole chains, if somebody gave it one
         self._rooms: dict[int, Room] = {}
 
     @property
@@ -48,6 +49,8 @@ class DeviceDenoiser:
 
     def close(self) -> None:
         """Gives back memory and engine."""
+        if self.loop is not None:
+            self.loop.close()
         for room in self._rooms.values():
             room.close()
         self._rooms.clear()

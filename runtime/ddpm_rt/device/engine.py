@@ -1,4 +1,4 @@
-"""A network that is enqueued on a CUDA stream: what the device loop knows of TensorRT, ONNX Runtime and others."""
+"""A network that is enqueued on a CUDA stream: all that the device loop knows of TensorRT or ONNX Runtime."""
 
 from typing import Any, NamedTuple, Protocol
 

@@ -1,6 +1,7 @@
 """Whether a plan is for the GPU and the TensorRT that are here, and the command that makes one that is."""
 
 import importlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ def load_runtime(plan: Path, build: Build, capability: str) -> Any:
     built = f"{plan} was built by {TITLES[build.flavour]} {build.version}"
     if not fits(capability, build.compute_capabilities):
         wanted = ", ".join(build.compute_capabilities)
-        raise DdpmRtError(f"{built} for compute capability {wanted}, the GPU here is {capability}: {again}")
+        raise DdpmRtError(f"{built} for compute capability {wanted}, the GPU here is {capability}; {again}")
     if build.options.get("strip_weights"):
-        raise DdpmRtError(f"{built} without its weights, and ddpm-rt does not refit it: {again}")
+        raise DdpmRtError(f"{built} without its weights, and ddpm-rt does not refit it; {again}")
     found = {name: module for name in candidates(build) if (module := imported(name)) is not None}
     running = [module for module in found.values() if runs(module, build)]
     if running:  # of two, the one of that very release; then the lean one, which is made for this
@@ -80,9 +81,10 @@ def install(build: Build) -> str:
 
 
 def rebuild_command(plan: Path, build: Build, capability: str) -> str:
-    """`ddpm-rt build` with the options that the plan was built with, for the GPU that is here."""
+    """What to do: `ddpm-rt build` with the options that the plan was built with, for the GPU that is here."""
     options, flavour = dict(build.options), "tensorrt" if capability in NOT_RTX else build.flavour
-    words = ["ddpm-rt build", next(iter(build.onnx), "unet.onnx"), "-o", str(plan), "--flavour", flavour]
+    files = shlex.quote(next(iter(build.onnx), "unet.onnx")), "-o", shlex.quote(str(plan))
+    words = ["ddpm-rt build", *files, "--flavour", flavour]
     if options.get("batch") is not None:
         words += ["--batch", options["batch"]]
     if flavour == "rtx" and (wanted := asked_capabilities(build.compute_capabilities, capability)):
@@ -95,7 +97,7 @@ def rebuild_command(plan: Path, build: Build, capability: str) -> str:
     for name in ("hardware_compatible", "level", "workspace"):
         if options.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(options[name])]
-    return f"`{' '.join(words)}`"
+    return f"build it again with `{' '.join(words)}`"
 
 
 def asked_capabilities(built: Sequence[str], capability: str) -> list[str]:

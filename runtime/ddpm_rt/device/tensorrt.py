@@ -12,7 +12,7 @@ from .engine import Buffers
 from .fit import TITLES, load_runtime, rebuild_command
 from .tensorrt_context import Context, Contexts
 from .tensorrt_log import make_log, one_line
-from .tensorrt_network import check_network, first_sides
+from .tensorrt_network import first_sides, network_fault
 
 TIME_TYPES = {"INT64": np.int64, "INT32": np.int32, "FLOAT": np.float32}
 
@@ -32,7 +32,8 @@ class TensorRtEngine:
         self._runtime = trt.Runtime(self._log)
         again = rebuild_command(plan, record.build, capability)
         self._engine = self._deserialised(trt, again)
-        check_network(trt, self._engine, record, f"{plan}: {{}}; {again}")
+        if fault := network_fault(trt, self._engine, record):
+            raise DdpmRtError(f"{plan} is not what its record says: {fault}; {again}")
         time = self.card.names["t"]
         self.time_type: np.dtype[Any] = np.dtype(TIME_TYPES[self._engine.get_tensor_dtype(time).name])
         self.one_time = len(tuple(self._engine.get_tensor_shape(time))) == 0
@@ -77,9 +78,9 @@ class TensorRtEngine:
         return self._spare[batch].scratch_bytes
 
     def bind(self, batch: int, buffers: Buffers) -> Context:
-        context = self._spare.pop(batch, None) or self._context(batch)
-        context.bind(self._addresses(buffers), buffers.scratch)
-        return context
+        bound = self._spare.pop(batch, None) or self._context(batch)
+        bound.bind(self._addresses(buffers), buffers.scratch)
+        return bound
 
     def _context(self, batch: int) -> Context:
         if self._closed:
@@ -103,8 +104,8 @@ class TensorRtEngine:
         if self._closed:
             return
         self._closed = True
-        for context in self._spare.values():
-            context.close()
+        for bound in self._spare.values():
+            bound.close()
         self._spare.clear()
         self._contexts.close()
         del self._engine, self._runtime  # in this order

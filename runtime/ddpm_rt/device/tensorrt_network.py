@@ -3,7 +3,6 @@
 from typing import Any
 
 from ..card import ModelCard
-from ..errors import DdpmRtError
 from ..plan import PlanRecord
 
 NUMBER_TYPES = {"x": ("FLOAT",), "t": ("INT64", "INT32", "FLOAT"), "y": ("INT64",), "out": ("FLOAT",)}
@@ -15,10 +14,10 @@ def first_sides(card: ModelCard) -> dict[str, tuple[int, ...]]:
     return {name: sides[key] for key, name in card.names.items() if key != "out"}
 
 
-def check_network(trt: Any, engine: Any, record: PlanRecord, complaint: str) -> None:
-    """Raises DdpmRtError, `complaint` with the fault put in, unless an engine is of this record.
+def network_fault(trt: Any, engine: Any, record: PlanRecord) -> str:
+    """What keeps an ICudaEngine from being the one of this record, or nothing.
 
-    Names, directions, types and shapes are those of the card, and there is a profile for each one on record.
+    Its name, the names, directions, types and shapes of its tensors, and how many profiles it has.
     """
     card = record.card
     names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
@@ -29,8 +28,7 @@ def check_network(trt: Any, engine: Any, record: PlanRecord, complaint: str) -> 
         faults.append(f"it has {engine.num_optimization_profiles} profiles, on record are {len(record.build.profiles)}")
     if not faults:
         faults = [fault for key in card.names if (fault := tensor_fault(trt, engine, card, key))]
-    if faults:
-        raise DdpmRtError(complaint.format(faults[0]))
+    return next(iter(faults), "")
 
 
 def tensor_fault(trt: Any, engine: Any, card: ModelCard, key: str) -> str:
