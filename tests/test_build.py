@@ -20,11 +20,12 @@ from ddpm_export.build_options import BuildOptions, parse_batch
 from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plan_file import build_plan
 from ddpm_export.precision import set_precision
-from ddpm_export.tensorrt_api import load_tensorrt, one_line
+from ddpm_export.tensorrt_api import load_tensorrt
 from ddpm_ref.recipe import load_preset
 from ddpm_rt import DdpmRtError
 from ddpm_rt.card import METADATA_KEY
 from ddpm_rt.cli import main
+from ddpm_rt.device.tensorrt_log import one_line
 from ddpm_rt.plan import names_in, network_name, read_plan, sidecar_path
 
 

@@ -8,7 +8,10 @@ from ddpm_rt import doctor
 from ddpm_rt.cli import main
 from ddpm_rt.doctor import Gpu, cuda_version, gpus, works
 
-ALL = {"onnxruntime": "1.32", "tensorrt": "11.4", "tensorrt_rtx": "1.7", "torch": "2.13", "onnx": "1.23"}
+ALL = {
+    **{"onnxruntime": "1.32", "cuda.core": "1.2", "tensorrt": "11.4", "tensorrt_rtx": "1.7"},
+    **{"torch": "2.13", "onnx": "1.23"},
+}
 ADA, HOPPER = Gpu("RTX 4090", "8.9", 24 << 30), Gpu("H100", "9.0", 80 << 30)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError
+from ddpm_rt.device.tensorrt_log import one_line
 from ddpm_rt.plan import Flavour, Profile
 
 from .build_options import BuildOptions, batch_text
-from .tensorrt_api import TYPES, make_monitor, member, one_line
+from .tensorrt_api import TYPES, make_monitor, member
 
 DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
 TICK = 0.2  # seconds between looks for Ctrl-C

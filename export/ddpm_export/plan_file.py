@@ -9,13 +9,14 @@ import onnx
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.device.tensorrt_log import make_log
 from ddpm_rt.doctor import gpus
 from ddpm_rt.files import check_writable, file_sha256, replace_file
 from ddpm_rt.plan import Build, Flavour, PlanRecord, network_name, read_plan, sidecar_path
 
 from .build_options import BuildOptions
 from .plan_builder import build_network
-from .tensorrt_api import Report, load_tensorrt, make_log
+from .tensorrt_api import Report, load_tensorrt
 
 
 def build_plan(
