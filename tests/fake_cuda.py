@@ -8,7 +8,7 @@ import ctypes
 import itertools
 import sys
 from importlib.machinery import ModuleSpec
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +136,7 @@ def make_cuda_core(world):
     module.__version__ = "1.2.2"
     module.Device, module.Stream, module.Buffer = Device, Stream, Buffer
     module.LegacyPinnedMemoryResource = LegacyPinnedMemoryResource
-    module.system = SimpleNamespace(get_num_devices=lambda: world.devices)
+    module.world = world
     return module
 
 
@@ -145,3 +145,5 @@ def install(monkeypatch, *modules):
     for module in modules:
         module.__spec__ = ModuleSpec(module.__name__, None)
         monkeypatch.setitem(sys.modules, module.__name__, module)
+        if module.__name__ == "cuda.core":
+            monkeypatch.setattr("ddpm_rt.device.gpu.gpu_count", lambda world=module.world: world.devices)
