@@ -75,7 +75,8 @@ def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked)
     assert machine.sessions[0].providers["CUDAExecutionProvider"]["user_compute_stream"] == str(engine.stream.handle)
 
 
-def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian):
+@pytest.mark.parametrize("sessions_first", [False, True])
+def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian, sessions_first):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world, (x, t, _) = machine.world, images(gaussian, 2)
     size = x.nbytes
@@ -87,6 +88,8 @@ def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(m
     before = world.syncs
     bound.enqueue(int(caller.handle))
     assert world.syncs == before
+    if sessions_first:
+        engine.stream.sync()
     caller.sync()  # and what comes on it after the session
     np.testing.assert_array_equal(world.view(addresses.out, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
     bound.close()

@@ -356,6 +356,19 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_is_in_nobodys_way(bench, t
     assert file.read_bytes() == b"kernels of Context"
 
 
+def test_a_user_without_a_home_has_no_cache_and_no_trouble(bench, monkeypatch):
+    machine = bench(module="tensorrt_rtx")
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    denoise = machine.denoiser()
+    denoise(*images(machine.card, 1))
+    denoise.close()
+
+
 def test_other_tensorrt_leaves_no_cache(bench, tmp_path):
     machine = bench()
     denoise = machine.denoiser()

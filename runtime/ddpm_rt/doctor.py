@@ -122,8 +122,7 @@ def _run_onnx(versions: dict[str, str | None], found: list[Gpu], taken: tuple[st
     if not found:
         return NO_GPU
     if f"{provider.lower()}executionprovider" not in map(str.lower, taken):
-        other = "pip uninstall onnxruntime, then " if versions["onnxruntime"] else ""
-        return f"no: {other}pip install 'ddpm-rt[gpu]'"
+        return f"no: {'pip uninstall onnxruntime, then ' * bool(versions['onnxruntime'])}pip install 'ddpm-rt[gpu]'"
     if not versions["cuda.core"]:
         return install("cuda")
     from .device.opening import open_device_engine
@@ -146,8 +145,9 @@ def _run_plan(versions: dict[str, str | None], found: list[Gpu], module: str) ->
         return f"no: {found[0].compute_capability} is not among the GPUs of TensorRT-RTX"
     if not versions["cuda.core"]:
         return install("cuda")
-    version = versions[module]
-    return f"yes, those of {version}" if version else f"yes, version-compatible ones of {lean} and older"
+    return (
+        f"yes, those of {versions[module]}" if versions[module] else f"yes, version-compatible ones of {lean} and older"
+    )
 
 
 def _build_tensorrt(versions: dict[str, str | None], found: list[Gpu]) -> str:

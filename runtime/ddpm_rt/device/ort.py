@@ -136,9 +136,10 @@ def provider_options(provider: GpuProvider, number: int, stream: int, precision:
     cuda = (PROVIDERS["cuda"], {**place, "use_tf32": "0"})
     if provider == "cuda":
         return [cuda]
-    folder = str(cache_folder() / "onnxruntime-tensorrt")
-    caches = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
-    caches |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+    caches: dict[str, str] = {}
+    if (folder := cache_folder("onnxruntime-tensorrt")) is not None:
+        for kind in ("engine", "timing"):
+            caches |= {f"trt_{kind}_cache_enable": "1", f"trt_{kind}_cache_path": str(folder)}
     types = {f"trt_{precision}_enable": "1"} if precision in ("fp16", "bf16") else {}
     return [(PROVIDERS["tensorrt"], {**place, **caches, **types}), cuda]
 

@@ -22,16 +22,17 @@ class Contexts:
         self.capturable = True
         self.stream = gpu.create_stream()  # for setting up
         self._config, self._cache, self._known = None, None, b""
-        self._file = cache_folder() / "tensorrt-rtx" / f"{sha256}.cache"
         if hasattr(trt, "CudaGraphStrategy"):
-            self._configure()
+            self._configure(sha256)
 
-    def _configure(self) -> None:
+    def _configure(self, sha256: str) -> None:
         trt, config = self.trt, self.engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         config.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
         config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         cache = config.create_runtime_cache()
+        folder = cache_folder("tensorrt-rtx")
+        self._file = None if folder is None else folder / f"{sha256}.cache"
         self._known = read_cache(self._file)
         if self._known and not cache.deserialize(self._known):  # of another driver or GPU: it begins anew
             self._known = b""
