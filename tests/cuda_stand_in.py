@@ -88,7 +88,17 @@ def build() -> Path:
         return library
     folder.mkdir(mode=0o700, exist_ok=True)
     part = folder / f"part-{os.getpid()}"
-    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
+    flags = [
+        "-std=c++20",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-Wl,-soname,libcuda.so.1",
+        f"-Wl,--version-script={SOURCES / 'exports.map'}",
+    ]
     subprocess.run(["g++", *flags, "-o", str(part), str(SOURCES / "stand_in.cpp")], check=True)
     part.replace(library)
     return library

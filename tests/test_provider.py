@@ -1,19 +1,23 @@
 """Which engine runs a model: --provider, --device, and what is said where there is no GPU."""
 
 import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fake_cuda import World, install, make_cuda_core
+from device_world import DeviceWorld
+from fake_cuda import install
 from fake_onnxruntime import State, make_onnxruntime
 from fake_tensorrt import State as TensorRtState
-from fake_tensorrt import make_tensorrt, network_of
+from fake_tensorrt import expected, make_tensorrt, network_of
 from gaussian_model import gaussian_card, write_gaussian
 from test_plan import write_plan
+from toy_engine import register_kernels
 
 import ddpm_rt
-from ddpm_rt import DdpmRtError, doctor
+from ddpm_rt import DdpmRtError, Request, doctor
 from ddpm_rt.api import read_card
 from ddpm_rt.cli import main
 from ddpm_rt.device.adaptor import DeviceDenoiser
@@ -30,11 +34,12 @@ def run(*arguments):
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
-    """A GPU with everything for it: state.world, and onnxruntime's state."""
+def machine(monkeypatch, tmp_path, stand_in, step_host):
+    """A GPU with everything for it: onnxruntime's state, and in state.world its memory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    state, state.world = State(), World()
-    install(monkeypatch, make_cuda_core(state.world), make_onnxruntime(state.world, state))
+    register_kernels(stand_in, step_host)
+    state, state.world = State(), DeviceWorld(stand_in)
+    install(monkeypatch, make_onnxruntime(state.world, state))
     monkeypatch.setattr(doctor, "gpus", lambda: [doctor.Gpu("RTX 4090", "8.9", 24 << 30)])
     return state
 
@@ -78,20 +83,75 @@ def test_a_plan_is_tensorrts(rtx, plan, gaussian):
     assert provider_for(gaussian, "tensorrt") == "tensorrt"
 
 
-@pytest.mark.parametrize("verb", [(), ("--sampler", "ddpm", "--steps", 7)])
+@pytest.mark.parametrize("verb", [(), ("--sampler", "ddpm", "--steps", 7), ("--stream-steps",)])
 def test_the_command_draws_on_the_gpu_what_it_draws_on_the_cpu(machine, gaussian, tmp_path, verb):
     for provider in ("cpu", "cuda"):
-        result = run("sample", "--engine", gaussian, "--provider", provider, "--stream-steps", *verb, "--count", 3,
+        result = run("sample", "--engine", gaussian, "--provider", provider, *verb, "--count", 3,
                      "--out", tmp_path / f"{provider}.npy")  # fmt: skip
         assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(np.load(tmp_path / "cpu.npy"), np.load(tmp_path / "cuda.npy"))
-    assert machine.world.allocations == {}  # given back
+    assert machine.world.stand_in.live() == []  # given back
+
+
+def test_a_plan_is_drawn_from_by_a_graph_of_tensorrt_and_our_step(rtx, plan, machine, tmp_path):
+    stand_in = machine.world.stand_in
+    result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--seed", 5, "--out", tmp_path / "x.npy")
+    assert result.exit_code == 0, result.output
+    request = Request(steps=20, count=3, seed=5)
+    network = Known(lambda x, t: expected(x, t), gaussian_card())
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), request.drawn(network))
+    assert stand_in.calls().count("cuGraphLaunch") == 20
+    assert stand_in.live() == []
+
+
+def test_a_plan_that_cannot_be_captured_is_drawn_from_step_by_step(rtx, plan, machine, tmp_path):
+    rtx.capturable = False
+    result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--out", tmp_path / "x.npy")
+    assert result.exit_code == 0, result.output
+    calls = machine.world.stand_in.calls()
+    assert "cuGraphLaunch" not in calls
+    assert calls.count("cuLaunchKernel") >= 20
+
+
+@pytest.mark.parametrize("out", ["x.gif", "x.png", "folder"])
+def test_every_kind_of_output_is_made_on_the_gpu(machine, gaussian, tmp_path, out):
+    for provider in ("cpu", "cuda"):
+        (tmp_path / provider).mkdir()
+        result = run("sample", "--engine", gaussian, "--provider", provider, "--steps", 6, "--count", 3, "--batch", 2,
+                     "--out", tmp_path / provider / out)  # fmt: skip
+        assert result.exit_code == 0, result.output
+    for path in sorted(path for path in (tmp_path / "cpu").rglob("*") if path.is_file()):
+        assert path.read_bytes() == (tmp_path / "cuda" / path.relative_to(tmp_path / "cpu")).read_bytes()
+
+
+def test_masks_and_interpolation_run_the_host_loop_with_the_network_on_the_gpu(machine, gaussian):
+    images = np.zeros((1, 1, 4, 6), np.float32)
+    mask = np.arange(24).reshape(4, 6) % 2 == 0
+    cpu, cuda = (ddpm_rt.open_denoiser(gaussian, provider=provider) for provider in ("cpu", "cuda"))
+    request = Request(steps=5, count=2)
+    for drawn in (
+        lambda engine: ddpm_rt.inpaint(images, mask, engine, request=request),
+        lambda engine: ddpm_rt.interpolate(0, 3, engine, frames=3, request=request),
+    ):
+        np.testing.assert_array_equal(drawn(cuda), drawn(cpu))
+    assert "ddpm_rt_step" not in machine.world.stand_in.runs()
+    cuda.close()
 
 
 def test_the_python_interface_takes_the_same_options(machine, gaussian):
     drawn = [ddpm_rt.sample(gaussian, steps=3, provider=provider) for provider in ("cpu", "cuda")]
     np.testing.assert_array_equal(*drawn)
-    assert ddpm_rt.open_denoiser(gaussian, stream_steps=True).stream_steps
+    assert ddpm_rt.open_denoiser(gaussian, provider="cuda", stream_steps=True).loop.mode == "stream"
+
+
+class Known(NamedTuple):
+    """An engine on the host."""
+
+    function: Callable[..., Any]
+    card: ddpm_rt.ModelCard
+
+    def __call__(self, x, t, y=None, /):
+        return self.function(x, t)
 
 
 def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian):

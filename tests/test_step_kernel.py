@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from step_host import HostChain, StepHost
+from step_host import HostChain
 
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import FINITE, LANE, ROW, RUNNING, STOP, TICKET, TIME_TYPES, lanes_of, rows_of
@@ -26,8 +26,8 @@ GUIDANCE = 2.5
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    return StepHost(tmp_path_factory.mktemp("step"))
+def host(step_host):
+    return step_host
 
 
 def same_bits(found, expected):

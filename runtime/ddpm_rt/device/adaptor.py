@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..card import ModelCard
 from ..denoiser import Batch, Times
+from ..request import Loop
 from .engine import Bound, Buffers, DeviceEngine
 from .gpu import Arena, Pinned, cuda_errors
 
@@ -15,13 +16,12 @@ from .gpu import Arena, Pinned, cuda_errors
 class DeviceDenoiser:
     """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
 
-    Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `device_engine` and `gpu`,
-    a `cuda.core.Device`, are for what runs whole chains there, `loop`; `stream_steps` is how that was asked to be done.
+    Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `loop` runs whole chains
+    on the device, for requests that have no hand in the steps.
     """
 
-    def __init__(self, engine: DeviceEngine, gpu: Any, *, stream_steps: bool = False) -> None:
-        self.device_engine, self.gpu, self.stream_steps = engine, gpu, stream_steps
-        self.loop: Any = None  # what runs whole chains, if somebody gave it one
+    def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
+        self.device_engine, self.gpu, self.loop = engine, gpu, loop
         self._rooms: dict[int, Room] = {}
 
     @property

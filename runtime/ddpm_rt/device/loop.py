@@ -10,7 +10,7 @@ from ..request import Request, Watch
 from .chain import DeviceChain
 from .engine import DeviceEngine
 from .graphs import Mode
-from .kernels import load_kernels
+from .kernels import Kernels, load_kernels
 from .lanes import Rows, lanes_of, rows_of
 from .layout import Layout, Portion
 
@@ -37,7 +37,8 @@ class DeviceLoop:
         if streams < 1:
             raise ValueError(f"streams must be at least 1, not {streams}")
         self.engine, self.mode, self.streams = engine, mode, streams
-        self._device, self._kernels = device, load_kernels(device)
+        self._device = device
+        self._kernels: Kernels | None = None
         self._idle: list[DeviceChain] = []
 
     def batch_for(self, request: Request) -> int:
@@ -103,6 +104,8 @@ class DeviceLoop:
                 self._idle.remove(chain)
                 return chain
         mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
+        if self._kernels is None:  # compiled when they are needed
+            self._kernels = load_kernels(self._device)
         return DeviceChain(self._device, self.engine, self._kernels, rows, layout, mode)
 
     def _keep(self, chain: DeviceChain) -> None:

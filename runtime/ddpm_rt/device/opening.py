@@ -10,6 +10,7 @@ from ..plan import is_plan, read_plan
 from .adaptor import DeviceDenoiser
 from .engine import DeviceEngine
 from .gpu import open_gpu
+from .loop import DeviceLoop
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 Chosen = Literal["cpu", "cuda", "tensorrt"]
@@ -82,6 +83,10 @@ def open_device_engine(path: Path, provider: Provider = "auto", device: int = 0)
 
 
 def open_device_denoiser(path: Path, provider: Provider, device: int, *, stream_steps: bool) -> DeviceDenoiser:
-    """The same as a plain engine, `(x, t) -> out`, around a device engine."""
+    """The same as a plain engine, `(x, t) -> out`, which runs whole chains on the device where it can."""
     engine, gpu = open_device_engine(path, provider, device)
-    return DeviceDenoiser(engine, gpu, stream_steps=stream_steps)
+    try:
+        return DeviceDenoiser(engine, gpu, DeviceLoop(gpu, engine, mode="stream" if stream_steps else "replay"))
+    except BaseException:
+        engine.close()
+        raise
