@@ -80,10 +80,10 @@ def package_version(name: str) -> str | None:
 
 def facts() -> dict[str, Any]:
     """All of it."""
-    versions = {name: package_version(name) for name in (*EXTRAS, LEAN)}
+    versions, python = {name: package_version(name) for name in (*EXTRAS, LEAN)}, f"Python {platform.python_version()}"
     found, taken = gpus(), providers()
     return {
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}, {python}, {os.cpu_count()} cores",
         "gpus": [gpu.__dict__ for gpu in found],
         "driver": driver_version(),
         "cuda": cuda_version(),
