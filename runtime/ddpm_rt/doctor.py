@@ -80,9 +80,8 @@ def package_version(name: str) -> str | None:
 
 def facts() -> dict[str, Any]:
     """All of it."""
-    versions = {name: package_version(name) for name in (*EXTRAS, LEAN)}
+    versions, python = {name: package_version(name) for name in (*EXTRAS, LEAN)}, f"Python {platform.python_version()}"
     found, taken = gpus(), providers()
-    python = f"Python {platform.python_version()}"
     return {
         "system": f"{platform.system()} {platform.machine()}, {python}, {os.cpu_count()} cores",
         "gpus": [gpu.__dict__ for gpu in found],
@@ -141,13 +140,12 @@ def _run_plan(versions: dict[str, str | None], found: list[Gpu], module: str) ->
         return NO_GPU
     if not versions[module] and not lean:
         return install(EXTRAS[module])
-    if module == "tensorrt_rtx" and found[0].compute_capability in NOT_RTX:
-        return f"no: {found[0].compute_capability} is not among the GPUs of TensorRT-RTX"
+    if module == "tensorrt_rtx" and (here := found[0].compute_capability) in NOT_RTX:
+        return f"no: {here} is not among the GPUs of TensorRT-RTX"
     if not versions["cuda.core"]:
         return install("cuda")
-    return (
-        f"yes, those of {versions[module]}" if versions[module] else f"yes, version-compatible ones of {lean} and older"
-    )
+    own = versions[module]
+    return f"yes, those of {own}" if own else f"yes, version-compatible ones of {lean} and older"
 
 
 def _build_tensorrt(versions: dict[str, str | None], found: list[Gpu]) -> str:
@@ -185,8 +183,8 @@ def describe(found: dict[str, Any]) -> str:
         **{name: version or missing(name) for name, version in found["packages"].items()},
     }
     width = max(map(len, [*lines, *found["works"]]))
-    rows = [f"{name:<{width}}  {value}" for name, value in lines.items()]
-    return "\n".join([*rows, "", *(f"{name:<{width}}  {value}" for name, value in found["works"].items())])
+    parts = (f"{name:<{width}}  {value}" for name, value in [*lines.items(), ("", ""), *found["works"].items()])
+    return "\n".join(part.rstrip() for part in parts)
 
 
 def _gpu(driver: Any, index: int) -> Gpu:
