@@ -43,4 +43,5 @@ def write_cache(path: Path | None, content: bytes) -> None:
     """Whole or not at all; a disk that is full or read-only is no error."""
     if path is not None:
         with suppress(OSError, DdpmRtError):
+            path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda temporary: temporary.write_bytes(content))
