@@ -386,7 +386,7 @@ def while_conditions(host, *, stop_at=None, poison_at=None):
     chain.lanes["end"][0] = 3
     handle, told = 2**40 + 1, []
     chain.run("ddpm_rt_begin")
-    while not told or told[-1]:
+    while not told or (told[-1] and len(told) < 9):
         chain.out[:] = 0.5
         if len(told) == poison_at:
             chain.out[1, 2] = np.inf
