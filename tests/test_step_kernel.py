@@ -81,7 +81,7 @@ def some_of_all_floats():
     return np.concatenate([patterns, ends, np.nextafter(ends, np.float32(0)), np.nextafter(ends, np.float32(-np.inf))])
 
 
-def test_exp_is_within_1_1_units_in_the_last_place(host):
+def test_exp_is_within_1_05_units_in_the_last_place(host):
     x = some_of_all_floats()
     x = x[~np.isnan(x)]
     found = exp(x)
@@ -91,7 +91,7 @@ def test_exp_is_within_1_1_units_in_the_last_place(host):
     np.testing.assert_array_equal(np.isinf(found), np.isinf(rounded))
     finite = np.isfinite(rounded)
     ulp = np.maximum(np.spacing(rounded[finite]), np.float32(2.0**-149)).astype(np.float64)
-    assert (np.abs(found[finite] - exact[finite]) / ulp).max() < 1.1
+    assert (np.abs(found[finite] - exact[finite]) / ulp).max() < 1.05
     assert exp(np.float32([0.0]))[0] == 1.0
     assert np.isnan(exp(np.float32([np.nan]))[0])
 
@@ -386,7 +386,7 @@ def while_conditions(host, *, stop_at=None, poison_at=None):
     chain.lanes["end"][0] = 3
     handle, told = 2**40 + 1, []
     chain.run("ddpm_rt_begin")
-    while not told or told[-1]:
+    while not told or (told[-1] and len(told) < 9):
         chain.out[:] = 0.5
         if len(told) == poison_at:
             chain.out[1, 2] = np.inf
