@@ -161,6 +161,55 @@ def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian
     assert result.output.startswith("different: x is off")
 
 
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("cuMemAllocFromPoolAsync", 2, "the GPU is out of memory; ask for smaller batches"),
+        ("cuLibraryLoadData", 209, "the driver does not take the kernels for sm_89; a newer one may"),
+        ("cuLaunchKernel", 701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
+    ],
+)
+def test_what_a_gpu_refuses_is_one_line_and_no_file(machine, gaussian, tmp_path, name, error, words):
+    stand_in = machine.world.stand_in
+    stand_in.fail(name, error)
+    result = run("sample", "--engine", gaussian, "--provider", "cuda", "--out", tmp_path / "x.png")
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "x.png").exists()
+    assert stand_in.live() == []
+
+
+def test_an_output_that_is_not_finite_is_one_line_and_no_file(machine, tmp_path):
+    path = write_gaussian(tmp_path / "unet.onnx", poison_at=599)
+    result = run("sample", "--engine", path, "--provider", "cuda", "--steps", 10, "--out", tmp_path / "x.png")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: the network's output is not finite at step 4, t = 599; check the model\n"
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_ctrl_c_in_the_middle_keeps_the_batches_that_are_whole(machine, gaussian, tmp_path, monkeypatch):
+    from ddpm_rt.device.chain import DeviceChain
+
+    result, runs = DeviceChain.result, []
+
+    def interrupted(self, *arguments):
+        runs.append(self)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return result(self, *arguments)
+
+    monkeypatch.setattr(DeviceChain, "result", interrupted)
+    asked = ("sample", "--engine", gaussian, "--provider", "cuda", "--steps", 5, "--count", 6, "--batch", 2)
+    stopped = run(*asked, "--out", tmp_path / "folder")
+    assert stopped.exit_code == 130
+    assert "2 of 6 images are in" in stopped.stderr
+    assert machine.world.stand_in.live() == []
+    assert run(*asked, "--out", tmp_path / "folder").exit_code == 0
+    assert len(list((tmp_path / "folder").iterdir())) == 6
+
+
 @WITHOUT_GPU
 @pytest.mark.parametrize(
     ("options", "code", "words"),

@@ -62,6 +62,7 @@ class DeviceLoop:
         The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
         GPU has not the memory or fails, and when an output is not finite.
         """
+        self._device.set_current()  # of this thread
         portions = deque(request.batches(samples))
         at_once = 1 if watch.frames else self.streams  # frames come one batch after the other
         running: deque[_Run] = deque()
