@@ -277,6 +277,24 @@ def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error,
         assert not stand_in.live()
 
 
+def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, device):
+    gpu = Gpu(stand_in, device)
+    for steps in (3, 4):
+        Request(steps=steps, count=1).drawn(gpu)
+    stand_in.fail("cuMemAllocFromPoolAsync", OUT_OF_MEMORY)
+    request = Request(steps=5, count=1)
+    np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
+    assert len(gpu.loop._idle) == 1
+    gpu.close()
+    assert not stand_in.live()
+
+
+def test_a_rest_is_drawn_by_the_chain_of_the_whole_batches(stand_in, device):
+    gpu = Gpu(stand_in, device, batches=(8,))
+    final(Request(steps=5, count=19, batch=8), gpu)
+    assert stand_in.calls().count("cuGraphInstantiate") == 1
+
+
 def test_there_are_as_many_gpus_as_the_driver_says(stand_in):
     stand_in.settings.devices = 0
     with pytest.raises(DdpmRtError, match="the driver finds none"):

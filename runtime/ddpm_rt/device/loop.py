@@ -54,7 +54,7 @@ class DeviceLoop:
         lanes = images // 2 if guided else images
         if lanes == 0:
             raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
-        return Layout(min(lanes, count), images, guided, **kept)
+        return Layout(lanes, images, guided, **kept)
 
     def finals(self, request: Request, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
         """Which samples, and their images `[B, C, H, W]`, in order, as they are done.
@@ -70,10 +70,8 @@ class DeviceLoop:
             while portions or running:
                 while portions and len(running) < at_once:
                     running.append(self._started(request, portions.popleft(), watch))
-                queued = [
-                    next(run.queue, True) for run in running
-                ]  # all of them go on, then the first may be waited for
-                if queued[0]:
+                queued = [next(run.queue, True) for run in running]
+                if queued[0]:  # the others have work as well while this is waited for
                     chain, these, portion, _ = running[0]
                     images = chain.result(portion, watch)
                     running.popleft()
@@ -107,7 +105,14 @@ class DeviceLoop:
         mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
         if self._kernels is None:  # compiled when they are needed
             self._kernels = load_kernels(self._device)
-        return DeviceChain(self._device, self.engine, self._kernels, rows, layout, mode)
+        made = (self._device, self.engine, self._kernels, rows, layout, mode)
+        if not self._idle:
+            return DeviceChain(*made)
+        try:
+            return DeviceChain(*made)
+        except DdpmRtError:  # those that wait may hold the memory that is missing
+            self.close()
+            return DeviceChain(*made)
 
     def _keep(self, chain: DeviceChain) -> None:
         self._idle.append(chain)
