@@ -366,6 +366,12 @@ def test_bars_are_as_long_as_the_logarithm_of_their_times():
     assert len(others) == plot.WIDTH - plot.LEFT - plot.RIGHT + 1  # and ends at 10
 
 
+def test_every_part_is_in_the_list_of_what_waits_for_a_gpu():
+    waits = (ROOT / "benchmarks" / "README.md").read_text().split("## What waits for a GPU")[1]
+    assert [name for name in PARTS if f"| `{name}` |" not in waits] == []
+    assert f"{len(list(step.cases()))} tables" in waits
+
+
 def test_a_table_lines_up():
     rows = [("noise", Check("short", "ok", "all", {})), ("toy", Check("longer", "not run", "none", {}))]
     lines = report.table(rows).splitlines()

@@ -38,7 +38,7 @@ class TorchEngine:
         compiled: bool = False,
         on_stream: OnStream | None = None,
     ) -> None:
-        self.card, self.place, self.dtype, self.on_stream = card, place, dtype, on_stream
+        self.card, self.place, self.dtype, self.compiled, self.on_stream = card, place, dtype, compiled, on_stream
         own = copy.deepcopy(module).to(place, dtype).to(memory_format=torch.channels_last).eval()
         self.module: Callable[..., Tensor] = own
         if compiled:
@@ -68,6 +68,9 @@ class TorchBound:
         self._out = memory_at(buffers.out, (batch, of_out, *sides), torch.float32, engine.place)
         self._more = [memory_at(at, (batch,), torch.int64, engine.place) for at in (buffers.t, buffers.y) if at]
         self._on_stream = engine.on_stream or OnCudaStream()
+        if engine.compiled:  # now, as it tries many kernels, whose memory our pool would keep
+            self._run()
+            torch.cuda.synchronize()
 
     def enqueue(self, stream: int) -> None:
         try:
