@@ -17,7 +17,7 @@ from ddpm_rt.request import Request
 
 from .bits import finals
 from .models import load_model, torch_with_cuda
-from .providers import PROVIDER, runtime_with_cuda
+from .providers import runtime_with_cuda, session_on_gpu
 from .unet import engine_of
 from .workbench import Workbench
 
@@ -103,14 +103,11 @@ PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
     """A session with the CUDA provider, called with arrays of the host by the loop on the host, in float32 (TF32)."""
-    runtime = runtime_with_cuda()
-    if model == "bundled":
-        session, card = runtime.InferenceSession(str(bundled_model()), providers=[PROVIDER]), load_model(model)[1]
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            path, card = exported(model, Path(folder))
-            session = runtime.InferenceSession(str(path), providers=[PROVIDER])
-    network = OrtNetwork(session, card)
+    runtime_with_cuda()  # before the export, which takes its time
+    with tempfile.TemporaryDirectory() as folder:
+        card = load_model(model)[1]
+        path = bundled_model() if model == "bundled" else exported(model, Path(folder))
+        network = OrtNetwork(session_on_gpu(path), card)
 
     def run(seed: int) -> object:
         request = Request(sampler="ddpm", steps=FEW, count=batch, batch=batch, seed=seed)
@@ -131,7 +128,7 @@ class OrtNetwork:
         return out
 
 
-def exported(model: str, folder: Path) -> tuple[Path, ModelCard]:
+def exported(model: str, folder: Path) -> Path:
     """The model as `ddpm-rt export` writes it."""
     import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
 
@@ -139,4 +136,4 @@ def exported(model: str, folder: Path) -> tuple[Path, ModelCard]:
 
     module, card = load_model(model)
     export_onnx(module, card, folder / f"{model}.onnx")
-    return folder / f"{model}.onnx", card
+    return folder / f"{model}.onnx"

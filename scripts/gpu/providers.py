@@ -26,6 +26,15 @@ def runtime_with_cuda() -> Any:
     return onnxruntime
 
 
+def session_on_gpu(path: Path) -> Any:
+    """A session as its documentation opens it, which must not have gone to the CPU in silence."""
+    runtime = runtime_with_cuda()
+    session = runtime.InferenceSession(str(path), providers=[PROVIDER])
+    if PROVIDER not in session.get_providers():
+        raise NotHereError("onnxruntime's CUDA provider does not start: its libraries are not there")
+    return session
+
+
 def chain_of(device: Any, engine: Any, steps: int) -> Outcome:
     """Every step of the bundled model, beside ONNX Runtime on the CPU."""
     try:

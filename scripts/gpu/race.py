@@ -32,36 +32,42 @@ class Finished(NamedTuple):
 
 
 def race(device: Any, model: str, batch: int, field: dict[str, Open], *, quick: bool) -> Finished:
-    """Everybody once to warm up, then in turn, ROUNDS times."""
+    """Everybody once to warm up, then in turn, ROUNDS times. Who fails is out, and the others go on."""
     entries: dict[str, Entry] = {}
+    seconds: dict[str, list[float]] = {}
     checks: list[Check] = []
-    for name, open_entry in field.items():
 
-        def enter(name: str = name, open_entry: Open = open_entry) -> Outcome:
-            entry = open_entry(device, model, batch, quick)
-            entry.run(0)
-            entries[name] = entry
+    def run(name: str, number: int) -> None:
+        def lap() -> Outcome:
+            if number == 0:
+                entries[name] = field[name](device, model, batch, quick)
+            started = time.perf_counter()
+            entries[name].run(number)
+            seconds.setdefault(name, []).append((time.perf_counter() - started) / entries[name].steps)
             return held(True, "")
 
-        entered = attempt(f"{model}, batch {batch}: {name}", enter)
-        if entered.state != "ok":
-            checks.append(entered)
-    seconds: dict[str, list[float]] = {name: [] for name in entries}
-    for number in range(3 if quick else ROUNDS):
-        for name, entry in entries.items():
-            started = time.perf_counter()
-            entry.run(number + 1)
-            seconds[name].append((time.perf_counter() - started) / entry.steps)
-    ms = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
-    for name, entry in entries.items():
-        rate = batch / (ms[name] / 1000) / 1000
-        text = f"{ms[name]:.4f} ms a step, {rate:.2f} images/s at 1000 steps ({entry.steps} run; {entry.words})"
-        figures = {"model": model, "batch": batch, "who": name, "ms_a_step": ms[name], "steps": entry.steps}
-        checks.append(Check(f"{model}, batch {batch}: {name}", "noted", text, figures))
+        done = attempt(f"{model}, batch {batch}: {name}", lap)
+        if done.state != "ok":
+            checks.append(done)
+            seconds.pop(name, None)
+
+    for number in range(1 + (3 if quick else ROUNDS)):
+        for name in field if number == 0 else list(seconds):
+            run(name, number)
+    ms = {name: 1000 * statistics.median(laps[1:]) for name, laps in seconds.items()}
+    checks += [row_of(model, batch, name, ms[name], entries[name]) for name in ms]
+    for entry in entries.values():
         entry.close()
-    pairs = zip(seconds.get(OURS, []), seconds.get(BARE, []), strict=False)
-    ratios = [ours / alone for ours, alone in pairs]
+    pairs = zip(seconds.get(OURS, [0]), seconds.get(BARE, [0]), strict=False)
+    ratios = [ours / alone for ours, alone in list(pairs)[1:]]
     return Finished(ms, statistics.median(ratios) if ratios else 0.0, checks)
+
+
+def row_of(model: str, batch: int, name: str, ms: float, entry: Entry) -> Check:
+    """What one took, in words and as the plot reads it."""
+    text = f"{ms:.4f} ms a step, {batch / ms:.2f} images/s at 1000 steps ({entry.steps} run; {entry.words})"
+    figures: dict[str, float | int | str] = {"model": model, "batch": batch, "who": name, "ms_a_step": ms}
+    return Check(f"{model}, batch {batch}: {name}", "noted", text, figures | {"steps": entry.steps})
 
 
 def checks(ask: Ask) -> Iterator[Check]:
