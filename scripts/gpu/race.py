@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .check import Ask, Check, NotHereError, Outcome, aimed, attempt, held, noted
@@ -57,7 +58,8 @@ def race(device: Any, model: str, batch: int, field: dict[str, Open], *, quick: 
     ms = {name: 1000 * statistics.median(laps[1:]) for name, laps in seconds.items()}
     checks += [row_of(model, batch, name, ms[name], entries[name]) for name in ms]
     for entry in entries.values():
-        entry.close()
+        with suppress(Exception):  # of a GPU that has failed, which is said above
+            entry.close()
     pairs = zip(seconds.get(OURS, [0]), seconds.get(BARE, [0]), strict=False)
     ratios = [ours / alone for ours, alone in list(pairs)[1:]]
     return Finished(ms, statistics.median(ratios) if ratios else 0.0, checks)
