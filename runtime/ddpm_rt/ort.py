@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .card import METADATA_KEY, ModelCard
 from .denoiser import Batch, Times
 from .errors import DdpmRtError
+from .onnx_card import read_card
 
 TIME_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
@@ -86,7 +87,7 @@ class OrtDenoiser:
 
 
 def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing or damaged."""
+    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
     if not path.is_file():
         raise DdpmRtError(f"{path} is not a file; name an .onnx that `ddpm-rt export` wrote")
     import onnxruntime
@@ -98,5 +99,11 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
+        card = read_card(path)
+        if card is not None and card.precision == "bf16":
+            raise DdpmRtError(
+                f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision "
+                "fp16 or fp32 for the CPU, bf16 is for TensorRT plans (`ddpm-rt build`)"
+            ) from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}") from error
