@@ -1,4 +1,4 @@
-"""What `ddpm-rt build` uses of TensorRT exists: in the releases on record, and in the TensorRT-RTX installed here."""
+"""What `ddpm-rt build` and `refit` use of TensorRT exists: in the releases on record, and in the TensorRT-RTX here."""
 
 import ast
 import importlib.util
@@ -44,12 +44,16 @@ def test_the_list_of_members_is_what_the_code_uses(script):
     """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
     listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
     owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
+    owners |= {"runtime", "engine", "refitter"}
+    classes = {"__name__", "__version__", *script.USED}
     used = set()
-    for name in ("tensorrt_api.py", "plan_builder.py"):
+    for name in ("tensorrt_api.py", "plan_builder.py", "refitter.py"):
         for node in ast.walk(ast.parse((ROOT / "export" / "ddpm_export" / name).read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "member" and len(node.args) == 3:
                 used |= {arg.value for arg in node.args[2:] if isinstance(arg, ast.Constant)}
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in owners:
                 used.add(node.attr)
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "trt":
+                assert node.attr in classes
     assert len(used) > 30
     assert used <= listed
