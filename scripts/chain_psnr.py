@@ -53,8 +53,8 @@ def main():
         row["seconds"] = round(time.perf_counter() - started)
         print(
             f"{row['model']}, {asked.sampler} {asked.steps}, {asked.count} image(s), {precision}: "
-            f"PSNR {row['psnr']:.1f} dB, worst image {row['worst_psnr']:.1f} dB, "
-            f"largest difference {row['largest_difference']:.3f}",
+            f"PSNR {row['psnr']:.1f} dB, worst image {row['worst_psnr']:.1f} dB, of the {row['inside']:.0%} of pixels "
+            f"inside (-1, 1) {row['inside_psnr']:.1f} dB, largest difference {row['largest_difference']:.3f}",
             flush=True,
         )
         if asked.json:
@@ -63,13 +63,17 @@ def main():
 
 
 def difference(found, expected):
-    """PSNR of all images and of the worst, of the range [-1, 1]."""
-    off = (found - expected).astype(np.float64)
-    each = 10 * np.log10(4.0 / np.mean(off**2, axis=(1, 2, 3)))
-    figures = {"psnr": 10 * np.log10(4.0 / np.mean(off**2)), "worst_psnr": each.min()}
-    return {name: round(float(value), 2) for name, value in figures.items()} | {
-        "largest_difference": round(float(np.abs(off).max()), 4)
+    """PSNR of all, of the worst image, and of pixels not at an end of [-1, 1], where clipping hides errors."""
+    squares = (found - expected).astype(np.float64) ** 2
+    inside = np.abs(expected) < 0.999
+    means = {
+        "psnr": squares.mean(),
+        "worst_psnr": squares.mean(axis=(1, 2, 3)).max(),
+        "inside_psnr": squares[inside].mean(),
     }
+    figures = {name: round(float(10 * np.log10(4.0 / mean)), 2) for name, mean in means.items()}
+    largest = round(float(np.sqrt(squares.max())), 4)
+    return {**figures, "inside": round(float(inside.mean()), 4), "largest_difference": largest}
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ def chains(model, exact, threads, asked):
         try:
             graph = Graph(model, exact.card, exact_types=exact_types, threads=threads)
             figures = difference(ddpm_rt.sample(graph, **options), expected)
-            yield name, f"{figures['psnr']:.1f} dB, worst image {figures['worst_psnr']:.1f} dB"
+            names = {"psnr": "", "worst_psnr": ", worst image ", "inside_psnr": ", inside (-1, 1) "}
+            yield name, "".join(f"{text}{figures[key]:.1f}" for key, text in names.items())
         except Exception as error:  # bfloat16 has no convolution there
             yield name, f"does not run: {str(error).splitlines()[0][:80]}"
 
@@ -102,7 +103,7 @@ def column(path, exact, asked):
     rows["largest value"], rows["one call, largest error"] = f"{graph.largest:.4g}", f"{largest:.2e}"
     rows |= {f"one call, error at t = {t}": f"{100 * share:.3f} %" for t, share in zip(times, shares, strict=True)}
     for name, text in chains(model, exact, asked.threads, asked):
-        rows[f"ddim {asked.steps}, {name}"] = text
+        rows[f"ddim {asked.steps}, {name}, PSNR in dB"] = text
     return rows
 
 

@@ -85,10 +85,9 @@ class PlanRecord:
         plan = {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
         refit = None if self.refit is None else asdict(self.refit)
         build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
-        lines = f'"format": {FORMAT}', f'"plan": {json.dumps(plan)}', f'"build": {{\n{build}\n }}'
-        return (
-            "{\n " + ",\n ".join((*lines, f'"refit": {json.dumps(refit)}', f'"card": {self.card.to_json()}')) + "\n}\n"
-        )
+        texts = {"format": str(FORMAT), "plan": json.dumps(plan), "build": f"{{\n{build}\n }}"}
+        texts |= {"refit": json.dumps(refit), "card": self.card.to_json()}
+        return "{\n " + ",\n ".join(f'"{key}": {text}' for key, text in texts.items()) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "PlanRecord":
