@@ -1,4 +1,4 @@
-"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt` uses to build and to run plans.
+"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt` uses to build, refit, run plans.
 
     pip download --no-deps tensorrt-cu12-bindings==10.3.0        # each release that matters, with this Python
     python scripts/check_tensorrt_api.py *bindings*.whl --out tests/data/tensorrt_api.json
@@ -46,6 +46,12 @@ USED = {
     "HardwareCompatibilityLevel": ["AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"],
     "MemoryPoolType": ["WORKSPACE"],
     "DataType": ["FLOAT", "HALF", "BF16", "INT64"],
+    "Runtime": ["deserialize_cuda_engine"],
+    "ICudaEngine": ["refittable", "create_serialization_config", "serialize_with_config"],
+    "Refitter": ["get_missing_weights", "refit_cuda_engine"],
+    "OnnxParserRefitter": ["refit_from_file", "num_errors", "get_error"],
+    "ISerializationConfig": ["set_flag", "clear_flag"],
+    "SerializationFlag": ["EXCLUDE_WEIGHTS", "EXCLUDE_LEAN_RUNTIME"],
 }
 RUNTIME = {
     "Logger": ["ERROR", "INTERNAL_ERROR"],

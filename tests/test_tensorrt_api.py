@@ -52,13 +52,17 @@ def test_the_list_of_members_is_what_a_build_uses(script):
     """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
     listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
     owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
+    owners |= {"runtime", "engine", "refitter"}
+    classes = {"__name__", "__version__", *script.USED}
     used = set()
-    for name in ("tensorrt_api.py", "plan_builder.py"):
+    for name in ("tensorrt_api.py", "plan_builder.py", "refitter.py"):
         source = ROOT / "export" / "ddpm_export" / name
         used |= set(attributes_of(source, owners))
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "member" and len(node.args) == 3:
                 used |= {arg.value for arg in node.args[2:] if isinstance(arg, ast.Constant)}
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "trt":
+                assert node.attr in classes
     assert len(used) > 30
     assert used <= listed
 

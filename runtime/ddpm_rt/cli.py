@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # In the order of the pipeline.
 VERBS = (
-    *("train", "export", "card", "verify", "build", "steps"),
+    *("train", "export", "card", "verify", "build", "refit", "steps"),
     *("sample", "interpolate", "invert", "inspect", "doctor"),
 )  # fmt: skip
 ELSEWHERE = {
@@ -35,6 +35,7 @@ ELSEWHERE = {
     "card": "ddpm_export.cli:card",
     "verify": "ddpm_rt.verify_cli:verify",
     "build": "ddpm_export.build_cli:build",
+    "refit": "ddpm_export.refit_cli:refit",
     "interpolate": "ddpm_rt.edit_cli:interpolate",
     "invert": "ddpm_rt.edit_cli:invert",
 }

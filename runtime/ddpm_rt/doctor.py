@@ -111,6 +111,7 @@ def works(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, .
         "export": "yes" if versions["torch"] and versions["onnx"] else install("export"),
         "build for TensorRT": _build_tensorrt(versions, found) if builds else install("export"),
         "build for TensorRT-RTX": _build_rtx(versions, found) if builds else install("export"),
+        "refit a plan": _refit(versions, found),
         "sample unet.plan, TensorRT": _run_plan(versions, found, "tensorrt"),
         "sample unet.plan, TensorRT-RTX": _run_plan(versions, found, "tensorrt_rtx"),
     }
@@ -161,6 +162,15 @@ def _build_rtx(versions: dict[str, str | None], found: list[Gpu]) -> str:
     if any(capability in NOT_RTX for capability in here):
         return f"yes, but not for the GPU here: its {here[0]} is not among those of TensorRT-RTX"
     return "yes, without a GPU too"
+
+
+def _refit(versions: dict[str, str | None], found: list[Gpu]) -> str:
+    if not found:
+        return "no: it needs the GPU that the plan is for, and NVIDIA's driver"
+    if not versions["onnx"]:
+        return install("export")
+    there = versions["tensorrt"] or versions["tensorrt_rtx"]
+    return "yes, with the TensorRT that built it; not yet run by us" if there else install("tensorrt")
 
 
 def install(extra: str) -> str:

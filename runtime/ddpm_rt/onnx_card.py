@@ -25,6 +25,14 @@ def read_onnx_card(path: Path) -> ModelCard:
     return ModelCard.from_json(texts[0], source=str(path))
 
 
+def find_onnx_card(path: Path) -> ModelCard | None:
+    """The card; None where there is none, or no ONNX model."""
+    try:
+        return read_onnx_card(path)
+    except DdpmRtError:
+        return None
+
+
 def check_file(path: Path) -> None:
     """Raises DdpmRtError unless there is one."""
     if not path.is_file():

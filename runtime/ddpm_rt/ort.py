@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .card import METADATA_KEY, ModelCard
 from .denoiser import Batch, Times
 from .errors import DdpmRtError
-from .onnx_card import check_file, no_card
+from .onnx_card import check_file, find_onnx_card, no_card
 
 TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
@@ -104,7 +104,7 @@ class OrtDenoiser:
 
 
 def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing or damaged."""
+    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
     check_file(path)
     import onnxruntime
 
@@ -115,6 +115,12 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
+        card = find_onnx_card(path)
+        if card is not None and card.precision == "bf16":
+            raise DdpmRtError(
+                f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision "
+                "fp16 or fp32 for the CPU, bf16 is for TensorRT plans (`ddpm-rt build`)"
+            ) from error
         raise not_a_model(path, error) from error
 
 
