@@ -8,25 +8,26 @@ from typing import Any
 
 from ..doctor import NOT_RTX
 from ..errors import DdpmRtError
-from ..plan import Build, Flavour
+from ..plan import Build, Flavour, PlanRecord
 
 TITLES: dict[Flavour, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}
 LEAN = "tensorrt_lean"
 Version = tuple[int, ...]
 
 
-def load_runtime(plan: Path, build: Build, capability: str) -> Any:
+def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
     """The module that runs a plan which was built so, on a GPU of this compute capability.
 
     Raises DdpmRtError, before anything of the plan is read, when it fits neither the GPU nor a TensorRT that is here.
     """
+    build = record.build
     again = rebuild_command(plan, build, capability)
     built = f"{plan} was built by {TITLES[build.flavour]} {build.version}"
     if not fits(capability, build.compute_capabilities):
         wanted = ", ".join(build.compute_capabilities)
         raise DdpmRtError(f"{built} for compute capability {wanted}, the GPU here is {capability}; {again}")
-    if build.options.get("strip_weights"):
-        raise DdpmRtError(f"{built} without its weights, and ddpm-rt does not refit it; {again}")
+    if not record.has_weights:
+        raise DdpmRtError(f"{built} without its weights; give them to it with `ddpm-rt refit`, or {again}")
     found = {name: module for name in candidates(build) if (module := imported(name)) is not None}
     running = [module for module in found.values() if runs(module, build)]
     if running:  # of two, the one of that very release; then the lean one, which is made for this
