@@ -197,7 +197,10 @@ MISFITS = {
         {"module": "tensorrt_lean", "here": "10.2.0"},
         ["tensorrt_lean 10.2.0", "--version-compatible"],
     ),
-    "no weights": ({"build": {"options": {"strip_weights": True}}}, ["without its weights", "ddpm-rt refit", "build it again"]),
+    "no weights": (
+        {"build": {"options": {"strip_weights": True}}},
+        ["without its weights", "ddpm-rt refit", "build it again"],
+    ),
 }  # fmt: skip
 
 
