@@ -27,7 +27,7 @@ class TensorRtEngine:
         self.path, self.record, self.card = plan, record, record.card
         self.profiles: tuple[Profile, ...] = record.build.profiles
         capability = "{}.{}".format(*gpu.compute_capability)
-        trt = load_runtime(plan, record.build, capability)
+        trt = load_runtime(plan, record, capability)
         self._log = make_log(trt)
         self._runtime = trt.Runtime(self._log)
         again = rebuild_command(plan, record.build, capability)
