@@ -1,5 +1,6 @@
 """Steps as CUDA graphs: captured once, launched as often as there are steps."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
@@ -73,13 +74,26 @@ def _building(builder: Any) -> Iterator[None]:
     """Capture into `builder`. What fails inside ends the capture, so that the stream can be used again."""
     builder.begin_building("thread_local")
     try:
-        yield
+        with _uncollected():
+            yield
     except BaseException:
-        with suppress(Exception):  # a capture that was broken says so once more when it ends
-            builder.end_building()
-        builder.close()
+        for end in (builder.end_building, builder.close):
+            with suppress(Exception):  # a capture that was broken says so once more when it ends
+                end()
         raise
     builder.end_building()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected inside: memory of CUDA's may be in it, and to free that would end a capture."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _completed(builder: Any) -> Any:
