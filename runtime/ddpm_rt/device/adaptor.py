@@ -1,6 +1,6 @@
 """A device engine as a plain one, `(x, t) -> out`, for what the device loop does not do."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..card import ModelCard
 from ..denoiser import Batch, Times
+from ..errors import DdpmRtError
 from ..request import Loop
 from .engine import Bound, Buffers, DeviceEngine
 from .gpu import Arena, Pinned, cuda_errors
@@ -49,6 +50,8 @@ class DeviceDenoiser:
 
     def close(self) -> None:
         """Gives back memory and engine."""
+        with suppress(Exception):  # a GPU that failed
+            self.gpu.set_current()  # of this thread, for the engine
         if self.loop is not None:
             self.loop.close()
         for room in self._rooms.values():
@@ -72,6 +75,8 @@ class Room:
                 self._arena = self._hold(Arena(gpu, self._stream, sizes))
                 addresses = {name: self._arena.address(name) if name in sizes else 0 for name in Buffers._fields}
                 self._bound: Bound = self._hold(engine.bind(batch, Buffers(**addresses)))
+                for settle in (self._stream.sync, gpu.set_current):  # the last is the first when all is given back
+                    self._close.callback(settle)
                 self._stream.sync()
         except BaseException:
             self.close()
@@ -95,7 +100,9 @@ class Room:
         return out
 
     def close(self) -> None:
-        self._close.close()
+        """Waits for a call that was broken off, and gives everything back that the GPU takes."""
+        with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
+            self._close.close()
 
 
 def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, ...], Any]]:
