@@ -1,4 +1,4 @@
-"""What befalls a device loop from outside: other threads, garbage, interrupts at a bad time, a GPU that fails for good."""
+"""What befalls a device loop from outside: other threads, garbage, interrupts at a bad time, a GPU that is lost."""
 
 import gc
 

@@ -82,7 +82,7 @@ class DeviceChain:
         self._stream.sync()
 
     def _load_while(self) -> None:
-        """Asking for a kernel's registers loads it: it is launched in graphs alone, and a capture is no time for that."""
+        """Asking for its registers loads the kernel, which only graphs launch: a capture is no time for it."""
         if WHILE not in self._kernels:
             raise DdpmRtError("mode while needs NVRTC 12.4 or later; install one, or use another mode")
         _ = self._kernels[WHILE].attributes.num_regs

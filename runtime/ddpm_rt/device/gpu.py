@@ -126,9 +126,7 @@ class Pinned:
         with cuda_errors(f"no {size / MIB:.0f} MiB of pinned memory"):
             self.buffer = cuda_core().LegacyPinnedMemoryResource().allocate(size)
         memory = (ctypes.c_char * size).from_address(int(self.buffer.handle))
-        memory.buffer = (
-            self.buffer
-        )  # lives as long as an array that looks at it; by DLPack NumPy 2.0 cannot write to it
+        memory.buffer = self.buffer  # lives as long as its arrays; through DLPack NumPy 2.0 could not write to it
         self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
 
     def close(self) -> None:
