@@ -13,6 +13,7 @@ from ddpm_rt.device.adaptor import DeviceDenoiser
 from ddpm_rt.device.chain import DeviceChain
 from ddpm_rt.device.gpu import Pinned, cuda_errors, open_gpu
 from ddpm_rt.device.kernels import WHILE, load_kernels
+from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.request import Watch
 
 pytest.importorskip("cuda.core")
@@ -171,6 +172,17 @@ def test_a_call_of_the_network_that_was_broken_off_is_waited_for(stand_in, devic
         denoiser(np.zeros((2, *denoiser.card.image_shape), np.float32), np.zeros(2, np.int64))
     in_new_thread(denoiser.close)
     assert "engine" in stand_in.runs()
+    assert not stand_in.live()
+
+
+def test_chains_that_wait_give_their_memory_to_a_call_of_the_network(stand_in, device):
+    engine = ToyEngine(stand_in, eps_of_gaussian)
+    denoiser = DeviceDenoiser(engine, device, DeviceLoop(device, engine))
+    REQUEST.drawn(denoiser)
+    stand_in.fail("cuMemAllocFromPoolAsync", 2)  # CUDA_ERROR_OUT_OF_MEMORY
+    x, t = np.ones((2, *denoiser.card.image_shape), np.float32), np.array([3, 999])
+    np.testing.assert_array_equal(denoiser(x, t), eps_of_gaussian(x, t))
+    denoiser.close()
     assert not stand_in.live()
 
 

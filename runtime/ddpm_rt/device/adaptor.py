@@ -45,7 +45,14 @@ class DeviceDenoiser:
 
     def _room(self, batch: int) -> "Room":
         if batch not in self._rooms:
-            self._rooms[batch] = Room(self.device_engine, self.gpu, batch)
+            made = (self.device_engine, self.gpu, batch)
+            try:
+                self._rooms[batch] = Room(*made)
+            except DdpmRtError:
+                if self.loop is None:
+                    raise
+                self.loop.close()  # whose chains that wait may hold the memory that is missing
+                self._rooms[batch] = Room(*made)
         return self._rooms[batch]
 
     def close(self) -> None:
