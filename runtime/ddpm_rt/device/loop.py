@@ -110,9 +110,7 @@ class DeviceLoop:
                 self._idle.remove(chain)
                 return chain
         mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
-        if self._kernels is None:  # compiled when they are needed
-            self._kernels = load_kernels(self._device)
-        made = (self._device, self.engine, self._kernels, rows, layout, mode)
+        made = (self._device, self.engine, self.kernels(), rows, layout, mode)
         if not self._idle:
             return DeviceChain(*made)
         try:
@@ -120,6 +118,12 @@ class DeviceLoop:
         except DdpmRtError:  # those that wait may hold the memory that is missing
             self.close()
             return DeviceChain(*made)
+
+    def kernels(self) -> Kernels:
+        """Compiled and loaded the first time. Raises DdpmRtError where that cannot be."""
+        if self._kernels is None:
+            self._kernels = load_kernels(self._device)
+        return self._kernels
 
     def _keep(self, chain: DeviceChain) -> None:
         self._idle.append(chain)
