@@ -163,6 +163,18 @@ def test_a_call_that_fails_is_one_line(machine, gaussian):
         denoise(*images(gaussian, 1)[:2])
 
 
+def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
+    engine, gpu = open_device_engine(gaussian, "cuda")
+    bound, caller = engine.bind(1, Buffers(*(machine.world.allocate(96) for _ in range(5)))), gpu.create_stream()
+    ran = []
+    machine.world.queue(engine.stream.handle).append(lambda: ran.append("half a network"))
+    machine.fails = True
+    with pytest.raises(DdpmRtError, match="did not take a call"):
+        bound.enqueue(int(caller.handle))
+    caller.sync()  # after which its buffers may go
+    assert ran
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpus(), reason="there is no GPU")
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])

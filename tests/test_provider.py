@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,6 +76,25 @@ def test_auto_goes_on_with_the_cpu_where_cuda_does_not_start(machine, gaussian):
     for options in ({"provider": "cuda"}, {"device": 1}):  # but not where a GPU was asked for
         with pytest.raises(DdpmRtError):
             ddpm_rt.open_denoiser(gaussian, **options)
+
+
+def test_auto_goes_on_with_the_cpu_where_the_kernels_cannot_be_compiled(machine, gaussian, monkeypatch):
+    def without_nvrtc(device):
+        raise DdpmRtError("NVRTC is not installed")
+
+    monkeypatch.setattr("ddpm_rt.device.loop.load_kernels", without_nvrtc)
+    assert isinstance(ddpm_rt.open_denoiser(gaussian), OrtDenoiser)
+    with pytest.raises(DdpmRtError, match="NVRTC"):
+        ddpm_rt.open_denoiser(gaussian, provider="cuda")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(gaussian, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)  # whoever runs the tests may be allowed to read everything
+    with pytest.raises(DdpmRtError, match=r"cannot be read \(Permission denied\)"):
+        read_onnx_card(gaussian)
 
 
 def test_a_plan_is_tensorrts(rtx, plan, gaussian):

@@ -18,6 +18,8 @@ def read_onnx_card(path: Path) -> ModelCard:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             entries = [dict(_fields(entry)) for field, entry in _fields(content) if field == METADATA_PROPS]
             texts = [entry[2].decode() for entry in entries if entry.get(1) == METADATA_KEY.encode()]
+    except OSError as error:
+        raise DdpmRtError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it here") from error
     except (ValueError, IndexError, KeyError) as error:
         raise DdpmRtError(f"{path} is not a whole ONNX model; export the model again") from error
     if not texts:

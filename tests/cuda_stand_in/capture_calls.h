@@ -78,10 +78,11 @@ int cuStreamGetCaptureInfo_v3(Handle handle, int* status, std::uint64_t* id, Han
     if (!capture) return kSuccess;
     if (!capture->graph->handle) graphs.add(capture->graph);
     capture->answer = capture->ends[handle];
+    capture->plain.resize(capture->answer.size());
     if (id) *id = capture->graph->handle;
     if (graph) *graph = capture->graph->handle;
     if (after) *after = capture->answer.data();
-    if (edges) *edges = nullptr;
+    if (edges) *edges = capture->plain.data();
     if (count) *count = capture->answer.size();
     return kSuccess;
   });

@@ -1,6 +1,6 @@
 """A device engine as a plain one, `(x, t) -> out`, for what the device loop does not do."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..card import ModelCard
 from ..denoiser import Batch, Times
+from ..errors import DdpmRtError
 from ..request import Loop
 from .engine import Bound, Buffers, DeviceEngine
 from .gpu import Arena, Pinned, cuda_errors
@@ -44,11 +45,20 @@ class DeviceDenoiser:
 
     def _room(self, batch: int) -> "Room":
         if batch not in self._rooms:
-            self._rooms[batch] = Room(self.device_engine, self.gpu, batch)
+            made = (self.device_engine, self.gpu, batch)
+            try:
+                self._rooms[batch] = Room(*made)
+            except DdpmRtError:
+                if self.loop is None:
+                    raise
+                self.loop.close()  # whose chains that wait may hold the memory that is missing
+                self._rooms[batch] = Room(*made)
         return self._rooms[batch]
 
     def close(self) -> None:
         """Gives back memory and engine."""
+        with suppress(Exception):  # a GPU that failed
+            self.gpu.set_current()  # of this thread, for the engine
         if self.loop is not None:
             self.loop.close()
         for room in self._rooms.values():
@@ -72,6 +82,8 @@ class Room:
                 self._arena = self._hold(Arena(gpu, self._stream, sizes))
                 addresses = {name: self._arena.address(name) if name in sizes else 0 for name in Buffers._fields}
                 self._bound: Bound = self._hold(engine.bind(batch, Buffers(**addresses)))
+                for settle in (self._stream.sync, gpu.set_current):  # the last is the first when all is given back
+                    self._close.callback(settle)
                 self._stream.sync()
         except BaseException:
             self.close()
@@ -95,7 +107,9 @@ class Room:
         return out
 
     def close(self) -> None:
-        self._close.close()
+        """Waits for a call that was broken off, and gives everything back that the GPU takes."""
+        with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
+            self._close.close()
 
 
 def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, ...], Any]]:

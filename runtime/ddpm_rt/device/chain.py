@@ -15,7 +15,7 @@ from .engine import Buffers, DeviceEngine
 from .frames import Frames
 from .gpu import Arena, Pinned, cuda_core, cuda_errors
 from .graphs import Launcher, Mode
-from .kernels import Kernels
+from .kernels import WHILE, Kernels
 from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
 from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
 
@@ -32,7 +32,7 @@ class DeviceChain:
     def __init__(
         self, device: Any, engine: DeviceEngine, kernels: Kernels, rows: Rows, layout: Layout, mode: Mode
     ) -> None:
-        self.layout, self.rows, self._kernels = layout, rows, kernels
+        self.layout, self.rows, self._device, self._kernels = layout, rows, device, kernels
         self._core = cuda_core()
         self._close, self._stoppable = ExitStack(), False
         with cuda_errors("the GPU refused"):
@@ -45,6 +45,8 @@ class DeviceChain:
                 self._bound = self._hold(engine.bind(layout.images, addresses))
                 self._warm_up()
                 possible = mode if engine.capturable else "stream"  # which some engines only know by now
+                if possible == "while":
+                    self._load_while()
                 self._launcher = self._hold(Launcher(self._stream, self._step, possible))
                 self._stoppable = possible == "while"
                 self._stream.sync()
@@ -79,10 +81,16 @@ class DeviceChain:
         self._launch(self._stream, "ddpm_rt_step")
         self._stream.sync()
 
+    def _load_while(self) -> None:
+        """Asking for its registers loads the kernel, which only graphs launch: a capture is no time for it."""
+        if WHILE not in self._kernels:
+            raise DdpmRtError("mode while needs NVRTC 12.4 or later; install one, or use another mode")
+        _ = self._kernels[WHILE].attributes.num_regs
+
     def _step(self, target: Any, *condition: Any) -> None:
         stream = target if target is self._stream else target.stream
         self._bound.enqueue(int(stream.handle))
-        self._launch(target, "ddpm_rt_step_while" if condition else "ddpm_rt_step", *condition)
+        self._launch(target, WHILE if condition else "ddpm_rt_step", *condition)
 
     def _launch(self, target: Any, kernel: str, *condition: Any) -> None:
         self._core.launch(target, self._config, self._kernels[kernel], *self._arguments, *condition)
@@ -172,12 +180,15 @@ class DeviceChain:
             raise DdpmRtError(f"the network's output is not finite at step {row}, t = {t}; check the model")
 
     def close(self) -> None:
-        """Waits for what is queued, at most the rest of a run, and gives everything back."""
-        self._settle()
-        self._close.close()
+        """Waits for what is queued, at most the rest of a run, and gives everything back that the GPU takes."""
+        with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
+            try:
+                self._settle()
+            finally:  # also after a second Ctrl-C
+                self._close.close()
 
     def _settle(self) -> None:
-        for wait in (self._stop, self._stream.sync):
+        for wait in (self._device.set_current, self._stop, self._stream.sync):  # in whatever thread this is
             with suppress(Exception):  # a GPU that failed says so again at every call
                 wait()
 

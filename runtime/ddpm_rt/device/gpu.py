@@ -1,5 +1,6 @@
 """One GPU through NVIDIA's cuda-core: opening it, memory in one piece, and errors in one line."""
 
+import ctypes
 import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from ..errors import DdpmRtError
 ALIGNMENT = 256  # bytes; what cuMemAlloc promises, and enough for every engine
 MIB = 1 << 20
 INSTALL = "pip install 'ddpm-rt[cuda]'"
+OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 has a RuntimeError for it
 
 
 def open_gpu(number: int = 0) -> Any:
@@ -67,14 +69,19 @@ def cuda_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not any(kind.__name__ == "CUDAError" for kind in type(error).__mro__):  # its module is private
+        if not _is_cuda(error):
             raise
         raise DdpmRtError(f"{doing}: {_reason(error)}") from error
 
 
+def _is_cuda(error: Exception) -> bool:
+    named = any(kind.__name__ == "CUDAError" for kind in type(error).__mro__)  # its module is private
+    return named or str(error).startswith(OF_POOL)
+
+
 def _reason(error: Exception) -> str:
     text = (str(error).splitlines() or [type(error).__name__])[0]
-    if "OUT_OF_MEMORY" in text:
+    if "OUT_OF_MEMORY" in text or text.startswith(OF_POOL):
         return "the GPU is out of memory; ask for smaller batches"
     return text.split(". ")[0].rstrip(".")  # the driver's name for it, and the first of its many sentences
 
@@ -118,7 +125,9 @@ class Pinned:
         size = int(np.prod(shape)) * dtype.itemsize
         with cuda_errors(f"no {size / MIB:.0f} MiB of pinned memory"):
             self.buffer = cuda_core().LegacyPinnedMemoryResource().allocate(size)
-        self.array: NDArray[Any] = np.from_dlpack(self.buffer).view(np.uint8).view(dtype).reshape(shape)
+        memory = (ctypes.c_char * size).from_address(int(self.buffer.handle))
+        memory.buffer = self.buffer  # lives as long as its arrays; through DLPack NumPy 2.0 could not write to it
+        self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
 
     def close(self) -> None:
         """After this `array` must not be read."""

@@ -1,5 +1,6 @@
 """Steps as CUDA graphs: captured once, launched as often as there are steps."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
@@ -44,7 +45,8 @@ class Launcher:
     def _graph_of_all(self) -> Any:
         builder = self._stream.create_graph_builder()
         with _building(builder):
-            condition = builder.create_condition(1)
+            create = getattr(builder, "create_condition", None) or builder.create_conditional_handle  # before 1.0
+            condition = create(1)
             body = builder.while_loop(condition)
             with _building(body):
                 self._step(body, condition)
@@ -71,15 +73,28 @@ class Launcher:
 @contextmanager
 def _building(builder: Any) -> Iterator[None]:
     """Capture into `builder`. What fails inside ends the capture, so that the stream can be used again."""
-    builder.begin_building("thread_local")
+    with _uncollected():
+        builder.begin_building("thread_local")
+        try:
+            yield
+        except BaseException:
+            for end in (builder.end_building, builder.close):
+                with suppress(Exception):  # a capture that was broken says so once more when it ends
+                    end()
+            raise
+        builder.end_building()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected inside: memory of CUDA's may be in it, and to free that would end a capture."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
         yield
-    except BaseException:
-        with suppress(Exception):  # a capture that was broken says so once more when it ends
-            builder.end_building()
-        builder.close()
-        raise
-    builder.end_building()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _completed(builder: Any) -> Any:

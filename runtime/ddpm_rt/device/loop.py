@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ..denoiser import Batch
@@ -9,9 +10,10 @@ from ..errors import DdpmRtError
 from ..request import Request, Watch
 from .chain import DeviceChain
 from .engine import DeviceEngine
+from .gpu import cuda_errors
 from .graphs import Mode
 from .kernels import Kernels, load_kernels
-from .lanes import Rows, lanes_of, rows_of
+from .lanes import MOST, Rows, lanes_of, rows_of
 from .layout import Layout, Portion
 
 KEPT = 4  # chains that wait, warm, for the next request like theirs
@@ -30,7 +32,8 @@ class DeviceLoop:
     """Runs requests on the GPU that `engine` is on, with `streams` batches at a time.
 
     Buffers, engine contexts and graphs are kept for the next request of the same table and batch. `mode` says how
-    steps are launched, see `graphs.Launcher`; an engine that no graph can hold is launched step by step.
+    steps are launched, see `graphs.Launcher`; an engine that no graph can hold is launched step by step. Threads may
+    take turns, but two must not use it at the same time.
     """
 
     def __init__(self, device: Any, engine: DeviceEngine, *, mode: Mode = "replay", streams: int = 1) -> None:
@@ -51,7 +54,7 @@ class DeviceLoop:
     def _layout(self, request: Request, count: int, **kept: bool) -> Layout:
         guided = request.guidance != 1.0
         images = self.engine.batch_for(2 * count if guided else count)
-        lanes = images // 2 if guided else images
+        lanes = min(images // 2 if guided else images, MOST)
         if lanes == 0:
             raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
         return Layout(lanes, images, guided, **kept)
@@ -62,21 +65,24 @@ class DeviceLoop:
         The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
         GPU has not the memory or fails, and when an output is not finite.
         """
-        self._device.set_current()  # of this thread
-        portions = deque(request.batches(samples))
+        portions = request.batches(samples)  # as many as there are samples: they are not all made at once
         at_once = 1 if watch.frames else self.streams  # frames come one batch after the other
         running: deque[_Run] = deque()
         try:
-            while portions or running:
-                while portions and len(running) < at_once:
-                    running.append(self._started(request, portions.popleft(), watch))
+            while True:
+                with cuda_errors("the GPU cannot be used"):
+                    self._device.set_current()  # of this thread, which need not be the one of the last `next`
+                for portion in islice(portions, at_once - len(running)):
+                    running.append(self._started(request, portion, watch))
+                if not running:
+                    return
                 queued = [next(run.queue, True) for run in running]
                 if queued[0]:  # the others have work as well while this is waited for
-                    chain, these, portion, _ = running[0]
-                    images = chain.result(portion, watch)
+                    first = running[0]
+                    images = first.chain.result(first.portion, watch)
                     running.popleft()
-                    self._keep(chain)
-                    yield these, images
+                    self._keep(first.chain)
+                    yield first.samples, images
         finally:  # what breaks off leaves no chain that is half way
             for run in running:
                 run.chain.close()
@@ -85,16 +91,17 @@ class DeviceLoop:
         card = self.engine.card
         table, clip, start, first_row, _ = request.chain(card, samples)
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
-        chain = self._chain(rows_of(table, clip), self._layout(request, len(samples), history=history, frames=frames))
+        layout = self._layout(request, len(samples), history=history, frames=frames)
         lanes = lanes_of(
             request.seed,
             samples,
             row=first_row,
             end=table.steps,
             guidance=request.guidance,
-            batch=chain.layout.lanes,
+            batch=layout.lanes,
         )
         portion = Portion(lanes, len(samples), request.labels(samples), card.null_class, start)
+        chain = self._chain(rows_of(table, clip), layout)  # nobody else has it now: nothing may fail before it runs
         return _Run(chain, samples, portion, chain.run(portion, watch))
 
     def _chain(self, rows: Rows, layout: Layout) -> DeviceChain:
@@ -103,9 +110,7 @@ class DeviceLoop:
                 self._idle.remove(chain)
                 return chain
         mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
-        if self._kernels is None:  # compiled when they are needed
-            self._kernels = load_kernels(self._device)
-        made = (self._device, self.engine, self._kernels, rows, layout, mode)
+        made = (self._device, self.engine, self.kernels(), rows, layout, mode)
         if not self._idle:
             return DeviceChain(*made)
         try:
@@ -113,6 +118,12 @@ class DeviceLoop:
         except DdpmRtError:  # those that wait may hold the memory that is missing
             self.close()
             return DeviceChain(*made)
+
+    def kernels(self) -> Kernels:
+        """Compiled and loaded the first time. Raises DdpmRtError where that cannot be."""
+        if self._kernels is None:
+            self._kernels = load_kernels(self._device)
+        return self._kernels
 
     def _keep(self, chain: DeviceChain) -> None:
         self._idle.append(chain)

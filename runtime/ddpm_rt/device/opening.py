@@ -83,10 +83,15 @@ def open_device_engine(path: Path, provider: Provider = "auto", device: int = 0)
 
 
 def open_device_denoiser(path: Path, provider: Provider, device: int, *, stream_steps: bool) -> DeviceDenoiser:
-    """The same as a plain engine, `(x, t) -> out`, which runs whole chains on the device where it can."""
+    """The same as a plain engine, `(x, t) -> out`, which runs whole chains on the device where it can.
+
+    Raises DdpmRtError as well where its kernels cannot be compiled or are not taken.
+    """
     engine, gpu = open_device_engine(path, provider, device)
     try:
-        return DeviceDenoiser(engine, gpu, DeviceLoop(gpu, engine, mode="stream" if stream_steps else "replay"))
+        loop = DeviceLoop(gpu, engine, mode="stream" if stream_steps else "replay")
+        loop.kernels()  # now, when there is still another provider to go to
+        return DeviceDenoiser(engine, gpu, loop)
     except BaseException:
         engine.close()
         raise

@@ -94,8 +94,9 @@ class OrtEngine:
         except Exception as error:  # its exceptions share no base class of their own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DdpmRtError(f"{self.path}: ONNX Runtime did not take a call: {reason}") from error
-        if caller is not None:
-            caller.wait(self.stream)
+        finally:
+            if caller is not None:
+                caller.wait(self.stream)  # also for what it had queued of a call that failed
 
     def close(self) -> None:
         if self._session is not None:
