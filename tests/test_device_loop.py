@@ -1,5 +1,6 @@
 """The device loop on a stand-in for the driver: its images are the host loop's, to the bit, and it breaks no rule."""
 
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,8 @@ from gaussian_model import conditional_card, gaussian_card
 from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernels, with_spread
 
 from ddpm_rt import DdpmRtError, Request
-from ddpm_rt.device.chain import LEAD
 from ddpm_rt.device.gpu import open_gpu
+from ddpm_rt.device.lead import MOST
 from ddpm_rt.edit import Edit
 from ddpm_rt.inversion import FromNoise
 from ddpm_rt.request import Watch
@@ -161,7 +162,9 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert not any(name.startswith(("cuStreamBeginCapture", "cuGraphInstantiate")) for name in calls)
     assert not set(calls) & ALLOCATIONS  # the second run allocates nothing at all
     waits = calls.count("cuEventSynchronize")
-    assert waits <= 100 // LEAD + 1  # and waits but to keep the host from running far ahead
+    assert (
+        waits <= 100 // MOST + 3
+    )  # and waits but to keep the host from running far ahead: at the beginning more often
 
 
 def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
@@ -176,7 +179,24 @@ def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
 
     final(Request(steps=200, count=1), gpu, Watch(step))
     assert done == 200
-    assert max(ahead) < 3 * LEAD
+    assert max(ahead) < 3 * MOST
+
+
+def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device):
+    def slow(x, t, y=None):
+        time.sleep(0.03)
+        return eps_of_gaussian(x, t)
+
+    gpu, done, ahead = Gpu(stand_in, device, slow), 0, []
+
+    def step():
+        nonlocal done
+        done += 1
+        ahead.append(stand_in.calls().count("cuGraphLaunch") - done)
+
+    final(Request(steps=20, count=1), gpu, Watch(step))
+    assert done == 20
+    assert max(ahead) <= 3  # so that Ctrl-C is heard, and what is queued then is soon over
 
 
 class Stop(BaseException):

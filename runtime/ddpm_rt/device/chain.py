@@ -1,7 +1,6 @@
 """One batch on one stream: its buffers, the engine bound to them, and the steps."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -18,8 +17,8 @@ from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
 from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
 from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
+from .lead import Lead
 
-LEAD = 16  # the host looks every so many steps how far the GPU is, and is at most three times that ahead
 POLL = 0.0005  # seconds between two looks at a while graph
 
 
@@ -103,19 +102,14 @@ class DeviceChain:
         """Queue the steps of `portion`, pausing so that other chains can queue theirs: whether all are queued."""
         with cuda_errors("the GPU refused a step"):
             self._load(portion)
-            self._told = queued = marked = 0
-            marks: deque[tuple[int, Any]] = deque()
+            self._told = queued = 0
+            lead = Lead(self._stream, self._events)
             while queued < len(portion.rows):
-                queued += self._launcher.launch(len(portion.rows) - queued, singly=bool(watch.frames))
+                launched = self._launcher.launch(len(portion.rows) - queued, singly=bool(watch.frames))
+                queued += launched
                 self._look(portion, portion.rows[queued - 1], watch)
-                if queued - marked >= LEAD and self._launcher.mode != "while":
-                    marked = queued
-                    marks.append((queued, self._stream.record(self._events[0])))
-                    self._events = self._events[1:] + self._events[:1]
-                    if len(marks) == len(self._events):
-                        done, event = marks.popleft()
-                        event.sync()
-                        self._tell(done, watch)
+                if self._launcher.mode != "while" and lead.queued(launched):
+                    self._tell(lead.done, watch)
                     yield False
             self._arena.buffer("x", size=self._x.buffer.size).copy_to(self._x.buffer, stream=self._stream)
             self._arena.buffer("lanes").copy_to(self._lanes.buffer, stream=self._stream)
