@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -234,10 +235,10 @@ def test_ctrl_c_in_the_middle_keeps_the_batches_that_are_whole(machine, gaussian
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--provider", "cuda"], 1, ["CUDA", "pip install 'ddpm-rt[gpu]'"]),
-        (["--provider", "tensorrt"], 1, ["TensorRT", "pip install 'ddpm-rt[gpu]'"]),
+        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # before any package that would be of no use
+        (["--provider", "tensorrt"], 1, ["GPU 0", "driver"]),
         (["--provider", "cpu", "--device", 1], 2, ["device 1"]),
-        (["--device", 1], 1, ["CUDA"]),
+        (["--device", 3], 1, ["GPU 3", "driver"]),
         (["--device", -1], 2, ["--device"]),
         (["--provider", "gpu"], 2, ["--provider"]),
     ],
@@ -251,12 +252,28 @@ def test_a_gpu_that_is_not_to_be_had_is_one_line_and_no_file(gaussian, tmp_path,
     assert not (tmp_path / "x.png").exists()
 
 
+def test_a_provider_that_nobody_knows_is_the_callers_mistake(gaussian, plan):
+    for path in (gaussian, plan):
+        with pytest.raises(ValueError, match="provider must be one of auto, cpu, cuda, tensorrt, not 'bogus'"):
+            ddpm_rt.open_denoiser(path, provider="bogus")
+
+
+def test_an_onnxruntime_in_pieces_is_one_line(gaussian, monkeypatch, tmp_path):
+    install(monkeypatch, ModuleType("onnxruntime"))  # what one of two packages leaves
+    for options in ([], ["--provider", "cpu"]):
+        result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
+        assert result.exit_code == 1
+        assert "in pieces: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert run("doctor").exit_code == 0
+
+
 @WITHOUT_GPU
 def test_a_plan_without_a_driver_names_what_would_run(plan):
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    for words in ("driver", "unet.onnx would not"):
+    for words in ("driver", "unet.onnx, of which it was built, runs on the CPU"):
         assert words in result.stderr
 
 

@@ -97,7 +97,7 @@ def providers() -> tuple[str, ...]:
     """What the onnxruntime here was built with."""
     try:
         return tuple(importlib.import_module("onnxruntime").get_available_providers())
-    except (ImportError, OSError, RuntimeError):
+    except (ImportError, OSError, RuntimeError, AttributeError):  # the last where two packages wrote over each other
         return ()
 
 

@@ -12,6 +12,7 @@ from .denoiser import Batch, Times
 from .errors import DdpmRtError
 from .onnx_card import check_file, find_onnx_card, no_card
 
+REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 'ddpm-rt[cpu]' and 'ddpm-rt[gpu]'"
 TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 
 
@@ -103,11 +104,19 @@ class OrtDenoiser:
         return out
 
 
+def onnx_runtime() -> Any:
+    """The module onnxruntime. Raises DdpmRtError where only pieces of it are left."""
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "InferenceSession"):  # onnxruntime and onnxruntime-gpu share their files
+        raise DdpmRtError(f"the onnxruntime here is in pieces: {REINSTALL}")
+    return onnxruntime
+
+
 def open_session(path: Path, threads: int | None = None) -> Any:
     """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
     check_file(path)
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would log is in the exception as well
     if threads is not None:

@@ -13,6 +13,7 @@ from ..errors import DdpmRtError
 
 ALIGNMENT = 256  # bytes; what cuMemAlloc promises, and enough for every engine
 MIB = 1 << 20
+NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 INSTALL = "pip install 'ddpm-rt[cuda]'"
 OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 has a RuntimeError for it
 
@@ -24,9 +25,13 @@ def open_gpu(number: int = 0) -> Any:
     """
     if number < 0:
         raise ValueError(f"device must be at least 0, not {number}")
-    core, found = cuda_core(), gpu_count()
+    try:
+        found = gpu_count()
+    except DdpmRtError as error:
+        raise DdpmRtError(f"GPU {number} cannot be used: {error}; install a driver, or sample on the CPU") from error
     if number >= found:
         raise DdpmRtError(f"there is no GPU {number}: {_counted(found)}")
+    core = cuda_core()
     with cuda_errors("the GPU cannot be opened"):
         device = core.Device(number)
         device.set_current()
@@ -34,19 +39,21 @@ def open_gpu(number: int = 0) -> Any:
 
 
 def gpu_count() -> int:
-    """How many GPUs the driver finds. Raises DdpmRtError when there is no driver or no cuda-core."""
-    cuda_core()
-    driver = importlib.import_module("cuda.bindings.driver")
+    """How many GPUs the driver finds. Raises DdpmRtError when there is no driver, or it does not start."""
+    driver = next((found for name in ("libcuda.so.1", "nvcuda.dll") if (found := _library(name)) is not None), None)
+    if driver is None:
+        raise DdpmRtError("no NVIDIA driver was found")
+    count = ctypes.c_int()
+    if (status := driver.cuInit(0)) not in (0, NO_DEVICE):
+        raise DdpmRtError(f"NVIDIA's driver does not start (error {status})")
+    return 0 if status or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
+
+
+def _library(name: str) -> Any:
     try:
-        (status,) = driver.cuInit(0)
-        status, found = driver.cuDeviceGetCount() if int(status) == 0 else (status, 0)
-    except Exception as error:  # cuda-pathfinder's, of several kinds, which names files
-        raise DdpmRtError("no NVIDIA driver was found; install one, or sample on the CPU") from error
-    if status == driver.CUresult.CUDA_ERROR_NO_DEVICE:
-        return 0
-    if int(status) != 0:
-        raise DdpmRtError(f"the NVIDIA driver cannot be used: {status.name}; sample on the CPU, or install another")
-    return int(found)
+        return ctypes.CDLL(name)
+    except OSError:
+        return None
 
 
 def cuda_core() -> Any:

@@ -2,10 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ..errors import DdpmRtError
 from ..onnx_card import read_onnx_card
+from ..ort import onnx_runtime
 from ..plan import is_plan, read_plan
 from .adaptor import DeviceDenoiser
 from .engine import DeviceEngine
@@ -23,6 +24,8 @@ def provider_for(path: Path, asked: Provider, device: int = 0) -> Chosen:
     """
     if device < 0:
         raise ValueError(f"device must be at least 0, not {device}")
+    if asked not in get_args(Provider):
+        raise ValueError(f"provider must be one of {', '.join(get_args(Provider))}, not {asked!r}")
     if is_plan(path):
         if asked in ("cpu", "cuda"):
             raise ValueError(f"{path} is a TensorRT plan, and none of {asked}; name the .onnx it was built from")
@@ -38,9 +41,9 @@ def lacking_cuda() -> str | None:
     """What keeps ONNX Runtime from the GPU here, as far as can be known without trying, or None."""
     if importlib.util.find_spec("onnxruntime") is None:
         return "onnxruntime is not installed"
-    import onnxruntime
-
     from ..doctor import gpus
+
+    onnxruntime = onnx_runtime()
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return f"the onnxruntime {onnxruntime.__version__} here was built without CUDA"
@@ -71,14 +74,15 @@ def open_device_engine(path: Path, provider: Provider = "auto", device: int = 0)
         try:
             gpu = open_gpu(device)
         except DdpmRtError as error:
-            source = next(iter(record.build.onnx), "the .onnx it was built from")
-            raise DdpmRtError(f"{path} is a TensorRT plan and needs a GPU, {source} would not: {error}") from error
+            source, reason = next(iter(record.build.onnx), "an .onnx"), str(error).split(";")[0]
+            advice = f"{source}, of which it was built, runs on the CPU too"
+            raise DdpmRtError(f"{path} is a TensorRT plan, which needs a GPU ({reason}); {advice}") from error
         return Opened(TensorRtEngine(path, record, gpu), gpu)
     from .ort import OrtEngine, usable_runtime
 
     read_onnx_card(path)
-    usable_runtime(chosen)
     gpu = open_gpu(device)
+    usable_runtime(chosen)
     return Opened(OrtEngine(path, chosen, gpu), gpu)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DdpmRtError
 from ..onnx_card import read_onnx_card
-from ..ort import not_a_model, read_signature
+from ..ort import not_a_model, onnx_runtime, read_signature
 from .cache import cache_folder
 from .engine import Buffers
 from .gpu import cuda_core
@@ -18,7 +18,7 @@ from .gpu import cuda_core
 GpuProvider = Literal["cuda", "tensorrt"]
 PROVIDERS: dict[GpuProvider, str] = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TITLES: dict[GpuProvider, str] = {"cuda": "CUDA", "tensorrt": "TensorRT"}
-INSTALL = "pip uninstall onnxruntime, then pip install 'ddpm-rt[gpu]'"  # both are one module
+INSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'ddpm-rt[gpu]'"  # they share their files
 LIBRARIES: dict[GpuProvider, str] = {
     "cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "pip install 'onnxruntime-gpu[cuda,cudnn]' and the TensorRT that it names",
@@ -122,7 +122,7 @@ class OrtBound:
 def usable_runtime(provider: GpuProvider) -> Any:
     """The module onnxruntime. Raises DdpmRtError when it was built without the provider."""
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
     except ImportError as error:
         raise DdpmRtError("onnxruntime is not installed: pip install 'ddpm-rt[gpu]'") from error
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
