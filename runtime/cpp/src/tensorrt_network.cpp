@@ -1,7 +1,6 @@
 #include "tensorrt_network.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 #include <vector>
 
 namespace ddpm_rt {
@@ -15,7 +14,7 @@ using Sides = std::vector<std::int64_t>;
 struct Expected {
   std::string name;
   TensorIOMode mode;
-  std::initializer_list<DataType> types;
+  std::vector<DataType> types;
   Sides sides;
   bool may_be_one;  // of rank 0
 };
