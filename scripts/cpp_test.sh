@@ -96,8 +96,10 @@ fuzz() {
   build_in "$build/fuzz" --target fuzz_readers
   mkdir -p "$build/fuzz/corpus" "$build/fuzz/seeds"
   cp tests/golden/*.json "$build"/files/*.plan.json "$build/fuzz/seeds"
-  "$build/fuzz/fuzz_readers" -max_total_time="$1" -max_len=65536 -print_final_stats=1 -verbosity=0 \
-    "$build/fuzz/corpus" "$build/fuzz/seeds"
+  "$build/fuzz/fuzz_readers" -max_total_time="$1" -max_len=65536 -print_final_stats=1 "$build/fuzz/corpus" \
+    "$build/fuzz/seeds" >"$build/fuzz/log" 2>&1 || { tail -50 "$build/fuzz/log" && return 1; }
+  echo "fuzzed the readers for $1 s: $(grep -c . <(ls "$build/fuzz/corpus")) texts found, $(awk '/executed_units/ \
+    { print $2 }' "$build/fuzz/log") tried, nothing wrong"
 }
 
 # Whether clang is here with its sanitizers and libFuzzer.
