@@ -79,7 +79,6 @@ void Chain::launch(Function kernel) {
 }
 
 void Chain::begin(const Samples& samples, const Labels& labels) {
-  check(driver_.synchronize_event(done_.get()));  // the host's side is free again
   samples_ = samples;
   for (std::size_t lane = 0; lane < samples.count; ++lane)
     lanes_.data()[lane] = lane_of(samples, lane, steps_.rows.size(), labels.guidance);

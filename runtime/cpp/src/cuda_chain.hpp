@@ -31,7 +31,7 @@ class Chain {
   const Layout& layout() const { return layout_; }
   bool is_graph() const { return graph_ != nullptr; }
 
-  // x_T of these samples, after all that was queued before.
+  // x_T of these samples, as many as there are lanes. The run before is over.
   void begin(const Samples& samples, const Labels& labels);
   void queue_step();
   // Where the GPU is: at mark `number`, with x0 of that moment copied to frame(number) if layout()
