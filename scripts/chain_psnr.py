@@ -6,15 +6,15 @@ Each result is rounded to its type, as on a GPU that accumulates in float32 (`dd
 """
 
 import argparse
+import json
+import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
+from typed_model import typed
 
 import ddpm_rt
-from ddpm_export.precision import set_precision
-from ddpm_export.time_branch import hoist_time
 from ddpm_export.typed_parity import rounded
 
 
@@ -22,12 +22,10 @@ class Rounded:
     """A denoiser that rounds as `precision` does."""
 
     def __init__(self, path, card, precision, threads):
-        model, options = onnx.load(path), onnxruntime.SessionOptions()
-        hoist_time(model, card.names["t"], len(card.betas))
-        set_precision(model, precision, keep=(card.names["t"],))
+        options = onnxruntime.SessionOptions()
         options.log_severity_level, options.intra_op_num_threads = 4, threads
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        content = rounded(model).SerializeToString()
+        content = rounded(typed(path, precision, hoist=True)).SerializeToString()
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.card = card
 
@@ -43,19 +41,39 @@ def main():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="add the figures to this file, a line each")
     asked = parser.parse_args()
     chain = {"sampler": asked.sampler, "steps": asked.steps, "count": asked.count, "batch": asked.count}
     exact = ddpm_rt.open_denoiser(asked.model, threads=asked.threads)
     expected = ddpm_rt.sample(exact, **chain)
     for precision in asked.precision or ["fp16", "bf16"]:
+        started = time.perf_counter()
         found = ddpm_rt.sample(Rounded(asked.model, exact.card, precision, asked.threads), **chain)
-        off = found - expected
-        each = 10 * np.log10(4.0 / np.mean(off**2, axis=(1, 2, 3)))  # of the range [-1, 1]
-        psnr = 10 * np.log10(4.0 / np.mean(off**2))
-        what = f"{asked.sampler} {asked.steps} {precision}"
+        row = {"model": exact.card.provenance.source, "precision": precision, **chain, **difference(found, expected)}
+        row["seconds"] = round(time.perf_counter() - started)
         print(
-            f"{what}: PSNR {psnr:.1f} dB, worst image {each.min():.1f} dB, largest difference {np.abs(off).max():.3f}"
+            f"{row['model']}, {asked.sampler} {asked.steps}, {asked.count} image(s), {precision}: "
+            f"PSNR {row['psnr']:.1f} dB, worst image {row['worst_psnr']:.1f} dB, of the {row['inside']:.0%} of pixels "
+            f"inside (-1, 1) {row['inside_psnr']:.1f} dB, largest difference {row['largest_difference']:.3f}",
+            flush=True,
         )
+        if asked.json:
+            with asked.json.open("a") as file:
+                print(json.dumps(row), file=file)
+
+
+def difference(found, expected):
+    """PSNR of all, of the worst image, and of pixels not at an end of [-1, 1], where clipping hides errors."""
+    squares = (found - expected).astype(np.float64) ** 2
+    inside = np.abs(expected) < 0.999
+    means = {
+        "psnr": squares.mean(),
+        "worst_psnr": squares.mean(axis=(1, 2, 3)).max(),
+        "inside_psnr": squares[inside].mean(),
+    }
+    figures = {name: round(float(10 * np.log10(4.0 / mean)), 2) for name, mean in means.items()}
+    largest = round(float(np.sqrt(squares.max())), 4)
+    return {**figures, "inside": round(float(inside.mean()), 4), "largest_difference": largest}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt build` uses.
+"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt` uses to build, refit, run plans.
 
     pip download --no-deps tensorrt-cu12-bindings==10.3.0        # each release that matters, with this Python
     python scripts/check_tensorrt_api.py *bindings*.whl --out tests/data/tensorrt_api.json
@@ -46,6 +46,42 @@ USED = {
     "HardwareCompatibilityLevel": ["AMPERE_PLUS", "SAME_COMPUTE_CAPABILITY"],
     "MemoryPoolType": ["WORKSPACE"],
     "DataType": ["FLOAT", "HALF", "BF16", "INT64"],
+    "Runtime": ["deserialize_cuda_engine"],
+    "ICudaEngine": ["refittable", "create_serialization_config", "serialize_with_config"],
+    "Refitter": ["get_missing_weights", "refit_cuda_engine"],
+    "OnnxParserRefitter": ["refit_from_file", "num_errors", "get_error"],
+    "ISerializationConfig": ["set_flag", "clear_flag"],
+    "SerializationFlag": ["EXCLUDE_WEIGHTS", "EXCLUDE_LEAN_RUNTIME"],
+}
+RUNTIME = {
+    "Logger": ["ERROR", "INTERNAL_ERROR"],
+    "ILogger": ["log"],
+    "Runtime": ["deserialize_cuda_engine"],
+    "ICudaEngine": [
+        *("name", "num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_location", "get_tensor_dtype"),
+        *("get_tensor_shape", "num_optimization_profiles", "create_execution_context"),
+    ],
+    "IExecutionContext": [
+        *("set_optimization_profile_async", "set_input_shape", "infer_shapes", "update_device_memory_size_for_shapes"),
+        *("set_device_memory", "set_tensor_address", "execute_async_v3"),
+    ],
+    "ExecutionContextAllocationStrategy": ["USER_MANAGED"],
+    "TensorIOMode": ["INPUT", "OUTPUT"],
+    "TensorLocation": ["DEVICE"],
+    "DataType": ["FLOAT", "INT64", "INT32"],
+}
+RTX_RUNTIME = {
+    "Runtime": ["get_engine_validity"],
+    "EngineValidity": ["INVALID"],
+    "ICudaEngine": ["create_runtime_config"],
+    "IRuntimeConfig": [
+        *("set_execution_context_allocation_strategy", "cuda_graph_strategy", "create_runtime_cache"),
+        *("dynamic_shapes_kernel_specialization_strategy", "set_runtime_cache"),
+    ],
+    "IRuntimeCache": ["serialize", "deserialize"],
+    "CudaGraphStrategy": ["DISABLED"],
+    "DynamicShapesKernelSpecializationStrategy": ["EAGER"],
+    "IExecutionContext": ["is_stream_capturable"],
 }
 RTX_ONLY = {
     "BuilderFlag": ["REQUIRE_USER_ALLOCATION"],
@@ -54,11 +90,23 @@ RTX_ONLY = {
 }
 
 
-def members(module, used=USED):
+def members(module, used):
     """`Class.member` of all that is used: whether the module has it."""
     return {
         f"{kind}.{name}": hasattr(getattr(module, kind, None), name) for kind, names in used.items() for name in names
     }
+
+
+def parts(name):
+    """What is used of a package: the lean runtime builds nothing, and TensorRT-RTX has members of its own."""
+    if "lean" in name:
+        return (RUNTIME,)
+    return (USED, RUNTIME, RTX_ONLY, RTX_RUNTIME) if "rtx" in name else (USED, RUNTIME)
+
+
+def members_of(module, name):
+    """`members` of all that is used of a package of this name."""
+    return {member: there for used in parts(name) for member, there in members(module, used).items()}
 
 
 def load_extension(wheel, folder):
@@ -103,8 +151,7 @@ def main():
     if asked.one:  # a process each: two releases do not share one
         with tempfile.TemporaryDirectory() as folder:
             module = load_extension(asked.wheels[0], Path(folder))
-            rtx = "rtx" in asked.wheels[0].name
-            print(json.dumps(members(module) | (members(module, RTX_ONLY) if rtx else {})))
+            print(json.dumps(members_of(module, asked.wheels[0].name)))
         return
     record = {}
     for wheel in asked.wheels:

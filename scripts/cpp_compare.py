@@ -4,8 +4,7 @@
 
 BIN is ddpm-rt-cpp, FILES what scripts/cpp_files.py wrote, FOLDER for what is written here,
 MODEL another than the bundled one. Exits with 1 when an image is
-further than TOLERANCE from Python's: both call the same kernels and the loop's own arithmetic is equal to the bit, so
-only a learned variance's exp could differ.
+further than TOLERANCE from Python's: both call the same kernels, and the loop's own arithmetic is equal to the bit.
 """
 
 import re

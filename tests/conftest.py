@@ -1,6 +1,7 @@
 import pytest
 from cuda_stand_in import StandIn
 from gaussian_model import write_gaussian
+from step_host import StepHost
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,9 @@ def stand_in():
         pytest.skip(str(error))
     with loaded.test():
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def step_host(tmp_path_factory):
+    """The package's kernels, compiled for the host."""
+    return StepHost(tmp_path_factory.mktemp("step"))

@@ -20,12 +20,13 @@ from ddpm_export.build_options import BuildOptions, parse_batch
 from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plan_file import build_plan
 from ddpm_export.precision import set_precision
-from ddpm_export.tensorrt_api import load_tensorrt, one_line
+from ddpm_export.tensorrt_api import load_tensorrt
 from ddpm_ref.recipe import load_preset
 from ddpm_rt import DdpmRtError
 from ddpm_rt.card import METADATA_KEY
 from ddpm_rt.cli import main
-from ddpm_rt.plan import names_in, network_name, read_plan, sidecar_path
+from ddpm_rt.device.tensorrt_log import one_line
+from ddpm_rt.plan import names_in_file, network_name, read_plan, sidecar_path
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +132,7 @@ def node(model, kind):
 def test_the_plan_is_tensorrts_own_file_with_the_cards_hash_as_its_name(built):
     record = read_plan(built)
     assert built.read_bytes()[:4] == b"vtrt"
-    assert names_in(built) == {network_name(record.card)}
+    assert names_in_file(built) == {network_name(record.card)}
     assert record.build.flavour == "rtx"
     assert record.build.version == tensorrt_rtx.__version__
     assert record.build.profiles == ((1, 1, 1), (16, 16, 16))

@@ -423,6 +423,58 @@ def test_outside_of_its_tests_there_is_no_device(stand_in):
     assert "CUDA_ERROR_NO_DEVICE" in run_python(code).stderr
 
 
+def test_a_chain_of_a_foreign_engine_and_a_step_runs_from_a_graph_and_leaves_nothing(stand_in, device, stream):
+    from cuda.core import LaunchConfig, LegacyPinnedMemoryResource, ObjectCode, launch
+
+    def step(x, x0, out, t, rows, lanes, state, batch, size, *rest):
+        stand_in.array(x, (batch, size))[:] += stand_in.array(out, (batch, size))
+
+    def network():
+        stand_in.array(arena.handle + 512, 16)[:] = 2 * stand_in.array(arena.handle, 16)
+
+    stand_in.register_kernel("step", "PPPPPPPIIIIII", step)
+    arena = device.allocate(4096, stream=stream)
+    x = arena.handle
+    host = LegacyPinnedMemoryResource().allocate(BYTES)
+    view = np.from_dlpack(host).view(np.float32)
+    view[:] = 1
+    arena.fill(0, stream=stream)
+    kernel = ObjectCode.from_cubin(b"any bytes").get_kernel("step")
+    sizes = [np.uint32(n) for n in (1, 16, 16, 0, 1, 0)]
+    builder = stream.create_graph_builder().begin_building("thread_local")
+    assert stand_in.enqueue(int(builder.stream.handle), network) == 0
+    launch(builder, LaunchConfig(grid=1, block=256), kernel, x, 0, x + 512, x + 1024, x + 2048, x + 2560, 0, *sizes)
+    graph = builder.end_building().complete()
+    builder.close()
+    begin = np.ones(16, np.float32)
+    to_device(x, begin, stream)
+    stand_in.mark("loop begins")
+    for _ in range(3):
+        graph.launch(stream)
+    stand_in.mark("loop ends")
+    from_device(int(host.handle), x, BYTES, stream)
+    stream.sync()
+    assert view.tolist() == [27] * 16
+    assert set(stand_in.calls("loop begins", "loop ends")) == {"cuGraphLaunch"}
+    assert stand_in.runs("loop begins")[:6] == ["fill", "copy", "graph", "engine", "step", "graph"]
+    del view
+    for owner in (graph, arena, host, stream):
+        owner.close()
+    assert stand_in.live() == []
+
+
+def to_device(address, array, stream):
+    from cuda.bindings import driver
+
+    assert driver.cuMemcpyHtoDAsync(address, array.ctypes.data, array.nbytes, stream.handle)[0] == 0
+
+
+def from_device(host, address, size, stream):
+    from cuda.bindings import driver
+
+    assert driver.cuMemcpyDtoHAsync(host, address, size, stream.handle)[0] == 0
+
+
 def nvccs():
     return [nvcc] if (nvcc := shutil.which("nvcc")) else []
 

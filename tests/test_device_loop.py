@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from cuda_stand_in import ALLOCATIONS, COPIES, RELEASES, WAITS
 from gaussian_model import conditional_card, gaussian_card
-from step_host import StepHost
 from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernels, with_spread
 
 from ddpm_rt import DdpmRtError, Request
@@ -21,11 +20,6 @@ pytest.importorskip("cuda.core")
 
 OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # of CUresult
 MODES = ("replay", "chunks", "while", "stream")
-
-
-@pytest.fixture(scope="session")
-def step_host(tmp_path_factory):
-    return StepHost(tmp_path_factory.mktemp("step"))
 
 
 @pytest.fixture
@@ -61,11 +55,6 @@ class Host:
         return self.function(x, t, y)
 
 
-def left(stand_in):
-    """What was not given back, but for the kernels' library, which cuda.core keeps as long as the process lives."""
-    return [thing for thing in stand_in.live() if thing != "library"]
-
-
 def final(request, engine, watch=None):
     """The images of a request, and how its batches were."""
     request = request.fitted(engine)
@@ -80,7 +69,7 @@ def test_the_images_are_those_of_the_host_loop_to_the_bit(stand_in, device, mode
     gpu = Gpu(stand_in, device, mode=mode)
     np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
     gpu.close()
-    assert not left(stand_in)
+    assert not stand_in.live()
 
 
 # Each a way in which a network or a request can differ from the plainest.
@@ -209,7 +198,7 @@ def test_an_interrupt_in_the_middle_leaks_nothing_and_the_loop_can_be_used_again
         final(request, gpu, Watch(step))
     np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
     gpu.close()
-    assert not left(stand_in)
+    assert not stand_in.live()
 
 
 def test_an_interrupt_ends_a_while_graph_that_is_running(stand_in, device, monkeypatch):
@@ -223,7 +212,7 @@ def test_an_interrupt_ends_a_while_graph_that_is_running(stand_in, device, monke
         final(Request(steps=1000, count=1, sampler="ddpm"), gpu)
     assert stand_in.runs().count("ddpm_rt_step_while") < 1000
     gpu.close()
-    assert not left(stand_in)
+    assert not stand_in.live()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -241,7 +230,7 @@ def test_an_output_that_is_not_finite_stops_the_run_and_names_the_step(stand_in,
         request.drawn(gpu)
     assert str(ours.value) == str(host.value)
     gpu.close()
-    assert not left(stand_in)
+    assert not stand_in.live()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -257,7 +246,7 @@ def test_an_engine_that_refuses_is_heard_and_leaks_nothing(stand_in, device, mod
             request.drawn(gpu)
         np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))  # it does not refuse again
     gpu.close()
-    assert not left(stand_in)
+    assert not stand_in.live()
 
 
 # What the driver may answer, at which call, and what is then said.
@@ -285,7 +274,25 @@ def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error,
     assert "\n" not in str(raised.value)
     gpu.close()
     if not name.startswith("run:"):  # after which a context gives nothing back any more
-        assert not left(stand_in)
+        assert not stand_in.live()
+
+
+def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, device):
+    gpu = Gpu(stand_in, device)
+    for steps in (3, 4):
+        Request(steps=steps, count=1).drawn(gpu)
+    stand_in.fail("cuMemAllocFromPoolAsync", OUT_OF_MEMORY)
+    request = Request(steps=5, count=1)
+    np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
+    assert len(gpu.loop._idle) == 1
+    gpu.close()
+    assert not stand_in.live()
+
+
+def test_a_rest_is_drawn_by_the_chain_of_the_whole_batches(stand_in, device):
+    gpu = Gpu(stand_in, device, batches=(8,))
+    final(Request(steps=5, count=19, batch=8), gpu)
+    assert stand_in.calls().count("cuGraphInstantiate") == 1
 
 
 def test_there_are_as_many_gpus_as_the_driver_says(stand_in):

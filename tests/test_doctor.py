@@ -8,7 +8,10 @@ from ddpm_rt import doctor
 from ddpm_rt.cli import main
 from ddpm_rt.doctor import Gpu, cuda_version, gpus, works
 
-ALL = {"onnxruntime": "1.32", "tensorrt": "11.4", "tensorrt_rtx": "1.7", "torch": "2.13", "onnx": "1.23"}
+ALL = {
+    **{"onnxruntime": "1.32", "cuda.core": "1.2", "tensorrt": "11.4", "tensorrt_rtx": "1.7"},
+    **{"torch": "2.13", "onnx": "1.23"},
+}
 ADA, HOPPER = Gpu("RTX 4090", "8.9", 24 << 30), Gpu("H100", "9.0", 80 << 30)
 
 
@@ -56,6 +59,8 @@ def test_without_a_driver_there_is_no_gpu_and_no_cuda(monkeypatch):
         (None, [HOPPER], "build for TensorRT", "yes, for compute capability 9.0"),
         (None, [ADA], "build for TensorRT-RTX", "yes, without a GPU too"),
         ("onnx", [], "build for TensorRT-RTX", "no: pip install 'ddpm-rt[export]'"),
+        (None, [], "refit a plan", "no: it needs the GPU that the plan is for, and NVIDIA's driver"),
+        ("onnx", [ADA], "refit a plan", "no: pip install 'ddpm-rt[export]'"),
     ],
 )  # fmt: skip
 def test_it_says_what_works_and_what_to_install(lacking, found, verb, answer):

@@ -10,6 +10,7 @@ import pytest
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.device import kernels
+from ddpm_rt.device.cache import user_cache
 from ddpm_rt.device.nvrtc import Nvrtc
 from ddpm_rt.include import include_folder
 
@@ -139,9 +140,9 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path, compilations):
 
 def test_the_user_s_cache_is_where_the_system_keeps_such(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kernels.user_cache() == tmp_path / "ddpm-rt"
+    assert user_cache() == tmp_path / "ddpm-rt"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification tells us to ignore
-    assert kernels.user_cache().is_absolute()
+    assert user_cache().is_absolute()
 
 
 # What goes wrong

@@ -10,7 +10,7 @@ from tiny_unet import tiny_card
 from ddpm_rt import DdpmRtError
 from ddpm_rt.cli import main
 from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, PlanRecord, is_plan, names_in, network_name, read_plan, sidecar_path
+from ddpm_rt.plan import Build, PlanRecord, is_plan, names_in_file, network_name, read_plan, sidecar_path
 
 BUILD = Build(
     flavour="rtx",
@@ -55,7 +55,7 @@ def test_the_name_is_the_hash_of_the_card_as_it_stands_in_the_record(plan):
 
     line = next(line for line in sidecar_path(plan).read_text().splitlines() if line.startswith(' "card": '))
     digest = hashlib.sha256(line.removeprefix(' "card": ').encode()).hexdigest()
-    assert names_in(plan) == {f"ddpm-rt/1 {digest}"}
+    assert names_in_file(plan) == {f"ddpm-rt/1 {digest}"}
     assert json.loads(sidecar_path(plan).read_text())["plan"]["name"] == f"ddpm-rt/1 {digest}"
 
 

@@ -1,14 +1,17 @@
 """The step kernels, compiled for the host as they stand, against NumPy's noise and NumPy's loop: equal to the bit."""
 
+import shutil
+import subprocess
 from itertools import product
 
 import numpy as np
 import pytest
-from step_host import HostChain, StepHost
+from step_host import HostChain
 
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import FINITE, LANE, ROW, RUNNING, STOP, TICKET, TIME_TYPES, lanes_of, rows_of
 from ddpm_rt.exponential import exp
+from ddpm_rt.include import include_folder
 from ddpm_rt.labels import with_labels
 from ddpm_rt.sampler import trajectory
 from ddpm_rt.samplers import SAMPLERS, ddim, ddpm
@@ -23,8 +26,8 @@ GUIDANCE = 2.5
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    return StepHost(tmp_path_factory.mktemp("step"))
+def host(step_host):
+    return step_host
 
 
 def same_bits(found, expected):
@@ -78,7 +81,7 @@ def some_of_all_floats():
     return np.concatenate([patterns, ends, np.nextafter(ends, np.float32(0)), np.nextafter(ends, np.float32(-np.inf))])
 
 
-def test_exp_is_within_1_1_units_in_the_last_place(host):
+def test_exp_is_within_1_05_units_in_the_last_place(host):
     x = some_of_all_floats()
     x = x[~np.isnan(x)]
     found = exp(x)
@@ -88,7 +91,7 @@ def test_exp_is_within_1_1_units_in_the_last_place(host):
     np.testing.assert_array_equal(np.isinf(found), np.isinf(rounded))
     finite = np.isfinite(rounded)
     ulp = np.maximum(np.spacing(rounded[finite]), np.float32(2.0**-149)).astype(np.float64)
-    assert (np.abs(found[finite] - exact[finite]) / ulp).max() < 1.1
+    assert (np.abs(found[finite] - exact[finite]) / ulp).max() < 1.05
     assert exp(np.float32([0.0]))[0] == 1.0
     assert np.isnan(exp(np.float32([np.nan]))[0])
 
@@ -383,7 +386,7 @@ def while_conditions(host, *, stop_at=None, poison_at=None):
     chain.lanes["end"][0] = 3
     handle, told = 2**40 + 1, []
     chain.run("ddpm_rt_begin")
-    while not told or told[-1]:
+    while not told or (told[-1] and len(told) < 9):
         chain.out[:] = 0.5
         if len(told) == poison_at:
             chain.out[1, 2] = np.inf
@@ -425,6 +428,24 @@ def test_a_launch_that_the_kernels_are_not_made_for_is_refused(host):
         chain.run("ddpm_rt_nothing")
     with pytest.raises(AssertionError, match="no such grid"):
         host.launch("ddpm_rt_begin", 0, (1, 1), block=128)
+
+
+@pytest.mark.parametrize("command", [("gcc", "-std=c99"), ("g++", "-std=c++11"), ("clang", "-std=c99")])
+def test_the_step_is_plain_c_and_old_c_plus_plus(command, tmp_path):
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on this machine")
+    source = tmp_path / ("step.cpp" if command[0] == "g++" else "step.c")
+    source.write_text("#include <ddpm_rt/step.h>\nfloat e(void) { return ddpm_rt_exp(1.0f); }\n")
+    flags = [
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Wno-long-long",
+        "-Wno-unused-function",
+        "-Werror",
+        f"-I{include_folder()}",
+    ]
+    subprocess.run([*command, *flags, "-fsyntax-only", str(source)], check=True)
 
 
 def test_every_column_is_used_by_some_table():

@@ -19,8 +19,10 @@ PARTS = 1000  # of the progress bar
 @click.option("--compute-capability", metavar="8.9,12.0", help="GPUs of an RTX plan. [default: 8.0 and newer]")
 @click.option("--tf32", is_flag=True, help="Let float32 products run in TF32.")
 @click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Read and kept up to date.")
-@click.option("--refittable", is_flag=True, help="Weights can be replaced later.")
-@click.option("--strip-weights", is_flag=True, help="A small plan, whose weights come later.")
+@click.option("--refittable", is_flag=True, help="`ddpm-rt refit` replaces its weights later. One --batch.")
+@click.option(
+    "--strip-weights", is_flag=True, help="A small plan; `ddpm-rt refit` puts its own weights in. One --batch."
+)
 @click.option("--version-compatible", is_flag=True, help="Runs on later TensorRT too, without the lean runtime in it.")
 @click.option("--hardware-compatible", type=click.Choice(["ampere+", "same"]), help="Runs on more GPUs, slower.")
 @click.option("--level", type=click.IntRange(0, 5), help="Effort of the builder. [default: TensorRT's]")

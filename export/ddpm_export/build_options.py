@@ -41,6 +41,15 @@ class BuildOptions:
             raise ValueError(f"workspace must be at least 1 MiB, not {self.workspace}")
         if self.refittable and self.strip_weights:
             raise ValueError("refittable and strip_weights exclude each other: a stripped plan is refitted as it is")
+        if self.replaceable and len(self.batch or ()) > 1:
+            raise ValueError(
+                "a plan whose weights can be replaced takes one profile; give one --batch, such as 1:16:16"
+            )
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether weights are put in later."""
+        return self.refittable or self.strip_weights
 
     def check_flavour(self, flavour: Flavour) -> None:
         """Raises ValueError for an option that `flavour` has not."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError
+from ddpm_rt.device.tensorrt_log import one_line
 from ddpm_rt.plan import Flavour, Profile
 
 from .build_options import BuildOptions, batch_text
-from .tensorrt_api import TYPES, make_monitor, member, one_line
+from .tensorrt_api import TYPES, make_monitor, member
 
 DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
+DEFAULT_RANGE = ((1, 16, 16),)  # where there may be one profile only: TensorRT refits no plan of more
 TICK = 0.2  # seconds between looks for Ctrl-C
 
 
@@ -41,7 +43,7 @@ def build_network(
         raise DdpmRtError(f"{onnx}: {parser_error(trt, parser)}")
     network.name = name
     config = builder.create_builder_config()
-    profiles = add_profiles(builder, network, config, options.batch)
+    profiles = add_profiles(builder, network, config, options)
     configure(trt, flavour, config, options)
     if timing_cache is not None:
         known = timing_cache.read_bytes() if timing_cache.is_file() else b""
@@ -99,15 +101,15 @@ class Network:
         return bytes(self.config.get_timing_cache().serialize())
 
 
-def add_profiles(builder: Any, network: Any, config: Any, wanted: tuple[Profile, ...] | None) -> tuple[Profile, ...]:
+def add_profiles(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[Profile, ...]:
     """A profile each, and returns them; a graph of fixed batch takes none, and it is an error to ask for another."""
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     if all(-1 not in tuple(tensor.shape) for tensor in inputs):
         size = int(inputs[0].shape[0])
-        if wanted not in (None, ((size, size, size),)):
+        if options.batch not in (None, ((size, size, size),)):
             raise DdpmRtError(f"the graph is of batch {size} and of no other; export it without --static-batch")
         return ((size, size, size),)
-    profiles = wanted or DEFAULT_BATCH
+    profiles = options.batch or (DEFAULT_RANGE if options.replaceable else DEFAULT_BATCH)
     for profile in profiles:
         entry = builder.create_optimization_profile()
         for tensor in inputs:

@@ -9,13 +9,15 @@ import onnx
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.device.tensorrt_log import make_log
 from ddpm_rt.doctor import gpus
 from ddpm_rt.files import check_writable, file_sha256, replace_file
 from ddpm_rt.plan import Build, Flavour, PlanRecord, network_name, read_plan, sidecar_path
 
 from .build_options import BuildOptions
+from .graph_identity import graph_of
 from .plan_builder import build_network
-from .tensorrt_api import Report, load_tensorrt, make_log
+from .tensorrt_api import Report, load_tensorrt
 
 
 def build_plan(
@@ -50,7 +52,8 @@ def build_plan(
     check_types(source, card, network.layers())
     built = network.build(report)
     content = bytes(built.content)
-    build = Build(**wanted, profiles=built.profiles, tensors=built.tensors, layers=built.layers)
+    graph = graph_of(source) if options.replaceable else None
+    build = Build(**wanted, profiles=built.profiles, tensors=built.tensors, layers=built.layers, graph=graph)
     record = PlanRecord(card, build, len(content), hashlib.sha256(content).hexdigest())
     write_pair(plan, content, record)
     if timing_cache is not None:
@@ -93,7 +96,7 @@ def machine(flavour: Flavour, options: BuildOptions) -> tuple[str, ...]:
         if not found:
             raise DdpmRtError("TensorRT builds on the GPU that it is for, and there is none here; see `ddpm-rt doctor`")
         return ("8.0+" if options.hardware_compatible == "ampere+" else found[0].compute_capability,)
-    if (options.refittable or options.strip_weights) and not found:
+    if options.replaceable and not found:
         raise DdpmRtError("TensorRT-RTX makes a refittable or stripped plan only where there is a GPU")
     return options.compute_capability or ("8.0+",)  # what it builds for when it is not told
 
@@ -106,7 +109,8 @@ def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
         record = read_plan(plan)
     except DdpmRtError:
         return None
-    return record if all(getattr(record.build, key) == value for key, value in wanted.items()) else None
+    same = all(getattr(record.build, key) == value for key, value in wanted.items())
+    return record if same and record.refit is None else None
 
 
 def check_types(source: Path, card: ModelCard, layers: dict[str, dict[str, int]]) -> None:

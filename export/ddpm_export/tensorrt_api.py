@@ -1,10 +1,9 @@
-"""TensorRT 10, TensorRT 11 and TensorRT-RTX behind one import, their log and their progress.
+"""TensorRT 10, TensorRT 11 and TensorRT-RTX behind one import, and their progress.
 
 Everything is asked for by name: the values of enum members moved between 10 and 11.
 """
 
 import importlib
-import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -48,23 +47,6 @@ def member(trt: Any, kind: str, name: str) -> Any:
     return found
 
 
-def make_log(trt: Any, show: Callable[[str], object] | None) -> Any:
-    """A logger that keeps errors, in `errors`, and shows everything to `show` if there is one."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.Logger.ERROR, trt.Logger.INTERNAL_ERROR):
-                self.errors.append(message)
-            if show is not None:
-                show(f"[{severity.name.lower()}] {message}")
-
-    return Log()
-
-
 def make_monitor(trt: Any, report: Report) -> Any:
     """A progress monitor that reports a share, and ends the build when its `cancelled` is set."""
 
@@ -100,12 +82,3 @@ def share(phases: dict[str, tuple[str | None, int, int]], name: str) -> float:
     _, steps, done = phases[name]
     inside = [share(phases, other) for other, (parent, _, _) in phases.items() if parent == name]
     return min(1.0, (done + max(inside, default=0.0)) / steps)
-
-
-def one_line(message: str) -> str:
-    """A message of TensorRT's without its source files and line breaks."""
-    text = " ".join(message.split())
-    text = re.sub(r"\s*\(?In [\w:~]+ at \S+\.(?:cpp|h):\d+\)?", "", text)
-    text = re.sub(r"\[?\S+\.(?:cpp|h):+\d+:? ?(?:\w+\])?:?\s*", "", text)
-    text = re.sub(r"^\w+::\w+: Error Code \d+: (?:Myelin )?", "", text)
-    return text.strip(" (:")

@@ -21,11 +21,12 @@ from .errors import DdpmRtError
 
 if TYPE_CHECKING:
     from .card import ModelCard
+    from .engine_choice import EngineChoice
     from .request import Request
 
 # In the order of the pipeline.
 VERBS = (
-    *("train", "export", "card", "verify", "build", "steps"),
+    *("train", "export", "card", "verify", "build", "refit", "steps"),
     *("sample", "interpolate", "invert", "inspect", "doctor"),
 )  # fmt: skip
 ELSEWHERE = {
@@ -34,11 +35,13 @@ ELSEWHERE = {
     "card": "ddpm_export.cli:card",
     "verify": "ddpm_rt.verify_cli:verify",
     "build": "ddpm_export.build_cli:build",
+    "refit": "ddpm_export.refit_cli:refit",
     "interpolate": "ddpm_rt.edit_cli:interpolate",
     "invert": "ddpm_rt.edit_cli:invert",
 }
 EXTRAS = {
     "onnxruntime": "cpu",
+    "cuda": "cuda",
     "onnx": "export",
     "onnxscript": "export",
     "safetensors": "export",
@@ -96,7 +99,7 @@ def main() -> None:
     train    images      -> checkpoint
     export   checkpoint  -> unet.onnx
     build    unet.onnx   -> unet.plan
-    sample   unet.onnx   -> pictures
+    sample   unet.plan   -> pictures (or unet.onnx)
     """
 
 
@@ -112,7 +115,7 @@ def main() -> None:
 @start_options
 @out_option
 def sample(
-    engine: Path | None, out: Path, threads: int | None, quiet: bool, steps_file: Path | None, count: int | None,
+    engine: "EngineChoice", out: Path, quiet: bool, steps_file: Path | None, count: int | None,
     init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
     **asked: Any,
 ) -> None:  # fmt: skip
@@ -137,7 +140,7 @@ def sample(
             init_noise=init_noise, count_as_given=count is None,
         )  # fmt: skip
 
-    draw_images(ask, engine, out, threads=threads, quiet=quiet)
+    draw_images(ask, engine, out, quiet=quiet)
 
 
 @main.command("steps")
@@ -150,13 +153,13 @@ def steps_command(model: Path, out: Path, **asked: Any) -> None:
     \b
     ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
     """
-    from .api import open_denoiser
+    from .api import read_card
     from .recipe import Recipe
     from .steps_file import write_steps
 
     try:
         recipe = Recipe(**asked)
-        card = open_denoiser(model).card
+        card = read_card(model)
         plan = recipe.compiled(card)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

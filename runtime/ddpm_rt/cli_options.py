@@ -1,5 +1,6 @@
 """The options that verbs share, and what click needs to read them."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -7,6 +8,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from .dialects import DIALECTS
+from .engine_choice import EngineChoice
 from .samplers import SAMPLERS
 from .schedule import Spacing
 
@@ -62,11 +64,31 @@ request_options = together([
     click.option("--guidance", type=float, default=1.0, show_default=True, help="Of the label, against no class."),
 ])  # fmt: skip
 
-engine_options = together([
-    click.option("--engine", type=PATH, metavar="FILE", help="Model to run. [default: bundled, MNIST]"),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]"),
-    click.option("--quiet", is_flag=True, help="No progress bar."),
+# Where the network runs.
+place_options = together([
+    click.option("--provider", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto",
+                 show_default=True, help="What runs it: a plan TensorRT, an .onnx CUDA if it can, else the CPU."),
+    click.option("--device", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the GPU."),
 ])  # fmt: skip
+
+
+def engine_options(command: Command) -> Command:
+    """The options of an engine, which the command gets as one `engine`, and `quiet`."""
+
+    @functools.wraps(command)
+    def gathered(
+        *, engine: Path | None, threads: int | None, provider: Any, device: int, stream_steps: bool, **rest: Any
+    ) -> Any:
+        return command(engine=EngineChoice(engine, threads, provider, device, stream_steps), **rest)
+
+    return together([
+        click.option("--engine", type=PATH, metavar="FILE", help=".onnx or .plan to run. [default: bundled, MNIST]"),
+        click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]"),
+        place_options,
+        click.option("--stream-steps", is_flag=True, help="Launch every step on the stream, without a CUDA graph."),
+        click.option("--quiet", is_flag=True, help="No progress bar."),
+    ])(gathered)  # type: ignore[return-value]  # fmt: skip
+
 
 out_option = click.option(
     "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",

@@ -1,5 +1,6 @@
 """What the verbs that end with images have in common: open, ask, draw, write, say."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -10,23 +11,28 @@ import click
 
 from .card import ModelCard
 from .cli_options import INTERRUPTED
+from .denoiser import Engine
+from .engine_choice import EngineChoice
 from .output import Output
 from .request import Request
 
 
-def draw_images(
-    ask: Callable[[ModelCard], Request], engine: Path | None, out: Path, *, threads: int | None, quiet: bool
-) -> None:
+def draw_images(ask: Callable[[ModelCard], Request], engine: EngineChoice, out: Path, *, quiet: bool) -> None:
     """Open the model, ask for images with its card, and write them; one line says what was done.
 
     Raises click.UsageError for what cannot be asked, before anything is made.
     """
-    from .api import open_denoiser
-    from .files import file_sha256
-    from .models import bundled_model
+    with contextlib.ExitStack() as stack:
+        try:
+            denoise = stack.enter_context(engine.opened())
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        _draw(ask, denoise, engine.model, out, quiet)
 
-    model = engine or bundled_model()
-    denoise = open_denoiser(model, threads=threads)
+
+def _draw(ask: Callable[[ModelCard], Request], denoise: Engine, model: Path, out: Path, quiet: bool) -> None:
+    from .files import file_sha256
+
     try:
         request = ask(denoise.card)
         request.table(denoise.card)

@@ -9,6 +9,7 @@ from .cli_options import NUMBER, PATH, Integers, engine_options, out_option, req
 
 if TYPE_CHECKING:
     from .card import ModelCard
+    from .engine_choice import EngineChoice
     from .inversion import Inversion
 
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 @request_options
 @out_option
 def interpolate(
-    engine: Path | None, out: Path, threads: int | None, quiet: bool, frames: int, start: int, end: int, **asked: Any
+    engine: "EngineChoice", out: Path, quiet: bool, frames: int, start: int, end: int, **asked: Any
 ) -> None:
     """Draw the images between two samples of a seed.
 
@@ -31,9 +32,7 @@ def interpolate(
     from .between import Between
     from .draw_cli import draw_images
 
-    draw_images(
-        lambda card: Between(start=start, end=end, count=frames, **asked), engine, out, threads=threads, quiet=quiet
-    )
+    draw_images(lambda card: Between(start=start, end=end, count=frames, **asked), engine, out, quiet=quiet)
 
 
 @click.command()
@@ -43,7 +42,7 @@ def interpolate(
 @click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
-def invert(image: Path, engine: Path | None, out: Path, threads: int | None, quiet: bool, **asked: Any) -> None:
+def invert(image: Path, engine: "EngineChoice", out: Path, quiet: bool, **asked: Any) -> None:
     """Find the noise that DDIM draws a picture from.
 
     \b
@@ -61,4 +60,4 @@ def invert(image: Path, engine: Path | None, out: Path, threads: int | None, qui
         images = load_images(image, card.image_shape)
         return Inversion(noise=images, count=len(images), **asked)
 
-    draw_images(ask, engine, out, threads=threads, quiet=quiet)
+    draw_images(ask, engine, out, quiet=quiet)

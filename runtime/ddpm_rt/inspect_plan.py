@@ -20,6 +20,8 @@ def facts(path: Path) -> dict[str, Any]:
         "sha256": record.sha256,
         "name": record.name,
         "build": asdict(record.build),
+        "refit": None if record.refit is None else asdict(record.refit),
+        "has_weights": record.has_weights,
         "card_sha256": record.card.sha256,
         "card": asdict(record.card),
     }
@@ -41,10 +43,21 @@ def describe(found: dict[str, Any]) -> str:
             "layers": "; ".join(layer_text(kind, types) for kind, types in shown.items()),
             "options": options or "none",
             "built from": ", ".join(f"{name} {digest}" for name, digest in build["onnx"].items()),
+            "weights": weights_text(found),
             "card": found["card_sha256"],
             **card_lines(found["card"]),
         }
     )
+
+
+def weights_text(found: dict[str, Any]) -> str:
+    """Whose weights are in it, and whether others can be."""
+    if (refit := found["refit"]) is not None:
+        source = ", ".join(f"{name} {digest}" for name, digest in refit["onnx"].items())
+        return f"refitted from {source}; built as card {refit['built_as']}"
+    if not found["has_weights"]:
+        return "none: put them in with `ddpm-rt refit`"
+    return "those it was built with" + ("; `ddpm-rt refit` replaces them" if found["build"]["graph"] else "")
 
 
 def profile_text(profile: Profile) -> str:

@@ -1,5 +1,6 @@
-"""A denoiser in ONNX Runtime, on the CPU."""
+"""A denoiser in ONNX Runtime, on the CPU; and what an ONNX file with a card must be, on whatever it runs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,58 @@ from numpy.typing import NDArray
 from .card import METADATA_KEY, ModelCard
 from .denoiser import Batch, Times
 from .errors import DdpmRtError
+from .onnx_card import check_file, find_onnx_card, no_card
 
-TIME_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the inputs of an ONNX file with a card are."""
+
+    card: ModelCard
+    static_batch: int | None  # the batch that the graph is fixed to
+    time_type: type[Any]  # int64, int32 or float32
+    one_time: bool  # t has rank 0
+
+
+def read_signature(session: Any, path: Path) -> Signature:
+    """Raises DdpmRtError unless the session has a card, and the inputs and the output that the card describes."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise no_card(path)
+    card = ModelCard.from_json(text, source=str(path))
+    inputs = {tensor.name: tensor for tensor in session.get_inputs()}
+    _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
+    batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
+    time = inputs[card.names["t"]]
+    return Signature(card, batch, TIME_TYPES[time.type], not time.shape)
+
+
+def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
+    """Raises DdpmRtError unless the graph's inputs are those that the card names, of types that are known."""
+    names = card.names
+    known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
+    known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
+    if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
+        y = f", {names['y']} (int64)" if "y" in names else ""
+        wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}"
+        raise DdpmRtError(f"{path}: inputs must be {wanted}, not {found}")
+
+
+def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs: list[Any]) -> int | None:
+    """The batch that the graph is fixed to, or None. Raises DdpmRtError when images and card disagree."""
+    output, expected = card.names["out"], card.image_shape
+    if [tensor.name for tensor in outputs] != [output]:
+        raise DdpmRtError(f"{path}: there must be one output, {output!r}")
+    batch, *image = shape
+    if tuple(image) != expected:
+        raise DdpmRtError(f"{path}: x is {image} but the card says {list(expected)}")
+    channels = expected[0] * (2 if card.variance in ("learned", "learned_range") else 1)
+    found = outputs[0].shape[1:2]
+    if isinstance(found[0] if found else None, int) and found != [channels]:
+        raise DdpmRtError(f"{path}: out has {found[0]} channels, but with variance {card.variance} it has {channels}")
+    return batch if isinstance(batch, int) else None
 
 
 class OrtDenoiser:
@@ -25,42 +76,9 @@ class OrtDenoiser:
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         self.path = Path(path)
         self.session = open_session(self.path, threads)
-        text = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
-            raise DdpmRtError(f"{self.path} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
-        self.card = ModelCard.from_json(text, source=str(self.path))
-        inputs = {tensor.name: tensor for tensor in self.session.get_inputs()}
-        self._check_inputs({name: tensor.type for name, tensor in inputs.items()})
-        self.static_batch = self._check_images(inputs[self.card.names["x"]].shape)
-        time = inputs[self.card.names["t"]]
-        self.time_type, self.one_time = TIME_TYPES[time.type], not time.shape
-
-    def _check_inputs(self, found: dict[str, str]) -> None:
-        """Raises DdpmRtError unless the graph's inputs are those that the card names, of types that are known."""
-        names = self.card.names
-        known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
-        known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
-        if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
-            y = f", {names['y']} (int64)" if "y" in names else ""
-            wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}"
-            raise DdpmRtError(f"{self.path}: inputs must be {wanted}, not {found}")
-
-    def _check_images(self, shape: list[int | str]) -> int | None:
-        """The batch that the graph is fixed to, or None. Raises DdpmRtError when images and card disagree."""
-        outputs, output, expected = self.session.get_outputs(), self.card.names["out"], self.card.image_shape
-        if [tensor.name for tensor in outputs] != [output]:
-            raise DdpmRtError(f"{self.path}: there must be one output, {output!r}")
-        batch, *image = shape
-        if tuple(image) != expected:
-            raise DdpmRtError(f"{self.path}: x is {image} but the card says {list(expected)}")
-        channels = expected[0] * (2 if self.card.variance in ("learned", "learned_range") else 1)
-        found = outputs[0].shape[1:2]
-        if isinstance(found[0] if found else None, int) and found != [channels]:
-            variance = self.card.variance
-            raise DdpmRtError(
-                f"{self.path}: out has {found[0]} channels, but with variance {variance} it has {channels}"
-            )
-        return batch if isinstance(batch, int) else None
+        known = read_signature(self.session, self.path)
+        self.card, self.static_batch = known.card, known.static_batch
+        self.time_type, self.one_time = known.time_type, known.one_time
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
@@ -86,9 +104,8 @@ class OrtDenoiser:
 
 
 def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing or damaged."""
-    if not path.is_file():
-        raise DdpmRtError(f"{path} is not a file; name an .onnx that `ddpm-rt export` wrote")
+    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
+    check_file(path)
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -98,5 +115,16 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}") from error
+        card = find_onnx_card(path)
+        if card is not None and card.precision == "bf16":
+            raise DdpmRtError(
+                f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision "
+                "fp16 or fp32 for the CPU, bf16 is for TensorRT plans (`ddpm-rt build`)"
+            ) from error
+        raise not_a_model(path, error) from error
+
+
+def not_a_model(path: Path, error: Exception) -> DdpmRtError:
+    """What to raise when ONNX Runtime does not open a file."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}")

@@ -1,7 +1,8 @@
 """A TensorRT plan and the JSON beside it, read without TensorRT and without a GPU.
 
 The plan is TensorRT's own file, byte for byte. All that is ours inside is the network's name, `ddpm-rt/1 <SHA-256 of
-the card>`; the card and how the plan was built are in `unet.plan.json`. The two must belong together.
+the card>`; the card and how the plan was built are in `unet.plan.json`. The two must belong together. A plan that was
+refitted keeps its name: then the record says which card the name is of, beside the card of the weights that are in it.
 """
 
 import json
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from .card import ModelCard
 from .errors import DdpmRtError
@@ -20,8 +21,28 @@ FORMAT = 1
 NAME = re.compile(rb"ddpm-rt/\d+ [0-9a-f]{64}")
 SUFFIXES = (".plan", ".engine")
 
+Part = TypeVar("Part")
 Flavour = Literal["tensorrt", "rtx"]
 Profile = tuple[int, int, int]  # the smallest batch, the one it is fastest at, the largest
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What an ONNX file must have in common with the one that a plan was built from, for its weights to fit."""
+
+    sha256: str  # of the graph, without the values of its weights
+    opset: int
+    batch: int | None  # that it is fixed to
+    weights: Mapping[str, str]  # name: type and shape
+
+
+@dataclass(frozen=True)
+class Refit:
+    """Weights that were put into a plan after it was built."""
+
+    built_as: str  # SHA-256 of the card that the network's name in the plan was made from
+    card: str  # ... of the card of these weights
+    onnx: Mapping[str, str]  # ... of the file that they came from, and of external data
 
 
 @dataclass(frozen=True)
@@ -36,28 +57,37 @@ class Build:
     layers: Mapping[str, Mapping[str, int]]  # kind of layer: type of its output: how many, before fusion
     options: Mapping[str, Any]
     onnx: Mapping[str, str]  # SHA-256 of the file that it was built from, and of external data
+    graph: Graph | None = None  # of a plan whose weights can be replaced
 
 
 @dataclass(frozen=True)
 class PlanRecord:
     """All that is known about one plan."""
 
-    card: ModelCard
+    card: ModelCard  # of the weights that are in it
     build: Build
     bytes: int
     sha256: str
+    refit: Refit | None = None
 
     @property
     def name(self) -> str:
         """What the network inside the plan is called."""
-        return network_name(self.card)
+        return f"ddpm-rt/{FORMAT} {self.card.sha256 if self.refit is None else self.refit.built_as}"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can run as it is: not if it was built without its weights, and they were not put in."""
+        return not self.build.options.get("strip_weights") or self.refit is not None
 
     def to_json(self) -> str:
         """A key a line; the card's is the text that is in an ONNX file, and that its SHA-256 is of."""
         plan = {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+        refit = None if self.refit is None else asdict(self.refit)
         build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
-        lines = f'"format": {FORMAT}', f'"plan": {json.dumps(plan)}', f'"build": {{\n{build}\n }}'
-        return "{\n " + ",\n ".join((*lines, f'"card": {self.card.to_json()}')) + "\n}\n"
+        texts = {"format": str(FORMAT), "plan": json.dumps(plan), "build": f"{{\n{build}\n }}"}
+        texts |= {"refit": json.dumps(refit), "card": self.card.to_json()}
+        return "{\n " + ",\n ".join(f'"{key}": {text}' for key, text in texts.items()) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "PlanRecord":
@@ -67,16 +97,14 @@ class PlanRecord:
             raw = json.loads(text)
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
                 raise DdpmRtError(f"{source}: not a plan's record of format {FORMAT}; {again}")
-            _keys(raw, {"format", "plan", "build", "card"}, "")
+            _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
             _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
-            _keys(raw["build"], {field.name for field in fields(Build)}, "build.")
-            build = {**raw["build"], "profiles": tuple(tuple(profile) for profile in raw["build"]["profiles"])}
-            build["compute_capabilities"] = tuple(build["compute_capabilities"])
             card = ModelCard.from_json(json.dumps(raw["card"]), source)
-            record = cls(card, Build(**build), raw["plan"]["bytes"], raw["plan"]["sha256"])
+            refit = _optional(Refit, raw["refit"], "refit.")
+            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit)
         except (ValueError, TypeError, RecursionError) as error:
             raise DdpmRtError(f"{source}: the plan's record is damaged: {error}; {again}") from error
-        if raw["plan"]["name"] != record.name:
+        if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
             raise DdpmRtError(f"{source}: the card in it was changed; {again}")
         return record
 
@@ -99,19 +127,24 @@ def is_plan(path: Path) -> bool:
         return file.read(4)[1:] == b"trt"  # ftrt, and vtrt of TensorRT-RTX
 
 
-def names_in(plan: Path) -> set[str]:
+def names_in_file(plan: Path) -> set[str]:
     """The names of our networks that the file's bytes hold: one, if `ddpm-rt build` made it."""
     if plan.stat().st_size == 0:
         return set()
     with plan.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return {match.group().decode() for match in NAME.finditer(content)}
+        return names_in(content)
+
+
+def names_in(content: bytes | mmap.mmap) -> set[str]:
+    """... that a plan in memory holds."""
+    return {match.group().decode() for match in NAME.finditer(content)}
 
 
 def read_plan(plan: Path) -> PlanRecord:
     """The record of `plan`. Raises DdpmRtError unless it is whole and the plan is the one that it describes."""
     if not plan.is_file():
         raise DdpmRtError(f"{plan} is not a file; make a plan with `ddpm-rt build`")
-    sidecar, names = sidecar_path(plan), names_in(plan)
+    sidecar, names = sidecar_path(plan), names_in_file(plan)
     if not names:
         raise DdpmRtError(f"{plan} holds no network of ddpm-rt; make it with `ddpm-rt build`")
     if not sidecar.is_file():
@@ -123,8 +156,8 @@ def read_plan(plan: Path) -> PlanRecord:
     if names != {record.name}:
         found = ", ".join(name.split()[1][:12] for name in sorted(names))
         raise DdpmRtError(
-            f"{sidecar} is another model's: its card is {record.card.sha256[:12]}, the plan's {found}; "
-            "put the plan's own record beside it, or build the plan again"
+            f"{sidecar} is another model's: it is of a network built as {record.name.split()[1][:12]}, the plan's is "
+            f"{found}; put the plan's own record beside it, or build the plan again"
         )
     if file_sha256(plan) != record.sha256:
         raise DdpmRtError(
@@ -132,6 +165,21 @@ def read_plan(plan: Path) -> PlanRecord:
             "copy both again, or build the plan again"
         )
     return record
+
+
+def _build(raw: Any) -> Build:
+    _keys(raw, {field.name for field in fields(Build)}, "build.")
+    profiles = tuple(tuple(profile) for profile in raw["profiles"])
+    graph = _optional(Graph, raw["graph"], "build.graph.")
+    lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
+    return Build(**{**raw, **lists, "graph": graph})
+
+
+def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:
+    if raw is None:
+        return None
+    _keys(raw, {field.name for field in fields(kind)}, prefix)  # type: ignore[arg-type]
+    return kind(**raw)
 
 
 def _keys(raw: Any, wanted: set[str], prefix: str) -> None:

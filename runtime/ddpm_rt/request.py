@@ -46,6 +46,9 @@ class Loop(Protocol):
     def finals(self, request: "Request", samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
         """As `Request.finals`."""
 
+    def close(self) -> None:
+        """Gives back what it holds of the device."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Recipe):

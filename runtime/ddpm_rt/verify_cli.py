@@ -1,14 +1,19 @@
 """`ddpm-rt verify`."""
 
+import contextlib
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .cli_options import Integers
+from .cli_options import Integers, place_options
+from .denoiser import Engine
+from .engine_choice import EngineChoice
 from .errors import DdpmRtError
+from .plan import is_plan
 from .samplers import SAMPLERS
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -34,9 +39,11 @@ DIFFERENT = 1  # the exit code
 @click.option("--png", type=FILE, metavar="PNG", help="Write it as a picture.")
 @click.option("--json", "json_file", metavar="FILE", help="Write it for machines; - is stdout, instead of the text.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an engine. [default: all cores]")
+@place_options
 def verify(
-    engine: Path, out: Path | None, png: Path | None, json_file: str | None, steps: int | None, **asked: Any
-) -> None:
+    engine: Path, out: Path | None, png: Path | None, json_file: str | None, steps: int | None,
+    threads: int | None, provider: Any, device: int, **asked: Any,
+) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
     \b
@@ -51,7 +58,8 @@ def verify(
     for folder in {file.parent for file in files.values() if file is not None}:
         check_writable(folder)
     try:
-        report = run(engine, steps=steps, **asked)
+        with contextlib.ExitStack() as stack:
+            report = run(EngineChoice(engine, threads, provider, device), stack, steps=steps, **asked)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     _write(report, files)
@@ -61,7 +69,8 @@ def verify(
 
 
 def run(
-    path: Path,
+    choice: EngineChoice,
+    stack: contextlib.ExitStack,
     *,
     reference: Path | None,
     engine_b: Path | None,
@@ -69,11 +78,12 @@ def run(
     tolerance: float | None,
     min_psnr: float | None,
     other_weights: bool,
-    threads: int | None,
     **asked: Any,
 ) -> Any:
-    """A Report. Raises ValueError for options that do not go together, DdpmRtError for what cannot be compared."""
-    from .api import open_denoiser
+    """A Report, from engines that the stack closes.
+
+    Raises ValueError for options that do not go together, DdpmRtError for what cannot be compared.
+    """
     from .request import Request
     from .verdict import Tolerance, check_comparable, default_tolerance
     from .verify import compare, engine_side
@@ -81,20 +91,29 @@ def run(
 
     if (reference is None) == (engine_b is None):
         raise ValueError("give one of --reference and --engine-b")
-    engine = open_denoiser(path, threads=threads)
+    engine = _opened(choice, stack)
     steps = steps or (len(engine.card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
     request = Request(steps=steps, spacing=engine.card.spacing, **asked)
     request.table(engine.card)  # what cannot be asked of the engine is said first
     if engine_b is not None:
-        other = engine_side(open_denoiser(engine_b, threads=threads), request)
+        other = engine_side(_opened(replace(choice, path=engine_b), stack), request)
     else:
         other = _reference_side(reference, request)
     check_comparable(engine.card, other.card, other_weights=other_weights)
     asks = tolerance is not None or min_psnr is not None
     limits = Tolerance(tolerance, min_psnr) if asks else default_tolerance(engine.card.precision, other.card.precision)
     comparison = compare(engine_side(engine, request), other, request)
-    ours, theirs = Compared(path.name, engine.card), Compared((engine_b or reference or path).name, other.card)
+    ours, theirs = (
+        Compared(choice.model.name, engine.card),
+        Compared((engine_b or reference or choice.model).name, other.card),
+    )
     return Report(ours, theirs, request, comparison, limits)
+
+
+def _opened(choice: EngineChoice, stack: contextlib.ExitStack) -> Engine:
+    """Until the stack is closed. The provider is an .onnx file's; a plan has one of its own."""
+    fitting = replace(choice, provider="auto") if is_plan(choice.model) else choice
+    return stack.enter_context(fitting.opened())
 
 
 def _reference_side(path: Path | None, request: Any) -> Any:

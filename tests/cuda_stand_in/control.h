@@ -1,5 +1,7 @@
 // What tests say to the stand-in and ask of it.
 #pragma once
+#include "capture_calls.h"
+#include "executable_calls.h"
 #include "graph_calls.h"
 
 inline std::string answer;  // of the last question

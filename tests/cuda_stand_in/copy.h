@@ -17,8 +17,17 @@ inline Operation fill_of(Address to, unsigned value, unsigned element, std::size
           }};
 }
 
+inline int release_noting_graphs(Address at, bool device) {
+  Block* block = is_ours(at) ? block_of(at) : nullptr;
+  for (auto& [handle, executable] : executables.live)
+    if (block && works_on(*executable->graph, *block))
+      world.records.push_back({'n', "freed what a graph works on", handle, block->size, 0});
+  return release(at, device);
+}
+
 inline int free_later(Address at, Handle stream) {
-  return enqueue(stream, {"free", kEmptyNode, 0, {}, [at] { return release(at, true); }});
+  return enqueue(stream,
+                 {"free", kEmptyNode, 0, {}, [at] { return release_noting_graphs(at, true); }});
 }
 
 inline bool is_capturing(Handle handle) {
@@ -84,11 +93,7 @@ inline int allocate_for(const char* name, Address* out, std::size_t size, bool d
 inline int free_for(const char* name, Address at, bool device) {
   return in_context(name, 0, 0, [&]() -> int {
     if (int error = not_while_capturing()) return error;
-    Block* block = is_ours(at) ? block_of(at) : nullptr;
-    for (auto& [handle, executable] : executables.live)
-      if (block && works_on(*executable->graph, *block))
-        world.records.push_back({'n', "freed what a graph works on", handle, block->size, 0});
-    return release(at, device);
+    return release_noting_graphs(at, device);
   });
 }
 

@@ -23,9 +23,3 @@ inline std::uint32_t bits(float value) {
   std::memcpy(&pattern, &value, sizeof pattern);
   return pattern;
 }
-
-inline float from_bits(std::uint32_t pattern) {
-  float value;
-  std::memcpy(&value, &pattern, sizeof value);
-  return value;
-}

@@ -83,6 +83,7 @@ def _building(builder: Any) -> Iterator[None]:
 
 
 def _completed(builder: Any) -> Any:
-    graph = builder.complete()
-    builder.close()
-    return graph
+    try:
+        return builder.complete()
+    finally:
+        builder.close()

@@ -1,16 +1,13 @@
 """The kernels of `ddpm_rt/kernels.cu` as machine code for the GPU that is there, compiled once and kept on disk."""
 
 import hashlib
-import os
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import DdpmRtError
-from ..files import replace_file
 from ..include import include_folder
+from .cache import cache_folder, read_cache, write_cache
 from .gpu import cuda_core, cuda_errors
 from .nvrtc import Compiled, Nvrtc
 
@@ -41,29 +38,18 @@ def cubin(arch: str, *, cache: Path | None = None) -> bytes:
     what is damaged in it is compiled again. Raises DdpmRtError without NVRTC, or where it does not know `arch`.
     """
     compiler = Nvrtc()
-    folder = cache or user_cache()
+    folder = cache or cache_folder("kernels")
     path = None if folder is None else folder / f"{arch}-{_key(arch, compiler.version)}.cubin"
-    code = None if path is None else _read(path)
+    code = _read(path)
     if code is None:
         code = _compiled(compiler, arch).cubin
-        if path is not None:
-            _write(path, code)
+        write_cache(path, hashlib.sha256(code).digest() + code)
     return code
 
 
 def compiled(arch: str, *, flags: tuple[str, ...] = ()) -> Compiled:
     """Compiled afresh, with these flags besides: for looking at what the compiler made."""
     return _compiled(Nvrtc(), arch, flags)
-
-
-def user_cache() -> Path | None:
-    """Where this user's machine code is kept; None for a user without a home."""
-    if os.path.isabs(given := os.environ.get("XDG_CACHE_HOME", "")):
-        return Path(given) / "ddpm-rt"
-    try:
-        return Path.home() / ("AppData/Local" if sys.platform == "win32" else ".cache") / "ddpm-rt"
-    except RuntimeError:
-        return None
 
 
 def _compiled(compiler: Nvrtc, arch: str, flags: tuple[str, ...] = ()) -> Compiled:
@@ -87,16 +73,7 @@ def _key(arch: str, version: str) -> str:
 # A file of the cache is the SHA-256 of the code, then the code.
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
+def _read(path: Path | None) -> bytes | None:
+    content = read_cache(path)
     seal, code = content[:_SEAL], content[_SEAL:]
     return code if code and hashlib.sha256(code).digest() == seal else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    with suppress(OSError, DdpmRtError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, lambda file: file.write_bytes(hashlib.sha256(code).digest() + code))

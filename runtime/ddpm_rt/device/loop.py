@@ -10,7 +10,7 @@ from ..request import Request, Watch
 from .chain import DeviceChain
 from .engine import DeviceEngine
 from .graphs import Mode
-from .kernels import load_kernels
+from .kernels import Kernels, load_kernels
 from .lanes import Rows, lanes_of, rows_of
 from .layout import Layout, Portion
 
@@ -37,7 +37,8 @@ class DeviceLoop:
         if streams < 1:
             raise ValueError(f"streams must be at least 1, not {streams}")
         self.engine, self.mode, self.streams = engine, mode, streams
-        self._device, self._kernels = device, load_kernels(device)
+        self._device = device
+        self._kernels: Kernels | None = None
         self._idle: list[DeviceChain] = []
 
     def batch_for(self, request: Request) -> int:
@@ -53,7 +54,7 @@ class DeviceLoop:
         lanes = images // 2 if guided else images
         if lanes == 0:
             raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
-        return Layout(min(lanes, count), images, guided, **kept)
+        return Layout(lanes, images, guided, **kept)
 
     def finals(self, request: Request, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
         """Which samples, and their images `[B, C, H, W]`, in order, as they are done.
@@ -61,6 +62,7 @@ class DeviceLoop:
         The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
         GPU has not the memory or fails, and when an output is not finite.
         """
+        self._device.set_current()  # of this thread
         portions = deque(request.batches(samples))
         at_once = 1 if watch.frames else self.streams  # frames come one batch after the other
         running: deque[_Run] = deque()
@@ -68,10 +70,8 @@ class DeviceLoop:
             while portions or running:
                 while portions and len(running) < at_once:
                     running.append(self._started(request, portions.popleft(), watch))
-                queued = [
-                    next(run.queue, True) for run in running
-                ]  # all of them go on, then the first may be waited for
-                if queued[0]:
+                queued = [next(run.queue, True) for run in running]
+                if queued[0]:  # the others have work as well while this is waited for
                     chain, these, portion, _ = running[0]
                     images = chain.result(portion, watch)
                     running.popleft()
@@ -103,7 +103,16 @@ class DeviceLoop:
                 self._idle.remove(chain)
                 return chain
         mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
-        return DeviceChain(self._device, self.engine, self._kernels, rows, layout, mode)
+        if self._kernels is None:  # compiled when they are needed
+            self._kernels = load_kernels(self._device)
+        made = (self._device, self.engine, self._kernels, rows, layout, mode)
+        if not self._idle:
+            return DeviceChain(*made)
+        try:
+            return DeviceChain(*made)
+        except DdpmRtError:  # those that wait may hold the memory that is missing
+            self.close()
+            return DeviceChain(*made)
 
     def _keep(self, chain: DeviceChain) -> None:
         self._idle.append(chain)

@@ -1,0 +1,139 @@
+"""Who takes part in a race: one way each to run a whole chain, in float16 unless it says otherwise."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ddpm_rt import ModelCard
+from ddpm_rt.denoiser import Batch, Times
+from ddpm_rt.device.lanes import lanes_of, rows_of
+from ddpm_rt.device.layout import Layout
+from ddpm_rt.device.loop import DeviceLoop
+from ddpm_rt.models import bundled_model
+from ddpm_rt.request import Request
+
+from .bits import finals
+from .models import load_model, torch_with_cuda
+from .providers import runtime_with_cuda, session_on_gpu
+from .unet import engine_of
+from .workbench import Workbench
+
+
+class Entry(NamedTuple):
+    """A chain that is warm when it has run once."""
+
+    run: Callable[[int], object]  # of a seed; whoever returns has waited for the GPU
+    steps: int
+    words: str
+    close: Callable[[], None] = lambda: None
+
+
+def steps_of(batch: int, quick: bool) -> int:
+    """Of the chains that cost little: all of them, unless that would be long."""
+    return 100 if quick else 1000 if batch == 1 else 250
+
+
+FEW = 50  # steps of those that cost much
+PLACE, HALF = "cuda", "float16"
+
+
+def bare(device: Any, model: str, batch: int, quick: bool) -> Entry:
+    """The network alone, as often as the chain calls it: the graph of one call, replayed."""
+    engine, steps = engine_of(model, HALF), steps_of(batch, quick)
+    plan = Request(sampler="ddpm", steps=steps).plan_for(engine.card)
+    lanes = lanes_of(0, range(batch), end=steps)
+    bench = Workbench(device, engine, Layout(batch, batch), rows_of(plan.table, plan.clip), lanes)
+    bench.launch("ddpm_rt_begin")
+    bench.network()
+    bench.stream.sync()
+    graph = bench.graph(bench.network)
+
+    def run(_: int) -> None:
+        for _ in range(steps):
+            graph.launch(bench.stream)
+        bench.stream.sync()
+
+    return Entry(run, steps, "torch, channels last", lambda: bench.__exit__())
+
+
+def our_loop(device: Any, model: str, batch: int, quick: bool, *, compiled: bool = False) -> Entry:
+    """The device loop around the same engine."""
+    steps = steps_of(batch, quick)
+    loop = DeviceLoop(device, engine_of(model, HALF, compiled=compiled))
+
+    def run(seed: int) -> Batch:
+        return finals(loop, Request(sampler="ddpm", steps=steps, count=batch, batch=batch, seed=seed))
+
+    return Entry(run, steps, "torch, channels last, " + ("compiled" if compiled else "captured"), loop.close)
+
+
+def compiled_loop(device: Any, model: str, batch: int, quick: bool) -> Entry:
+    """The device loop around what torch.compile makes, without its graphs: ours are around it."""
+    return our_loop(device, model, batch, quick, compiled=True)
+
+
+def diffusers_chain(device: Any, model: str, batch: int, quick: bool, *, compiled: bool = False) -> Entry:
+    """`DDPMPipeline` as its documentation calls it, the UNet compiled with CUDA graphs if asked for."""
+    torch = torch_with_cuda()
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    module, card = load_model(model)
+    config = {key: value for key, value in module.config.to_dict().items() if not key.startswith("_")}
+    unet = UNet2DModel(**config).eval()
+    unet.load_state_dict(module.state_dict())
+    unet = unet.to(PLACE, getattr(torch, HALF)).to(memory_format=torch.channels_last)
+    scheduler = DDPMScheduler(trained_betas=np.array(card.betas), prediction_type=PREDICTIONS[card.prediction])
+    pipeline = DDPMPipeline(unet, scheduler)
+    if compiled:
+        pipeline.unet = torch.compile(unet, mode="max-autotune", dynamic=False)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def run(seed: int) -> object:
+        generator = torch.Generator(PLACE).manual_seed(seed)
+        return pipeline(batch_size=batch, num_inference_steps=FEW, generator=generator, output_type="np")
+
+    return Entry(run, FEW, "DDPMPipeline, channels last" + (", max-autotune, CUDA graphs" if compiled else ", eager"))
+
+
+PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
+
+
+def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
+    """A session with the CUDA provider, called with arrays of the host by the loop on the host, in float32 (TF32)."""
+    runtime_with_cuda()  # before the export, which takes its time
+    with tempfile.TemporaryDirectory() as folder:
+        card = load_model(model)[1]
+        path = bundled_model() if model == "bundled" else exported(model, Path(folder))
+        network = OrtNetwork(session_on_gpu(path), card)
+
+    def run(seed: int) -> object:
+        request = Request(sampler="ddpm", steps=FEW, count=batch, batch=batch, seed=seed)
+        *_, last = request.trajectory(network, card, request.samples)
+        return last.x
+
+    return Entry(run, FEW, "arrays of the host, float32 with TF32")
+
+
+class OrtNetwork:
+    """A session as an `Engine`."""
+
+    def __init__(self, session: Any, card: ModelCard) -> None:
+        self.session, self.card = session, card
+
+    def __call__(self, x: Batch, t: Times, y: Times | None = None, /) -> Batch:
+        out: Batch = self.session.run(None, {"x": x, "t": t})[0]
+        return out
+
+
+def exported(model: str, folder: Path) -> Path:
+    """The model as `ddpm-rt export` writes it."""
+    import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
+
+    from ddpm_export.onnx_export import export_onnx
+
+    module, card = load_model(model)
+    export_onnx(module, card, folder / f"{model}.onnx")
+    return folder / f"{model}.onnx"

@@ -1,0 +1,65 @@
+"""The parts by name, in their order, and running one in a process of its own."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ddpm_rt.errors import DdpmRtError
+
+from .check import Ask, Check, run_part
+from .machine import describe
+
+PARTS = {  # where the function is: imported only when it is run, as torch takes its time
+    "noise": "noise:checks",
+    "step": "step:checks",
+    "kernel": "timing:checks",
+    "toy": "modes:checks",
+    "unet": "unet:checks",
+    "memory": "memory:checks",
+    "ort": "providers:ort_checks",
+    "tensorrt": "providers:tensorrt_checks",
+    "times": "race:checks",
+    "compiled": "race:compiled_checks",
+    "sanitizer": "sanitizer:checks",
+}
+INNER = {"sanitized": "sanitizer:sanitized"}  # what the last one looks at
+
+Open = Callable[[], Any]  # the device; raises DdpmRtError where there is none
+
+
+def checks_of(name: str, open_device: Open, *, quick: bool, batches: tuple[int, ...]) -> Iterator[Check]:
+    """All checks of a part. Without a GPU that is one, which was not run."""
+    try:
+        device = open_device()
+    except DdpmRtError as error:
+        yield Check(f"{name}: everything", "not run", str(error), {})
+        return
+
+    def part(ask: Ask) -> Iterator[Check]:
+        module, function = {**PARTS, **INNER}[name].split(":")
+        yield from getattr(import_module(f"{__package__}.{module}"), function)(ask)
+
+    yield from run_part(name, part, Ask(device, quick, batches))
+
+
+def write_rows(path: Path, name: str, open_device: Open, *, quick: bool, batches: tuple[int, ...]) -> bool:
+    """The same as lines of JSON, there as soon as they are known: the machine, then the checks. Whether none failed."""
+    failed = False
+    with path.open("w") as file:
+
+        def write(line: object) -> None:
+            print(json.dumps(line), file=file, flush=True)
+
+        def opened() -> Any:
+            device = open_device()
+            write({"machine": describe(device)})
+            return device
+
+        for check in checks_of(name, opened, quick=quick, batches=batches):
+            write({"check": check._asdict()})
+            print(f"{name}: {check.name}: {check.state}", file=sys.stderr, flush=True)
+            failed |= check.state == "FAIL"
+    return not failed

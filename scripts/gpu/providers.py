@@ -1,0 +1,82 @@
+"""Parts ort and tensorrt: the engines of the package, where their libraries are."""
+
+import importlib.util
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ddpm_rt import open_denoiser
+from ddpm_rt.errors import DdpmRtError
+from ddpm_rt.models import bundled_model
+from ddpm_rt.request import Request
+
+from .check import Ask, Check, NotHereError, Outcome, attempt, noted
+from .unet import parity
+
+PROVIDER = "CUDAExecutionProvider"
+
+
+def runtime_with_cuda() -> Any:
+    """onnxruntime, if it has its CUDA provider."""
+    import onnxruntime
+
+    if PROVIDER not in onnxruntime.get_available_providers():
+        raise NotHereError(f"onnxruntime {onnxruntime.__version__} here was built without CUDA")
+    return onnxruntime
+
+
+def session_on_gpu(path: Path) -> Any:
+    """A session as its documentation opens it, which must not have gone to the CPU in silence."""
+    runtime = runtime_with_cuda()
+    session = runtime.InferenceSession(str(path), providers=[PROVIDER])
+    if PROVIDER not in session.get_providers():
+        raise NotHereError("onnxruntime's CUDA provider does not start: its libraries are not there")
+    return session
+
+
+def chain_of(device: Any, engine: Any, steps: int) -> Outcome:
+    """Every step of the bundled model, beside ONNX Runtime on the CPU."""
+    try:
+        batch = engine.batch_for(4)
+        request = Request(sampler="ddpm", steps=steps, count=batch, batch=batch, seed=1)
+        return parity(device, engine, open_denoiser(), request)
+    finally:
+        engine.close()
+
+
+def ort_checks(ask: Ask) -> Iterator[Check]:
+    """ONNX Runtime's CUDA provider behind our interface."""
+
+    def run() -> Outcome:
+        runtime_with_cuda()
+        from ddpm_rt.device.ort import OrtEngine
+
+        return chain_of(ask.device, OrtEngine(bundled_model(), "cuda", ask.device), 20 if ask.quick else 50)
+
+    yield attempt("bundled: every step is that of ONNX Runtime on the CPU", run)
+
+
+def tensorrt_checks(ask: Ask) -> Iterator[Check]:
+    """Each TensorRT that is installed: a plan of the bundled model, built, opened and run; or why it is not."""
+
+    def run(module: str, flavour: Any) -> Outcome:
+        if importlib.util.find_spec(module) is None:
+            raise NotHereError(f"{module} is not installed")
+        from ddpm_export.build_options import BuildOptions
+        from ddpm_export.plan_file import build_plan
+        from ddpm_rt.device.tensorrt import TensorRtEngine
+        from ddpm_rt.plan import read_plan
+
+        with tempfile.TemporaryDirectory() as folder:
+            plan = Path(folder) / "bundled.plan"
+            try:
+                build_plan(bundled_model(), plan, BuildOptions(), flavour=flavour)
+                engine = TensorRtEngine(plan, read_plan(plan), ask.device)
+            except DdpmRtError as error:  # a GPU that this TensorRT does not know, say
+                return noted(f"no: {error}")
+            return chain_of(ask.device, engine, 20 if ask.quick else 50)
+
+    for module, flavour in (("tensorrt", "tensorrt"), ("tensorrt_rtx", "rtx")):
+        words = f"{module}: a plan of the bundled model is built here and runs"
+        yield attempt(words, lambda module=module, flavour=flavour: run(module, flavour))

@@ -1,0 +1,70 @@
+"""What was found, as JSON that grows part by part, and as one table."""
+
+import datetime
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ddpm_rt.files import replace_file
+
+from .check import Check
+
+FORMAT = 1
+HEADER = ("part", "state", "check", "what was found")
+
+
+class Report:
+    """The parts that have been run on one machine, by name.
+
+    A file of the same machine is gone on with: parts are often run by several commands. One of another is begun anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.machine: dict[str, Any] = {}
+        self.parts: dict[str, dict[str, Any]] = {}
+        self._before = _read(path)
+
+    def add(self, name: str, machine: dict[str, Any], checks: Sequence[Check], command: str, seconds: float) -> None:
+        """Put a part in, in place of an earlier run of it, and write the file."""
+        if machine and not self.machine:
+            self.machine = machine
+            if self._before.get("machine") == machine:
+                self.parts = self._before["parts"] | self.parts
+        self.parts[name] = {
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "command": command,
+            "seconds": round(seconds, 1),
+            "checks": [check._asdict() for check in checks],
+        }
+        text = json.dumps({"format": FORMAT, "machine": self.machine, "parts": self.parts}, indent=1) + "\n"
+        replace_file(self.path, lambda temporary: temporary.write_text(text))
+
+    def rows(self) -> Iterator[tuple[str, Check]]:
+        """Every check with the name of its part."""
+        for name, part in self.parts.items():
+            for check in part["checks"]:
+                yield name, Check(**check)
+
+    def summary(self) -> str:
+        """How many of each state, in words."""
+        counts = Counter(check.state for _, check in self.rows())
+        return ", ".join(f"{counts[state]} {state}" for state in ("ok", "FAIL", "missed", "noted", "not run"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else {}
+
+
+def table(rows: Sequence[tuple[str, Check]]) -> str:
+    """Columns as wide as what is in them, but for the last."""
+    cells = [HEADER, *((part, check.state, check.name, check.text) for part, check in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, (*widths, 0), strict=True)] for row in cells)
+    return "\n".join("  ".join(row).rstrip() for row in padded)

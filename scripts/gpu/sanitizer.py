@@ -1,0 +1,52 @@
+"""Part sanitizer: NVIDIA's compute-sanitizer over a small run of the loop."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ddpm_rt.request import Request
+
+from .check import Ask, Check, NotHereError, Outcome, attempt, held
+from .modes import MODES, in_mode
+from .step import cases, compare
+
+TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
+SCRIPT = Path(__file__).parents[1] / "gpu_check.py"
+LIMIT = 240  # seconds a tool
+
+
+def sanitizer() -> str:
+    """The tool's path."""
+    for folder in (None, *PLACES):
+        if found := shutil.which("compute-sanitizer", path=folder):
+            return found
+    raise NotHereError("compute-sanitizer is not installed; it comes with the CUDA toolkit")
+
+
+def run(tool: str) -> Outcome:
+    """The sanitizer's own exit code is 77 for errors that it saw; ours is then of no interest."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = [sys.executable, str(SCRIPT), "--part", "sanitized", "--rows", str(Path(folder) / "rows"), "--quick"]
+        command = [sanitizer(), "--tool", tool, "--error-exitcode", "77", *here]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    said = [line.strip("= ") for line in done.stdout.splitlines() if " SUMMARY: " in line]
+    return held(done.returncode == 0, said[-1] if said else f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+
+
+def checks(ask: Ask) -> Iterator[Check]:
+    """Every tool that looks at what kernels do to memory and to each other."""
+    for tool in TOOLS if not ask.quick else TOOLS[:1]:
+        yield attempt(f"{tool} has nothing to say", lambda tool=tool: run(tool))
+
+
+def sanitized(ask: Ask) -> Iterator[Check]:
+    """What is looked at: tables of all kinds, all modes, small."""
+    for one in list(cases())[::4]:
+        yield attempt(one.name, lambda one=one: compare(ask.device, one))
+    request = Request(sampler="ddpm", steps=20, count=3, batch=2)
+    for mode in MODES:
+        yield attempt(mode, lambda mode=mode: in_mode(ask.device, request, (1, 5, 5), mode, streams=2))

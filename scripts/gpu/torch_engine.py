@@ -1,0 +1,137 @@
+"""A torch module behind `DeviceEngine`: what the loop runs here is a real network, if not the fastest."""
+
+import copy
+import ctypes
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ddpm_rt import ModelCard
+from ddpm_rt.denoiser import Batch, Times
+from ddpm_rt.device.engine import Buffers
+from ddpm_rt.errors import DdpmRtError
+
+OnStream = Callable[[int, Callable[[], None]], object]  # has a function put its work on a stream
+
+
+class TorchEngine:
+    """`module(x, t)`, or `module(x, t, y)`, in `dtype` and with channels last; `compiled` by torch.compile, no graphs.
+
+    `place` is torch's device. `on_stream` is for a device that torch does not know.
+    """
+
+    time_type: np.dtype[Any] = np.dtype(np.int64)
+    one_time = False
+    capturable = True
+
+    def __init__(
+        self,
+        module: nn.Module,
+        card: ModelCard,
+        *,
+        place: str = "cuda",
+        dtype: torch.dtype = torch.float32,
+        compiled: bool = False,
+        on_stream: OnStream | None = None,
+    ) -> None:
+        self.card, self.place, self.dtype, self.compiled, self.on_stream = card, place, dtype, compiled, on_stream
+        own = copy.deepcopy(module).to(place, dtype).to(memory_format=torch.channels_last).eval()
+        self.module: Callable[..., Tensor] = own
+        if compiled:
+            self.module = torch.compile(own, mode="max-autotune-no-cudagraphs", dynamic=False)
+
+    def batch_for(self, count: int) -> int:
+        return count
+
+    def scratch_bytes(self, batch: int) -> int:
+        return 0  # torch has memory of its own
+
+    def bind(self, batch: int, buffers: Buffers) -> "TorchBound":
+        return TorchBound(self, batch, buffers)
+
+    def close(self) -> None:
+        pass
+
+
+class TorchBound:
+    """The module between our buffers, with a pool of torch's memory that no graph but ours uses."""
+
+    def __init__(self, engine: TorchEngine, batch: int, buffers: Buffers) -> None:
+        channels, *sides = engine.card.image_shape
+        of_out = channels * (2 if engine.card.variance.startswith("learned") else 1)
+        self._engine = engine
+        self._x = memory_at(buffers.x, (batch, channels, *sides), torch.float32, engine.place)
+        self._out = memory_at(buffers.out, (batch, of_out, *sides), torch.float32, engine.place)
+        self._more = [memory_at(at, (batch,), torch.int64, engine.place) for at in (buffers.t, buffers.y) if at]
+        self._on_stream = engine.on_stream or OnCudaStream()
+        if engine.compiled:  # now, as it tries many kernels, whose memory our pool would keep
+            self._run()
+            torch.cuda.synchronize()
+
+    def enqueue(self, stream: int) -> None:
+        try:
+            self._on_stream(stream, self._run)
+        except RuntimeError as error:  # CUDA's own among them
+            raise DdpmRtError(f"torch did not take a call: {str(error).splitlines()[0]}") from error
+
+    def _run(self) -> None:
+        with torch.inference_mode():
+            x = self._x.to(self._engine.dtype, memory_format=torch.channels_last)
+            self._out.copy_(self._engine.module(x, *self._more))
+
+    def close(self) -> None:
+        self._on_stream = None  # type: ignore[assignment]  # and the pool with it
+
+
+class OnCudaStream:
+    """Runs a function with torch's current stream and memory set."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.MemPool()
+
+    def __call__(self, stream: int, run: Callable[[], None]) -> None:
+        with ExitStack() as around:
+            around.enter_context(torch.cuda.stream(torch.cuda.ExternalStream(stream)))
+            around.enter_context(torch.cuda.use_mem_pool(self._pool))
+            run()
+
+
+def memory_at(address: int, shape: tuple[int, ...], dtype: torch.dtype, place: str) -> Tensor:
+    """A tensor over memory that somebody else owns."""
+    if place == "cpu":
+        size = int(np.prod(shape)) * dtype.itemsize
+        return torch.frombuffer((ctypes.c_char * size).from_address(address), dtype=dtype).view(shape)
+    kind = {torch.float32: "<f4", torch.int64: "<i8"}[dtype]
+    return torch.as_tensor(_Memory(address, shape, kind), device=place)
+
+
+class _Memory:
+    def __init__(self, address: int, shape: tuple[int, ...], kind: str) -> None:
+        self.__cuda_array_interface__ = {
+            "shape": shape, "typestr": kind, "data": (address, False), "version": 3, "strides": None, "stream": None,
+        }  # fmt: skip
+
+
+class TorchNetwork:
+    """The same module as an `Engine` for the loop on the host: copies there and back at every call."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        self.card, self._engine = engine.card, engine
+
+    def __call__(self, x: Batch, t: Times, y: Times | None = None, /) -> Batch:
+        place, dtype = self._engine.place, self._engine.dtype
+        more = [torch.tensor(value, device=place) for value in (t, y) if value is not None]
+        with torch.inference_mode():
+            images = torch.tensor(x, device=place).to(dtype, memory_format=torch.channels_last)
+            out: Batch = self._engine.module(images, *more).float().contiguous().cpu().numpy()
+        return out
+
+
+def exact_float32() -> None:
+    """Keeps torch from rounding the factors of float32 products to TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False

@@ -1,0 +1,41 @@
+"""A float32 export in another precision, by the exporter's own passes, but not compared with PyTorch.
+
+python scripts/typed_model.py unet.onnx --precision fp16 --out unet.fp16.onnx
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import onnx
+
+from ddpm_export.graph import drop_unused
+from ddpm_export.plan_file import read_model
+from ddpm_export.precision import set_precision
+from ddpm_export.time_branch import hoist_time
+from ddpm_rt.card import METADATA_KEY
+
+
+def typed(source, precision, *, hoist):
+    """The model at `source`, float32, as an ONNX model of `precision` with its card."""
+    card, model = read_model(source)[0], onnx.load(source)
+    if hoist:
+        hoist_time(model, card.names["t"], len(card.betas))
+        drop_unused(model)
+    set_precision(model, precision, keep=(card.names["t"],))
+    onnx.helper.set_model_props(model, {METADATA_KEY: dataclasses.replace(card, precision=precision).to_json()})
+    return model
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--precision", choices=["fp16", "bf16"], default="fp16")
+    parser.add_argument("--no-hoist-time", dest="hoist", action="store_false")
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    onnx.save(typed(asked.source, asked.precision, hoist=asked.hoist), asked.out)
+
+
+if __name__ == "__main__":
+    main()
