@@ -19,7 +19,7 @@ from gaussian_model import gaussian_card, write_gaussian
 
 from ddpm_rt.card import METADATA_KEY, ModelCard
 from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, PlanRecord, Profile, network_name, sidecar_path
+from ddpm_rt.plan import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
 from ddpm_rt.recipe import Recipe
 from ddpm_rt.steps_file import write_steps
 
@@ -62,21 +62,23 @@ def with_classes(path: Path, card: ModelCard) -> None:
 
 
 def write_plan(
-    path: Path, card: ModelCard, *, time: str = "int64 1 -1", more: str = "", name: str | None = None, magic: str = "ftrt stand-in",
-    profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), capability: str = "8.9", flavour: str = "tensorrt",
+    path: Path, card: ModelCard, *, time: str = "int64 1 -1", more: str = "", magic: str = "ftrt stand-in",
+    profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), capability: str = "8.9", flavour: Flavour = "tensorrt",
+    built_as: ModelCard | None = None, refitted: bool = False, **options: object,
 ) -> None:  # fmt: skip
     """A plan for runtime/cpp/tests/tensorrt_stand_in, which is a text, and a record like any plan's."""
     sides = " ".join(map(str, card.image_shape))
     channels, *rest = card.image_shape
     out = " ".join(map(str, (channels * (2 if card.variance.startswith("learned") else 1), *rest)))
-    lines = [magic, f"name {name or network_name(card)}", "scratch 100", more]
+    lines = [magic, f"name {network_name(built_as or card)}", "scratch 100", more]
     lines += [f"profile {low} {high}" for low, _, high in profiles]
     lines += [f"tensor x input float 4 -1 {sides}", f"tensor t input {time}", f"tensor out output float 4 -1 {out}"]
     if card.classes is not None:
         lines.append("tensor y input int64 1 -1")
     path.write_text("\n".join(lines) + "\n")
-    build = Build(flavour, "10.3.0.26", (capability,), profiles, {}, {}, {}, {})
-    record = PlanRecord(card, build, path.stat().st_size, file_sha256(path))
+    build = Build(flavour, "10.3.0.26", (capability,), profiles, {}, {}, options, {})
+    refit = Refit((built_as or card).sha256, card.sha256, {}) if refitted else None
+    record = PlanRecord(card, build, path.stat().st_size, file_sha256(path), refit)
     sidecar_path(path).write_text(record.to_json())
 
 
@@ -91,7 +93,9 @@ def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
     learned = gaussian_card(image_shape=(3, 5, 7), variance="learned_range")
     write_plan(folder / "learned.plan", learned)
     write_steps(folder / "learned.steps.json", Recipe(steps=STEPS).compiled(learned), learned)
-    write_plan(folder / "other_name.plan", card, name=network_name(classes))
+    write_plan(folder / "other_name.plan", card, built_as=classes)
+    write_plan(folder / "refitted.plan", card, built_as=classes, refitted=True, strip_weights=True)
+    write_plan(folder / "stripped.plan", card, strip_weights=True)
     write_plan(folder / "other_time.plan", card, time="half 1 -1")
     write_plan(folder / "other_gpu.plan", card, capability="9.0")
     write_plan(folder / "newer_gpu.plan", card, capability="8.0+")

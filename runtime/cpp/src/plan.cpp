@@ -17,11 +17,12 @@ constexpr int DEPTH = 6;
 constexpr std::size_t MAX_RECORD = std::size_t{64} << 20, MAX_PLAN = std::size_t{16} << 30;
 constexpr std::int64_t MAX_BATCH = 1 << 20;
 constexpr const char* REMEDY = "build the plan again";
-constexpr const char* KEYS[] = {"format", "plan", "build", "card"};
+constexpr const char* KEYS[] = {"format", "plan", "build", "refit", "card"};
 constexpr const char* PLAN_KEYS[] = {"name", "bytes", "sha256"};
 constexpr const char* BUILD_KEYS[] = {"flavour",  "version", "compute_capabilities",
                                       "profiles", "tensors", "layers",
-                                      "options",  "onnx"};
+                                      "options",  "onnx",    "graph"};
+constexpr const char* REFIT_KEYS[] = {"built_as", "card", "onnx"};
 
 // The text that the card's SHA-256 is of: all of its line, which is the last but one.
 std::string_view card_text(std::string_view text, const Record& record) {
@@ -59,6 +60,20 @@ Capability capability_of(std::string_view text) {
   return found;
 }
 
+// The SHA-256 of the card that the network's name was made from; a plan that was refitted keeps it.
+std::string built_as(const Record& record, const Record& build, const std::string& card) {
+  if (record.is_null("refit")) {
+    const auto& options = build.at("options");
+    if (options.is_object() && options.value("strip_weights", nlohmann::json()) == true)
+      bad_file(record.what() +
+               ": the plan was built without its weights; put them in with `ddpm-rt "
+               "refit`");
+    return card;
+  }
+  const Record refit = record.part("refit", REFIT_KEYS);
+  return refit.text("card") == card ? refit.text("built_as") : "";
+}
+
 }  // namespace
 
 PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
@@ -73,7 +88,8 @@ PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
                       build.text("version"),
                       build.texts("compute_capabilities"),
                       read_profiles(build)};
-  if (found.name != "ddpm-rt/" + std::to_string(FORMAT) + " " + found.card.sha256)
+  if (found.name !=
+      "ddpm-rt/" + std::to_string(FORMAT) + " " + built_as(record, build, found.card.sha256))
     record.fail("the card in it was changed");
   return found;
 }

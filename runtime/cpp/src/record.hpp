@@ -33,6 +33,7 @@ class Record {
   std::vector<std::string> texts(const char* key) const;  // one at least
   const nlohmann::json& at(const char* key) const { return object_.at(key); }
 
+  const std::string& what() const { return what_; }  // the begin of each sentence
   [[noreturn]] void fail(const std::string& why) const;
 
  private:

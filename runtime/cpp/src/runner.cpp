@@ -31,6 +31,8 @@ std::unique_ptr<Runner> open_runner(const std::string& path, const Steps& steps,
   if (!is_plan(path)) {
     if (options.provider == DDPM_RT_TENSORRT)
       bad_argument(path + " is no plan; make one with `ddpm-rt build`, or choose another provider");
+    if (options.provider != DDPM_RT_CUDA && options.device != 0)
+      bad_argument("the CPU has no device " + std::to_string(options.device) + "; leave it out");
     return open_host_runner(path, steps, options);
   }
   check_plan_options(path, options);

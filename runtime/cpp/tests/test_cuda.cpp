@@ -91,7 +91,8 @@ TEST_CASE("a learned variance, and an image whose size is no multiple of four") 
 TEST_CASE("a batch larger than asked for, times of other types and one time for all, no graph") {
   const ddpm_rt::Options asked = {.seed = 5, .count = 3, .batch = 3};
   const auto expected = on_host("toy.plan", "ddpm.steps.json", asked);
-  for (const char* plan : {"four.plan", "int32.plan", "float32.plan", "newer_gpu.plan"}) {
+  for (const char* plan :
+       {"four.plan", "int32.plan", "float32.plan", "newer_gpu.plan", "refitted.plan"}) {
     CAPTURE(plan);
     const Device device;
     CHECK(same(opened(plan).sample(asked), expected));

@@ -146,6 +146,7 @@ TEST_CASE("plans that are damaged, another's or for another GPU are a status and
   CHECK(has(refused("other_time.plan"), "'t' is of another type"));
   CHECK(has(refused("other_gpu.plan"),
             "compute capability 9.0, and the GPU here, Stand-in GPU, is 8.9"));
+  CHECK(has(refused("stripped.plan"), "without its weights"));
   CHECK(has(refused("rtx.plan"), "--flavour tensorrt"));
   CHECK(has(refused("no_plan.plan"), "the TensorRT here, 10.3.0: API Usage Error"));
   CHECK(has(refused("toy.plan", DDPM_RT_BAD_FILE, "classes.steps.json"), "for another model"));

@@ -29,10 +29,10 @@ TEST_CASE("files that are missing, damaged or do not belong together are a statu
 
 TEST_CASE(
     "a provider that is not there is a status and a sentence, and the CPU does not stand in") {
-  const auto refused = [](const std::string& engine, ddpm_rt_provider provider) {
+  const auto refused = [](const std::string& engine, ddpm_rt_provider provider, int device = 0) {
     try {
       ddpm_rt::Sampler(file(engine), file("ddpm.steps.json"),
-                       ddpm_rt::OpenOptions{.provider = provider});
+                       ddpm_rt::OpenOptions{.provider = provider, .device = device});
       return std::string("it opened");
     } catch (const ddpm_rt::Error& error) {
       return std::string(error.what());
@@ -40,6 +40,7 @@ TEST_CASE(
   };
   CHECK(has(refused("gaussian.onnx", DDPM_RT_CUDA), "CUDA provider cannot be had"));
   CHECK(has(refused("gaussian.onnx", DDPM_RT_TENSORRT), "is no plan"));
+  CHECK(has(refused("gaussian.onnx", DDPM_RT_AUTO, 1), "the CPU has no device 1"));
   CHECK(has(refused("toy.plan", DDPM_RT_CPU), "only the provider TensorRT"));
   if (!DDPM_RT_TEST_CUDA) CHECK(has(refused("toy.plan", DDPM_RT_AUTO), "without a GPU's side"));
 }
