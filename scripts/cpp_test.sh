@@ -88,6 +88,7 @@ sanitize() {
     -DDDPM_RT_SANITIZE=address,undefined "${gpu[@]}" "$@"
 }
 
+for_arm=(-DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake")
 with_clang=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++)
 
 fuzz() {
@@ -172,10 +173,14 @@ for more in "$@"; do
     fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
     tensorrt) with_tensorrt "${TENSORRT_HEADERS:?a folder with VERSION/include of each release}" ;;
     arm)
-      # Everything is built; qemu-user 7.2 dies in ONNX Runtime's own start-up, so what runs is all without an engine.
+      # Everything is built; qemu-user 7.2 dies in ONNX Runtime's own start-up, so what runs is all without it, and the
+      # loop on a GPU on its stand-ins.
       scripts/cpp_deps.sh "$build/deps" "$python" aarch64
-      configure_and_test arm -DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake" \
-        -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so" -DDDPM_RT_TEST_FILES=
+      configure_and_test arm "${for_arm[@]}" -DDDPM_RT_TEST_FILES= \
+        -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so"
+      configure arm-gpu "${for_arm[@]}" "${gpu[@]}" -DDDPM_RT_ONNXRUNTIME=OFF -DDDPM_RT_TOOLS=OFF
+      build_in "$build/arm-gpu" --target test_cuda
+      ctest --test-dir "$build/arm-gpu" --output-on-failure --no-tests=error -R '^cuda$'
       ;;
     *)
       echo "cpp_test.sh knows ci, sanitize, tsan, fuzz, clang, arm and tensorrt, not '$more'" >&2

@@ -150,7 +150,6 @@ TEST_CASE("plans that are damaged, another's or for another GPU are a status and
   CHECK(has(refused("rtx.plan"), "--flavour tensorrt"));
   CHECK(has(refused("no_plan.plan"), "the TensorRT here, 10.3.0: API Usage Error"));
   CHECK(has(refused("toy.plan", DDPM_RT_BAD_FILE, "classes.steps.json"), "for another model"));
-  CHECK(has(refused("gaussian.onnx", DDPM_RT_BAD_FILE, "classes.steps.json"), "for another model"));
 }
 
 TEST_CASE("a provider that does not fit the file is refused, never replaced by another") {
