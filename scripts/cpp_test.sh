@@ -18,6 +18,7 @@ root=$PWD
 build=$root/build/cpp
 python=${PYTHON:-python3}
 export PYTHONPATH=$root/runtime${PYTHONPATH:+:$PYTHONPATH}
+export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 
 # What a build says is of interest only when it fails.
 build_in() {
