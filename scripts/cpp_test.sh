@@ -169,7 +169,7 @@ for more in "$@"; do
   case $more in
     ci) ci ;;
     sanitize) sanitize ;;
-    tsan) configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread ;;
+    tsan) configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread "${gpu[@]}" ;;
     clang) configure_and_test clang "${with_clang[@]}" "${gpu[@]}" ;;
     fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
     tensorrt) with_tensorrt "${TENSORRT_HEADERS:?a folder with VERSION/include of each release}" ;;

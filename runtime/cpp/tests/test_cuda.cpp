@@ -1,6 +1,7 @@
 // From a plan to images, on the stand-ins for the driver and TensorRT: the loop on the GPU against
 // the loop on the host.
 #include <cstring>
+#include <thread>
 
 #include "library.hpp"
 #include "loop.hpp"
@@ -178,4 +179,17 @@ TEST_CASE(
   CHECK(count(Device::calls("second"), "cuGraphLaunch") == 40);
   CHECK(count(Device::calls("second"), "cuStreamSynchronize") == 0);
   CHECK(count(Device::runs("second"), "ddpm_rt_step") == 40);
+}
+
+TEST_CASE("two samplers on one GPU in two threads draw what each draws alone") {
+  const Device device;
+  const ddpm_rt::Options asked = {.seed = 6, .count = 5, .batch = 2};
+  std::vector<float> found[2];
+  const auto work = [&](int which) { found[which] = opened("toy.plan").sample(asked); };
+  std::thread first(work, 0), second(work, 1);
+  first.join();
+  second.join();
+  const auto expected = on_host("toy.plan", "ddpm.steps.json", asked);
+  CHECK(same(found[0], expected));
+  CHECK(same(found[1], expected));
 }
