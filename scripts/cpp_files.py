@@ -1,10 +1,12 @@
-"""Write what the tests of runtime/cpp open: small Gaussian models, sound and broken, with their steps files.
+"""Write what the tests of runtime/cpp open: small Gaussian models and plans, sound and broken,
+with their steps files.
 
     python scripts/cpp_files.py FOLDER
 
 The models need no training: they are the exact denoisers of Gaussian pixels.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from gaussian_model import gaussian_card, write_gaussian
 
 from ddpm_rt.card import METADATA_KEY, ModelCard
+from ddpm_rt.files import file_sha256
+from ddpm_rt.plan import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
 from ddpm_rt.recipe import Recipe
 from ddpm_rt.steps_file import write_steps
 
@@ -57,6 +61,57 @@ def with_classes(path: Path, card: ModelCard) -> None:
     onnx.save(model, path)
 
 
+def write_plan(
+    path: Path, card: ModelCard, *, time: str = "int64 1 -1", more: str = "", magic: str = "ftrt stand-in",
+    profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), capability: str = "8.9", flavour: Flavour = "tensorrt",
+    built_as: ModelCard | None = None, refitted: bool = False, **options: object,
+) -> None:  # fmt: skip
+    """A plan for runtime/cpp/tests/tensorrt_stand_in, which is a text, and a record like any plan's."""
+    sides = " ".join(map(str, card.image_shape))
+    channels, *rest = card.image_shape
+    out = " ".join(map(str, (channels * (2 if card.variance.startswith("learned") else 1), *rest)))
+    lines = [magic, f"name {network_name(built_as or card)}", "scratch 100", more]
+    lines += [f"profile {low} {high}" for low, _, high in profiles]
+    lines += [f"tensor x input float 4 -1 {sides}", f"tensor t input {time}", f"tensor out output float 4 -1 {out}"]
+    if card.classes is not None:
+        lines.append("tensor y input int64 1 -1")
+    path.write_text("\n".join(lines) + "\n")
+    build = Build(flavour, "10.3.0.26", (capability,), profiles, {}, {}, options, {})
+    refit = Refit((built_as or card).sha256, card.sha256, {}) if refitted else None
+    record = PlanRecord(card, build, path.stat().st_size, file_sha256(path), refit)
+    sidecar_path(path).write_text(record.to_json())
+
+
+def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
+    write_plan(folder / "toy.plan", card)
+    write_plan(folder / "four.plan", card, profiles=((4, 4, 4),))
+    write_plan(folder / "int32.plan", card, time="int32 0")
+    write_plan(folder / "float32.plan", card, time="float 1 -1", more="no_capture")
+    write_plan(folder / "poison.plan", card, more="poison 49")
+    write_plan(folder / "classes.plan", classes, profiles=((1, 4, 8),))
+    write_plan(folder / "single.plan", classes, profiles=((1, 1, 1),))
+    learned = gaussian_card(image_shape=(3, 5, 7), variance="learned_range")
+    write_plan(folder / "learned.plan", learned)
+    write_steps(folder / "learned.steps.json", Recipe(steps=STEPS).compiled(learned), learned)
+    write_plan(folder / "other_name.plan", card, built_as=classes)
+    write_plan(folder / "refitted.plan", card, built_as=classes, refitted=True, strip_weights=True)
+    write_plan(folder / "stripped.plan", card, strip_weights=True)
+    write_plan(folder / "other_time.plan", card, time="half 1 -1")
+    write_plan(folder / "other_gpu.plan", card, capability="9.0")
+    write_plan(folder / "newer_gpu.plan", card, capability="8.0+")
+    write_plan(folder / "rtx.plan", card, flavour="rtx")
+    write_plan(folder / "no_plan.plan", card, magic="ftrt of another release")
+    for name in ("changed", "changed_card", "laid_out", "alone"):
+        write_plan(folder / f"{name}.plan", card)
+    content = (folder / "changed.plan").read_text()
+    (folder / "changed.plan").write_text(content.replace("scratch 100", "scratch 900"))
+    sidecar = sidecar_path(folder / "changed_card.plan")
+    sidecar.write_text(sidecar.read_text().replace('"trailing"', '"leading"'))
+    sidecar = sidecar_path(folder / "laid_out.plan")
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text())))
+    sidecar_path(folder / "alone.plan").unlink()
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -86,6 +141,7 @@ def main(folder: Path) -> None:
     classes = gaussian_card(classes=3, null_class=2, names={"x": "x", "t": "t", "y": "y", "out": "out"})
     with_classes(write("classes"), classes)
     write_steps(folder / "classes.steps.json", Recipe(steps=STEPS).compiled(classes), classes)
+    write_plans(folder, card, classes)
 
 
 if __name__ == "__main__":

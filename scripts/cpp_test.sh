@@ -1,40 +1,125 @@
 #!/usr/bin/env bash
-# runtime/cpp from nothing to the same pictures as Python: scripts/cpp_test.sh [sanitize] [tsan] [fuzz] [clang] [arm]
+# runtime/cpp from nothing to the same pictures as Python:
 #
-# Always: build with gcc, ctest, install, build the examples against the package, compare with Python. The words add
-# what takes longer or needs more of the machine: the address and undefined sanitizers, the thread sanitizer, libFuzzer
-# on the two readers for FUZZ_SECONDS, a build with clang, and the tests of noise, tables and loop as ARM binaries.
+#     scripts/cpp_test.sh [ci] [sanitize] [tsan] [fuzz] [clang] [arm] [tensorrt]
 #
-# PYTHON has numpy, onnx and onnxruntime. CMAKE_GENERATOR and CMAKE_BUILD_PARALLEL_LEVEL say how CMake builds.
+# Always: build with gcc, ctest, install, build the examples against the package, compare with Python; and the loop on a
+# GPU, on stand-ins for the driver and TensorRT. The words add what takes longer or needs more of the machine: the
+# address and undefined sanitizers, the thread sanitizer, libFuzzer on the readers for FUZZ_SECONDS, a build with clang,
+# the tests of noise, tables and loop as ARM binaries, and builds against TensorRT's own headers, of which
+# TENSORRT_HEADERS has a folder VERSION/include each. ci is the sanitizers, and where clang is found, with clang, and
+# 15 seconds of libFuzzer.
+#
+# PYTHON has numpy, onnx and onnxruntime. CMAKE_GENERATOR and CMAKE_BUILD_PARALLEL_LEVEL say how CMake builds. The
+# kernels are compiled where nvcc is found; on the stand-in they run as host code all the same.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 build=$root/build/cpp
 python=${PYTHON:-python3}
 export PYTHONPATH=$root/runtime${PYTHONPATH:+:$PYTHONPATH}
+export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 
 # What a build says is of interest only when it fails.
 build_in() {
   cmake --build "$@" >"$1/build.log" 2>&1 || { cat "$1/build.log" && return 1; }
 }
 
-# configure_and_test NAME [CMAKE OPTIONS]
-configure_and_test() {
+# configure NAME [CMAKE OPTIONS]
+configure() {
   local folder=$build/$1
   shift
   cmake -S runtime/cpp -B "$folder" -DCMAKE_PREFIX_PATH="$build/deps" -DDDPM_RT_WERROR=ON -DDDPM_RT_TESTS=ON \
     -DDDPM_RT_TEST_FILES="$build/files" "$@" >/dev/null
-  build_in "$folder"
-  ctest --test-dir "$folder" --output-on-failure --no-tests=error
 }
 
-# At most 300 KB without symbols: it is meant for small devices.
+# configure_and_test NAME [CMAKE OPTIONS]
+configure_and_test() {
+  configure "$@"
+  build_in "$build/$1"
+  ctest --test-dir "$build/$1" --output-on-failure --no-tests=error
+}
+
+# At most 300 KB without symbols: it is meant for small devices. check_size LIBRARY [BYTES OF KERNELS IN IT]
 check_size() {
   strip -o "$build/stripped" "$1"
-  local size
-  size=$(stat -c %s "$build/stripped")
-  echo "stripped library: $size bytes"
+  local size kernels=${2:-0}
+  size=$(($(stat -c %s "$build/stripped") - kernels))
+  echo "stripped library: $size bytes$( ((kernels)) && echo ", and kernels for GPUs of $kernels" )"
   ((size <= 300 * 1024)) || { echo "the library has grown beyond 300 KB" >&2 && return 1; }
+}
+
+# The loop on a GPU on stand-ins. Sets `gpu`, the options of such a build.
+on_stand_ins() {
+  gpu=(-DDDPM_RT_CUDA=ON -DDDPM_RT_TENSORRT=ON -DDDPM_RT_TENSORRT_STAND_IN=ON)
+  local fatbin=$build/cuda/kernels.fatbin
+  if ! command -v nvcc >/dev/null && [[ ! -x /usr/local/cuda/bin/nvcc ]]; then
+    echo "NOT DONE: there is no nvcc, so the kernels are not compiled for GPUs here" >&2
+    fatbin=$build/no_kernels
+    echo "no kernels" >"$fatbin"
+    gpu+=(-DDDPM_RT_CUDA_FATBIN="$fatbin")
+  fi
+  configure cuda -DDDPM_RT_TOOLS=OFF "${gpu[@]}"
+  build_in "$build/cuda" --target test_cuda test_no_driver
+  [[ ! -f /usr/local/cuda/include/cuda.h ]] || build_in "$build/cuda" --target cuda_abi
+  ctest --test-dir "$build/cuda" --output-on-failure --no-tests=error -R '^(cuda|no_driver)$'
+  check_size "$build/cuda/libddpm_rt.so" "$(stat -c %s "$fatbin")"
+  check_symbols "$build/cuda/libddpm_rt.so"
+  gpu+=(-DDDPM_RT_CUDA_FATBIN="$fatbin") # it is not made twice
+}
+
+# with_tensorrt FOLDER: against TensorRT's own headers, with a library that only says that it cannot.
+with_tensorrt() {
+  local stub=$build/libnvinfer.so said
+  g++ -x c++ -shared -fPIC -o "$stub" - <<<'extern "C" void *createInferRuntime_INTERNAL(void *, int) { return nullptr; }
+    extern "C" int getInferLibVersion() { return 0; }'
+  for version in "$1"/*/; do
+    configure tensorrt -DDDPM_RT_TESTS=OFF -DDDPM_RT_CUDA=ON -DDDPM_RT_TENSORRT=ON -DTENSORRT_LIBRARY="$stub" \
+      -DTENSORRT_INCLUDE_DIR="${version}include" -DDDPM_RT_CUDA_FATBIN="$build/cuda/kernels.fatbin"
+    build_in "$build/tensorrt"
+    echo "compiled against the headers of TensorRT $(basename "$version")"
+  done
+  said=$("$build/tensorrt/ddpm-rt-cpp" "$build/files/toy.plan" "$build/files/ddpm.steps.json" 2>&1 || true)
+  echo "without a driver or a GPU of the plan's: $said"
+}
+
+# The sanitizers, with the compiler of OPTIONS.
+sanitize() {
+  ASAN_OPTIONS=detect_leaks=1 configure_and_test sanitize -DCMAKE_BUILD_TYPE=Debug -DDDPM_RT_TOOLS=OFF \
+    -DDDPM_RT_SANITIZE=address,undefined "${gpu[@]}" "$@"
+}
+
+for_arm=(-DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake")
+with_clang=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++)
+
+fuzz() {
+  cmake -S runtime/cpp -B "$build/fuzz" -DCMAKE_PREFIX_PATH="$build/deps" -DDDPM_RT_FUZZ=ON -DDDPM_RT_TOOLS=OFF \
+    -DDDPM_RT_ONNXRUNTIME=OFF "${with_clang[@]}" -DDDPM_RT_SANITIZE=address,undefined >/dev/null
+  build_in "$build/fuzz" --target fuzz_readers
+  mkdir -p "$build/fuzz/corpus" "$build/fuzz/seeds"
+  cp tests/golden/*.json "$build"/files/*.plan.json "$build/fuzz/seeds"
+  "$build/fuzz/fuzz_readers" -max_total_time="$1" -max_len=65536 -print_final_stats=1 "$build/fuzz/corpus" \
+    "$build/fuzz/seeds" >"$build/fuzz/log" 2>&1 || { tail -50 "$build/fuzz/log" && return 1; }
+  echo "fuzzed the readers for $1 s: $(grep -c . <(ls "$build/fuzz/corpus")) texts found, $(awk '/executed_units/ \
+    { print $2 }' "$build/fuzz/log") tried, nothing wrong"
+}
+
+# Whether clang is here with its sanitizers and libFuzzer.
+has_clang() {
+  command -v clang >/dev/null && mkdir -p "$build" &&
+    clang++ -x c++ -fsanitize=fuzzer,address -o "$build/clang_works" - 2>/dev/null \
+      <<<'extern "C" int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long) { return 0; }'
+}
+
+ci() {
+  if has_clang; then
+    sanitize "${with_clang[@]}"
+    fuzz 15
+  else
+    echo "NOT DONE: there is no clang with libFuzzer here, so the readers are not fuzzed, and gcc builds for the" \
+      "sanitizers" >&2
+    sanitize
+  fi
 }
 
 # Only what the C header declares leaves the library.
@@ -79,34 +164,27 @@ check_size "$build/gcc/libddpm_rt.so"
 check_symbols "$build/gcc/libddpm_rt.so"
 embed
 "$python" scripts/cpp_compare.py "$build/prefix/bin/ddpm-rt-cpp" "$build/files" "$build/compare"
+on_stand_ins
 for more in "$@"; do
   case $more in
-    sanitize)
-      ASAN_OPTIONS=detect_leaks=1 configure_and_test sanitize -DCMAKE_BUILD_TYPE=Debug \
-        -DDDPM_RT_SANITIZE=address,undefined
-      ;;
-    tsan)
-      configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread
-      ;;
-    clang)
-      configure_and_test clang -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++
-      ;;
-    fuzz)
-      cmake -S runtime/cpp -B "$build/fuzz" -DCMAKE_PREFIX_PATH="$build/deps" -DDDPM_RT_FUZZ=ON -DDDPM_RT_TOOLS=OFF \
-        -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DDDPM_RT_SANITIZE=address,undefined >/dev/null
-      build_in "$build/fuzz" --target fuzz_readers
-      mkdir -p "$build/fuzz/corpus"
-      "$build/fuzz/fuzz_readers" -max_total_time="${FUZZ_SECONDS:-60}" -max_len=65536 -print_final_stats=1 \
-        "$build/fuzz/corpus" tests/golden
-      ;;
+    ci) ci ;;
+    sanitize) sanitize ;;
+    tsan) configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread "${gpu[@]}" ;;
+    clang) configure_and_test clang "${with_clang[@]}" "${gpu[@]}" ;;
+    fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
+    tensorrt) with_tensorrt "${TENSORRT_HEADERS:?a folder with VERSION/include of each release}" ;;
     arm)
-      # Everything is built; qemu-user 7.2 dies in ONNX Runtime's own start-up, so what runs is all without an engine.
+      # Everything is built; qemu-user 7.2 dies in ONNX Runtime's own start-up, so what runs is all without it, and the
+      # loop on a GPU on its stand-ins.
       scripts/cpp_deps.sh "$build/deps" "$python" aarch64
-      configure_and_test arm -DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake" \
-        -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so" -DDDPM_RT_TEST_FILES=
+      configure_and_test arm "${for_arm[@]}" -DDDPM_RT_TEST_FILES= \
+        -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so"
+      configure arm-gpu "${for_arm[@]}" "${gpu[@]}" -DDDPM_RT_ONNXRUNTIME=OFF -DDDPM_RT_TOOLS=OFF
+      build_in "$build/arm-gpu" --target test_cuda
+      ctest --test-dir "$build/arm-gpu" --output-on-failure --no-tests=error -R '^cuda$'
       ;;
     *)
-      echo "cpp_test.sh knows sanitize, tsan, fuzz, clang and arm, not '$more'" >&2
+      echo "cpp_test.sh knows ci, sanitize, tsan, fuzz, clang, arm and tensorrt, not '$more'" >&2
       exit 2
       ;;
   esac

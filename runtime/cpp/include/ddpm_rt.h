@@ -45,13 +45,24 @@ typedef enum ddpm_rt_status {
  * there. The macros set it, and the defaults: `ddpm_rt_sample_options options =
  * DDPM_RT_SAMPLE_OPTIONS;`. */
 
+/* What runs the network. */
+typedef enum ddpm_rt_provider {
+  DDPM_RT_AUTO = 0,    /* by the file: an .onnx on the CPU, a .plan with TensorRT */
+  DDPM_RT_CPU = 1,     /* ONNX Runtime on the CPU */
+  DDPM_RT_CUDA = 2,    /* ONNX Runtime's CUDA provider, with the loop on the host */
+  DDPM_RT_TENSORRT = 3 /* TensorRT, with the loop on the GPU */
+} ddpm_rt_provider;
+
 typedef struct ddpm_rt_open_options {
   size_t struct_size;
-  int32_t threads; /* inside one operation of the network; 0: all cores */
+  int32_t threads;  /* inside one operation of the network on the CPU; 0: all cores */
+  int32_t unused;   /* not looked at: it was padding once */
+  int32_t provider; /* a ddpm_rt_provider; one that is not there is an error, never another */
+  int32_t device;   /* of a GPU, by its number */
 } ddpm_rt_open_options;
 
 #define DDPM_RT_OPEN_OPTIONS \
-  { sizeof(ddpm_rt_open_options), 0 }
+  { sizeof(ddpm_rt_open_options), 0, 0, DDPM_RT_AUTO, 0 }
 
 typedef struct ddpm_rt_info {
   size_t struct_size;
@@ -65,15 +76,16 @@ typedef struct ddpm_rt_info {
 #define DDPM_RT_INFO \
   { sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL }
 
-/* What the progress callback is told after each step of a batch. */
+/* What the progress callback is told after each step of a batch. On a GPU the steps go on
+ * meanwhile, at most 48 of them, 2 with preview; that many run after a cancel too. */
 typedef struct ddpm_rt_step {
   size_t struct_size;
   uint32_t row, steps;   /* of the step table, from 0, and of how many */
   int64_t t;             /* what the network was told */
   uint64_t first, count; /* the samples of this batch, by number */
   uint64_t done, total;  /* steps of all batches */
-  double seconds;        /* this step took */
-  double engine_seconds; /* of them, the network */
+  double seconds;        /* this step took; on a GPU the mean of a few */
+  double engine_seconds; /* of them, the network; 0 on a GPU, where a step is one piece */
   const float
       *x0; /* where the images are going, [count, C, H, W] until the callback returns; or NULL */
 } ddpm_rt_step;
@@ -114,7 +126,23 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler *sampler,
                                           const ddpm_rt_sample_options *options, float *images,
                                           size_t floats);
 
-/* NULL is allowed. */
+/* The same into device memory, for an engine that is a TensorRT plan: `device_images` is memory of
+ * the sampler's device that the CUDA runtime or its primary context can use, `cuda_stream` a
+ * cudaStream_t or CUstream of it, NULL for the default stream, and not capturing. The images are
+ * written after what is in `cuda_stream` by now, and what is put into it after the call sees them.
+ *
+ * The call returns before the last batch is done, unless there is a callback or step_seconds. What
+ * went wrong after that, DDPM_RT_NOT_FINITE say, ddpm_rt_finish() says; if nobody asks, the next
+ * call that draws with this sampler says it, and draws nothing. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler *sampler,
+                                                 const ddpm_rt_sample_options *options,
+                                                 float *device_images, size_t floats,
+                                                 void *cuda_stream);
+
+/* Waits until all that was queued is done, and says whether it went well. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler *sampler);
+
+/* Waits as well, for memory that is in use. NULL is allowed. */
 DDPM_RT_API void ddpm_rt_close(ddpm_rt_sampler *sampler);
 
 /* What is wrong and what to do, of the latest call of this thread that failed; "" before the first.

@@ -41,11 +41,22 @@ struct Options {
   std::span<double> step_seconds = {};  // empty, or one a step
 };
 
+struct OpenOptions {
+  int threads = 0;                           // inside one operation on the CPU; 0: all cores
+  ddpm_rt_provider provider = DDPM_RT_AUTO;  // by the file
+  int device = 0;                            // of a GPU
+};
+
 class Sampler {
  public:
-  Sampler(const std::string& engine, const std::string& steps, int threads = 0) {
+  Sampler(const std::string& engine, const std::string& steps, int threads = 0)
+      : Sampler(engine, steps, OpenOptions{.threads = threads}) {}
+
+  Sampler(const std::string& engine, const std::string& steps, const OpenOptions& wanted) {
     ddpm_rt_open_options options = DDPM_RT_OPEN_OPTIONS;
-    options.threads = threads;
+    options.threads = wanted.threads;
+    options.provider = wanted.provider;
+    options.device = wanted.device;
     ddpm_rt_sampler* opened = nullptr;
     check(ddpm_rt_open(engine.c_str(), steps.c_str(), &options, &opened));
     handle_.reset(opened);
@@ -65,26 +76,22 @@ class Sampler {
 
   // Draws [count, C, H, W] into `images`. Throws Error.
   void sample(const Options& wanted, std::span<float> images) {
-    if (!wanted.step_seconds.empty() && wanted.step_seconds.size() != info().steps)
-      throw std::invalid_argument("step_seconds must have one place a step");
-    Call call{&wanted.progress, nullptr};
-    ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
-    options.seed = wanted.seed;
-    options.first = wanted.first;
-    options.count = wanted.count;
-    options.batch = wanted.batch;
-    options.labels = wanted.labels.data();
-    options.label_count = wanted.labels.size();
-    options.guidance = wanted.guidance;
-    options.progress = wanted.progress ? &Call::step : nullptr;
-    options.user = &call;
-    options.preview = wanted.preview;
-    options.step_seconds = wanted.step_seconds.empty() ? nullptr : wanted.step_seconds.data();
-    const ddpm_rt_status status =
-        ddpm_rt_sample(handle_.get(), &options, images.data(), images.size());
-    if (call.thrown) std::rethrow_exception(call.thrown);
-    check(status);
+    draw(wanted, [&](const ddpm_rt_sample_options& options) {
+      return ddpm_rt_sample(handle_.get(), &options, images.data(), images.size());
+    });
   }
+
+  // The same into device memory, in the order of a cudaStream_t: what is put into it afterwards
+  // sees the images. Throws Error; what goes wrong later, finish() throws.
+  void sample_device(const Options& wanted, std::span<float> device_images, void* cuda_stream) {
+    draw(wanted, [&](const ddpm_rt_sample_options& options) {
+      return ddpm_rt_sample_device(handle_.get(), &options, device_images.data(),
+                                   device_images.size(), cuda_stream);
+    });
+  }
+
+  // Waits for what sample_device queued. Throws Error.
+  void finish() { check(ddpm_rt_finish(handle_.get())); }
 
   std::vector<float> sample(const Options& wanted) {
     std::vector<float> images(wanted.count * image_size());
@@ -111,6 +118,28 @@ class Sampler {
       }
     }
   };
+
+  template <class Draw>
+  void draw(const Options& wanted, const Draw& into) const {
+    if (!wanted.step_seconds.empty() && wanted.step_seconds.size() != info().steps)
+      throw std::invalid_argument("step_seconds must have one place a step");
+    Call call{&wanted.progress, nullptr};
+    ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
+    options.seed = wanted.seed;
+    options.first = wanted.first;
+    options.count = wanted.count;
+    options.batch = wanted.batch;
+    options.labels = wanted.labels.data();
+    options.label_count = wanted.labels.size();
+    options.guidance = wanted.guidance;
+    options.progress = wanted.progress ? &Call::step : nullptr;
+    options.user = &call;
+    options.preview = wanted.preview;
+    options.step_seconds = wanted.step_seconds.empty() ? nullptr : wanted.step_seconds.data();
+    const ddpm_rt_status status = into(options);
+    if (call.thrown) std::rethrow_exception(call.thrown);
+    check(status);
+  }
 
   std::unique_ptr<ddpm_rt_sampler, Close> handle_;
 };

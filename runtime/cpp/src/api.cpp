@@ -1,26 +1,23 @@
 // The border: statuses and sentences outside, exceptions inside.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <new>
 
 #include "ddpm_rt.h"
-#include "engine.hpp"
 #include "error.hpp"
 #include "loop.hpp"
 #include "request.hpp"
+#include "runner.hpp"
 #include "steps.hpp"
 
 struct ddpm_rt_sampler {
-  std::unique_ptr<ddpm_rt::Engine> engine;
   ddpm_rt::Steps steps;
+  std::unique_ptr<ddpm_rt::Runner> runner;  // of these steps
 };
 
 namespace ddpm_rt {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 thread_local char last_error[1024] = "";  // no std::string: it must work when memory is out
 
@@ -62,59 +59,24 @@ Options known(const Options* given, Options options, const char* macro) {
   return options;
 }
 
-// Times the steps of a batch, and tells the callback.
-class Watch {
- public:
-  Watch(const ddpm_rt_sample_options& options, const Steps& steps)
-      : options_(options), steps_(steps) {
-    const std::uint64_t batches = (options.count - 1) / options.batch + 1;
-    total_ = batches * steps.rows.size();
-    if (options.step_seconds != nullptr) std::fill_n(options.step_seconds, steps.rows.size(), 0.0);
-  }
+void check_open(const ddpm_rt_open_options& options) {
+  if (options.threads < 0) bad_argument("threads must be at least 0");
+  if (options.device < 0) bad_argument("device must be at least 0");
+  if (options.provider < DDPM_RT_AUTO || options.provider > DDPM_RT_TENSORRT)
+    bad_argument("provider must be one of ddpm_rt_provider");
+  if (!noise_is_exact())
+    throw Failure(DDPM_RT_ENGINE_FAILED,
+                  "this build's arithmetic is not exact; build it with -ffp-contract=off");
+}
 
-  void step(Loop& loop, const Samples& samples) {
-    const std::size_t row = loop.row();
-    const auto before = Clock::now();
-    loop.step();
-    const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-    ++done_;
-    if (options_.step_seconds != nullptr) options_.step_seconds[row] += seconds;
-    if (options_.progress == nullptr) return;
-    const ddpm_rt_step step = {sizeof(ddpm_rt_step),
-                               static_cast<std::uint32_t>(row),
-                               static_cast<std::uint32_t>(steps_.rows.size()),
-                               steps_.rows[row].t,
-                               samples.first,
-                               samples.count,
-                               done_,
-                               total_,
-                               seconds,
-                               loop.engine_seconds(),
-                               options_.preview != 0 ? loop.x0().data() : nullptr};
-    if (options_.progress(&step, options_.user) != 0)
-      throw Failure(DDPM_RT_CANCELLED, "cancelled after step " + std::to_string(row));
-  }
-
- private:
-  const ddpm_rt_sample_options& options_;
-  const Steps& steps_;
-  std::uint64_t done_ = 0, total_;
-};
-
-void sample(ddpm_rt_sampler& sampler, const ddpm_rt_sample_options& options, float* images,
-            std::size_t floats) {
-  const Steps& steps = sampler.steps;
-  check_request(options, steps.model, images, floats);
-  Watch watch(options, steps);
-  for (std::uint64_t start = 0; start < options.count; start += options.batch) {
-    const auto count = static_cast<std::size_t>(std::min(options.batch, options.count - start));
-    const Samples samples = {options.seed, options.first + start, count};
-    Loop loop(*sampler.engine, steps, samples, labels_of(options, samples.first, count));
-    loop.start();
-    while (loop.row() < steps.rows.size()) watch.step(loop, samples);
-    std::copy_n(loop.x().data(), count * steps.model.image(), images + start * steps.model.image());
-    if (options.batch > options.count - start) break;  // start + batch might wrap
-  }
+// The caller's options as they are known here, once it is known that they can be met.
+ddpm_rt_sample_options asked(const ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* given,
+                             const float* images, std::size_t floats) {
+  if (sampler == nullptr) bad_argument("there must be a sampler");
+  const auto options =
+      known<ddpm_rt_sample_options>(given, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS");
+  check_request(options, sampler->steps.model, images, floats);
+  return options;
 }
 
 }  // namespace
@@ -132,14 +94,11 @@ ddpm_rt_status ddpm_rt_open(const char* engine, const char* steps,
     if (engine == nullptr || steps == nullptr) bad_argument("name an engine file and a steps file");
     const auto wanted =
         known<ddpm_rt_open_options>(options, DDPM_RT_OPEN_OPTIONS, "DDPM_RT_OPEN_OPTIONS");
-    if (wanted.threads < 0) bad_argument("threads must be at least 0");
-    if (!noise_is_exact())
-      throw Failure(DDPM_RT_ENGINE_FAILED,
-                    "this build's arithmetic is not exact; build it with -ffp-contract=off");
+    check_open(wanted);
     auto opened = std::make_unique<ddpm_rt_sampler>();
     opened->steps = read_steps(steps);
-    opened->engine = open_engine(engine, wanted.threads);
-    check_belongs(opened->steps, opened->engine->card(), steps);
+    opened->runner = open_runner(engine, opened->steps, wanted);
+    check_belongs(opened->steps, opened->runner->card(), steps);
     *sampler = opened.release();
   });
 }
@@ -166,10 +125,24 @@ ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* in
 ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* options,
                               float* images, size_t floats) {
   return guarded([&] {
+    const auto known = asked(sampler, options, images, floats);
+    sampler->runner->sample(known, images);
+  });
+}
+
+ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler* sampler,
+                                     const ddpm_rt_sample_options* options, float* device_images,
+                                     size_t floats, void* cuda_stream) {
+  return guarded([&] {
+    const auto known = asked(sampler, options, device_images, floats);
+    sampler->runner->sample_device(known, {device_images, cuda_stream});
+  });
+}
+
+ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler* sampler) {
+  return guarded([&] {
     if (sampler == nullptr) bad_argument("there must be a sampler");
-    sample(*sampler,
-           known<ddpm_rt_sample_options>(options, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS"),
-           images, floats);
+    sampler->runner->finish();
   });
 }
 

@@ -1,5 +1,4 @@
-// What the loop asks of an engine. TensorRT and ONNX Runtime's CUDA provider will stand behind the
-// same two classes.
+// What the loop on the host asks of an engine. device_engine.hpp is the same for the loop on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +6,7 @@
 #include <string>
 
 #include "card.hpp"
+#include "ddpm_rt.h"
 
 namespace ddpm_rt {
 
@@ -34,10 +34,11 @@ class Engine {
   virtual std::unique_ptr<Call> bind(const Buffers& buffers) = 0;
 };
 
-// The engine that the file is for. Throws Failure.
-std::unique_ptr<Engine> open_engine(const std::string& path, int threads);
+// The engine that an ONNX file is for. Throws Failure.
+std::unique_ptr<Engine> open_engine(const std::string& path, const ddpm_rt_open_options& options);
 
-// An ONNX file on the CPU; `threads` inside one operation, 0 for all cores. Throws Failure.
-std::unique_ptr<Engine> open_ort(const std::string& path, int threads);
+// ONNX Runtime's, by its CPU provider with `threads` inside one operation, 0 for all cores, or by
+// its CUDA provider on GPU number `device`. Throws Failure.
+std::unique_ptr<Engine> open_ort(const std::string& path, const ddpm_rt_open_options& options);
 
 }  // namespace ddpm_rt

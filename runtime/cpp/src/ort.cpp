@@ -1,4 +1,4 @@
-// ONNX Runtime on the CPU; runtime/ddpm_rt/ort.py once more.
+// ONNX Runtime; runtime/ddpm_rt/ort.py once more.
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
@@ -122,11 +122,34 @@ class OrtCall final : public Call {
   Ort::RunOptions options_;
 };
 
+// The CUDA provider, with float32 products that are float32's. Its tensors come from and go to host
+// memory, which ONNX Runtime copies itself. What it cannot have, it says here or when the session
+// is made: it does not fall back by itself.
+void add_cuda(Ort::SessionOptions& options, int device) {
+  const OrtApi& api = Ort::GetApi();
+  const std::string number = std::to_string(device);
+  const char* const keys[] = {"device_id", "use_tf32"};
+  const char* const values[] = {number.c_str(), "0"};
+  OrtCUDAProviderOptionsV2* cuda = nullptr;
+  try {
+    Ort::ThrowOnError(api.CreateCUDAProviderOptions(&cuda));
+    const std::unique_ptr<OrtCUDAProviderOptionsV2, void (*)(OrtCUDAProviderOptionsV2*)> owned(
+        cuda, api.ReleaseCUDAProviderOptions);
+    Ort::ThrowOnError(api.UpdateCUDAProviderOptions(cuda, keys, values, 2));
+    options.AppendExecutionProvider_CUDA_V2(*cuda);
+  } catch (const Ort::Exception& error) {
+    throw Failure(
+        DDPM_RT_ENGINE_FAILED,
+        std::string("ONNX Runtime's CUDA provider cannot be had: ") + error.what() +
+            "; install ONNX Runtime for GPUs with its CUDA libraries, or sample on the CPU");
+  }
+}
+
 class OrtEngine final : public Engine {
  public:
-  OrtEngine(const std::string& path, int threads)
+  OrtEngine(const std::string& path, const ddpm_rt_open_options& options)
       : env_(ORT_LOGGING_LEVEL_FATAL, "ddpm_rt"),
-        session_(open(env_, path, threads)),
+        session_(open(env_, path, options)),
         card_(read_card(card_text(path), path)),
         graph_(check_graph(session_, card_.model, path)) {}
 
@@ -137,11 +160,13 @@ class OrtEngine final : public Engine {
   }
 
  private:
-  static Ort::Session open(const Ort::Env& env, const std::string& path, int threads) {
+  static Ort::Session open(const Ort::Env& env, const std::string& path,
+                           const ddpm_rt_open_options& wanted) {
     Ort::SessionOptions options;
     options.SetLogSeverityLevel(
         ORT_LOGGING_LEVEL_FATAL);  // what it would log is in the exception as well
-    if (threads > 0) options.SetIntraOpNumThreads(threads);
+    if (wanted.threads > 0) options.SetIntraOpNumThreads(wanted.threads);
+    if (wanted.provider == DDPM_RT_CUDA) add_cuda(options, wanted.device);
     return Ort::Session(env, std::filesystem::path(path).c_str(), options);
   }
 
@@ -163,7 +188,7 @@ class OrtEngine final : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> open_ort(const std::string& path, int threads) {
+std::unique_ptr<Engine> open_ort(const std::string& path, const ddpm_rt_open_options& options) {
   std::error_code none;
   if (!std::filesystem::is_regular_file(path, none))
     bad_file(path + " is not a file; name an .onnx that `ddpm-rt export` wrote");
@@ -172,7 +197,7 @@ std::unique_ptr<Engine> open_ort(const std::string& path, int threads) {
                   std::string("ONNX Runtime ") + OrtGetApiBase()->GetVersionString() +
                       " is older than the one this was built for; install a newer one");
   try {
-    return std::make_unique<OrtEngine>(path, threads);
+    return std::make_unique<OrtEngine>(path, options);
   } catch (const Ort::Exception& error) {
     bad_file(path + " cannot be opened by ONNX Runtime: " + error.what());
   }

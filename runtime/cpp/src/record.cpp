@@ -38,16 +38,27 @@ Record::Record(std::string_view text, std::string what, std::string remedy, int 
   check_keys(keys);
 }
 
+Record::Record(Json object, const Record& whole, std::span<const char* const> keys)
+    : what_(whole.what_), remedy_(whole.remedy_), object_(std::move(object)) {
+  check_keys(keys);
+}
+
+Record Record::part(const char* key, std::span<const char* const> keys) const {
+  if (!at(key).is_object()) fail(std::string(key) + " must be an object");
+  return {at(key), *this, keys};
+}
+
 void Record::fail(const std::string& why) const { bad_file(what_ + ": " + why + "; " + remedy_); }
 
 void Record::parse(std::string_view text, int depth) {
-  std::set<std::string> seen;  // keys of the outermost object
+  std::vector<std::set<std::string>> seen(static_cast<std::size_t>(depth) + 1);  // keys, by level
   const auto watch = [&](int level, Json::parse_event_t event, Json& parsed) {
     const bool opens =
         event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
     if (opens && level >= depth) throw Refused{"nested too deeply"};
-    if (event == Json::parse_event_t::key && level == 1 &&
-        !seen.insert(parsed.get<std::string>()).second)
+    const auto inside = static_cast<std::size_t>(level);
+    if (opens) seen[inside + 1].clear();
+    if (event == Json::parse_event_t::key && !seen[inside].insert(parsed.get<std::string>()).second)
       throw Refused{"key " + quoted(parsed.get<std::string>()) + " is there twice"};
     return true;
   };
@@ -113,6 +124,14 @@ std::vector<std::int64_t> Record::integers(const char* key, std::size_t count, s
     integers.push_back(value.get<std::int64_t>());
   }
   return integers;
+}
+
+std::vector<std::string> Record::texts(const char* key) const {
+  if (!at(key).is_array() || at(key).empty() ||
+      !std::all_of(at(key).begin(), at(key).end(),
+                   [](const Json& value) { return value.is_string(); }))
+    fail(std::string(key) + " must be a list of texts");
+  return at(key).get<std::vector<std::string>>();
 }
 
 const Json& Record::array(const char* key, std::size_t count) const {

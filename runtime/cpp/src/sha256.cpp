@@ -46,21 +46,26 @@ void compress(State& state, const Block& block) {
   for (int i = 0; i < 8; ++i) state[i] += worked[i];
 }
 
+Block block_of(const char* bytes) {
+  Block block;
+  for (int i = 0; i < 64; ++i) block[i] = static_cast<std::uint8_t>(bytes[i]);
+  return block;
+}
+
 }  // namespace
 
 std::string sha256(std::string_view bytes) {
   State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  std::string padded(bytes);
-  padded += '\x80';
-  padded.resize((padded.size() + 8 + 63) / 64 * 64, '\0');
+  const std::size_t whole = bytes.size() / 64 * 64;  // a plan is large: it is not copied
+  for (std::size_t start = 0; start < whole; start += 64) compress(state, block_of(&bytes[start]));
+  std::string rest(bytes.substr(whole));
+  rest += '\x80';
+  rest.resize((rest.size() + 8 + 63) / 64 * 64, '\0');
   const std::uint64_t bits = std::uint64_t{bytes.size()} * 8;
-  for (int i = 0; i < 8; ++i) padded[padded.size() - 1 - i] = static_cast<char>(bits >> (8 * i));
-  for (std::size_t start = 0; start < padded.size(); start += 64) {
-    Block block;
-    for (int i = 0; i < 64; ++i) block[i] = static_cast<std::uint8_t>(padded[start + i]);
-    compress(state, block);
-  }
+  for (int i = 0; i < 8; ++i) rest[rest.size() - 1 - i] = static_cast<char>(bits >> (8 * i));
+  for (std::size_t start = 0; start < rest.size(); start += 64)
+    compress(state, block_of(&rest[start]));
   std::string digits(64, '0');
   for (int i = 0; i < 64; ++i)
     digits[i] = "0123456789abcdef"[(state[i / 8] >> (28 - 4 * (i % 8))) & 15];

@@ -1,10 +1,9 @@
 #include "steps.hpp"
 
-#include <cstdio>
 #include <limits>
-#include <memory>
 
 #include "error.hpp"
+#include "file.hpp"
 #include "record.hpp"
 
 namespace ddpm_rt {
@@ -13,6 +12,7 @@ namespace {
 constexpr int FORMAT = 1;
 constexpr int DEPTH = 2;
 constexpr std::size_t MAX_BYTES = std::size_t{64} << 20;
+constexpr const char* KIND = "a file that `ddpm-rt steps` wrote";
 constexpr std::int64_t MAX_STEPS = 1 << 20;
 constexpr const char* REMEDY = "write it again with `ddpm-rt steps`";
 constexpr const char* KEYS[] = {"format",          "sampler",
@@ -76,22 +76,6 @@ std::vector<Row> read_rows(const Record& record, const Model& model) {
   return rows;
 }
 
-std::string read_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  if (!file) bad_file(path + " cannot be read; name a file that `ddpm-rt steps` wrote");
-  std::string text;
-  char part[1 << 16];
-  while (const auto size = std::fread(part, 1, sizeof part, file.get())) {
-    text.append(part, size);
-    if (text.size() > MAX_BYTES)
-      bad_file(path + ": more than 64 MiB, which no steps file has; " + REMEDY);
-  }
-  if (std::ferror(file.get()))
-    bad_file(path + " cannot be read; name a file that `ddpm-rt steps` wrote");
-  return text;
-}
-
 }  // namespace
 
 Steps parse_steps(std::string_view text, const std::string& source) {
@@ -110,7 +94,9 @@ Steps parse_steps(std::string_view text, const std::string& source) {
   return steps;
 }
 
-Steps read_steps(const std::string& path) { return parse_steps(read_file(path), path); }
+Steps read_steps(const std::string& path) {
+  return parse_steps(read_file(path, MAX_BYTES, KIND), path);
+}
 
 void check_belongs(const Steps& steps, const Card& card, const std::string& source) {
   if (steps.card_sha256 != card.sha256)

@@ -1,10 +1,12 @@
-// libFuzzer: whatever is in a steps file or a card, the readers take it or say a sentence.
+// libFuzzer: whatever is in a steps file, a card or a plan's record, the readers take it or say a
+// sentence.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 #include "card.hpp"
 #include "error.hpp"
+#include "plan.hpp"
 #include "steps.hpp"
 
 namespace {
@@ -24,5 +26,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   must_say([&] { ddpm_rt::parse_steps(text, "steps"); });
   must_say([&] { ddpm_rt::read_card(text, "card"); });
+  must_say([&] { ddpm_rt::parse_plan_record(text, "record"); });
   return 0;
 }

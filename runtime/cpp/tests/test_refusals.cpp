@@ -1,4 +1,5 @@
 #include <cstddef>
+#include <cstring>
 
 #include "library.hpp"
 
@@ -24,7 +25,38 @@ TEST_CASE("files that are missing, damaged or do not belong together are a statu
   CHECK(has(said(file("other_shape.onnx"), file("other_shape.steps.json"), DDPM_RT_BAD_FILE),
             "not the shape"));
   CHECK(has(said(engine, file("classes.steps.json"), DDPM_RT_BAD_FILE), "for another model"));
-  CHECK(has(said("unet.plan", steps, DDPM_RT_BAD_FILE), "plans"));
+}
+
+TEST_CASE(
+    "a provider that is not there is a status and a sentence, and the CPU does not stand in") {
+  const auto refused = [](const std::string& engine, ddpm_rt_provider provider, int device = 0) {
+    try {
+      ddpm_rt::Sampler(file(engine), file("ddpm.steps.json"),
+                       ddpm_rt::OpenOptions{.provider = provider, .device = device});
+      return std::string("it opened");
+    } catch (const ddpm_rt::Error& error) {
+      return std::string(error.what());
+    }
+  };
+  CHECK(has(refused("gaussian.onnx", DDPM_RT_CUDA), "CUDA provider cannot be had"));
+  CHECK(has(refused("gaussian.onnx", DDPM_RT_TENSORRT), "is no plan"));
+  CHECK(has(refused("gaussian.onnx", DDPM_RT_AUTO, 1), "the CPU has no device 1"));
+  CHECK(has(refused("toy.plan", DDPM_RT_CPU), "only the provider TensorRT"));
+  if (!DDPM_RT_TEST_CUDA) CHECK(has(refused("toy.plan", DDPM_RT_AUTO), "without a GPU's side"));
+}
+
+TEST_CASE("an engine on the host draws into no device memory, and has nothing to finish") {
+  auto sampler = opened();
+  std::vector<float> images(24);
+  try {
+    sampler.sample_device({.count = 1}, images, nullptr);
+    FAIL("it drew");
+  } catch (const ddpm_rt::Error& error) {
+    CHECK(error.status() == DDPM_RT_INVALID_ARGUMENT);
+    CHECK(has(error.what(), "host memory"));
+  }
+  sampler.finish();
+  CHECK(ddpm_rt_finish(nullptr) == DDPM_RT_INVALID_ARGUMENT);
 }
 
 TEST_CASE("an output that is not finite is a status of its own, and names the step") {
@@ -89,5 +121,21 @@ TEST_CASE(
   older.preview = 77;
   CHECK(ddpm_rt_sample(sampler, &older, old.data(), 24) == DDPM_RT_OK);
   CHECK(furthest(now, old) == 0);
+  ddpm_rt_close(sampler);
+}
+
+TEST_CASE(
+    "the open options of version 0.1.0 are taken as they were, whatever is in their padding") {
+  struct First {
+    std::size_t struct_size = sizeof(First);
+    std::int32_t threads = 1;
+  } first;
+  static_assert(sizeof(First) == offsetof(ddpm_rt_open_options, provider));
+  std::memset(reinterpret_cast<char*>(&first) + offsetof(First, threads) + sizeof first.threads,
+              0x77, sizeof first - offsetof(First, threads) - sizeof first.threads);
+  ddpm_rt_sampler* sampler = nullptr;
+  CHECK(ddpm_rt_open(file("gaussian.onnx").c_str(), file("ddpm.steps.json").c_str(),
+                     reinterpret_cast<const ddpm_rt_open_options*>(&first),
+                     &sampler) == DDPM_RT_OK);
   ddpm_rt_close(sampler);
 }

@@ -7,14 +7,17 @@
 
 const char* const USAGE =
     "ddpm-rt-cpp ENGINE STEPS [options]\n"
-    "Draw images with an .onnx of `ddpm-rt export` and a file of `ddpm-rt steps`.\n\n"
+    "Draw images with an .onnx of `ddpm-rt export`, or a .plan of `ddpm-rt build`, and a file of\n"
+    "`ddpm-rt steps`.\n\n"
     "  --seed N        which infinite sequence of images       [0]\n"
     "  --first N       the number of the first of them         [0]\n"
     "  --count N       how many                                [16]\n"
     "  --batch N       images to a call of the network         [16]\n"
     "  --label N       class of an image; may be repeated, then samples take them in turn\n"
     "  --guidance W    above 1: more of the label              [1]\n"
-    "  --threads N     inside one operation                    [all cores]\n"
+    "  --provider P    auto, cpu, cuda or tensorrt             [auto: by the file]\n"
+    "  --device N      which GPU                               [0]\n"
+    "  --threads N     inside one operation on the CPU         [all cores]\n"
     "  --out FILE      .png (a grid) or .npy (float32)         [samples.png]\n"
     "  --quiet         no progress\n";
 
@@ -27,6 +30,17 @@ Number number(const std::string& option, const std::string& word) {
   if (error != std::errc{} || end != word.data() + word.size())
     throw UsageError(option + " must be a number in range, not '" + word + "'");
   return value;
+}
+
+ddpm_rt_provider provider(const std::string& word) {
+  static const std::map<std::string, ddpm_rt_provider> known = {{"auto", DDPM_RT_AUTO},
+                                                                {"cpu", DDPM_RT_CPU},
+                                                                {"cuda", DDPM_RT_CUDA},
+                                                                {"tensorrt", DDPM_RT_TENSORRT}};
+  const auto found = known.find(word);
+  if (found == known.end())
+    throw UsageError("--provider must be auto, cpu, cuda or tensorrt, not '" + word + "'");
+  return found->second;
 }
 
 using Take = std::function<void(Arguments&, const std::string&)>;
@@ -44,7 +58,10 @@ const std::map<std::string, Take>& options() {
        [](auto& all, auto& word) { all.labels.push_back(number<std::int64_t>("--label", word)); }},
       {"--guidance",
        [](auto& all, auto& word) { all.guidance = number<double>("--guidance", word); }},
-      {"--threads", [](auto& all, auto& word) { all.threads = number<int>("--threads", word); }},
+      {"--provider", [](auto& all, auto& word) { all.open.provider = provider(word); }},
+      {"--device", [](auto& all, auto& word) { all.open.device = number<int>("--device", word); }},
+      {"--threads",
+       [](auto& all, auto& word) { all.open.threads = number<int>("--threads", word); }},
       {"--out", [](auto& all, auto& word) { all.out = word; }},
   };
   return known;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ddpm_rt.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -16,7 +17,7 @@ struct Arguments {
   std::uint64_t seed = 0, first = 0, count = 16, batch = 16;
   std::vector<std::int64_t> labels;
   double guidance = 1.0;
-  int threads = 0;
+  ddpm_rt::OpenOptions open;
   bool quiet = false, help = false;
 };
 

@@ -11,7 +11,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 void run(const Arguments& asked) {
-  ddpm_rt::Sampler sampler(asked.engine, asked.steps, asked.threads);
+  ddpm_rt::Sampler sampler(asked.engine, asked.steps, asked.open);
   const ddpm_rt_info info = sampler.info();
   ddpm_rt::Options options = {
       .seed = asked.seed, .first = asked.first, .count = asked.count, .batch = asked.batch};
@@ -30,10 +30,11 @@ void run(const Arguments& asked) {
   const double whole = std::chrono::duration<double>(Clock::now() - before).count();
   const Images images = {values, asked.count, info.channels, info.height, info.width};
   asked.out.ends_with(".png") ? write_png(asked.out, images) : write_npy(asked.out, images);
-  std::fprintf(
-      stderr, "%s%s: %llu images of seed %llu, %.3f s, of which the network took %.3f s (%s)\n",
-      asked.quiet ? "" : "\r", asked.out.c_str(), static_cast<unsigned long long>(asked.count),
-      static_cast<unsigned long long>(asked.seed), whole, engine, info.sampler);
+  std::fprintf(stderr, "%s%s: %llu images of seed %llu, %.3f s", asked.quiet ? "" : "\r",
+               asked.out.c_str(), static_cast<unsigned long long>(asked.count),
+               static_cast<unsigned long long>(asked.seed), whole);
+  if (engine > 0) std::fprintf(stderr, ", of which the network took %.3f s", engine);
+  std::fprintf(stderr, " (%s)\n", info.sampler);
 }
 
 }  // namespace

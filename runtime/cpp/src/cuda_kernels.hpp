@@ -1,0 +1,25 @@
+// The kernels of ddpm_rt/kernels.cu, compiled when the library was, on a GPU.
+#pragma once
+
+#include "cuda_gpu.hpp"
+
+namespace ddpm_rt::cuda {
+
+inline constexpr unsigned THREADS = 256;  // of a block; each has four elements of one image
+
+class Kernels {
+ public:
+  // Throws Failure where the library has no code for this GPU and driver.
+  explicit Kernels(const Gpu& gpu);
+
+  Function begin() const { return begin_; }
+  Function step() const { return step_; }
+
+ private:
+  Function function(const Gpu& gpu, const char* name) const;
+
+  Owned<Module> module_;
+  Function begin_, step_;
+};
+
+}  // namespace ddpm_rt::cuda

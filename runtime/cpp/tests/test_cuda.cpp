@@ -1,0 +1,195 @@
+// From a plan to images, on the stand-ins for the driver and TensorRT: the loop on the GPU against
+// the loop on the host.
+#include <cstring>
+#include <thread>
+
+#include "library.hpp"
+#include "loop.hpp"
+#include "plan.hpp"
+#include "stand_in.hpp"
+#include "toy.hpp"
+
+namespace {
+
+class ToyCall final : public ddpm_rt::Call {
+ public:
+  ToyCall(const ddpm_rt::Buffers& buffers, const ddpm_rt::Model& model)
+      : buffers_(buffers), model_(model) {}
+  void run() override {
+    for (std::size_t image = 0; image < buffers_.batch; ++image)
+      toy(buffers_.x + image * model_.image(), static_cast<float>(buffers_.t[image]),
+          buffers_.y == nullptr ? 0 : buffers_.y[image], model_.image(), model_.output(),
+          buffers_.out + image * model_.output());
+  }
+
+ private:
+  const ddpm_rt::Buffers buffers_;
+  const ddpm_rt::Model& model_;
+};
+
+class ToyEngine final : public ddpm_rt::Engine {
+ public:
+  explicit ToyEngine(const ddpm_rt::Card& card) : card_(card) {}
+  const ddpm_rt::Card& card() const override { return card_; }
+  std::unique_ptr<ddpm_rt::Call> bind(const ddpm_rt::Buffers& buffers) override {
+    return std::make_unique<ToyCall>(buffers, card_.model);
+  }
+
+ private:
+  const ddpm_rt::Card card_;
+};
+
+// The loop on the host with the same network; x0 of every step, if there is a place for it.
+std::vector<float> on_host(const std::string& plan, const std::string& steps_file,
+                           const ddpm_rt::Options& asked,
+                           std::vector<std::vector<float>>* x0 = nullptr) {
+  const auto steps = ddpm_rt::read_steps(file(steps_file));
+  ToyEngine engine(ddpm_rt::read_plan(file(plan)).record.card);
+  ddpm_rt::Labels labels = {{}, static_cast<float>(asked.guidance)};
+  for (std::size_t n = 0; n < asked.count && !asked.labels.empty(); ++n)
+    labels.of_samples.push_back(asked.labels[(asked.first + n) % asked.labels.size()]);
+  ddpm_rt::Loop loop(engine, steps, {asked.seed, asked.first, asked.count}, labels);
+  loop.start();
+  while (loop.row() < steps.rows.size()) {
+    loop.step();
+    if (x0 != nullptr) x0->push_back(loop.x0());
+  }
+  return {loop.x().begin(),
+          loop.x().begin() + static_cast<std::ptrdiff_t>(asked.count * steps.model.image())};
+}
+
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::size_t count(const std::vector<std::string>& names, const std::string& name) {
+  return static_cast<std::size_t>(std::count(names.begin(), names.end(), name));
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a plan's images are those of the loop on the host, to the bit, for every kind of table") {
+  for (const bool eager : {false, true})
+    for (const char* steps : {"ddpm", "ddim", "dpm", "dpmsde", "lcm"}) {
+      CAPTURE(steps);
+      const Device device;
+      stand_in_settings()->eager = eager;
+      const std::string steps_file = std::string(steps) + ".steps.json";
+      const ddpm_rt::Options asked = {.seed = 7, .first = (1ULL << 32) - 2, .count = 7, .batch = 3};
+      CHECK(same(opened("toy.plan", steps_file).sample(asked),
+                 on_host("toy.plan", steps_file, asked)));
+    }
+}
+
+TEST_CASE("a learned variance, and an image whose size is no multiple of four") {
+  const Device device;
+  const ddpm_rt::Options asked = {.seed = 3, .count = 2, .batch = 2};
+  const auto images = opened("learned.plan", "learned.steps.json").sample(asked);
+  CHECK(same(images, on_host("learned.plan", "learned.steps.json", asked)));
+}
+
+TEST_CASE("a batch larger than asked for, times of other types and one time for all, no graph") {
+  const ddpm_rt::Options asked = {.seed = 5, .count = 3, .batch = 3};
+  const auto expected = on_host("toy.plan", "ddpm.steps.json", asked);
+  for (const char* plan :
+       {"four.plan", "int32.plan", "float32.plan", "newer_gpu.plan", "refitted.plan"}) {
+    CAPTURE(plan);
+    const Device device;
+    CHECK(same(opened(plan).sample(asked), expected));
+    const bool graph = count(Device::calls(""), "cuGraphLaunch") == 20;
+    CHECK(graph == (plan != std::string("float32.plan")));  // whose network cannot be captured
+  }
+}
+
+TEST_CASE("labels and guidance reach the network on the device") {
+  const Device device;
+  const std::int64_t labels[] = {0, 1};
+  const ddpm_rt::Options asked = {
+      .seed = 2, .count = 5, .batch = 4, .labels = labels, .guidance = 3};
+  const auto images = opened("classes.plan", "classes.steps.json").sample(asked);
+  CHECK(same(images, on_host("classes.plan", "classes.steps.json", asked)));
+  auto single = opened("single.plan", "classes.steps.json");
+  CHECK_THROWS_WITH(
+      single.sample(asked),
+      "guidance needs a plan that takes two images at least; build it with --batch 2");
+}
+
+TEST_CASE("the callback hears of every step in order, and of x0 as it was then") {
+  const Device device;
+  std::vector<std::vector<float>> expected;
+  std::vector<double> seconds(20);
+  ddpm_rt::Options asked = {.seed = 1, .count = 2, .batch = 2, .step_seconds = seconds};
+  on_host("toy.plan", "ddpm.steps.json", asked, &expected);
+  for (const bool preview : {false, true}) {
+    std::uint64_t heard = 0;
+    asked.preview = preview;
+    asked.progress = [&](const ddpm_rt_step& step) {
+      CHECK(step.row == heard);
+      CHECK(step.total == 20);
+      CHECK((step.x0 != nullptr) == preview);
+      if (preview) CHECK(same({step.x0, step.x0 + 48}, expected[heard]));
+      CHECK(step.done == ++heard);
+      return true;
+    };
+    opened("toy.plan").sample(asked);
+    CHECK(heard == 20);
+  }
+  for (const double step : seconds) CHECK(step > 0);
+}
+
+TEST_CASE("a cancelled call leaves batches before it whole, and the sampler can be used again") {
+  const Device device;
+  auto sampler = opened("toy.plan");
+  std::vector<float> images(2 * 24, 99.0F);
+  ddpm_rt::Options asked = {.count = 2, .batch = 1, .preview = true};
+  std::uint64_t heard = 0;
+  asked.progress = [&](const ddpm_rt_step&) { return ++heard < 23; };
+  CHECK_THROWS_WITH_AS(sampler.sample(asked, images), "cancelled after step 2", ddpm_rt::Error);
+  CHECK(heard == 23);
+  const auto whole = on_host("toy.plan", "ddpm.steps.json", {.count = 1});
+  CHECK(same({images.begin(), images.begin() + 24}, whole));
+  CHECK(images[24] == 99.0F);
+  CHECK(same(sampler.sample({.count = 1}), whole));
+}
+
+TEST_CASE("an output that is not finite is a status that names the step") {
+  const Device device;
+  auto sampler = opened("poison.plan");
+  for (int again = 0; again < 2; ++again) try {
+      sampler.sample({.count = 2});
+      FAIL("it went on");
+    } catch (const ddpm_rt::Error& error) {
+      CHECK(error.status() == DDPM_RT_NOT_FINITE);
+      CHECK(has(error.what(), "not finite at step 19, t = 49"));
+    }
+}
+
+TEST_CASE(
+    "a second call like the first makes nothing new on the device, and steps allocate nothing") {
+  const Device device;
+  auto sampler = opened("toy.plan");
+  const ddpm_rt::Options asked = {.count = 5, .batch = 4};
+  const auto images = sampler.sample(asked);
+  stand_in_mark("second");
+  CHECK(same(sampler.sample(asked), images));
+  for (const char* name : {"cuMemAlloc", "cuMemHostAlloc", "cuStreamCreate", "cuEventCreate",
+                           "cuGraphInstantiate", "cuModuleLoadData", "cuMemFree"})
+    CHECK(count(Device::calls("second"), name) == 0);
+  CHECK(count(Device::calls("second"), "cuGraphLaunch") == 40);
+  CHECK(count(Device::calls("second"), "cuStreamSynchronize") == 0);
+  CHECK(count(Device::runs("second"), "ddpm_rt_step") == 40);
+}
+
+TEST_CASE("two samplers on one GPU in two threads draw what each draws alone") {
+  const Device device;
+  const ddpm_rt::Options asked = {.seed = 6, .count = 5, .batch = 2};
+  std::vector<float> found[2];
+  const auto work = [&](int which) { found[which] = opened("toy.plan").sample(asked); };
+  std::thread first(work, 0), second(work, 1);
+  first.join();
+  second.join();
+  const auto expected = on_host("toy.plan", "ddpm.steps.json", asked);
+  CHECK(same(found[0], expected));
+  CHECK(same(found[1], expected));
+}

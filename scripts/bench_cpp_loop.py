@@ -1,0 +1,64 @@
+"""What the loop of runtime/cpp costs beside the network, and Python's on the same model in turn. Prints a table.
+
+    scripts/cpp_test.sh && cmake --build build/cpp/gcc --target bench_loop
+    python scripts/bench_cpp_loop.py build/cpp/gcc/tests/bench_loop [--cifar10]
+
+The figure is the median over the rounds of each round's own ratio, whole chain / (steps x bare calls).
+"""
+
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+import click
+from bench_loop import cifar10, rounds
+
+import ddpm_rt
+from ddpm_rt.models import bundled_model
+from ddpm_rt.ort import OrtDenoiser
+from ddpm_rt.recipe import Recipe
+from ddpm_rt.steps_file import write_steps
+
+Pairs = list[tuple[float, float]]  # milliseconds a step: bare, chain
+
+
+def in_cpp(program: Path, engine: Path, steps: Path, batch: int, count: int) -> Pairs:
+    command = [str(program), str(engine), str(steps), str(batch), str(count)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [(float(bare), float(chain)) for bare, chain, _ in map(str.split, lines)]
+
+
+def show(name: str, language: str, sampler: str, batch: int, steps: int, pairs: Pairs) -> None:
+    alone, whole = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ratio = statistics.median(chain / bare for bare, chain in pairs)
+    click.echo(f"{name:<16} {language:<8} {sampler:<8} {batch:5} {steps:5} {alone:9.3f} {whole:9.3f} {ratio:8.4f}")
+
+
+@click.command()
+@click.argument("program", type=click.Path(exists=True, path_type=Path))
+@click.option("--cifar10", "use_cifar10", is_flag=True, help="The CIFAR-10 UNet with random weights.")
+@click.option("--batch", "batches", multiple=True, type=click.IntRange(min=1), default=[1], show_default=True)
+@click.option("--steps", default=50, show_default=True)
+@click.option("--rounds", "count", default=15, show_default=True)
+def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int, count: int) -> None:
+    """Measure both loops' own cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = cifar10(Path(folder)) if use_cifar10 else bundled_model()
+        model = ddpm_rt.open_denoiser(engine)
+        assert isinstance(model, OrtDenoiser)
+        click.echo(f"{'model':<16} loop     sampler  batch steps   bare ms  chain ms    ratio")
+        for batch in batches:
+            for sampler in ("ddim", "ddpm"):
+                table = Path(folder) / f"{sampler}.steps.json"
+                recipe = Recipe(sampler=sampler, steps=steps)  # type: ignore[arg-type]
+                write_steps(table, recipe.compiled(model.card), model.card)
+                name = engine.stem
+                show(name, "C++", sampler, batch, steps, in_cpp(program, engine, table, batch, count))
+                python = rounds(model, batch, steps, sampler, count)
+                pairs = [(1000 * bare / steps, 1000 * chain / steps) for bare, chain in python]
+                show(name, "Python", sampler, batch, steps, pairs)
+
+
+if __name__ == "__main__":
+    main()
