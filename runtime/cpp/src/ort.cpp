@@ -7,6 +7,7 @@
 
 #include "engine.hpp"
 #include "error.hpp"
+#include "ort_cuda.hpp"
 #include "ort_graph.hpp"
 
 namespace ddpm_rt {
@@ -121,29 +122,6 @@ class OrtCall final : public Call {
   Ort::Value output_{nullptr};
   Ort::RunOptions options_;
 };
-
-// The CUDA provider, with float32 products that are float32's. Its tensors come from and go to host
-// memory, which ONNX Runtime copies itself. What it cannot have, it says here or when the session
-// is made: it does not fall back by itself.
-void add_cuda(Ort::SessionOptions& options, int device) {
-  const OrtApi& api = Ort::GetApi();
-  const std::string number = std::to_string(device);
-  const char* const keys[] = {"device_id", "use_tf32"};
-  const char* const values[] = {number.c_str(), "0"};
-  OrtCUDAProviderOptionsV2* cuda = nullptr;
-  try {
-    Ort::ThrowOnError(api.CreateCUDAProviderOptions(&cuda));
-    const std::unique_ptr<OrtCUDAProviderOptionsV2, void (*)(OrtCUDAProviderOptionsV2*)> owned(
-        cuda, api.ReleaseCUDAProviderOptions);
-    Ort::ThrowOnError(api.UpdateCUDAProviderOptions(cuda, keys, values, 2));
-    options.AppendExecutionProvider_CUDA_V2(*cuda);
-  } catch (const Ort::Exception& error) {
-    throw Failure(
-        DDPM_RT_ENGINE_FAILED,
-        std::string("ONNX Runtime's CUDA provider cannot be had: ") + error.what() +
-            "; install ONNX Runtime for GPUs with its CUDA libraries, or sample on the CPU");
-  }
-}
 
 class OrtEngine final : public Engine {
  public:
