@@ -77,7 +77,8 @@ typedef struct ddpm_rt_info {
   { sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL }
 
 /* What the progress callback is told after each step of a batch. On a GPU the steps go on
- * meanwhile, at most 48 of them, 2 with preview; that many run after a cancel too. */
+ * meanwhile, at most 48 of them or some 60 milliseconds, 2 with preview; that many run after a
+ * cancel too. */
 typedef struct ddpm_rt_step {
   size_t struct_size;
   uint32_t row, steps;   /* of the step table, from 0, and of how many */

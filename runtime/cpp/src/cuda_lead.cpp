@@ -1,10 +1,12 @@
 #include "cuda_lead.hpp"
 
+#include <algorithm>
+
 namespace ddpm_rt::cuda {
 
 void Lead::queued() {
   ++queued_;
-  if (queued_ - marked_ == interval_) mark();
+  if (queued_ - marked_ >= interval_) mark();
 }
 
 void Lead::end() {
@@ -31,6 +33,8 @@ void Lead::tell() {
   const double each = std::chrono::duration<double>(now - since_).count() /
                       static_cast<double>(until_[slot] - told_);
   since_ = now;
+  const double fit = GLANCE / std::max(each, 1e-9);  // a clock may be coarse
+  interval_ = fit < 1 ? 1 : std::min(longest_, static_cast<std::size_t>(fit));
   const float* const x0 = chain_.layout().frames ? chain_.frame(slot) : nullptr;
   while (told_ != until_[slot]) watch_.step(told_++, samples_, each, 0, x0);
 }

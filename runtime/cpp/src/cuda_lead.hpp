@@ -13,13 +13,15 @@ namespace ddpm_rt::cuda {
 // steps: so a callback is heard, and a cancel ends the chain soon.
 class Lead {
  public:
-  static constexpr std::size_t INTERVAL = 16;  // steps from a mark to the next
+  static constexpr std::size_t INTERVAL = 16;  // steps from a mark to the next, at most
+  static constexpr double GLANCE = 0.02;  // seconds that they should take: a slow network's steps
+                                          // are marked one by one, and a cancel is soon over
 
   Lead(Chain& chain, const Samples& samples, Watch& watch)
       : chain_(chain),
         samples_(samples),
         watch_(watch),
-        interval_(chain.layout().frames ? 1 : INTERVAL),
+        longest_(chain.layout().frames ? 1 : INTERVAL),
         slots_(chain.layout().frames ? FRAMES : MARKS) {}
 
   // After a step was queued. Throws Failure when the callback cancels.
@@ -36,7 +38,8 @@ class Lead {
   Chain& chain_;
   const Samples& samples_;
   Watch& watch_;
-  const std::size_t interval_, slots_;
+  const std::size_t longest_, slots_;
+  std::size_t interval_ = 1;
   std::size_t queued_ = 0, marked_ = 0, told_ = 0;  // steps
   std::size_t made_ = 0, heard_ = 0;                // marks
   std::size_t until_[MARKS] = {};                   // steps that are done at a mark
