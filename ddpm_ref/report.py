@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoint import replace_file
 from .diffusion import Diffusion, Model
+from .errors import OutputError
+from .files import replace_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -50,12 +51,18 @@ class Report:
         self.bar.set_postfix_str(f"loss {mean:.4f}, {images_per_second:.0f} images/s", refresh=False)
         for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
             self.writer.add_scalar(name, value, step + 1)
-        new = not self.log.exists()
-        with self.log.open("a", newline="") as file:
-            rows = csv.writer(file)
-            if new:
-                rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
-            rows.writerow([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
+        self._log([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
+
+    def _log(self, row: list[int | str]) -> None:
+        try:
+            new = not self.log.exists()
+            with self.log.open("a", newline="") as file:
+                rows = csv.writer(file)
+                if new:
+                    rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
+                rows.writerow(row)
+        except OSError as error:
+            raise OutputError(f"{self.log} cannot be written: {error.strerror}") from error
 
     def samples(self, step: int, images: Tensor) -> None:
         """Save a grid of `[N, C, H, W]` images in [-1, 1] as samples/STEP.png."""
@@ -102,4 +109,5 @@ def _forget_after(log: Path, step: int) -> None:
         return
     header, *rows = log.read_text().splitlines()
     kept = [row for row in rows if int(row.split(",")[0]) <= step]
-    log.write_text("\n".join([header, *kept]) + "\n")
+    text = "\n".join([header, *kept]) + "\n"
+    replace_file(log, lambda file: file.write_text(text))

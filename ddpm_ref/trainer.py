@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .batches import Batch, batches
-from .checkpoint import Checkpoint, replace_json, save_checkpoint
+from .checkpoint import Checkpoint, save_checkpoint
 from .data import ImageSet, fingerprint
 from .diffusion import Diffusion
+from .files import make_folder, replace_json
 from .recipe import Recipe
 from .report import Report, draw_samples
 from .state import STATE_FILE, State, fresh_state, resume_state, save_state
@@ -51,7 +52,7 @@ def train(
     state = resume_state(folder, recipe, data, device) if resuming else fresh_state(recipe, device)
     run = Run(recipe, Diffusion(recipe.diffusion.betas, recipe.diffusion.prediction), state, data, accelerator)
     if first_process:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         replace_json(folder / "recipe.json", recipe.to_dict())
     report = Report(folder, first=state.step, steps=training.steps, quiet=quiet, enabled=first_process)
     stream = batches(
@@ -63,7 +64,7 @@ def train(
         world=accelerator.num_processes,
         workers=workers,
     )
-    with stop_requests() as stop:
+    with stop_requests() as stop, closing(report):
         for batch in stream:
             started = time.perf_counter()
             loss, rate = run.step(batch)
@@ -74,7 +75,6 @@ def train(
                 run.keep(folder, report, last=stopping or state.step == training.steps)
             if stopping:
                 break
-    report.close()
     accelerator.end_training()
     return Outcome(state.step, state.step >= training.steps)
 
@@ -133,8 +133,8 @@ class Run:
         """Save and draw when it is time, or at the end."""
         training, step = self.recipe.training, self.state.step
         if last or step % training.checkpoint_every == 0:
-            save_state(folder, self.state, self.recipe, self.data)
             save_checkpoint(folder, self.checkpoint())
+            save_state(folder, self.state, self.recipe, self.data)  # last: a step that it has is saved altogether
         if step % training.sample_every == 0 or step == training.steps:
             shape = (training.sample_count, *self.recipe.model.image_shape)
             report.samples(step, draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device))

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import torch
 from ddpm_ref.batches import batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.config import UNetConfig
-from ddpm_ref.errors import CheckpointError, DataError, RecipeError
+from ddpm_ref.errors import CheckpointError, DataError, OutputError, RecipeError
 from ddpm_ref.recipe import Process, Recipe, Training, load_preset, load_recipe, preset_names
+from ddpm_ref.report import Report
 from ddpm_ref.trainer import train
 
 TINY = UNetConfig(
@@ -152,6 +154,33 @@ def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
     assert (outcome.steps_done, outcome.finished) == (8, False)
     assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 8
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("file", ["samples/0000060.png", "unet/config.json", "recipe.json"])
+def test_what_cannot_be_written_is_named(tmp_path, file):
+    (tmp_path / "run" / file / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match=f"{file} cannot be written: Is a directory"):
+        run(tmp_path / "run")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+    (tmp_path / "log.csv").mkdir()
+    with closing(report), pytest.raises(OutputError, match=r"log\.csv cannot be written: Is a directory"):
+        report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+
+def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(tmp_path):
+    (tmp_path / "model_index.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match="model_index"):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    (tmp_path / "model_index.json" / "in the way").rmdir()
+    (tmp_path / "model_index.json").rmdir()
+    assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    average = load_checkpoint(tmp_path).unet.state_dict()
+    assert all(torch.equal(average[name], tensor) for name, tensor in state["average"].items())
 
 
 def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):
