@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+INTERRUPTED = 130  # as a shell says of a command that SIGINT ended
+
 
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
@@ -66,7 +68,14 @@ def train(
         outcome = run(chosen, images, out, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    done = outcome.steps_done
     if not outcome.finished:
-        click.echo(f"stopped after {outcome.steps_done} steps, all saved; the same command goes on", err=True)
-        raise SystemExit(130)
-    click.echo(f"{out}: trained for {outcome.steps_done} steps on {len(images)} images")
+        click.echo(f"stopped after {done} steps, all saved; the same command goes on", err=True)
+        raise SystemExit(INTERRUPTED)
+    if not outcome.drawn:
+        click.echo(f"{out}: trained for {done} steps, all saved; only the last picture is missing", err=True)
+        raise SystemExit(INTERRUPTED)
+    if outcome.steps_before == done:
+        click.echo(f"{out} has had {done} steps already; nothing was done")
+        return
+    click.echo(f"{out}: trained for {done} steps on {len(images)} images")

@@ -1,6 +1,7 @@
 """What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,13 +83,22 @@ class Report:
             self.bar.close()
 
 
-def draw_samples(model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare."""
+def draw_samples(
+    model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device, stop: Sequence[int]
+) -> Tensor | None:
+    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare.
+
+    None as soon as there is something in `stop`, which is looked at before each step.
+    """
     steps = min(50, len(diffusion))
     timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
-    *_, images = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
-    return images
+    chain = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
+    for _ in timesteps:
+        if stop:
+            return None
+        x = next(chain)
+    return x
 
 
 def as_grid(images: Tensor) -> NDArray[np.uint8]:

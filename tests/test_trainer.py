@@ -13,6 +13,7 @@ import torch
 from ddpm_ref.batches import batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.config import UNetConfig
+from ddpm_ref.diffusion import Diffusion
 from ddpm_ref.errors import CheckpointError, DataError, OutputError, RecipeError
 from ddpm_ref.recipe import Process, Recipe, Training, load_preset, load_recipe, preset_names
 from ddpm_ref.report import Report
@@ -181,6 +182,59 @@ def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(
     state = torch.load(tmp_path / "training_state.pt", weights_only=True)
     average = load_checkpoint(tmp_path).unet.state_dict()
     assert all(torch.equal(average[name], tensor) for name, tensor in state["average"].items())
+
+
+def interrupt_at(monkeypatch, call):
+    """Ctrl-C within call `call`, from 0, of the network by `draw_samples`; a list that gets an entry a call."""
+    original, calls = Diffusion.predict_x0, []
+
+    def interrupted(self, out, x, t):
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        calls.append(call)
+        return original(self, out, x, t)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # the training itself has no need of it
+    return calls
+
+
+def test_an_interrupt_ends_a_picture_at_its_next_step_and_the_run_with_the_step_after_it(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 3)
+    outcome = run(tmp_path, RECIPE.with_training(sample_every=5))
+    assert len(calls) == 4
+    assert (outcome.steps_done, outcome.finished) == (6, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 6
+    assert load_checkpoint(tmp_path).weights_sha256
+    assert not (tmp_path / "samples").exists()
+
+
+def test_an_interrupt_at_the_last_picture_leaves_all_but_the_picture(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 0)
+    outcome = run(tmp_path, RECIPE.with_training(steps=3))
+    assert len(calls) == 1
+    assert (outcome.steps_done, outcome.finished, outcome.drawn) == (3, True, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3
+    assert not (tmp_path / "samples").exists()
+
+
+def test_a_second_interrupt_ends_a_picture_within_its_step(tmp_path, monkeypatch):
+    def twice(self, out, x, t):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3
+
+
+def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=3))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for steps in (2, 3):
+        outcome = run(tmp_path, RECIPE.with_training(steps=steps))
+        assert (outcome.steps_before, outcome.steps_done, outcome.finished) == (3, 3, True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):
