@@ -1,6 +1,7 @@
 """What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
 
 import csv
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .diffusion import Diffusion, Model
-from .errors import OutputError
-from .files import replace_file
+from .files import replace_file, writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -34,7 +34,11 @@ class Report:
 
         self.log = folder / "log.csv"
         _forget_after(self.log, first)
-        self.writer = tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=first)
+        self.events = folder / "tensorboard"
+        with writing(self.events):
+            self.writer = tensorboard.SummaryWriter(str(self.events), purge_step=first)
+        self.lost: OSError | None = None  # what ended the writer's thread
+        self.uncaught, threading.excepthook = threading.excepthook, self._uncaught
         self.bar = tqdm(
             total=steps, initial=first, unit="step", disable=quiet, dynamic_ncols=True, smoothing=0.05, mininterval=1.0
         )
@@ -50,20 +54,19 @@ class Report:
         mean = sum(self.losses) / len(self.losses)
         self.losses.clear()
         self.bar.set_postfix_str(f"loss {mean:.4f}, {images_per_second:.0f} images/s", refresh=False)
-        for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
-            self.writer.add_scalar(name, value, step + 1)
+        with writing(self.events):
+            for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
+                self.writer.add_scalar(name, value, step + 1)
         self._log([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
 
     def _log(self, row: list[int | str]) -> None:
-        try:
+        with writing(self.log):
             new = not self.log.exists()
             with self.log.open("a", newline="") as file:
                 rows = csv.writer(file)
                 if new:
                     rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
                 rows.writerow(row)
-        except OSError as error:
-            raise OutputError(f"{self.log} cannot be written: {error.strerror}") from error
 
     def samples(self, step: int, images: Tensor) -> None:
         """Save a grid of `[N, C, H, W]` images in [-1, 1] as samples/STEP.png."""
@@ -75,12 +78,27 @@ class Report:
         path = self.folder / "samples" / f"{step:07d}.png"
         picture = Image.fromarray(grid[..., 0] if grid.shape[2] == 1 else grid)
         replace_file(path, lambda file: picture.save(file, format="PNG"))
-        self.writer.add_image("samples", grid, step, dataformats="HWC")
+        with writing(self.events):
+            self.writer.add_image("samples", grid, step, dataformats="HWC")
 
     def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.bar.close()
+        if self.writer is None:
+            return
+        self.bar.close()
+        try:
+            with writing(self.events):
+                self.writer.close()
+                if self.lost is not None:
+                    raise self.lost
+        finally:
+            threading.excepthook = self.uncaught
+
+    def _uncaught(self, args: threading.ExceptHookArgs) -> None:
+        # TensorBoard writes in a thread, whose end the next call tells, if there is one: no traceback is needed.
+        if isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard."):
+            self.lost = args.exc_value
+        else:
+            self.uncaught(args)
 
 
 def draw_samples(

@@ -1,8 +1,10 @@
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 
@@ -170,6 +172,26 @@ def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
     (tmp_path / "log.csv").mkdir()
     with closing(report), pytest.raises(OutputError, match=r"log\.csv cannot be written: Is a directory"):
         report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+
+def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread(tmp_path, every_step, monkeypatch):
+    uncaught, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(threading, "excepthook", uncaught.append)
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+
+    def write():
+        with closing(report):
+            report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90, before[1]))  # bytes a file: log.csv has fewer, the events more
+        with pytest.raises(OutputError, match="tensorboard cannot be written: File too large"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert uncaught == []
+    threading.excepthook("what the thread of another raises")
+    assert uncaught == ["what the thread of another raises"]
 
 
 def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(tmp_path):
