@@ -9,9 +9,8 @@ A flat directory (all four side by side, as some on the hub have it) is read too
 
 import hashlib
 import json
-import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
 from .errors import CheckpointError, ConfigError
+from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
 from .unet import UNet
 
@@ -201,19 +201,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a JSON object")
     return raw
-
-
-def replace_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON in one move."""
-    replace_file(path, lambda file: file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8"))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a sibling temporary file, then rename it: readers see the old file or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

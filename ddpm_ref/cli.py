@@ -4,11 +4,16 @@ from pathlib import Path
 
 import click
 
+INTERRUPTED = 130  # as a shell says of a command that SIGINT ended
+
 
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint directory; resumed if it is one."
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
+    help="Checkpoint directory; resumed if it is one.",
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Recipe, a TOML file.")
 @click.option("--preset", metavar="NAME", help="Recipe of the package: mnist, cifar10, lsun256.")
@@ -52,6 +57,8 @@ def train(
     """
     if (config is None) == (preset is None):
         raise click.UsageError("give one of --config and --preset")
+    if _overlap(Path(data), out):
+        raise click.UsageError(f"--out {out} and --data {data} overlap; use another --out")
     from . import recipe as recipes
     from .data import open_images
     from .trainer import train as run
@@ -65,8 +72,30 @@ def train(
         images = open_images(data, (height, width, channels), fit=fit)  # type: ignore[arg-type]
         outcome = run(chosen, images, out, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_sentence(error)) from error
+    done = outcome.steps_done
     if not outcome.finished:
-        click.echo(f"stopped after {outcome.steps_done} steps, all saved; the same command goes on", err=True)
-        raise SystemExit(130)
-    click.echo(f"{out}: trained for {outcome.steps_done} steps on {len(images)} images")
+        click.echo(f"stopped after {done} steps, all saved; the same command goes on", err=True)
+        raise SystemExit(INTERRUPTED)
+    if not outcome.drawn:
+        click.echo(f"{out}: trained for {done} steps, all saved; only the last picture is missing", err=True)
+        raise SystemExit(INTERRUPTED)
+    if outcome.steps_before == done:
+        click.echo(f"{out} has had {done} steps already; nothing was done")
+        return
+    click.echo(f"{out}: trained for {done} steps on {len(images)} images")
+
+
+def _overlap(data: Path, out: Path) -> bool:
+    """Whether the images are a folder that is `out`, lies in it, or holds it: pictures of the run would become data."""
+    if not data.is_dir():
+        return False
+    images, made = data.resolve(), out.resolve()
+    return images.is_relative_to(made) or made.is_relative_to(images)
+
+
+def _sentence(error: Exception) -> str:
+    """What an exception says, without the number that Python puts before an error of the system."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

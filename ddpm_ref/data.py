@@ -17,6 +17,7 @@ Image = NDArray[np.uint8]  # [H, W, C]
 Fit = Literal["exact", "crop"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+ACCEPTED = "a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
 ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # looked for in this order in an .npz
 
 
@@ -36,7 +37,8 @@ class ImageFiles:
         try:
             found = zipfile.ZipFile(path).namelist() if path.is_file() else [str(file) for file in path.rglob("*")]
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} cannot be read as a zip of images: {error}") from error
+            reason = _reason(error)
+            raise DataError(f"{path} cannot be read as a zip of images ({reason}); --data is {ACCEPTED}") from error
         self.names = sorted(name for name in found if _is_image(name))
         if not self.names:
             raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
@@ -51,7 +53,10 @@ class ImageFiles:
 
     def _read(self, name: str) -> bytes:
         if self.path.is_dir():
-            return Path(name).read_bytes()
+            try:
+                return Path(name).read_bytes()
+            except OSError as error:
+                raise DataError(f"{name} cannot be read: {_reason(error)}") from error
         if self.zip is None:
             self.zip = zipfile.ZipFile(self.path)
         try:
@@ -99,12 +104,10 @@ def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> I
     if shape[2] not in (1, 3):
         raise DataError(f"images have 1 or 3 channels; the model has {shape[2]}")
     local = Path(path)
-    if local.suffix == ".npz":
-        return read_array(local, shape)
     if local.exists():
-        return ImageFiles(local, shape, fit)
+        return read_array(local, shape) if local.suffix == ".npz" else ImageFiles(local, shape, fit)
     if local.suffix or path.startswith((".", "/", "~")) or path.endswith("/"):
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"{path} is not there; --data is {ACCEPTED}")
     return HubImages(path, shape, fit)
 
 
@@ -126,7 +129,9 @@ def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
                 raise DataError(f"{path} holds {archive.files}, none of {', '.join(ARRAY_KEYS)}")
             images = archive[key]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(str(error) if isinstance(error, DataError) else f"{path}: {error}") from error
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read: {_reason(error)}") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
         raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; uint8 [N, {_text(shape)}] is wanted")
     return np.asarray(images, dtype=np.uint8)
@@ -172,6 +177,11 @@ def _permutation(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
 def _is_image(name: str) -> bool:
     path = Path(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and "__MACOSX" not in path.parts
+
+
+def _reason(error: Exception) -> str:
+    """What an exception says, without the number that Python puts before an error of the system."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _text(shape: tuple[int, int, int]) -> str:

@@ -15,3 +15,7 @@ class DataError(ValueError):
 
 class RecipeError(ValueError):
     """A training recipe that cannot be followed."""
+
+
+class OutputError(OSError):
+    """A file or folder that cannot be written where it was asked for."""

@@ -1,6 +1,8 @@
 """What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
 
 import csv
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .checkpoint import replace_file
 from .diffusion import Diffusion, Model
+from .files import replace_file, writing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -32,7 +34,11 @@ class Report:
 
         self.log = folder / "log.csv"
         _forget_after(self.log, first)
-        self.writer = tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=first)
+        self.events = folder / "tensorboard"
+        with writing(self.events):
+            self.writer = tensorboard.SummaryWriter(str(self.events), purge_step=first)
+        self.lost: OSError | None = None  # what ended the writer's thread
+        self.uncaught, threading.excepthook = threading.excepthook, self._uncaught
         self.bar = tqdm(
             total=steps, initial=first, unit="step", disable=quiet, dynamic_ncols=True, smoothing=0.05, mininterval=1.0
         )
@@ -48,14 +54,19 @@ class Report:
         mean = sum(self.losses) / len(self.losses)
         self.losses.clear()
         self.bar.set_postfix_str(f"loss {mean:.4f}, {images_per_second:.0f} images/s", refresh=False)
-        for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
-            self.writer.add_scalar(name, value, step + 1)
-        new = not self.log.exists()
-        with self.log.open("a", newline="") as file:
-            rows = csv.writer(file)
-            if new:
-                rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
-            rows.writerow([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
+        with writing(self.events):
+            for name, value in (("loss", mean), ("learning_rate", rate), ("images_per_second", images_per_second)):
+                self.writer.add_scalar(name, value, step + 1)
+        self._log([step + 1, f"{mean:.6f}", f"{rate:.3e}", f"{images_per_second:.1f}"])
+
+    def _log(self, row: list[int | str]) -> None:
+        with writing(self.log):
+            new = not self.log.exists()
+            with self.log.open("a", newline="") as file:
+                rows = csv.writer(file)
+                if new:
+                    rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
+                rows.writerow(row)
 
     def samples(self, step: int, images: Tensor) -> None:
         """Save a grid of `[N, C, H, W]` images in [-1, 1] as samples/STEP.png."""
@@ -67,21 +78,45 @@ class Report:
         path = self.folder / "samples" / f"{step:07d}.png"
         picture = Image.fromarray(grid[..., 0] if grid.shape[2] == 1 else grid)
         replace_file(path, lambda file: picture.save(file, format="PNG"))
-        self.writer.add_image("samples", grid, step, dataformats="HWC")
+        with writing(self.events):
+            self.writer.add_image("samples", grid, step, dataformats="HWC")
 
     def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.bar.close()
+        if self.writer is None:
+            return
+        self.bar.close()
+        try:
+            with writing(self.events):
+                self.writer.close()
+                if self.lost is not None:
+                    raise self.lost
+        finally:
+            threading.excepthook = self.uncaught
+
+    def _uncaught(self, args: threading.ExceptHookArgs) -> None:
+        # TensorBoard writes in a thread, whose end the next call tells, if there is one: no traceback is needed.
+        if isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard."):
+            self.lost = args.exc_value
+        else:
+            self.uncaught(args)
 
 
-def draw_samples(model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare."""
+def draw_samples(
+    model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device, stop: Sequence[int]
+) -> Tensor | None:
+    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare.
+
+    None as soon as there is something in `stop`, which is looked at before each step.
+    """
     steps = min(50, len(diffusion))
     timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
-    *_, images = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
-    return images
+    chain = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
+    for _ in timesteps:
+        if stop:
+            return None
+        x = next(chain)
+    return x
 
 
 def as_grid(images: Tensor) -> NDArray[np.uint8]:
@@ -102,4 +137,5 @@ def _forget_after(log: Path, step: int) -> None:
         return
     header, *rows = log.read_text().splitlines()
     kept = [row for row in rows if int(row.split(",")[0]) <= step]
-    log.write_text("\n".join([header, *kept]) + "\n")
+    text = "\n".join([header, *kept]) + "\n"
+    replace_file(log, lambda file: file.write_text(text))

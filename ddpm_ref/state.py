@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from .checkpoint import load_tensors, replace_file
+from .checkpoint import load_tensors
 from .errors import CheckpointError
+from .files import replace_tensors
 from .recipe import FREE_ON_RESUME, Recipe
 from .unet import UNet, init_like_ho
 
@@ -46,7 +47,7 @@ def save_state(folder: Path, state: State, recipe: Recipe, data: str) -> None:
         "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
     }
-    replace_file(folder / STATE_FILE, lambda file: torch.save(content, file))
+    replace_tensors(folder / STATE_FILE, content)
 
 
 def resume_state(folder: Path, recipe: Recipe, data: str, device: torch.device) -> State:

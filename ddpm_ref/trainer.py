@@ -2,8 +2,8 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .batches import Batch, batches
-from .checkpoint import Checkpoint, replace_json, save_checkpoint
+from .checkpoint import Checkpoint, save_checkpoint
 from .data import ImageSet, fingerprint
 from .diffusion import Diffusion
+from .files import make_folder, replace_json
 from .recipe import Recipe
 from .report import Report, draw_samples
 from .state import STATE_FILE, State, fresh_state, resume_state, save_state
@@ -25,8 +26,10 @@ from .state import STATE_FILE, State, fresh_state, resume_state, save_state
 class Outcome:
     """How a call of `train` ended."""
 
-    steps_done: int
+    steps_before: int
+    steps_done: int  # those before included
     finished: bool  # False: it was interrupted, saved, and the same call goes on
+    drawn: bool = True  # False: it was interrupted at its last picture, which is missing
 
 
 def train(
@@ -36,8 +39,9 @@ def train(
 
     `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
     samples/ and the state for resuming beside it. Started again on the same folder it continues, with the same
-    losses as if it had never stopped. Ctrl-C and SIGTERM save first. Under `torchrun` or `accelerate launch`
-    the processes share each batch. Raises CheckpointError if the folder holds a run of another recipe or other images.
+    losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save first,
+    and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
+    CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot be written.
     """
     from accelerate import Accelerator
 
@@ -49,34 +53,44 @@ def train(
     data = fingerprint(images)  # reads some, so that a set which cannot be read leaves no folder
     resuming = (folder / STATE_FILE).exists()
     state = resume_state(folder, recipe, data, device) if resuming else fresh_state(recipe, device)
+    if (first := state.step) >= training.steps:
+        accelerator.end_training()
+        return Outcome(first, first, finished=True)
     run = Run(recipe, Diffusion(recipe.diffusion.betas, recipe.diffusion.prediction), state, data, accelerator)
     if first_process:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         replace_json(folder / "recipe.json", recipe.to_dict())
-    report = Report(folder, first=state.step, steps=training.steps, quiet=quiet, enabled=first_process)
+    report = Report(folder, first=first, steps=training.steps, quiet=quiet, enabled=first_process)
     stream = batches(
         images,
         training,
-        first=state.step,
+        first=first,
         timesteps=len(run.diffusion),
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         workers=workers,
     )
-    with stop_requests() as stop:
-        for batch in stream:
-            started = time.perf_counter()
-            loss, rate = run.step(batch)
-            seconds = time.perf_counter() - started
-            report.step(state.step - 1, loss, rate, training.batch_size / seconds)
-            stopping = run.agree(bool(stop))
-            if first_process:
-                run.keep(folder, report, last=stopping or state.step == training.steps)
-            if stopping:
-                break
-    report.close()
+    with stop_requests() as stop, closing(report):
+        drawn = _follow(run, stream, report, stop)
     accelerator.end_training()
-    return Outcome(state.step, state.step >= training.steps)
+    return Outcome(first, state.step, state.step >= training.steps, drawn)
+
+
+def _follow(run: "Run", stream: Iterator[Batch], report: Report, stop: Sequence[int]) -> bool:
+    """Do the steps that there are, or those until there is something in `stop`. False: the last picture is missing."""
+    training, state, drawn = run.recipe.training, run.state, True
+    for batch in stream:
+        started = time.perf_counter()
+        loss, rate = run.step(batch)
+        seconds = time.perf_counter() - started
+        report.step(state.step - 1, loss, rate, training.batch_size / seconds)
+        stopping = run.agree(bool(stop))
+        if run.rank == 0:
+            run.keep(report.folder, last=stopping or state.step == training.steps)
+            drawn = run.draw(report, stop)  # a stop that is heard here ends the loop after its next step
+        if stopping:
+            break
+    return drawn
 
 
 class Run:
@@ -129,15 +143,23 @@ class Run:
         flag = torch.tensor(float(stop), device=self.accelerator.device)
         return float(self.accelerator.reduce(flag, reduction="sum")) > 0
 
-    def keep(self, folder: Path, report: Report, *, last: bool) -> None:
-        """Save and draw when it is time, or at the end."""
+    def keep(self, folder: Path, *, last: bool) -> None:
+        """Save when it is time, or at the end."""
         training, step = self.recipe.training, self.state.step
         if last or step % training.checkpoint_every == 0:
-            save_state(folder, self.state, self.recipe, self.data)
             save_checkpoint(folder, self.checkpoint())
-        if step % training.sample_every == 0 or step == training.steps:
-            shape = (training.sample_count, *self.recipe.model.image_shape)
-            report.samples(step, draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device))
+            save_state(folder, self.state, self.recipe, self.data)  # last: a step that it has is saved altogether
+
+    def draw(self, report: Report, stop: Sequence[int]) -> bool:
+        """Draw when it is time, or at the end. False: there was something in `stop`, and nothing is drawn."""
+        training, step = self.recipe.training, self.state.step
+        if step % training.sample_every and step != training.steps:
+            return True
+        shape = (training.sample_count, *self.recipe.model.image_shape)
+        images = draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device, stop)
+        if images is not None:
+            report.samples(step, images)
+        return images is not None
 
     def checkpoint(self) -> Checkpoint:
         """The averaged weights with their schedule."""

@@ -5,7 +5,8 @@
 
 Needs numpy and cuda-core; what wants torch, diffusers, ONNX Runtime or TensorRT and does not find it says so. Each part
 runs in a process of its own and cannot take the others with it. `gpu_check.json` is gone on with by the next command on
-the same machine. Exit code: 0 all that was run holds, 1 something failed, 2 nothing could be run.
+the same machine, or where no GPU tells which it is. Exit code: 0 all that was run holds, 1 something failed, 2 nothing
+could be run.
 
 States: ok; FAIL; missed, an aim for a time; noted, a measurement; not run, with the reason.
 """
@@ -24,6 +25,9 @@ from gpu.check import Check
 from gpu.parts import INNER, PARTS, write_rows
 from gpu.plot import save_plot
 from gpu.report import Report, table
+
+from ddpm_rt.errors import DdpmRtError
+from ddpm_rt.files import check_writable
 
 
 def parts_named(text: str) -> list[str]:
@@ -108,7 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if write_rows(asked.rows, asked.part, open_gpu, quick=asked.quick, batches=asked.batches) else 1
     if asked.out is None:
         parser.error("--out is needed")
-    asked.out.mkdir(parents=True, exist_ok=True)
+    try:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        check_writable(asked.out)
+    except (OSError, DdpmRtError) as error:
+        reason = f"{asked.out} cannot be made: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"gpu_check.py: {reason}", file=sys.stderr)
+        return 2
     report, command = Report(asked.out / "gpu_check.json"), shlex.join(["gpu_check.py", *(argv or sys.argv[1:])])
     rows: list[tuple[str, Check]] = []
     for name in asked.only:

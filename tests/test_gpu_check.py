@@ -248,7 +248,7 @@ def test_a_part_that_breaks_off_keeps_what_it_had():
 @pytest.mark.parametrize("name", [*PARTS, *INNER])
 def test_a_part_without_a_gpu_says_so(name):
     def nothing():
-        raise DdpmRtError("no NVIDIA driver was found")
+        raise DdpmRtError("no NVIDIA driver was found; install one, or sample on the CPU")
 
     assert [check[1:3] for check in checks_of(name, nothing, quick=True, batches=(1,))] == [
         ("not run", "no NVIDIA driver was found")
@@ -334,6 +334,46 @@ def test_the_record_of_another_machine_is_begun_anew(monkeypatch, tmp_path):
     (tmp_path / "gpu_check.json").write_text(json.dumps({"format": 1, "machine": {"gpu": "B"}, "parts": {"toy": {}}}))
     assert run_with(monkeypatch, tmp_path, {"noise": [Check("a", "ok", "", {})]}) == 0
     assert list(json.loads((tmp_path / "gpu_check.json").read_text())["parts"]) == ["noise"]
+
+
+SOME, OTHER, NONE = {"gpu": "A"}, {"gpu": "B"}, {}
+
+
+@pytest.mark.parametrize(
+    ("machines", "kept", "machine"),
+    [
+        ((SOME, SOME), "ab", SOME),
+        ((SOME, NONE), "ab", SOME),
+        ((NONE, SOME), "ab", SOME),
+        ((NONE, NONE), "ab", NONE),
+        ((SOME, OTHER), "b", OTHER),
+        ((SOME, NONE, OTHER), "c", OTHER),
+    ],
+)
+def test_a_record_is_gone_on_with_unless_it_is_of_another_machine(tmp_path, machines, kept, machine):
+    for name, one in zip("abc", machines, strict=False):
+        report.Report(tmp_path / "x.json").add(name, one, [], "command", 1.0)
+    record = json.loads((tmp_path / "x.json").read_text())
+    assert ("".join(record["parts"]), record["machine"]) == (kept, machine)
+
+
+def test_a_part_that_did_not_get_to_its_machine_stays_beside_those_that_did(tmp_path):
+    report.Report(tmp_path / "x.json").add("before", SOME, [], "command", 1.0)
+    record = report.Report(tmp_path / "x.json")
+    record.add("killed", NONE, [], "command", 1.0)
+    record.add("measured", OTHER, [], "command", 1.0)
+    assert list(record.parts) == ["killed", "measured"]
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [("/proc/x", "/proc/x cannot be made: No such file or directory"), ("file", "file cannot be made: File exists")],
+)
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch, capsys, out, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert gpu_check.main(["--out", out]) == 2
+    assert capsys.readouterr() == ("", f"gpu_check.py: {reason}\n")
 
 
 def test_a_part_that_hangs_or_dies_is_a_failure_with_what_it_had(monkeypatch, tmp_path):

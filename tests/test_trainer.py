@@ -1,9 +1,12 @@
 import dataclasses
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ import torch
 from ddpm_ref.batches import batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.config import UNetConfig
-from ddpm_ref.errors import CheckpointError, DataError, RecipeError
+from ddpm_ref.diffusion import Diffusion
+from ddpm_ref.errors import CheckpointError, DataError, OutputError, RecipeError
 from ddpm_ref.recipe import Process, Recipe, Training, load_preset, load_recipe, preset_names
+from ddpm_ref.report import Report
 from ddpm_ref.trainer import train
 
 TINY = UNetConfig(
@@ -152,6 +157,106 @@ def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
     assert (outcome.steps_done, outcome.finished) == (8, False)
     assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 8
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("file", ["samples/0000060.png", "unet/config.json", "recipe.json"])
+def test_what_cannot_be_written_is_named(tmp_path, file):
+    (tmp_path / "run" / file / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match=f"{file} cannot be written: Is a directory"):
+        run(tmp_path / "run")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+    (tmp_path / "log.csv").mkdir()
+    with closing(report), pytest.raises(OutputError, match=r"log\.csv cannot be written: Is a directory"):
+        report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+
+def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread(tmp_path, every_step, monkeypatch):
+    uncaught, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(threading, "excepthook", uncaught.append)
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+
+    def write():
+        with closing(report):
+            report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90, before[1]))  # bytes a file: log.csv has fewer, the events more
+        with pytest.raises(OutputError, match="tensorboard cannot be written: File too large"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert uncaught == []
+    threading.excepthook("what the thread of another raises")
+    assert uncaught == ["what the thread of another raises"]
+
+
+def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(tmp_path):
+    (tmp_path / "model_index.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match="model_index"):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    (tmp_path / "model_index.json" / "in the way").rmdir()
+    (tmp_path / "model_index.json").rmdir()
+    assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    average = load_checkpoint(tmp_path).unet.state_dict()
+    assert all(torch.equal(average[name], tensor) for name, tensor in state["average"].items())
+
+
+def interrupt_at(monkeypatch, call):
+    """Ctrl-C within call `call`, from 0, of the network by `draw_samples`; a list that gets an entry a call."""
+    original, calls = Diffusion.predict_x0, []
+
+    def interrupted(self, out, x, t):
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        calls.append(call)
+        return original(self, out, x, t)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # the training itself has no need of it
+    return calls
+
+
+def test_an_interrupt_ends_a_picture_at_its_next_step_and_the_run_with_the_step_after_it(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 3)
+    outcome = run(tmp_path, RECIPE.with_training(sample_every=5))
+    assert len(calls) == 4
+    assert (outcome.steps_done, outcome.finished) == (6, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 6
+    assert load_checkpoint(tmp_path).weights_sha256
+    assert not (tmp_path / "samples").exists()
+
+
+def test_an_interrupt_at_the_last_picture_leaves_all_but_the_picture(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 0)
+    outcome = run(tmp_path, RECIPE.with_training(steps=3))
+    assert len(calls) == 1
+    assert (outcome.steps_done, outcome.finished, outcome.drawn) == (3, True, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3
+    assert not (tmp_path / "samples").exists()
+
+
+def test_a_second_interrupt_ends_a_picture_within_its_step(tmp_path, monkeypatch):
+    def twice(self, out, x, t):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3
+
+
+def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=3))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for steps in (2, 3):
+        outcome = run(tmp_path, RECIPE.with_training(steps=steps))
+        assert (outcome.steps_before, outcome.steps_done, outcome.finished) == (3, 3, True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):

@@ -35,7 +35,8 @@ def checks_of(name: str, open_device: Open, *, quick: bool, batches: tuple[int, 
     try:
         device = open_device()
     except DdpmRtError as error:
-        yield Check(f"{name}: everything", "not run", str(error), {})
+        reason = str(error).split(";")[0]  # what comes after it is for who wants to sample
+        yield Check(f"{name}: everything", "not run", reason, {})
         return
 
     def part(ask: Ask) -> Iterator[Check]:

@@ -18,21 +18,24 @@ HEADER = ("part", "state", "check", "what was found")
 class Report:
     """The parts that have been run on one machine, by name.
 
-    A file of the same machine is gone on with: parts are often run by several commands. One of another is begun anew.
+    A file of the same machine, or where either is not known, is gone on with: parts are often run by several commands.
+    One of another machine is begun anew.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.machine: dict[str, Any] = {}
-        self.parts: dict[str, dict[str, Any]] = {}
-        self._before = _read(path)
+        before = _read(path)
+        self.machine: dict[str, Any] = before.get("machine", {})
+        self.parts: dict[str, dict[str, Any]] = before.get("parts", {})
+        self._added: set[str] = set()
 
     def add(self, name: str, machine: dict[str, Any], checks: Sequence[Check], command: str, seconds: float) -> None:
         """Put a part in, in place of an earlier run of it, and write the file."""
-        if machine and not self.machine:
+        if machine and machine != self.machine:
+            if self.machine:
+                self.parts = {name: part for name, part in self.parts.items() if name in self._added}
             self.machine = machine
-            if self._before.get("machine") == machine:
-                self.parts = self._before["parts"] | self.parts
+        self._added.add(name)
         self.parts[name] = {
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "command": command,
