@@ -13,6 +13,7 @@ from .errors import DdpmRtError
 from .onnx_card import check_file, find_onnx_card, no_card
 
 TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+DAMAGED = ("INVALID_PROTOBUF", "No graph was found")  # what ONNX Runtime says of text, a part of a file, and nothing
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,6 @@ def open_session(path: Path, threads: int | None = None) -> Any:
 def not_a_model(path: Path, error: Exception) -> DdpmRtError:
     """What to raise when ONNX Runtime does not open a file."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if any(sign in reason for sign in DAMAGED):
+        return DdpmRtError(f"{path} is not a whole ONNX model ({reason}); export the model again")
     return DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}")
