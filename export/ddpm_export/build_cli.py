@@ -51,7 +51,7 @@ def build(
         check_output(out, *SUFFIXES, inputs=[model, timing_cache])
         for beside in (sidecar_path(out), timing_cache or out):
             check_output(beside, inputs=[model])
-        capabilities = tuple(compute_capability.split(",")) if compute_capability else ()
+        capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
         with progress_bar(quiet or verbose) as bar:
