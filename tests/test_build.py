@@ -100,8 +100,14 @@ def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(d
     options = BuildOptions(((1, 1, 1),), ("7.5",))
     build_plan(digits / "fp16.onnx", tmp_path / "unet.plan", options)
     assert read_plan(tmp_path / "unet.plan").build.compute_capabilities == ("7.5",)
-    with pytest.raises(DdpmRtError, match=r"node_MatMul_\d+.*FP32 GEMM is not supported"):
+    with pytest.raises(DdpmRtError, match=r"node_MatMul_\d+.*FP32 GEMM is not supported; .*--precision fp16"):
         build_plan(digits / "fp32.onnx", tmp_path / "other.plan", options)
+
+
+def test_the_largest_batch_and_workspace_are_taken(tiny, tmp_path):
+    options = BuildOptions(((1, 1, 65535),), ("8.9",), workspace=2**43 - 1)
+    record, _ = build_plan(tiny, tmp_path / "unet.plan", options)
+    assert record.build.profiles == ((1, 1, 65535),)
 
 
 def run(*arguments):
@@ -218,7 +224,19 @@ def test_an_option_that_tensorrt_lacks_is_an_error():
         (("--batch", "1:2"), 2, "MIN:OPT:MAX"),
         (("--batch", "many"), 2, "MIN:OPT:MAX"),
         (("--batch", ""), 2, "MIN:OPT:MAX"),
-        (("--compute-capability", "9.0"), 1, "no ComputeCapability.SM90"),
+        (("--batch", "65536"), 2, "at most 65535"),
+        (("--batch", "2147483648"), 2, "at most 65535"),
+        (("--batch", "1:1:99999999999999999999"), 2, "at most 65535"),
+        (("--batch", "1,1"), 2, "names the same twice"),
+        (("--batch", "4,4:4:4"), 2, "names the same twice"),
+        (("--workspace", 2**43), 2, "1 to 8796093022207 MiB"),
+        (("--workspace", "99999999999999999"), 2, "1 to 8796093022207 MiB"),
+        (("--compute-capability", "9.0"), 1, "'9.0'; it has 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
+        (("--compute-capability", "nonsense"), 1, "'nonsense'; it has 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
+        (("--compute-capability", "89"), 1, "no compute capability '89'"),
+        (("--compute-capability", ""), 1, "no compute capability ''"),
+        (("--compute-capability", "8.9,8.9"), 2, "names the same twice"),
+        (("--compute-capability", "8.9,"), 1, "no compute capability ''"),
         (("--refittable", "--strip-weights"), 2, "exclude each other"),
         (("--level", "6"), 2, "0<=x<=5"),
     ],
@@ -302,7 +320,7 @@ def test_a_file_that_is_no_model_is_one_line(tiny, tmp_path, content):
     source = tmp_path / "unet.onnx"
     source.write_bytes(tiny.read_bytes()[:-1000] if content is None else content)
     result = run("build", source, "-o", tmp_path / "unet.plan")
-    failed(result, "no model card" if content == b"" else "no ONNX file")
+    failed(result, "not a whole ONNX model" if content == b"" else "no ONNX file", "export the model again")
     assert [path.name for path in tmp_path.iterdir()] == ["unet.onnx"]
 
 

@@ -288,6 +288,12 @@ def test_a_noise_is_a_sample_when_it_is_the_one_of_its_number():
     )
 
 
+@pytest.mark.parametrize("turn", [ddpm_rt.invert, ddpm_rt.from_noise])
+def test_one_image_without_a_batch_is_a_batch_of_one(turn):
+    image = pictures()
+    np.testing.assert_array_equal(turn(image[0], Linear()), turn(image, Linear()), strict=True)
+
+
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=0.0), r"strength must lie in \(0, 1\], not 0.0"),
     (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=1.1), r"strength must lie in \(0, 1\]"),
@@ -303,6 +309,9 @@ def test_a_noise_is_a_sample_when_it_is_the_one_of_its_number():
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(sampler="ddpm")), "only ddim"),
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(eta=0.5)), "only ddim"),
     (lambda: ddpm_rt.invert(np.zeros((1, 1, 5, 6)), Linear()), "1 x 5 x 6 but the model draws 1 x 4 x 6"),
+    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"the images are \[4, 6\] but must be \[count, C, H, W\]"),
+    (lambda: ddpm_rt.invert(np.full(SHAPE, np.nan), Linear()), "the images are not finite"),
+    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, C, H, W\]"),
     (lambda: ddpm_rt.from_noise(np.zeros((1, 3, 4, 6)), Linear()), "3 x 4 x 6 but the model draws 1 x 4 x 6"),
 ])  # fmt: skip
 def test_what_cannot_be_edited_is_said(call, words):

@@ -80,6 +80,7 @@ def test_a_damaged_file_is_one_line(gaussian, tmp_path, how):
     with pytest.raises(DdpmRtError, match="bad.onnx") as caught:
         ddpm_rt.open_denoiser(damaged(copy, how))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; export the model again")
 
 
 def test_a_file_that_is_not_there_or_a_folder_is_named(tmp_path):

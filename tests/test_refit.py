@@ -332,7 +332,7 @@ def test_weights_that_tensorrt_wants_beyond_those_of_the_file_are_named(gpu, sou
         (lambda plan, weights: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan, weights: weights.unlink(), "is not a file"),
         (lambda plan, weights: weights.write_bytes(weights.read_bytes()[:1000]), "no ONNX file"),
-        (lambda plan, weights: weights.write_bytes(b""), "no model card"),
+        (lambda plan, weights: weights.write_bytes(b""), "not a whole ONNX model"),
     ],
 )
 def test_files_that_are_not_what_they_should_be_are_one_line_and_no_file(gpu, plan, source, tmp_path, damage, message):

@@ -40,12 +40,18 @@ def build(
     ddpm-rt build unet.onnx -o unet.plan
     ddpm-rt build unet.onnx -o unet.plan --flavour rtx --batch 1:8:64 --compute-capability 8.9,12.0
     """
+    from ddpm_rt.files import check_output
+    from ddpm_rt.plan import SUFFIXES, sidecar_path
+
     from .build_options import BuildOptions, parse_batch
     from .plan_file import build_plan
 
     started = time.perf_counter()
     try:
-        capabilities = tuple(compute_capability.split(",")) if compute_capability else ()
+        check_output(out, *SUFFIXES, inputs=[model, timing_cache])
+        for beside in (sidecar_path(out), timing_cache or out):
+            check_output(beside, inputs=[model])
+        capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
         with progress_bar(quiet or verbose) as bar:

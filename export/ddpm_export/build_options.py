@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ddpm_rt.device.lanes import MOST
 from ddpm_rt.plan import Flavour, Profile
 
 Compatibility = Literal["ampere+", "same"]
@@ -13,6 +14,7 @@ LACKS: dict[Flavour, tuple[str, ...]] = {
     "tensorrt": ("compute_capability",),
     "rtx": ("timing_cache", "version_compatible", "hardware_compatible"),
 }
+WORKSPACE = (2**63 - 1) >> 20  # MiB whose bytes are an int64
 ELSEWHERE = ("batch", "compute_capability")
 
 
@@ -35,10 +37,16 @@ class BuildOptions:
         for low, best, high in self.batch or ():
             if not 1 <= low <= best <= high:
                 raise ValueError(f"batch {low}:{best}:{high} is not MIN:OPT:MAX with 1 <= MIN <= OPT <= MAX")
+            if high > MOST:
+                raise ValueError(f"batch must be at most {MOST}, the largest that can be sampled, not {high}")
+        for name in ELSEWHERE:
+            given = getattr(self, name) or ()
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name.replace('_', ' ')} names the same twice; leave one out")
         if self.level is not None and not 0 <= self.level <= 5:
             raise ValueError(f"level must be 0 to 5, not {self.level}")
-        if self.workspace is not None and self.workspace < 1:
-            raise ValueError(f"workspace must be at least 1 MiB, not {self.workspace}")
+        if self.workspace is not None and not 1 <= self.workspace <= WORKSPACE:
+            raise ValueError(f"workspace must be 1 to {WORKSPACE} MiB, not {self.workspace}")
         if self.refittable and self.strip_weights:
             raise ValueError("refittable and strip_weights exclude each other: a stripped plan is refitted as it is")
         if self.replaceable and len(self.batch or ()) > 1:

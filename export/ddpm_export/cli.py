@@ -32,8 +32,12 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
     ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.files import check_writable
+    from ddpm_rt.files import check_output, check_writable
 
+    try:
+        check_output(out, ".onnx", inputs=[source, config])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     from .checkpoint_card import card_of
     from .onnx_export import export_onnx
     from .sources import open_source
@@ -78,7 +82,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
       --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.files import check_writable
+    from ddpm_rt.files import check_output, check_writable
 
     from .betas_argument import parse_betas
     from .foreign_onnx import write_card
@@ -87,6 +91,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     if asked["classes"] is None:
         del names["y"]
     try:
+        check_output(copy, ".onnx", inputs=[model])
         known = {"betas": tuple(parse_betas(betas).tolist()), "clip": parse_clip(clip), "names": names}
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -12,10 +12,14 @@ from ddpm_rt.device.tensorrt_log import one_line
 from ddpm_rt.plan import Flavour, Profile
 
 from .build_options import BuildOptions, batch_text
-from .tensorrt_api import TYPES, make_monitor, member
+from .tensorrt_api import TYPES, compute_capability, make_monitor, member
 
 DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
 DEFAULT_RANGE = ((1, 16, 16),)  # where there may be one profile only: TensorRT refits no plan of more
+# What TensorRT-RTX lacks for compute capability 7.5 is the matrix product in float32.
+FP16_ONLY = (
+    "; export it with --precision fp16, and with the time embedding, which is in float32, hoisted (--hoist-time)"
+)
 TICK = 0.2  # seconds between looks for Ctrl-C
 
 
@@ -77,7 +81,9 @@ class Network:
                 raise
             plan = work.result()
         if plan is None:
-            raise DdpmRtError(f"{self.trt.__name__} {self.trt.__version__} cannot build it: {first_error(self.log)}")
+            reason = first_error(self.log).rstrip(".")
+            remedy = FP16_ONLY if "FP32 GEMM" in reason else ""
+            raise DdpmRtError(f"{self.trt.__name__} {self.trt.__version__} cannot build it: {reason}{remedy}")
         return BuiltPlan(memoryview(plan), self.profiles, self.tensors(), self.layers())
 
     def tensors(self) -> dict[str, str]:
@@ -128,8 +134,7 @@ def configure(trt: Any, flavour: Flavour, config: Any, options: BuildOptions) ->
         flags["REQUIRE_USER_ALLOCATION"] = True  # what a plan needs to be captured in a CUDA graph
         config.num_compute_capabilities = len(options.compute_capability)
         for index, capability in enumerate(options.compute_capability):
-            name = "SM" + capability.replace(".", "")
-            config.set_compute_capability(member(trt, "ComputeCapability", name), index)
+            config.set_compute_capability(compute_capability(trt, capability), index)
     for name, wanted in flags.items():
         if wanted:
             config.set_flag(member(trt, "BuilderFlag", name))

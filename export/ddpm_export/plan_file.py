@@ -70,6 +70,8 @@ def read_model(source: Path) -> tuple[ModelCard, dict[str, str]]:
         model = onnx.load(source, load_external_data=False)
     except Exception as error:  # of protobuf's kind, which is not ours to import
         raise DdpmRtError(f"{source} is no ONNX file, or only a part of one; export the model again") from error
+    if not model.HasField("graph"):
+        raise DdpmRtError(f"{source} is not a whole ONNX model; export the model again")
     cards = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not cards:
         raise DdpmRtError(f"{source} has no model card, so its betas are unknown; make it with `ddpm-rt export`")

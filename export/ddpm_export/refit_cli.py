@@ -28,8 +28,15 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
     ddpm-rt build unet.onnx -o unet.plan --refittable
     ddpm-rt refit unet.plan --weights runs/mnist -o new.plan
     """
+    from ddpm_rt.files import check_output
+    from ddpm_rt.plan import SUFFIXES
+
     from .refit_file import refit_plan
 
+    try:
+        check_output(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     show = (lambda line: click.echo(line, err=True)) if verbose else None
     try:
         record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)

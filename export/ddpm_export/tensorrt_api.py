@@ -4,6 +4,7 @@ Everything is asked for by name: the values of enum members moved between 10 and
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from ddpm_rt.plan import Flavour
 
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "rtx"}
+SM = re.compile(r"SM\d{2,}")  # of a compute capability: SM89 is 8.9
 OLDEST = (10, 0)  # strongly typed networks and all that is used here; TensorRT-RTX has it in every release
 TYPES = {
     **{"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "FP8": "fp8", "FP4": "fp4"},
@@ -45,6 +47,16 @@ def member(trt: Any, kind: str, name: str) -> Any:
     if found is None:
         raise DdpmRtError(f"{trt.__name__} {trt.__version__} has no {kind}.{name}; use another release or option")
     return found
+
+
+def compute_capability(trt: Any, asked: str) -> Any:
+    """The member for 8.9. Raises DdpmRtError that lists those of this release where it has none."""
+    members = getattr(getattr(trt, "ComputeCapability", None), "__members__", {})
+    known = {f"{name[2:-1]}.{name[-1]}": found for name, found in members.items() if SM.fullmatch(name)}
+    if asked not in known:
+        there = ", ".join(sorted(known, key=lambda name: float(name)))
+        raise DdpmRtError(f"{trt.__name__} {trt.__version__} has no compute capability {asked!r}; it has {there}")
+    return known[asked]
 
 
 def make_monitor(trt: Any, report: Report) -> Any:

@@ -140,7 +140,7 @@ def sample(
             init_noise=init_noise, count_as_given=count is None,
         )  # fmt: skip
 
-    draw_images(ask, engine, out, quiet=quiet)
+    draw_images(ask, engine, out, quiet=quiet, inputs=[steps_file, init_image, mask, init_noise])
 
 
 @main.command("steps")
@@ -154,10 +154,13 @@ def steps_command(model: Path, out: Path, **asked: Any) -> None:
     ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
     """
     from .api import read_card
+    from .files import check_output
+    from .plan import files_of
     from .recipe import Recipe
     from .steps_file import write_steps
 
     try:
+        check_output(out, ".json", inputs=files_of(model))
         recipe = Recipe(**asked)
         card = read_card(model)
         plan = recipe.compiled(card)

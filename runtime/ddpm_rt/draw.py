@@ -4,6 +4,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from .api import open_denoiser
 from .denoiser import Batch, Engine
 from .request import Request
@@ -17,6 +19,12 @@ def draw(request: Request, engine: Model = None) -> Batch:
     denoise = open_denoiser(engine) if engine is None or isinstance(engine, str | Path) else engine
     request.table(denoise.card)
     return request.drawn(denoise)
+
+
+def as_batch(images: Batch) -> Batch:
+    """Float32 `[N, C, H, W]`, of one image `[C, H, W]` too."""
+    array = np.asarray(images, np.float32)
+    return array[None] if array.ndim == 3 else array
 
 
 def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:

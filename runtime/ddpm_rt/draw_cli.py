@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,19 @@ from .output import Output
 from .request import Request
 
 
-def draw_images(ask: Callable[[ModelCard], Request], engine: EngineChoice, out: Path, *, quiet: bool) -> None:
+def draw_images(
+    ask: Callable[[ModelCard], Request], engine: EngineChoice, out: Path, *,
+    quiet: bool, inputs: Sequence[Path | None] = (),
+) -> None:  # fmt: skip
     """Open the model, ask for images with its card, and write them; one line says what was done.
 
-    Raises click.UsageError for what cannot be asked, before anything is made.
+    `inputs` are the files that `ask` reads. Raises click.UsageError for what cannot be asked, before anything is made.
     """
+    from .files import check_output
+
     with contextlib.ExitStack() as stack:
         try:
+            check_output(out, inputs=[engine.model, *inputs])
             denoise = stack.enter_context(engine.opened())
         except ValueError as error:
             raise click.UsageError(str(error)) from error

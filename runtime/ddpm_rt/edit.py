@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .card import ModelCard
 from .denoiser import Batch, Engine
 from .digest import array_sha256
-from .draw import Model, draw, extended
+from .draw import Model, as_batch, draw, extended
 from .noise import INITIAL_STEP, normal
 from .request import Chain, Request
 from .sampler import Step
@@ -38,7 +38,7 @@ class Edit(Request):
     images: Batch  # float32 [N, C, H, W] in [-1, 1]: one for all samples, or one a sample
     strength: float = 0.5  # share of the steps that are run, in (0, 1]; 1 is from noise alone
     mask: Mask | None = None  # None draws all anew
-    resample: int = 1  # times that each step is gone with a mask, to bring old and new together
+    resample: int = 1  # times that each step is gone with a mask, to bring old and new as_batch
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,7 +149,7 @@ def from_image(images: Batch, engine: Model = None, *, strength: float = 0.5, re
     Raises ValueError for a strength outside (0, 1] or images that do not fit, DdpmRtError for a model that cannot be
     used. SDEdit, Meng et al. 2022.
     """
-    return draw(extended(Edit, request, images=_four(images), strength=strength), engine)
+    return draw(extended(Edit, request, images=as_batch(images), strength=strength), engine)
 
 
 def inpaint(
@@ -172,13 +172,8 @@ def inpaint(
     Raises ValueError for a mask or images that do not fit, DdpmRtError for a model that cannot be used. RePaint,
     Lugmayr et al. 2022, algorithm 1, with jumps of one step.
     """
-    asked = {"images": _four(images), "mask": np.asarray(mask, np.bool_), "strength": strength, "resample": resample}
+    asked = {"images": as_batch(images), "mask": np.asarray(mask, np.bool_), "strength": strength, "resample": resample}
     return draw(extended(Edit, request, **asked), engine)
-
-
-def _four(images: Batch) -> Batch:
-    array = np.asarray(images, np.float32)
-    return array[None] if array.ndim == 3 else array
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -60,4 +60,4 @@ def invert(image: Path, engine: "EngineChoice", out: Path, quiet: bool, **asked:
         images = load_images(image, card.image_shape)
         return Inversion(noise=images, count=len(images), **asked)
 
-    draw_images(ask, engine, out, quiet=quiet)
+    draw_images(ask, engine, out, quiet=quiet, inputs=[image])

@@ -2,11 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from .errors import DdpmRtError
+
+# Suffixes that say what a file is; one that is not here may be anything.
+KNOWN = (
+    *(".onnx", ".plan", ".engine", ".json", ".npy", ".png", ".jpg", ".gif", ".webp", ".html"),
+    *(".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".toml"),
+)
+APART = (".onnx", ".html", ".png")  # of files that no checkpoint is read from, wherever they lie
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -22,6 +29,25 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise DdpmRtError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(out: Path, *suffixes: str, inputs: Iterable[Path | None] = (), strict: bool = False) -> None:
+    """Raises ValueError where `out` would replace one of `inputs`, or a part of one that is a folder.
+
+    Also for a suffix that belongs to another kind of file than `suffixes`, or, if `strict`, for all but these.
+    """
+    suffix = out.suffix.lower()
+    for known in inputs:
+        if known is not None and _is_same(out, known):
+            raise ValueError(f"{out} is the input; name another output")
+        if known is not None and out.exists() and suffix not in APART and known.resolve() in out.resolve().parents:
+            raise ValueError(f"{out} is a part of the input {known}; name another output")
+    if suffixes and suffix not in suffixes and (strict or suffix in KNOWN):
+        raise ValueError(f"{out}: write {' or '.join(suffixes)}")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
 
 
 def check_writable(folder: Path) -> None:

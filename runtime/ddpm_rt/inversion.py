@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from .card import ModelCard
 from .denoiser import Batch
 from .digest import array_sha256
-from .draw import Model, draw, extended
+from .draw import Model, as_batch, draw, extended
 from .request import Chain, Request
 from .samplers import ddim
 from .schedule import Integers, Prediction, Schedule
@@ -47,17 +48,21 @@ def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Predi
 class FromNoise(Request):
     """Samples whose x_T is given. Raises ValueError for what cannot be asked; `table` does when it does not fit."""
 
+    said: ClassVar[str] = "the noise is"  # what an error begins with
     noise: Batch  # float32 [count, C, H, W]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.noise.ndim != 4 or len(self.noise) != self.count:
-            raise ValueError(f"noise {list(self.noise.shape)} must be [count, C, H, W], with count {self.count}")
+            shape = list(self.noise.shape)
+            raise ValueError(f"{self.said} {shape} but must be [count, C, H, W], with count {self.count}")
         if not np.isfinite(self.noise).all():
-            raise ValueError("the array to begin with holds values that are not finite")
+            raise ValueError(f"{self.said} not finite everywhere")
 
     def table(self, card: ModelCard) -> StepTable:
-        _check_shape(self.noise, card)
+        if self.noise.shape[1:] != card.image_shape:
+            sizes = (" x ".join(map(str, shape)) for shape in (self.noise.shape[1:], card.image_shape))
+            raise ValueError("{} {} but the model draws {}".format(self.said, *sizes))
         return super().table(card)
 
     def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
@@ -72,6 +77,8 @@ class FromNoise(Request):
 class Inversion(FromNoise):
     """The way back: what it begins with are images, and what it ends with is x_T."""
 
+    said: ClassVar[str] = "the images are"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sampler not in (None, "ddim") or self.eta or self.plan is not None:
@@ -83,7 +90,7 @@ class Inversion(FromNoise):
 
 
 def invert(images: Batch, engine: Model = None, *, request: Request | None = None) -> Batch:
-    """The x_T from which DDIM draws `images`: float32 like them, `[N, C, H, W]`.
+    """The x_T from which DDIM draws `images`, `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
 
     `from_noise` with the same request gives them back, the better the more steps there are. `request` must be one of
     ddim with eta 0; its seed, `first` and `count` do not matter.
@@ -93,18 +100,16 @@ def invert(images: Batch, engine: Model = None, *, request: Request | None = Non
 
     Raises ValueError for another sampler or images that do not fit, DdpmRtError for a model that cannot be used.
     """
-    return draw(extended(Inversion, request, noise=np.asarray(images, np.float32), first=0, count=len(images)), engine)
+    array = as_batch(images)
+    return draw(extended(Inversion, request, noise=array, first=0, count=len(array)), engine)
 
 
 def from_noise(noise: Batch, engine: Model = None, *, request: Request | None = None) -> Batch:
-    """Draw images from a given x_T, float32 `[N, C, H, W]`; noise of later steps is that of samples 0 to N - 1.
+    """Draw images from a given x_T, float32 `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
+
+    Noise of later steps is that of samples 0 to N - 1.
 
     Raises ValueError when it does not fit, DdpmRtError for a model that cannot be used.
     """
-    return draw(extended(FromNoise, request, noise=np.asarray(noise, np.float32), first=0, count=len(noise)), engine)
-
-
-def _check_shape(array: Batch, card: ModelCard) -> None:
-    if array.shape[1:] != card.image_shape:
-        sizes = (" x ".join(map(str, shape)) for shape in (array.shape[1:], card.image_shape))
-        raise ValueError("the images are {} but the model draws {}".format(*sizes))
+    array = as_batch(noise)
+    return draw(extended(FromNoise, request, noise=array, first=0, count=len(array)), engine)

@@ -14,6 +14,7 @@ from .onnx_card import check_file, find_onnx_card, no_card
 
 REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 'ddpm-rt[cpu]' and 'ddpm-rt[gpu]'"
 TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+DAMAGED = ("INVALID_PROTOBUF", "No graph was found")  # what ONNX Runtime says of text, a part of a file, and nothing
 
 
 @dataclass(frozen=True)
@@ -136,4 +137,6 @@ def open_session(path: Path, threads: int | None = None) -> Any:
 def not_a_model(path: Path, error: Exception) -> DdpmRtError:
     """What to raise when ONNX Runtime does not open a file."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if any(sign in reason for sign in DAMAGED):
+        return DdpmRtError(f"{path} is not a whole ONNX model ({reason}); export the model again")
     return DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}")

@@ -119,6 +119,11 @@ def sidecar_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".json")
 
 
+def files_of(model: Path) -> list[Path]:
+    """The model, and the record of one that is a plan."""
+    return [model, sidecar_path(model)] if is_plan(model) else [model]
+
+
 def is_plan(path: Path) -> bool:
     """Whether `path` is to be read as a plan: by its suffix, or by how TensorRT's files begin."""
     if path.suffix in SUFFIXES or not path.is_file():

@@ -13,7 +13,7 @@ from .cli_options import Integers, place_options
 from .denoiser import Engine
 from .engine_choice import EngineChoice
 from .errors import DdpmRtError
-from .plan import is_plan
+from .plan import files_of, is_plan
 from .samplers import SAMPLERS
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -52,12 +52,9 @@ def verify(
     The exit code is 1 when they differ by more than the tolerance, which by default
     is that of the engine's precision.
     """
-    from .files import check_writable
-
     files = {"html": out, "png": png, "json": Path(json_file) if json_file not in (None, "-") else None}
-    for folder in {file.parent for file in files.values() if file is not None}:
-        check_writable(folder)
     try:
+        _check_files(files, engine, asked["engine_b"], asked["reference"])
         with contextlib.ExitStack() as stack:
             report = run(EngineChoice(engine, threads, provider, device), stack, steps=steps, **asked)
     except ValueError as error:
@@ -126,6 +123,17 @@ def _reference_side(path: Path | None, request: Any) -> Any:
             "torch is not installed: pip install 'ddpm-rt[export]', or compare with --engine-b"
         ) from error
     return bridge.reference_side(path, request)
+
+
+def _check_files(files: dict[str, Path | None], *inputs: Path | None) -> None:
+    """Raises ValueError for a report that would be another kind of file, or in the place of what is compared."""
+    from .files import check_output, check_writable
+
+    known = [file for path in inputs if path is not None for file in files_of(path)]
+    for kind, file in files.items():
+        if file is not None:
+            check_output(file, f".{kind}", inputs=known, strict=True)
+            check_writable(file.parent)
 
 
 def _write(report: Any, files: dict[str, Path | None]) -> None:
