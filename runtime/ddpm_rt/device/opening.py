@@ -11,7 +11,6 @@ from ..plan import is_plan, read_plan
 from .adaptor import DeviceDenoiser
 from .engine import DeviceEngine
 from .gpu import open_gpu
-from .loop import DeviceLoop
 
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 Chosen = Literal["cpu", "cuda", "tensorrt"]
@@ -91,6 +90,8 @@ def open_device_denoiser(path: Path, provider: Provider, device: int, *, stream_
 
     Raises DdpmRtError as well where its kernels cannot be compiled or are not taken.
     """
+    from .loop import DeviceLoop  # which a machine without a GPU need not wait for
+
     engine, gpu = open_device_engine(path, provider, device)
     try:
         loop = DeviceLoop(gpu, engine, mode="stream" if stream_steps else "replay")
