@@ -13,7 +13,7 @@ test: $(VENV)/dev  ## everything that CI runs: lint, types, tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
-	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci
+	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci tsan
 
 check: test
 
