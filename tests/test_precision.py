@@ -276,12 +276,13 @@ def bf16(exported, tmp_path):
     return path, exported("fp32", True)
 
 
-@pytest.mark.parametrize("verb", ["sample", "verify"])
+@pytest.mark.parametrize("verb", ["sample", "verify", "steps"])
 def test_a_bf16_file_that_the_cpu_cannot_run_comes_with_advice(bf16, tmp_path, verb):
     path, other = map(str, bf16)
     commands = {
         "sample": ["sample", "--engine", path, "--out", str(tmp_path / "x.png")],
         "verify": ["verify", other, "--engine-b", path],
+        "steps": ["steps", path, "-o", str(tmp_path / "x.steps.json")],
     }
     result = CliRunner().invoke(main, commands[verb])
     assert result.exit_code == 1
