@@ -37,15 +37,10 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
     return result
 
 
-def output_channels(card: ModelCard) -> int:
-    """C, or 2 C where the network gives its variance too."""
-    return card.image_shape[0] * (2 if card.variance.startswith("learned") else 1)
-
-
 def check_output(module: nn.Module, card: ModelCard) -> None:
     """Raises DdpmRtError unless the module's output has the shape and type that the card implies."""
     out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
-    wanted = (1, output_channels(card), *card.image_shape[1:])
+    wanted = (1, card.output_channels, *card.image_shape[1:])
     if out.shape != wanted or out.dtype != np.float32:
         raise DdpmRtError(
             f"the model gives {list(out.shape)} {out.dtype} where its card (variance {card.variance}) asks for "

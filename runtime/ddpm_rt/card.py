@@ -78,6 +78,11 @@ class ModelCard:
         return Schedule(np.array(self.betas))
 
     @property
+    def output_channels(self) -> int:
+        """Of what the network says: the image's, and as many again if it learned the variance."""
+        return self.image_shape[0] * (2 if self.variance in ("learned", "learned_range") else 1)
+
+    @property
     def sha256(self) -> str:
         """SHA-256 of `to_json()`: one card, one hash."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

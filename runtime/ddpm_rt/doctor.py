@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .device.gpu import driver_library
 from .errors import DdpmRtError
 
 if TYPE_CHECKING:
@@ -43,13 +44,8 @@ def gpus() -> list[Gpu]:
 
 def cuda_driver() -> Any:
     """libcuda, started, or None."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            driver = ctypes.CDLL(name)
-        except OSError:
-            continue
-        return driver if driver.cuInit(0) == 0 else None
-    return None
+    driver = driver_library()
+    return driver if driver is not None and driver.cuInit(0) == 0 else None
 
 
 def cuda_version() -> str | None:

@@ -59,7 +59,7 @@ def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs:
     batch, *image = shape
     if tuple(image) != expected:
         raise DdpmRtError(f"{path}: x is {image} but the card says {list(expected)}")
-    channels = expected[0] * (2 if card.variance in ("learned", "learned_range") else 1)
+    channels = card.output_channels
     found = outputs[0].shape[1:2]
     if isinstance(found[0] if found else None, int) and found != [channels]:
         raise DdpmRtError(f"{path}: out has {found[0]} channels, but with variance {card.variance} it has {channels}")

@@ -40,7 +40,6 @@ def _content(plan: Plan, card: ModelCard) -> dict[str, Any]:
 
 def _facts(plan: Plan, card: ModelCard) -> dict[str, Any]:
     channels, height, width = card.image_shape
-    learned = card.variance in ("learned", "learned_range")
     return {
         "format": FORMAT,
         "sampler": plan.sampler,
@@ -48,7 +47,7 @@ def _facts(plan: Plan, card: ModelCard) -> dict[str, Any]:
         "channels": channels,
         "height": height,
         "width": width,
-        "output_channels": 2 * channels if learned else channels,
+        "output_channels": card.output_channels,
         "clip": None if plan.clip is None else list(plan.clip),
         "classes": card.classes,
         "null_class": card.null_class,

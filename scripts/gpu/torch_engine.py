@@ -62,10 +62,9 @@ class TorchBound:
 
     def __init__(self, engine: TorchEngine, batch: int, buffers: Buffers) -> None:
         channels, *sides = engine.card.image_shape
-        of_out = channels * (2 if engine.card.variance.startswith("learned") else 1)
         self._engine = engine
         self._x = memory_at(buffers.x, (batch, channels, *sides), torch.float32, engine.place)
-        self._out = memory_at(buffers.out, (batch, of_out, *sides), torch.float32, engine.place)
+        self._out = memory_at(buffers.out, (batch, engine.card.output_channels, *sides), torch.float32, engine.place)
         self._more = [memory_at(at, (batch,), torch.int64, engine.place) for at in (buffers.t, buffers.y) if at]
         self._on_stream = engine.on_stream or OnCudaStream()
         if engine.compiled:  # now, as it tries many kernels, whose memory our pool would keep

@@ -11,6 +11,7 @@ from ddpm_rt.denoiser import Batch, Times
 from ddpm_rt.device.engine import Buffers
 from ddpm_rt.device.gpu import cuda_core
 from ddpm_rt.device.lanes import TIME_TYPES
+from ddpm_rt.device.layout import sizes_of
 from ddpm_rt.schedule import Prediction, Variance
 
 NAME, THREADS = "ddpm_rt_toy", 256
@@ -116,8 +117,7 @@ class ToyBound:
 
     def __init__(self, engine: ToyEngine, batch: int, buffers: Buffers) -> None:
         self._core, self._kernel = cuda_core(), engine.kernel
-        size = int(np.prod(engine.card.image_shape))
-        out_size = size * (2 if engine.card.variance.startswith("learned") else 1)
+        size, out_size = sizes_of(engine)
         self._config = self._core.LaunchConfig(grid=(-(-out_size // THREADS), batch), block=THREADS)
         numbers = (batch, size, out_size, TIME_TYPES.index(engine.time_type), int(engine.one_time))
         addresses = (buffers.x, buffers.t, buffers.y, buffers.out)

@@ -116,9 +116,8 @@ def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, 
     """Shape and type of what goes to the network and comes from it."""
     card = engine.card
     channels, *sides = card.image_shape
-    of_out = channels * (2 if card.variance.startswith("learned") else 1)
     arrays: dict[str, tuple[tuple[int, ...], Any]] = {"x": ((batch, channels, *sides), np.float32)}
     arrays["t"] = ((1 if engine.one_time else batch,), engine.time_type)
     if "y" in card.names:
         arrays["y"] = ((batch,), np.int64)
-    return arrays | {"out": ((batch, of_out, *sides), np.float32)}
+    return arrays | {"out": ((batch, card.output_channels, *sides), np.float32)}

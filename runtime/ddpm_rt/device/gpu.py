@@ -3,7 +3,7 @@
 import ctypes
 import importlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def open_gpu(number: int = 0) -> Any:
 
 def gpu_count() -> int:
     """How many GPUs the driver finds. Raises DdpmRtError when there is no driver, or it does not start."""
-    driver = next((found for name in ("libcuda.so.1", "nvcuda.dll") if (found := _library(name)) is not None), None)
+    driver = driver_library()
     if driver is None:
         raise DdpmRtError("no NVIDIA driver was found")
     count = ctypes.c_int()
@@ -49,11 +49,12 @@ def gpu_count() -> int:
     return 0 if status or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
 
 
-def _library(name: str) -> Any:
-    try:
-        return ctypes.CDLL(name)
-    except OSError:
-        return None
+def driver_library() -> Any:
+    """NVIDIA's driver, not started, or None."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        with suppress(OSError):
+            return ctypes.CDLL(name)
+    return None
 
 
 def cuda_core() -> Any:

@@ -65,5 +65,6 @@ def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[in
 
 def sizes_of(engine: DeviceEngine) -> tuple[int, int]:
     """Floats of an image, and of what the network says about it."""
-    size = int(np.prod(engine.card.image_shape))
-    return size, size * (2 if engine.card.variance in ("learned", "learned_range") else 1)
+    channels, *sides = engine.card.image_shape
+    plane = int(np.prod(sides))
+    return channels * plane, engine.card.output_channels * plane

@@ -71,13 +71,12 @@ class OrtEngine:
             raise ValueError(f"{self.path} is of batch {self._static_batch} and of no other")
         binding, card = self._session.io_binding(), self.card
         channels, *sides = card.image_shape
-        of_out = channels * (2 if card.variance.startswith("learned") else 1)
         shapes = {"x": [batch, channels, *sides], "t": [] if self.one_time else [batch], "y": [batch]}
         types = {"x": np.float32, "t": self.time_type.type, "y": np.int64}
         for key, name in card.names.items():
             address = getattr(buffers, key)
             if key == "out":
-                shape = [batch, of_out, *sides]
+                shape = [batch, card.output_channels, *sides]
                 binding.bind_output(name, "cuda", self._number, np.float32, shape, address)
             else:
                 binding.bind_input(name, "cuda", self._number, types[key], shapes[key], address)

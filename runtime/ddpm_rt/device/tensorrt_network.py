@@ -41,7 +41,7 @@ def tensor_fault(trt: Any, engine: Any, card: ModelCard, key: str) -> str:
     if kind not in NUMBER_TYPES[key]:
         return f"{name!r} is of type {kind}, not {' or '.join(NUMBER_TYPES[key])}"
     channels, height, width = card.image_shape
-    channels *= 2 if key == "out" and card.variance.startswith("learned") else 1
+    channels = card.output_channels if key == "out" else channels
     sides = (channels, height, width) if key in ("x", "out") else ()
     shape = tuple(engine.get_tensor_shape(name))
     if key == "t" and shape == ():
