@@ -8,8 +8,8 @@ import torch
 
 from ddpm_ref import betas as schedules
 from ddpm_rt import Schedule, noise, trajectory
-from ddpm_rt.dialects import DIALECTS
 from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers.dialects import DIALECTS
 
 BETAS = {
     "linear": schedules.linear(1000),

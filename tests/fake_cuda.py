@@ -146,5 +146,5 @@ def install(monkeypatch, *modules):
         module.__spec__ = ModuleSpec(module.__name__, None)
         monkeypatch.setitem(sys.modules, module.__name__, module)
         if module.__name__ == "cuda.core":
-            monkeypatch.setattr("ddpm_rt.device.gpu.gpu_count", lambda world=module.world: world.devices)
+            monkeypatch.setattr("ddpm_rt.device.driver.gpu_count", lambda world=module.world: world.devices)
             monkeypatch.setattr("ddpm_rt.device.loop.load_kernels", lambda device: {})  # it has no step kernel

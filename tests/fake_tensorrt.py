@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from ddpm_rt.plan import NAME
+from ddpm_rt.artifacts.plan_record import NAME
 
 NUMBERS = {"FLOAT": np.float32, "HALF": np.float16, "INT64": np.int64, "INT32": np.int32}
 SCRATCH = 1000  # bytes an image

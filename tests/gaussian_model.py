@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_rt import ModelCard, Provenance
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
 PIXEL_VARIANCE = 0.25

@@ -16,17 +16,17 @@ import tensorrt_rtx  # not importorskip: a plan that nobody builds is a plan tha
 from click.testing import CliRunner
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.build_options import BuildOptions, parse_batch
-from ddpm_export.onnx_export import export_onnx
-from ddpm_export.plan_file import build_plan
-from ddpm_export.precision import set_precision
-from ddpm_export.tensorrt_api import load_tensorrt
+from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.graph.precision import set_precision
+from ddpm_export.plans.build import build_plan
+from ddpm_export.plans.build_options import BuildOptions, parse_batch
+from ddpm_export.plans.tensorrt_api import load_tensorrt
 from ddpm_ref.recipe import load_preset
 from ddpm_rt import DdpmRtError
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.artifacts.plan_record import names_in_file, network_name, read_plan, sidecar_path
 from ddpm_rt.cli import main
-from ddpm_rt.device.tensorrt_log import one_line
-from ddpm_rt.plan import names_in_file, network_name, read_plan, sidecar_path
+from ddpm_rt.engines.tensorrt_log import one_line
 
 
 @pytest.fixture(scope="session")
@@ -344,7 +344,7 @@ def test_without_tensorrt_the_extra_is_named(tiny, tmp_path, monkeypatch):
 
 
 def test_what_needs_a_gpu_says_so_where_there_is_none(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("ddpm_export.plan_file.gpus", list)
+    monkeypatch.setattr("ddpm_export.plans.build.gpus", list)
     failed(run("build", tiny, "-o", tmp_path / "unet.plan", "--flavour", "rtx", "--refittable"), "GPU")
 
 
@@ -375,7 +375,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path
 
 def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     script = (
-        "import sys, time, ddpm_export.plan_builder as builder\n"
+        "import sys, time, ddpm_export.plans.builder as builder\n"
         "from ddpm_rt.cli import main\n"
         "make = builder.make_monitor\n"
         "builder.make_monitor = lambda trt, report: make(trt, lambda share: (print(flush=True), time.sleep(0.05)))\n"
@@ -411,7 +411,7 @@ def test_the_log_is_shown_when_asked_for(tiny, tmp_path):
 
 def test_building_does_not_need_torch():
     """A Jetson that only builds has no use for it."""
-    script = "import sys; sys.modules['torch'] = None; import ddpm_export.build_cli, ddpm_export.plan_file"
+    script = "import sys; sys.modules['torch'] = None; import ddpm_export.cli.build, ddpm_export.plans.build"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from ddpm_rt import ModelCard
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.cli import main
 
 SAID = {"--betas": "linear:1000:1e-4:0.02", "--prediction": "eps", "--variance": "fixed_small", "--clip": "-1,1"}

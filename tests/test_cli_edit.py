@@ -10,7 +10,7 @@ from PIL import Image
 import ddpm_rt
 from ddpm_rt import Request
 from ddpm_rt.cli import main
-from ddpm_rt.image import read_text, to_pixels
+from ddpm_rt.images.write import read_text, to_pixels
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (4, 6), dtype=np.uint8)
 MASK = np.zeros((4, 6), bool)

@@ -13,9 +13,9 @@ from gaussian_model import gaussian_card, write_gaussian
 from PIL import Image
 
 import ddpm_rt
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.cli import main
-from ddpm_rt.image import read_text, to_pixels
+from ddpm_rt.images.write import read_text, to_pixels
 
 
 def run(*arguments):
@@ -218,7 +218,7 @@ def test_a_disk_that_is_full_is_one_line_and_no_file(gaussian, tmp_path, monkeyp
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ddpm_rt.files.os.replace", full)
+    monkeypatch.setattr("ddpm_rt.artifacts.atomic_write.os.replace", full)
     failed(sample(gaussian, tmp_path / "x.png"), 1, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 

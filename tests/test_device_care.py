@@ -9,12 +9,12 @@ from test_device_loop import Gpu, Host, Stop, final
 from toy_engine import ToyEngine, eps_of_gaussian, register_kernels
 
 from ddpm_rt import DdpmRtError, Request
-from ddpm_rt.device.adaptor import DeviceDenoiser
 from ddpm_rt.device.chain import DeviceChain
-from ddpm_rt.device.gpu import Pinned, cuda_errors, open_gpu
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.device.driver import Pinned, cuda_errors, open_gpu
 from ddpm_rt.device.kernels import WHILE, load_kernels
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.request import Watch
+from ddpm_rt.requests.request import Watch
 
 pytest.importorskip("cuda.core")
 

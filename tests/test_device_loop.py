@@ -10,11 +10,11 @@ from gaussian_model import conditional_card, gaussian_card
 from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernels, with_spread
 
 from ddpm_rt import DdpmRtError, Request
-from ddpm_rt.device.gpu import open_gpu
-from ddpm_rt.device.lead import MOST
-from ddpm_rt.edit import Edit
-from ddpm_rt.inversion import FromNoise
-from ddpm_rt.request import Watch
+from ddpm_rt.device.driver import open_gpu
+from ddpm_rt.device.throttle import MOST
+from ddpm_rt.requests.edit import Edit
+from ddpm_rt.requests.inversion import FromNoise
+from ddpm_rt.requests.request import Watch
 from ddpm_rt.samplers import SAMPLERS
 
 pytest.importorskip("cuda.core")

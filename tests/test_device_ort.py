@@ -8,11 +8,11 @@ from gaussian_model import write_conditional, write_gaussian
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.device.adaptor import DeviceDenoiser
-from ddpm_rt.device.engine import Buffers
-from ddpm_rt.device.opening import open_device_engine
-from ddpm_rt.doctor import gpus
-from ddpm_rt.ort import OrtDenoiser
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.device.device_engine import Buffers
+from ddpm_rt.device.gpus import gpus
+from ddpm_rt.engines.opening import open_device_engine
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
 
 
 @pytest.fixture

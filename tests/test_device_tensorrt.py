@@ -12,12 +12,12 @@ from fake_tensorrt import SCRATCH, State, expected, make_tensorrt, network_of
 from gaussian_model import conditional_card, gaussian_card
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.device.adaptor import DeviceDenoiser
-from ddpm_rt.device.engine import Buffers
-from ddpm_rt.device.opening import open_device_engine
-from ddpm_rt.doctor import gpus
-from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.device.device_engine import Buffers
+from ddpm_rt.device.gpus import gpus
+from ddpm_rt.engines.opening import open_device_engine
 
 PROFILES = ((1, 1, 1), (4, 4, 4), (2, 8, 16))
 FLAVOURS = {"tensorrt": "tensorrt", "tensorrt_lean": "tensorrt", "tensorrt_rtx": "rtx"}
@@ -250,8 +250,8 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_the_command_that_rebuilds_a_plan_asks_for_the_same_options(case):
     """As `ddpm-rt build` itself reads it."""
-    from ddpm_export.build_cli import build as command
-    from ddpm_rt.device.fit import rebuild_command
+    from ddpm_export.cli.build import build as command
+    from ddpm_rt.engines.plan_compatibility import rebuild_command
 
     flavour, built, here, options = OPTIONS[case]
     build = Build(flavour, "10.3.0", built, ((1, 1, 1),), {}, {}, options, {"my unet.onnx": "1" * 64})
@@ -315,7 +315,7 @@ def test_a_network_of_another_name_is_refused(bench, monkeypatch):
     machine = bench()
     record = read_plan(machine.path)
     other = dataclasses.replace(record, card=gaussian_card(prediction="v"))
-    monkeypatch.setattr("ddpm_rt.device.opening.read_plan", lambda path: other)
+    monkeypatch.setattr("ddpm_rt.engines.opening.read_plan", lambda path: other)
     with pytest.raises(DdpmRtError, match="is called 'ddpm-rt/1 "):
         machine.open()
 
@@ -400,8 +400,8 @@ def test_code_in_a_plan_is_never_allowed():
 @pytest.fixture(scope="module")
 def real_plan(tmp_path_factory):
     """A plan of the bundled model from TensorRT-RTX, which builds without a GPU."""
-    from ddpm_export.build_options import BuildOptions
-    from ddpm_export.plan_file import build_plan
+    from ddpm_export.plans.build import build_plan
+    from ddpm_export.plans.build_options import BuildOptions
     from ddpm_rt.models import bundled_model
 
     path = tmp_path_factory.mktemp("real") / "unet.plan"
@@ -424,8 +424,8 @@ def test_the_real_rtx_says_why_it_loads_nothing_without_a_driver(real_plan, monk
 @pytest.mark.skipif(not gpus(), reason="there is no GPU")
 def test_a_real_plan_gives_what_the_cpu_gives(tmp_path):
     import ddpm_rt
-    from ddpm_export.build_options import BuildOptions
-    from ddpm_export.plan_file import build_plan
+    from ddpm_export.plans.build import build_plan
+    from ddpm_export.plans.build_options import BuildOptions
     from ddpm_rt.models import bundled_model
 
     path = tmp_path / "unet.plan"

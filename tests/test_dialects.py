@@ -24,9 +24,9 @@ from diffusers_chain import (
 from gaussian_model import gaussian_card
 
 from ddpm_rt import Schedule, trajectory
-from ddpm_rt.dialects import DIALECTS
-from ddpm_rt.recipe import Recipe
+from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers.dialects import DIALECTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
 
@@ -73,7 +73,7 @@ def test_what_a_user_asks_for_is_what_was_compared(name, spacing):
     scheduler = getattr(diffusers, kind)(timestep_spacing=spacing, **config)
     scheduler.set_timesteps(7)
     card = gaussian_card(image_shape=SHAPE, clip=(-1.0, 1.0), spacing=spacing, variance="fixed_large")
-    plan = Recipe(sampler=name, steps=7, dialect="diffusers").compiled(card)
+    plan = SamplerOptions(sampler=name, steps=7, dialect="diffusers").compiled(card)
     network = toy(np.cumprod(1 - betas), "eps")
     steps = trajectory(
         network,

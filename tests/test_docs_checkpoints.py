@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddpm_export.sources.facts import CHOICES, Facts, read_facts
-from ddpm_rt.ort import open_session
+from ddpm_rt.engines.ort_cpu import open_session
 
 PAGE = (Path(__file__).parents[1] / "docs" / "checkpoints.md").read_text()
 

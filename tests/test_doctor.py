@@ -4,9 +4,10 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from ddpm_rt import doctor
 from ddpm_rt.cli import main
-from ddpm_rt.doctor import Gpu, cuda_version, gpus, works
+from ddpm_rt.device.gpus import Gpu, cuda_version, gpus
+from ddpm_rt.inspection import doctor
+from ddpm_rt.inspection.doctor import works
 
 ALL = {
     **{"onnxruntime": "1.32", "cuda.core": "1.2", "tensorrt": "11.4", "tensorrt_rtx": "1.7"},

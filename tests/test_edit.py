@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import ddpm_rt
 from ddpm_rt import Request, Schedule, StepTable, ddim, ddim_inversion, noise, timesteps
-from ddpm_rt.between import slerp
-from ddpm_rt.edit import Edit, without_history
+from ddpm_rt.requests.edit import Edit, without_history
+from ddpm_rt.requests.interpolation import slerp
 
 SHAPE = (1, 4, 6)
 SIZE = 24

@@ -7,8 +7,8 @@ from gpu.check import Ask, attempt
 from gpu.toy import ToyEngine, toy_card
 
 from ddpm_rt import DdpmRtError, open_denoiser
-from ddpm_rt.device.gpu import open_gpu
-from ddpm_rt.request import Request
+from ddpm_rt.device.driver import open_gpu
+from ddpm_rt.requests.request import Request
 
 pytest.importorskip("cuda.core")
 pytestmark = pytest.mark.gpu

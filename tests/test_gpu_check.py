@@ -20,8 +20,8 @@ from toy_engine import register_kernels
 from toy_kernel import register_toy
 
 from ddpm_rt import DdpmRtError, open_denoiser
-from ddpm_rt.device.gpu import open_gpu
-from ddpm_rt.request import Request
+from ddpm_rt.device.driver import open_gpu
+from ddpm_rt.requests.request import Request
 
 pytest.importorskip("cuda.core")
 

@@ -15,9 +15,9 @@ from ddpm_ref.errors import CheckpointError
 from ddpm_ref.guided_config import GuidedConfig
 from ddpm_ref.guided_unet import GuidedUNet
 from ddpm_rt import ModelCard
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.cli import main
-from ddpm_rt.ort import open_session
+from ddpm_rt.engines.ort_cpu import open_session
 
 KNOWN = {"image_size": 16, "betas": "cosine:1000", "prediction": "eps", "variance": "fixed_large"}
 NETWORKS = {

@@ -6,8 +6,8 @@ from gaussian_model import CLASS_MEANS, conditional_card, gaussian_card, write_c
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.labels import with_labels
-from ddpm_rt.request import Request
+from ddpm_rt.requests.labels import with_labels
+from ddpm_rt.requests.request import Request
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from gaussian_model import gaussian_card, write_gaussian
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.inspect_model import describe, facts
+from ddpm_rt.inspection.model import describe, facts
 
 
 def test_a_model_is_a_callable_with_a_card(gaussian):
@@ -97,7 +97,7 @@ def test_a_model_without_a_card_is_refused(tmp_path):
 def test_a_card_for_other_images_is_refused(tmp_path):
     import onnx
 
-    from ddpm_rt.card import METADATA_KEY
+    from ddpm_rt.artifacts.card import METADATA_KEY
 
     path = write_gaussian(tmp_path / "other.onnx")
     model = onnx.load(path)

@@ -12,8 +12,8 @@ from tiny_unet import tiny_unet
 
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
+from ddpm_rt.artifacts.output_path import check_output
 from ddpm_rt.cli import main
-from ddpm_rt.files import check_output
 
 CARD = "--betas cosine:10 --prediction eps --variance fixed_small --clip none"
 WEIGHTS = "run/unet/diffusion_pytorch_model.safetensors"

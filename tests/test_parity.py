@@ -7,16 +7,16 @@ import pytest
 import torch
 
 import ddpm_rt
-from ddpm_export.checkpoint_card import card_of
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
 from ddpm_export.sources import open_source
+from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.diffusion import Diffusion, at_timesteps
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 from ddpm_rt.models import bundled_model
 from ddpm_rt.noise import INITIAL_STEP, normal
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 # Float32 networks that sum in another order differ by some 1e-6 of the output; a chain of a thousand steps neither
 # forgets that nor multiplies it by more than a hundred. A wrong coefficient or flag is off by 1e-2 and more.

@@ -8,9 +8,17 @@ from click.testing import CliRunner
 from tiny_unet import tiny_card
 
 from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import (
+    Build,
+    PlanRecord,
+    is_plan,
+    names_in_file,
+    network_name,
+    read_plan,
+    sidecar_path,
+)
 from ddpm_rt.cli import main
-from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, PlanRecord, is_plan, names_in_file, network_name, read_plan, sidecar_path
 
 BUILD = Build(
     flavour="rtx",

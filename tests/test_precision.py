@@ -11,14 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_unet import CONFIG, tiny_card, tiny_unet
 
 import ddpm_rt
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
-from ddpm_export.precision import set_precision, to_bfloat16, to_low
-from ddpm_export.typed_parity import noised_images, rounded
+from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.graph.precision import set_precision, to_bfloat16, to_low
+from ddpm_export.graph.typed_parity import noised_images, rounded
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError, open_denoiser
+from ddpm_rt.artifacts.onnx_card import find_onnx_card
 from ddpm_rt.cli import main
-from ddpm_rt.onnx_card import find_onnx_card
 
 LOW = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 FLOATS = {TensorProto.FLOAT, *LOW.values()}

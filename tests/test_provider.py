@@ -19,14 +19,15 @@ from test_plan import write_plan
 from toy_engine import register_kernels
 
 import ddpm_rt
-from ddpm_rt import DdpmRtError, Request, doctor
+from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.api import read_card
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.cli import main
-from ddpm_rt.device.adaptor import DeviceDenoiser
-from ddpm_rt.device.opening import open_device_engine, provider_for
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.engines.opening import open_device_engine, provider_for
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.inspection import doctor
 from ddpm_rt.models import bundled_model
-from ddpm_rt.onnx_card import read_onnx_card
-from ddpm_rt.ort import OrtDenoiser
 
 WITHOUT_GPU = pytest.mark.skipif(bool(doctor.gpus()), reason="there is a GPU")
 

@@ -15,20 +15,20 @@ from fake_refitter import plan_bytes, weights_in
 from onnx import numpy_helper
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export import refit_file
-from ddpm_export.build_options import BuildOptions
-from ddpm_export.graph_identity import graph_of
-from ddpm_export.onnx_export import export_onnx
-from ddpm_export.plan_builder import build_network
-from ddpm_export.plan_file import read_model, unchanged, write_pair
-from ddpm_export.refitter import refit_engine
+from ddpm_export.graph.identity import graph_of
+from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.plans import refit as refit_file
+from ddpm_export.plans.build import read_model, unchanged, write_pair
+from ddpm_export.plans.build_options import BuildOptions
+from ddpm_export.plans.builder import build_network
+from ddpm_export.plans.refitter import refit_engine
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, read_plan, sidecar_path
 from ddpm_rt.cli import main
-from ddpm_rt.device.tensorrt_log import make_log
-from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.engines.tensorrt_log import make_log
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,9 +15,9 @@ from ddpm_ref import betas as schedules
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
-from ddpm_rt.card import METADATA_KEY
+from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.cli import main
-from ddpm_rt.ort import open_session
+from ddpm_rt.engines.ort_cpu import open_session
 
 HO = {"attention_head_dim": None, "norm_eps": 1e-6, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1}
 CIFAR = {

@@ -11,12 +11,12 @@ from step_host import HostChain
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import FINITE, LANE, ROW, RUNNING, STOP, TICKET, TIME_TYPES, lanes_of, rows_of
 from ddpm_rt.exponential import exp
+from ddpm_rt.host_loop import trajectory
 from ddpm_rt.include import include_folder
-from ddpm_rt.labels import with_labels
-from ddpm_rt.sampler import trajectory
+from ddpm_rt.requests.labels import with_labels
 from ddpm_rt.samplers import SAMPLERS, ddim, ddpm
-from ddpm_rt.schedule import Schedule
-from ddpm_rt.table import StepTable
+from ddpm_rt.samplers.schedule import Schedule
+from ddpm_rt.samplers.table import StepTable
 
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
 SEED, SAMPLES = 2**63 + 5, (2**32 - 1, 2**32)  # either side of where a number needs its second word

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddpm_rt import Schedule, ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, logsnr_timesteps, timesteps, trajectory
-from ddpm_rt.dialects import DIALECTS
 from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers.dialects import DIALECTS
 
 LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
 ZERO_SNR = Schedule(np.append(np.linspace(1e-4, 0.02, 999), 1.0))

@@ -12,19 +12,19 @@ from click.testing import CliRunner
 from gaussian_model import BETAS, gaussian_card, write_gaussian
 from PIL import Image
 
-from ddpm_export.checkpoint_card import card_of
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.graph.onnx_export import export_onnx
 from ddpm_export.sources import open_source
+from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 from ddpm_rt import Provenance, open_denoiser
 from ddpm_rt.cli import main
-from ddpm_rt.request import Request
-from ddpm_rt.verdict import TOLERANCES, Tolerance, default_tolerance, judge
-from ddpm_rt.verify import Comparison, Side, compare, engine_side
-from ddpm_rt.verify_picture import grids
+from ddpm_rt.requests.request import Request
+from ddpm_rt.verify.comparison import Comparison, Side, compare, engine_side
+from ddpm_rt.verify.png import grids
+from ddpm_rt.verify.verdict import TOLERANCES, Tolerance, default_tolerance, judge
 
 OFFSET = 0.015625  # a power of two: exact in float32
 
@@ -294,7 +294,7 @@ def test_a_write_that_fails_leaves_no_file(engines, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ddpm_rt.files.os.replace", full)
+    monkeypatch.setattr("ddpm_rt.artifacts.atomic_write.os.replace", full)
     result = verify(engines["right"], "--engine-b", engines["right"], "--steps", 2, "--out", tmp_path / "x.html")
     refused(result, "No space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from cuda_stand_in import KERNEL
 from gaussian_model import BETAS, CLASS_MEANS, PIXEL_VARIANCE, gaussian_card
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.device.engine import Buffers
+from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.device.lanes import LANE, ROW
 
 KERNELS = ("ddpm_rt_begin", "ddpm_rt_resume", "ddpm_rt_step", "ddpm_rt_step_while")

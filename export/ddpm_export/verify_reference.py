@@ -12,11 +12,11 @@ from ddpm_ref.diffusion import Diffusion, at_timesteps
 from ddpm_rt import noise
 from ddpm_rt.denoiser import Batch, Denoiser, Times
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.request import Request
-from ddpm_rt.verify import Side
+from ddpm_rt.requests.request import Request
+from ddpm_rt.verify.comparison import Side
 
-from .checkpoint_card import card_of
 from .sources import Source, open_source
+from .sources.checkpoint_card import card_of
 
 
 def reference_side(path: Path, request: Request) -> Side:

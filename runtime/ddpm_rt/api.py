@@ -5,17 +5,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .card import ModelCard
-from .denoiser import Batch, Engine
-from .device.adaptor import DeviceDenoiser
-from .device.opening import Provider, open_device_denoiser, provider_for
+from .artifacts.card import ModelCard
+from .artifacts.plan_record import is_plan, read_plan
+from .artifacts.steps_file import read_steps
+from .denoiser import Batch
+from .device.device_denoiser import DeviceDenoiser
+from .engine import Engine
+from .engines.opening import Provider, open_device_denoiser, provider_for
+from .engines.ort_cpu import OrtDenoiser
 from .errors import DdpmRtError
 from .models import bundled_model
-from .ort import OrtDenoiser
-from .plan import is_plan, read_plan
-from .request import Progress, Request
-from .schedule import Spacing
-from .steps_file import read_steps
+from .requests.request import Progress, Request
+from .samplers.schedule import Spacing
+
+Model = Engine | Path | str | None  # an open denoiser, a path, or None for the bundled model
 
 
 def open_denoiser(
@@ -123,3 +126,10 @@ def sample(
             guidance=guidance,
         )
         return request.drawn(denoise, progress)
+
+
+def draw(request: Request, engine: Model = None) -> Batch:
+    """The images that `request` asks for, float32 `[count, C, H, W]`."""
+    denoise = open_denoiser(engine) if engine is None or isinstance(engine, str | Path) else engine
+    request.table(denoise.card)
+    return request.drawn(denoise)

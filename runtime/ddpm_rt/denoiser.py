@@ -5,8 +5,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .card import ModelCard
-
 Batch = NDArray[np.float32]  # [B, C, H, W], around [-1, 1]
 Times = NDArray[np.int64]  # [B], counted from 0
 
@@ -18,12 +16,3 @@ class Denoiser(Protocol):
     """
 
     def __call__(self, x: Batch, t: Times, /) -> Batch: ...
-
-
-class Engine(Protocol):
-    """A denoiser from a file, with its card; a class-conditional one takes a label for each image, int64 `[B]`."""
-
-    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...
-
-    @property
-    def card(self) -> ModelCard: ...

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_rt.denoiser import Batch, Engine
-from ddpm_rt.device.engine import DeviceEngine
+from ddpm_rt.denoiser import Batch
+from ddpm_rt.device.device_engine import DeviceEngine
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.request import Request, Watch
-from ddpm_rt.sampler import Step
+from ddpm_rt.engine import Engine
+from ddpm_rt.host_loop import Step
+from ddpm_rt.requests.request import Request, Watch
 
 
 def differing(found: NDArray[np.float32], expected: NDArray[np.float32]) -> int:

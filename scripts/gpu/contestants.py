@@ -13,7 +13,7 @@ from ddpm_rt.device.lanes import lanes_of, rows_of
 from ddpm_rt.device.layout import Layout
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.models import bundled_model
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .bits import finals
 from .models import load_model, torch_with_cuda
@@ -132,7 +132,7 @@ def exported(model: str, folder: Path) -> Path:
     """The model as `ddpm-rt export` writes it."""
     import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
 
-    from ddpm_export.onnx_export import export_onnx
+    from ddpm_export.graph.onnx_export import export_onnx
 
     module, card = load_model(model)
     export_onnx(module, card, folder / f"{model}.onnx")

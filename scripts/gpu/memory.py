@@ -5,7 +5,7 @@ from typing import Any
 
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.request import Request, Watch
+from ddpm_rt.requests.request import Request, Watch
 
 from .bits import finals
 from .check import Ask, Check, Outcome, attempt, held

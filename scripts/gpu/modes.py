@@ -10,7 +10,7 @@ from ddpm_rt.denoiser import Batch
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.request import Request, Watch
+from ddpm_rt.requests.request import Request, Watch
 
 from .bits import differing, finals, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held

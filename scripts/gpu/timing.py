@@ -9,7 +9,7 @@ import numpy as np
 
 from ddpm_rt.device.lanes import lanes_of, rows_of
 from ddpm_rt.device.layout import Layout
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .check import Ask, Check, Outcome, aimed, attempt, noted
 from .toy import ToyEngine, toy_card

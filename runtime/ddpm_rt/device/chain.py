@@ -9,15 +9,15 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..errors import DdpmRtError
-from ..request import Watch
-from .engine import Buffers, DeviceEngine
+from ..requests.request import Watch
+from .device_engine import Buffers, DeviceEngine
+from .driver import Arena, Pinned, cuda_core, cuda_errors
 from .frames import Frames
-from .gpu import Arena, Pinned, cuda_core, cuda_errors
 from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
 from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
 from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
-from .lead import Lead
+from .throttle import Lead
 
 POLL = 0.0005  # seconds between two looks at a while graph
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialects import Clip
 from ..noise import LIMIT
-from ..table import StepTable
+from ..samplers.dialects import Clip
+from ..samplers.table import StepTable
 
 ROW = np.dtype([*((name, np.float32) for name in (*StepTable._fields[1:], "clip_low", "clip_high")), ("t", np.int64)])
 LANE = np.dtype(

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from ..denoiser import Batch
 from ..errors import DdpmRtError
-from ..request import Request, Watch
+from ..requests.request import Request, Watch
 from .chain import DeviceChain
-from .engine import DeviceEngine
-from .gpu import cuda_errors
+from .device_engine import DeviceEngine
+from .driver import cuda_errors
 from .graphs import Mode
 from .kernels import Kernels, load_kernels
 from .lanes import MOST, Rows, lanes_of, rows_of
