@@ -6,7 +6,6 @@ from click.testing import CliRunner
 
 from ddpm_rt.cli import main
 from ddpm_rt.device.gpus import Gpu, cuda_version, gpus
-from ddpm_rt.inspection import doctor
 from ddpm_rt.inspection.doctor import works
 
 ALL = {
@@ -38,13 +37,13 @@ def fake_driver(count=1):
 
 
 def test_a_gpu_is_described_as_the_driver_has_it(monkeypatch):
-    monkeypatch.setattr(doctor, "cuda_driver", fake_driver)
+    monkeypatch.setattr("ddpm_rt.device.gpus.cuda_driver", fake_driver)
     assert gpus() == [Gpu("NVIDIA GeForce RTX 4090", "8.9", 24 << 30)]
     assert cuda_version() == "13.1"
 
 
 def test_without_a_driver_there_is_no_gpu_and_no_cuda(monkeypatch):
-    monkeypatch.setattr(doctor, "cuda_driver", lambda: None)
+    monkeypatch.setattr("ddpm_rt.device.gpus.cuda_driver", lambda: None)
     assert gpus() == []
     assert cuda_version() is None
 

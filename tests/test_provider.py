@@ -43,7 +43,8 @@ def machine(monkeypatch, tmp_path, stand_in, step_host):
     register_kernels(stand_in, step_host)
     state, state.world = State(), DeviceWorld(stand_in)
     install(monkeypatch, make_onnxruntime(state.world, state))
-    monkeypatch.setattr(doctor, "gpus", lambda: [doctor.Gpu("RTX 4090", "8.9", 24 << 30)])
+    for place in ("ddpm_rt.device.gpus.gpus", "ddpm_rt.inspection.doctor.gpus"):
+        monkeypatch.setattr(place, lambda: [doctor.Gpu("RTX 4090", "8.9", 24 << 30)])
     return state
 
 
@@ -68,7 +69,7 @@ def test_auto_is_cuda_where_it_is_and_the_cpu_where_it_is_not(machine, gaussian,
     machine.built_with = ("CPUExecutionProvider",)
     assert provider_for(gaussian, "auto") == "cpu"
     machine.built_with = ("CUDAExecutionProvider",)
-    monkeypatch.setattr(doctor, "gpus", list)
+    monkeypatch.setattr("ddpm_rt.device.gpus.gpus", list)
     assert provider_for(gaussian, "auto") == "cpu"
 
 
