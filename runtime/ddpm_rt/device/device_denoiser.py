@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Times
+from ..engine import Engine, Loop
 from ..errors import DdpmRtError
-from ..requests.request import Loop
 from .device_engine import Bound, Buffers, DeviceEngine
 from .driver import Arena, Pinned, cuda_errors
 
 
-class DeviceDenoiser:
+class DeviceDenoiser(Engine):
     """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
 
     Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `loop` runs whole chains
@@ -22,12 +22,20 @@ class DeviceDenoiser:
     """
 
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
-        self.device_engine, self.gpu, self.loop = engine, gpu, loop
+        self.device_engine, self.gpu, self._loop = engine, gpu, loop
         self._rooms: dict[int, Room] = {}
 
     @property
     def card(self) -> ModelCard:
         return self.device_engine.card
+
+    @property
+    def loop(self) -> Loop | None:
+        return self._loop
+
+    @property
+    def sha256(self) -> str:
+        return self.device_engine.sha256
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():

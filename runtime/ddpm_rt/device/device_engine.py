@@ -42,6 +42,10 @@ class DeviceEngine(Protocol):
     def card(self) -> ModelCard: ...
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of the file that the network was read from."""
+
+    @property
     def time_type(self) -> np.dtype[Any]:
         """Of t in the graph: int64, int32 or float32."""
 

@@ -64,6 +64,10 @@ class TensorRtEngine:
         return bool(validity == trt.EngineValidity.INVALID)
 
     @property
+    def sha256(self) -> str:
+        return self.record.sha256
+
+    @property
     def capturable(self) -> bool:
         """TensorRT-RTX is asked at every `bind`; TensorRT's networks of this kind can be captured."""
         return self._contexts.capturable
