@@ -14,7 +14,7 @@ from ddpm_rt.device.device_denoiser import DeviceDenoiser
 from ddpm_rt.device.driver import Pinned, cuda_errors, open_gpu
 from ddpm_rt.device.kernels import WHILE, load_kernels
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.requests.request import Watch
+from ddpm_rt.engine import Watch
 
 pytest.importorskip("cuda.core")
 
@@ -49,14 +49,14 @@ def with_enqueue(engine, change):
 
 def test_every_batch_may_be_asked_for_in_another_thread(stand_in, device):
     gpu = Gpu(stand_in, device)
-    run = REQUEST.finals(gpu, REQUEST.samples, Watch())
+    run = REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch())
     images = [in_new_thread(lambda: next(run))[1] for _ in range(3)]
     np.testing.assert_array_equal(np.concatenate(images), REQUEST.drawn(Host()))
 
 
 def test_a_run_may_be_given_up_and_the_loop_closed_in_another_thread(stand_in, device):
     gpu = Gpu(stand_in, device, streams=2)
-    run = REQUEST.finals(gpu, REQUEST.samples, Watch())
+    run = REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch())
     next(run)
     in_new_thread(run.close)
     in_new_thread(gpu.close)
@@ -65,7 +65,7 @@ def test_a_run_may_be_given_up_and_the_loop_closed_in_another_thread(stand_in, d
 
 def test_two_runs_of_one_loop_may_take_turns(stand_in, device):
     gpu, known = Gpu(stand_in, device), REQUEST.drawn(Host())
-    runs = [REQUEST.finals(gpu, REQUEST.samples, Watch()) for _ in range(2)]
+    runs = [REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch()) for _ in range(2)]
     for ours, theirs in zip(*runs, strict=True):
         np.testing.assert_array_equal(ours[1], known[ours[0]])
         np.testing.assert_array_equal(theirs[1], known[theirs[0]])
@@ -91,21 +91,24 @@ def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
 
     monkeypatch.setattr(Request, "batches", few)
     request = Request(steps=3, count=1 << 40, batch=2)
-    assert next(request.finals(Gpu(stand_in, device, streams=2), request.samples, Watch()))[0] == range(2)
+    gpu = Gpu(stand_in, device, streams=2)
+    assert next(request.bind(gpu.card).finals(gpu, request.samples, Watch()))[0] == range(2)
 
 
 def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1, 2))
     request = Request(steps=5, count=8, batch=8)
     with pytest.raises(ValueError, match="8 samples do not fit into a batch of 2"):
-        next(request.finals(gpu, request.samples, Watch()))
+        next(request.bind(gpu.card).finals(gpu, request.samples, Watch()))
     gpu.close()
     assert not stand_in.live()
 
 
 def test_no_batch_is_larger_than_a_grid(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1 << 20,))
-    assert gpu.loop.batch_for(Request(count=1 << 20, batch=1 << 20)) == 65535  # gridDim.y's limit since Fermi
+    assert (
+        gpu.loop.batch_for(Request(count=1 << 20, batch=1 << 20).bind(gpu.card)) == 65535
+    )  # gridDim.y's limit since Fermi
 
 
 @pytest.mark.parametrize("mode", ["replay", "chunks", "while"])
@@ -194,7 +197,7 @@ def test_a_second_interrupt_leaks_nothing_either(stand_in, device, monkeypatch):
         raise Stop
 
     gpu = Gpu(stand_in, device)
-    run = REQUEST.finals(gpu, REQUEST.samples[:4], Watch())
+    run = REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples[:4], Watch())
     next(run)
     monkeypatch.setattr(DeviceChain, "_settle", interrupted)
     with pytest.raises(Stop):

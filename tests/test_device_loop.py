@@ -11,10 +11,10 @@ from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernel
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.device.driver import open_gpu
-from ddpm_rt.device.throttle import MOST
+from ddpm_rt.device.throttle import MAX_INTERVAL
+from ddpm_rt.engine import Engine, Watch
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.inversion import FromNoise
-from ddpm_rt.requests.request import Watch
 from ddpm_rt.samplers import SAMPLERS
 
 pytest.importorskip("cuda.core")
@@ -29,7 +29,7 @@ def device(stand_in, step_host):
     return open_gpu(0)
 
 
-class Gpu:
+class Gpu(Engine):
     """An engine on the device with its loop, as what opens a plan gives it."""
 
     def __init__(self, stand_in, device, function=eps_of_gaussian, *, mode="replay", streams=1, **options):
@@ -46,7 +46,7 @@ class Gpu:
         self.engine.close()
 
 
-class Host:
+class Host(Engine):
     """The same function on the host."""
 
     def __init__(self, function=eps_of_gaussian, card=None):
@@ -58,8 +58,8 @@ class Host:
 
 def final(request, engine, watch=None):
     """The images of a request, and how its batches were."""
-    request = request.fitted(engine)
-    parts = list(request.finals(engine, request.samples, watch or Watch()))
+    bound = request.bind(engine.card).fitted(engine)
+    parts = list(bound.finals(engine, request.samples, watch or Watch()))
     return np.concatenate([images for _, images in parts]), [len(samples) for samples, _ in parts]
 
 
@@ -136,7 +136,11 @@ def test_frames_are_x_and_x0_after_their_rows(stand_in, device):
     final(request, gpu, Watch(frame=lambda step: seen.append(copied(step)), frames={0, 3, 4, 5, 8}))
     known = []
     for samples in request.batches(request.samples):
-        known += [copied(step) for step in request.trajectory(Host(), gpu.card, samples) if step.row in {0, 3, 4, 5, 8}]
+        known += [
+            copied(step)
+            for step in request.bind(Host().card).trajectory(Host(), samples)
+            if step.row in {0, 3, 4, 5, 8}
+        ]
     assert [(step.row, step.t) for step in seen] == [(step.row, step.t) for step in known]
     for ours, theirs in zip(seen, known, strict=True):
         np.testing.assert_array_equal(ours.x, theirs.x)
@@ -163,7 +167,7 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert not set(calls) & ALLOCATIONS  # the second run allocates nothing at all
     waits = calls.count("cuEventSynchronize")
     assert (
-        waits <= 100 // MOST + 3
+        waits <= 100 // MAX_INTERVAL + 3
     )  # and waits but to keep the host from running far ahead: at the beginning more often
 
 
@@ -179,7 +183,7 @@ def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
 
     final(Request(steps=200, count=1), gpu, Watch(step))
     assert done == 200
-    assert max(ahead) < 3 * MOST
+    assert max(ahead) < 3 * MAX_INTERVAL
 
 
 def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device):

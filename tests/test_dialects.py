@@ -73,7 +73,7 @@ def test_what_a_user_asks_for_is_what_was_compared(name, spacing):
     scheduler = getattr(diffusers, kind)(timestep_spacing=spacing, **config)
     scheduler.set_timesteps(7)
     card = gaussian_card(image_shape=SHAPE, clip=(-1.0, 1.0), spacing=spacing, variance="fixed_large")
-    plan = SamplerOptions(sampler=name, steps=7, dialect="diffusers").compiled(card)
+    plan = SamplerOptions(sampler=name, steps=7, dialect="diffusers").compile(card)
     network = toy(np.cumprod(1 - betas), "eps")
     steps = trajectory(
         network,

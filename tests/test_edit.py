@@ -59,7 +59,7 @@ def normal(seed, samples, step):
 
 def recursion(engine, request, start, first_row=0):
     """The chain of a linear network in float64."""
-    table, x = request.table(engine.card), start
+    table, x = request.bind(engine.card).table, start
     for row, (t, a, b, m0, mx, mo, _, sigma, _) in enumerate(zip(*table, strict=True)):
         if row >= first_row:
             gain = engine.gain(t)
@@ -149,7 +149,7 @@ def test_what_is_kept_stands_at_the_level_of_every_step():
     request = Edit(images=images, mask=MASK, strength=1.0, sampler="ddpm", steps=5, count=2000, batch=2000)
     t = timesteps(1000, 5)
     for step, level in zip(
-        request.trajectory(engine, engine.card, request.samples), [*ALPHA_BAR[t[1:]], 1.0], strict=True
+        request.bind(engine.card).trajectory(engine, request.samples), [*ALPHA_BAR[t[1:]], 1.0], strict=True
     ):
         kept = step.x[..., ~MASK] - np.sqrt(level) * images[..., ~MASK]
         # 24 000 values: the standard error of a standard deviation is 0.5 %, of a mean 0.7 %.
@@ -190,7 +190,7 @@ def test_between_two_goes_a_step_x_is_noised_by_one_step_of_the_forward_process(
     engine, steps, again = Linear(), 6, 3
     asked = Request(sampler="ddpm", steps=steps, seed=8, first=3, count=2)
     found = ddpm_rt.inpaint(pictures(), np.ones((4, 6), bool), engine, resample=again, request=asked)
-    table, rows = asked.table(engine.card), (steps - 1) * again + 1
+    table, rows = asked.bind(engine.card).table, (steps - 1) * again + 1
     x = normal(8, asked.samples, noise.INITIAL_STEP)
     for row in range(rows):
         t, a, b, m0, mx, _, _, sigma, _ = (column[row // again] for column in table)

@@ -84,7 +84,7 @@ def test_the_step_is_numpys_for_tables_of_all_kinds(device):
 
 
 def test_cases_cover_every_column_of_a_table():
-    tables = [one.request.table(one.card) for one in step.cases()]
+    tables = [one.request.bind(one.card).table for one in step.cases()]
     assert all(any(np.any(getattr(table, column)) for table in tables) for column in tables[0]._fields)
 
 

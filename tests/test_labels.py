@@ -89,7 +89,7 @@ def test_guidance_of_zero_is_the_null_class(conditional):
 )
 def test_labels_that_a_model_does_not_have_are_refused(card, options, message):
     with pytest.raises(ValueError, match=message):
-        Request(**options).plan_for(card)
+        Request(**options).bind(card)
 
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64", "one float32"])

@@ -43,7 +43,7 @@ def tape(card, samples):
 
 def largest_difference(engine, request, reference):
     """max |x - x_reference| over all elements and all steps."""
-    steps = request.trajectory(engine, engine.card, request.samples)
+    steps = request.bind(engine.card).trajectory(engine, request.samples)
     differences = [float(np.abs(step.x - x.numpy()).max()) for step, x in zip(steps, reference, strict=True)]
     assert len(differences) == request.steps
     return max(differences)
@@ -94,7 +94,7 @@ def test_another_schedule_would_be_noticed(bundled):
     other = Diffusion(np.array(card.betas) * 0.999, card.prediction)
     draw = tape(card, request.samples)
     reference = other.p_sample_loop(unet, draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
-    steps = request.trajectory(engine, card, request.samples)
+    steps = request.bind(engine.card).trajectory(engine, request.samples)
     first = [float(np.abs(step.x - x.numpy()).max()) for step, x, _ in zip(steps, reference, range(300))]  # noqa: B905
     assert max(first) > TOLERANCE
 

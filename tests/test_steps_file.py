@@ -24,14 +24,14 @@ def run(*arguments):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "x.steps.json"
-    write_steps(path, SamplerOptions(sampler="ddpm", steps=5).compiled(CARD), CARD)
+    write_steps(path, SamplerOptions(sampler="ddpm", steps=5).compile(CARD), CARD)
     return path
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(list(SAMPLERS)), st.integers(1, 30), st.sampled_from(["ho2020", "guided", "diffusers"]))
 def test_a_table_comes_back_bit_by_bit(tmp_path_factory, sampler, steps, dialect):
-    plan = SamplerOptions(sampler=sampler, steps=steps, dialect=dialect).compiled(CARD)
+    plan = SamplerOptions(sampler=sampler, steps=steps, dialect=dialect).compile(CARD)
     path = tmp_path_factory.mktemp("steps") / "x.steps.json"
     write_steps(path, plan, CARD)
     found = read_steps(path, CARD)
@@ -52,7 +52,7 @@ def test_it_is_flat_and_holds_the_facts_an_embedder_needs(file, tmp_path):
     assert raw["t"] == [999, 799, 599, 399, 199]
     assert len(file.read_text().splitlines()) == len(KEYS) + 2  # a key a line
     card = conditional_card(variance="learned_range")
-    write_steps(tmp_path / "y.steps.json", SamplerOptions(steps=2).compiled(card), card)
+    write_steps(tmp_path / "y.steps.json", SamplerOptions(steps=2).compile(card), card)
     raw = json.loads((tmp_path / "y.steps.json").read_text())
     assert [raw[key] for key in ("output_channels", "classes", "null_class", "input_y")] == [2, 4, 3, "y"]
 

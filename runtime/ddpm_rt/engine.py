@@ -72,11 +72,11 @@ class Loop(Protocol):
 class Engine(Protocol):
     """A denoiser with the card of its model and a lifetime; a context manager that closes at its end.
 
-    Inherit from it: only `card` and `__call__` must be written.
+    A new engine inherits from it, sets `card` and defines `__call__`; the rest has defaults.
     """
 
-    @property
-    def card(self) -> ModelCard: ...
+    card: ModelCard
+    loop: Loop | None = None  # the engine's own loop, which runs every request whose steps the host does not steer
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         """The network's output for x float32 `[B, C, H, W]` and t int64 `[B]`.
@@ -85,13 +85,7 @@ class Engine(Protocol):
         or `[B, 2 C, H, W]` if the network learned the variance.
         """
 
-    @property
-    def loop(self) -> Loop | None:
-        """The engine's own loop, which runs every request whose steps the host does not steer."""
-        return None
-
-    @property
-    def sha256(self) -> str:
+    def model_sha256(self) -> str:
         """SHA-256 of the file that the engine was opened from; empty if there is none."""
         return ""
 
@@ -112,12 +106,7 @@ class CallableEngine(Engine):
     """A bare callable with a card, `(x, t) -> out` or `(x, t, y) -> out`, as an engine."""
 
     def __init__(self, denoise: Any) -> None:
-        self._denoise = denoise
-
-    @property
-    def card(self) -> ModelCard:
-        card: ModelCard = self._denoise.card
-        return card
+        self._denoise, self.card = denoise, denoise.card
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         out: Batch = self._denoise(x, t) if y is None else self._denoise(x, t, y)

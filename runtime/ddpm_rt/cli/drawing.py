@@ -43,7 +43,7 @@ def draw_images(
 def _prepared(ask: Ask, engine: Engine, out: Path) -> tuple[BoundRequest, Output]:
     try:
         bound = ask(engine.card).bind(engine.card).fitted(engine)
-        return bound, Output(out, bound, engine.sha256)
+        return bound, Output(out, bound, engine.model_sha256())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Times
 from ..engine import Engine, Loop
 from ..errors import DdpmRtError
@@ -22,20 +21,12 @@ class DeviceDenoiser(Engine):
     """
 
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
-        self.device_engine, self.gpu, self._loop = engine, gpu, loop
+        self.device_engine, self.gpu = engine, gpu
+        self.card, self.loop = engine.card, loop
         self._rooms: dict[int, Room] = {}
 
-    @property
-    def card(self) -> ModelCard:
-        return self.device_engine.card
-
-    @property
-    def loop(self) -> Loop | None:
-        return self._loop
-
-    @property
-    def sha256(self) -> str:
-        return self.device_engine.sha256
+    def model_sha256(self) -> str:
+        return self.device_engine.model_sha256()
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():

@@ -41,8 +41,7 @@ class DeviceEngine(Protocol):
     @property
     def card(self) -> ModelCard: ...
 
-    @property
-    def sha256(self) -> str:
+    def model_sha256(self) -> str:
         """SHA-256 of the file that the network was read from."""
 
     @property

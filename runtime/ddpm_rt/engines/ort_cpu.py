@@ -1,13 +1,11 @@
 """A denoiser in ONNX Runtime, on the CPU; and what an ONNX file with a card must be, on whatever it runs."""
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.card import ModelCard
 from ..artifacts.digest import file_sha256
 from ..artifacts.onnx_card import check_file, find_onnx_card
 from ..denoiser import Batch, Times
@@ -30,15 +28,10 @@ class OrtDenoiser(Engine):
         self.path = Path(path)
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path)
-        self._card, self.static_batch = known.card, known.static_batch
+        self.card, self.static_batch = known.card, known.static_batch
         self.time_type, self.one_time = known.time_type, known.one_time
 
-    @property
-    def card(self) -> ModelCard:
-        return self._card
-
-    @cached_property
-    def sha256(self) -> str:
+    def model_sha256(self) -> str:
         return file_sha256(self.path)
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:

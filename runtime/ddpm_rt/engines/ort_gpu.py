@@ -3,7 +3,6 @@
 import contextlib
 import io
 from collections import Counter
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,8 +60,7 @@ class OrtEngine:
         self._run_options = runtime.RunOptions()
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
-    @cached_property
-    def sha256(self) -> str:
+    def model_sha256(self) -> str:
         return file_sha256(self.path)
 
     def batch_for(self, count: int) -> int:

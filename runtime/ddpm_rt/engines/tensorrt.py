@@ -63,8 +63,7 @@ class TensorRtEngine:
         validity = self._runtime.get_engine_validity(content)[0]
         return bool(validity == trt.EngineValidity.INVALID)
 
-    @property
-    def sha256(self) -> str:
+    def model_sha256(self) -> str:
         return self.record.sha256
 
     @property

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..artifacts.steps_file import table_sha256
-from ..denoiser import Batch, Denoiser
-from ..engine import ChainInputs, Engine, Loop, Watch
+from ..denoiser import Batch, Denoiser, LabelledDenoiser
+from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Step, trajectory
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
@@ -98,8 +98,12 @@ class Request(SamplerOptions):
             first_row=first_row,
         )
 
-    def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
-        """All images, float32 `[count, C, H, W]`. Raises ValueError for what the model does not allow."""
+    def drawn(self, engine: LabelledDenoiser, progress: Progress | None = None) -> Batch:
+        """All images, float32 `[count, C, H, W]`; `engine` may be any callable with a card.
+
+        Raises ValueError for what the model does not allow.
+        """
+        engine = as_engine(engine)
         return self.bind(engine.card).fitted(engine).drawn(engine, progress)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
