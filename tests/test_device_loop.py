@@ -1,7 +1,7 @@
 """The device loop on a stand-in for the driver: its images are the host loop's, to the bit, and it breaks no rule."""
 
-import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernel
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.device.gpu import open_gpu
-from ddpm_rt.device.lead import MOST
+from ddpm_rt.device.lead import GLANCE, MOST, Lead
 from ddpm_rt.edit import Edit
 from ddpm_rt.inversion import FromNoise
 from ddpm_rt.request import Watch
@@ -161,10 +161,8 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert not inside & (WAITS - {"cuEventSynchronize"})
     assert not any(name.startswith(("cuStreamBeginCapture", "cuGraphInstantiate")) for name in calls)
     assert not set(calls) & ALLOCATIONS  # the second run allocates nothing at all
-    waits = calls.count("cuEventSynchronize")
-    assert (
-        waits <= 100 // MOST + 3
-    )  # and waits but to keep the host from running far ahead: at the beginning more often
+    # The host waits so as not to run far ahead, for the first step and then once every MOST steps; and for the images.
+    assert calls.count("cuEventSynchronize") <= 2 + 100 // MOST
 
 
 def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
@@ -182,9 +180,9 @@ def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
     assert max(ahead) < 3 * MOST
 
 
-def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device):
+def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device, clock):
     def slow(x, t, y=None):
-        time.sleep(0.03)
+        clock.advance(1.5 * GLANCE)
         return eps_of_gaussian(x, t)
 
     gpu, done, ahead = Gpu(stand_in, device, slow), 0, []
@@ -197,6 +195,36 @@ def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device):
     final(Request(steps=20, count=1), gpu, Watch(step))
     assert done == 20
     assert max(ahead) <= 3  # so that Ctrl-C is heard, and what is queued then is soon over
+
+
+class Marks:
+    """A stream on which every step takes `seconds`, and whose events know how many steps come before them."""
+
+    def __init__(self, clock, seconds):
+        self.clock, self.seconds, self.queued, self.done, self.waited = clock, seconds, 0, 0, []
+
+    def record(self, event):
+        return SimpleNamespace(sync=lambda steps=self.queued: self.run(steps))
+
+    def run(self, steps):
+        self.clock.advance((steps - self.done) * self.seconds)
+        self.done = steps
+        self.waited.append(steps)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval"),
+    [(0, MOST), (GLANCE / 1000, MOST), (GLANCE / 4.5, 4), (GLANCE / 2.5, 2), (GLANCE, 1), (10 * GLANCE, 1)],
+)
+def test_a_mark_comes_after_as_many_steps_as_take_a_glance(clock, seconds, interval):
+    marks = Marks(clock, seconds)
+    lead = Lead(marks, [object() for _ in range(3)])
+    for queued in range(1, 101):
+        marks.queued = queued
+        lead.queued(1)
+        assert queued - lead.done <= 3 * interval
+    assert marks.waited[:3] == [1, 2, 3]  # marked before the first wait told how long a step takes
+    assert {after - before for before, after in pairwise(marks.waited[2:])} == {interval}
 
 
 class Stop(BaseException):
