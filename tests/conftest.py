@@ -3,6 +3,9 @@ from cuda_stand_in import HeldClock, StandIn
 from gaussian_model import write_gaussian
 from hypothesis import HealthCheck, settings
 from step_host import StepHost
+from toy_engine import register_kernels
+
+from ddpm_rt.device.gpu import open_gpu
 
 # Neither an example nor the making of examples is held to a time: both depend on the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,6 +35,13 @@ def stand_in(clock):
         pytest.skip(str(error))
     with loaded.test():
         yield loaded
+
+
+@pytest.fixture
+def device(stand_in, step_host):
+    """That device as cuda.core has it, with the package's kernels."""
+    register_kernels(stand_in, step_host)
+    return open_gpu()
 
 
 @pytest.fixture(scope="session")

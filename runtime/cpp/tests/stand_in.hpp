@@ -1,5 +1,5 @@
-// The stand-in for the driver, as the tests of the loop on a GPU see it: tests/cuda_stand_in with
-// the kernels of ddpm_rt/kernels.cu, compiled for the host as they stand.
+// The stand-in for the driver, as the tests of the loop on a GPU see it: tests/support/cuda_stand_in
+// with the kernels of ddpm_rt/kernels.cu, compiled for the host as they stand.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -3,14 +3,13 @@
 import doctest
 import importlib
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT
 
 import ddpm_rt
 
-ROOT = Path(__file__).parents[1]
 MODULES = ["ddpm_rt", "ddpm_rt.api", "ddpm_rt.noise"]
 
 

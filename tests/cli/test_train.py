@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_trainer import TINY_TOML, disks
+from tiny_training import TINY_TOML, disks
 
 from ddpm_rt.cli import main
 

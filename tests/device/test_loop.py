@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cuda_stand_in import ALLOCATIONS, COPIES, RELEASES, WAITS
+from device_loops import Gpu, Host, Stop, final
 from gaussian_model import conditional_card, gaussian_card
-from toy_engine import ToyEngine, eps_of_gaussian, eps_of_label, register_kernels, with_spread
+from toy_engine import eps_of_gaussian, eps_of_label, with_spread
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.device.gpu import open_gpu
@@ -21,46 +22,6 @@ pytest.importorskip("cuda.core")
 
 OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # of CUresult
 MODES = ("replay", "chunks", "while", "stream")
-
-
-@pytest.fixture
-def device(stand_in, step_host):
-    register_kernels(stand_in, step_host)
-    return open_gpu(0)
-
-
-class Gpu:
-    """An engine on the device with its loop, as what opens a plan gives it."""
-
-    def __init__(self, stand_in, device, function=eps_of_gaussian, *, mode="replay", streams=1, **options):
-        from ddpm_rt.device.loop import DeviceLoop
-
-        self.engine = ToyEngine(stand_in, function, **options)
-        self.card, self.loop = self.engine.card, DeviceLoop(device, self.engine, mode=mode, streams=streams)
-
-    def __call__(self, x, t, y=None, /):
-        raise AssertionError("the host loop was run")
-
-    def close(self):
-        self.loop.close()
-        self.engine.close()
-
-
-class Host:
-    """The same function on the host."""
-
-    def __init__(self, function=eps_of_gaussian, card=None):
-        self.function, self.card = function, card or gaussian_card()
-
-    def __call__(self, x, t, y=None, /):
-        return self.function(x, t, y)
-
-
-def final(request, engine, watch=None):
-    """The images of a request, and how its batches were."""
-    request = request.fitted(engine)
-    parts = list(request.finals(engine, request.samples, watch or Watch()))
-    return np.concatenate([images for _, images in parts]), [len(samples) for samples, _ in parts]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -225,10 +186,6 @@ def test_a_mark_comes_after_as_many_steps_as_take_a_glance(clock, seconds, inter
         assert queued - lead.done <= 3 * interval
     assert marks.waited[:3] == [1, 2, 3]  # marked before the first wait told how long a step takes
     assert {after - before for before, after in pairwise(marks.waited[2:])} == {interval}
-
-
-class Stop(BaseException):
-    """As KeyboardInterrupt, which pytest would take for its own."""
 
 
 @pytest.mark.parametrize("mode", MODES)

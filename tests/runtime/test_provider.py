@@ -15,7 +15,7 @@ from fake_onnxruntime import State, make_onnxruntime
 from fake_tensorrt import State as TensorRtState
 from fake_tensorrt import expected, make_tensorrt, network_of
 from gaussian_model import gaussian_card, write_gaussian
-from test_plan import write_plan
+from plan_files import write_plan
 from toy_engine import register_kernels
 
 import ddpm_rt

@@ -1,26 +1,21 @@
 """The files in tests/golden, which runtime/cpp is tested against: Python must still give what they say."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT, load_script
 
 from ddpm_rt.noise import normal
 from ddpm_rt.recipe import Recipe
 from ddpm_rt.steps_file import read_steps, write_steps
 
-GOLDEN = Path(__file__).parent / "golden"
-SCRIPT = Path(__file__).parent.parent / "scripts" / "make_golden.py"
+GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.fixture(scope="module")
 def golden():
-    spec = importlib.util.spec_from_file_location("make_golden", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_golden")
 
 
 def load(name):

@@ -5,13 +5,13 @@ import gc
 import numpy as np
 import pytest
 from cuda_stand_in import in_new_thread
-from test_device_loop import Gpu, Host, Stop, final
-from toy_engine import ToyEngine, eps_of_gaussian, register_kernels
+from device_loops import Gpu, Host, Stop, final
+from toy_engine import ToyEngine, eps_of_gaussian
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.device.adaptor import DeviceDenoiser
 from ddpm_rt.device.chain import DeviceChain
-from ddpm_rt.device.gpu import Pinned, cuda_errors, open_gpu
+from ddpm_rt.device.gpu import Pinned, cuda_errors
 from ddpm_rt.device.kernels import WHILE, load_kernels
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.request import Watch
@@ -19,12 +19,6 @@ from ddpm_rt.request import Watch
 pytest.importorskip("cuda.core")
 
 REQUEST = Request(steps=40, count=6, batch=2)
-
-
-@pytest.fixture
-def device(stand_in, step_host):
-    register_kernels(stand_in, step_host)
-    return open_gpu(0)
 
 
 def with_enqueue(engine, change):

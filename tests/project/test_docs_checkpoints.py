@@ -1,14 +1,14 @@
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
 
 from ddpm_export.sources.facts import CHOICES, Facts, read_facts
 from ddpm_rt.ort import open_session
 
-PAGE = (Path(__file__).parents[1] / "docs" / "checkpoints.md").read_text()
+PAGE = (ROOT / "docs" / "checkpoints.md").read_text()
 
 
 def blocks(language):

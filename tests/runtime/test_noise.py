@@ -2,10 +2,10 @@ import ctypes
 import math
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import ROOT
 
 from ddpm_rt import noise
 
@@ -36,7 +36,7 @@ def c_normal(tmp_path_factory):
     if compiler is None:
         pytest.skip("no C compiler on this machine, so there is no second language to compare with")
     library = tmp_path_factory.mktemp("c") / "noise.so"
-    source = Path(__file__).parent / "noise_reference.c"
+    source = ROOT / "tests" / "support" / "noise_reference.c"
     flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror"]
     subprocess.run([compiler, *flags, source, "-o", library, "-lm"], check=True)
     function = ctypes.CDLL(str(library)).normal

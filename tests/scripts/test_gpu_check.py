@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import gpu_check
 import numpy as np
@@ -15,32 +14,23 @@ from gpu.models import load_model
 from gpu.parts import INNER, PARTS, checks_of, write_rows
 from gpu.torch_engine import TorchEngine, TorchNetwork
 from gpu.toy import ToyEngine, toy_card
-from step_host import StepHost
-from toy_engine import register_kernels
+from repository import ROOT
 from toy_kernel import register_toy
 
 from ddpm_rt import DdpmRtError, open_denoiser
-from ddpm_rt.device.gpu import open_gpu
 from ddpm_rt.request import Request
 
 pytest.importorskip("cuda.core")
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "gpu_check.py"
 DDPM = Request(sampler="ddpm", steps=4, count=2, batch=2)
 
 
-@pytest.fixture(scope="session")
-def step_host(tmp_path_factory):
-    return StepHost(tmp_path_factory.mktemp("step_host"))
-
-
 @pytest.fixture
-def device(stand_in, step_host):
-    """With the step's kernels compiled for the host, and the toy network in NumPy."""
-    register_kernels(stand_in, step_host)
+def device(stand_in, device):
+    """With the toy network in NumPy."""
     register_toy(stand_in)
-    return open_gpu()
+    return device
 
 
 @pytest.fixture

@@ -10,65 +10,16 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
+from tiny_training import RECIPE, TINY_TOML, disks, losses, run
 
 from ddpm_ref.batches import batches
 from ddpm_ref.checkpoint import load_checkpoint
-from ddpm_ref.config import UNetConfig
 from ddpm_ref.diffusion import Diffusion
 from ddpm_ref.errors import CheckpointError, DataError, OutputError, RecipeError
-from ddpm_ref.recipe import Process, Recipe, Training, load_preset, load_recipe, preset_names
+from ddpm_ref.recipe import Training, load_preset, load_recipe, preset_names
 from ddpm_ref.report import Report
 from ddpm_ref.trainer import train
-
-TINY = UNetConfig(
-    sample_size=8,
-    in_channels=1,
-    out_channels=1,
-    block_out_channels=(8, 16),
-    layers_per_block=1,
-    down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-    up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    attention_head_dim=None,
-    norm_num_groups=4,
-    norm_eps=1e-5,
-    downsample_padding=1,
-    flip_sin_to_cos=True,
-    freq_shift=0,
-    dropout=0.2,  # so that resuming has to bring the dropout's randomness back too
-)
-RECIPE = Recipe(
-    model=TINY,
-    diffusion=Process(schedule="linear", steps=50, prediction="eps", variance="fixed_small"),
-    training=Training(
-        batch_size=4,
-        steps=60,
-        learning_rate=2e-3,
-        warmup_steps=5,
-        ema_decay=0.99,
-        ema_warmup=True,
-        flip=True,
-        seed=3,
-        checkpoint_every=20,
-        sample_every=60,
-        sample_count=4,
-    ),
-)
-
-
-def disks(count=50):
-    """Bright disks on black, uint8 [N, 8, 8, 1]: a data set that a tiny network can learn."""
-    centres = np.random.default_rng(0).uniform(2, 5, (count, 2, 1, 1))
-    rows, columns = np.mgrid[:8, :8]
-    inside = (rows - centres[:, 0]) ** 2 + (columns - centres[:, 1]) ** 2 < 4
-    return (inside * 255).astype(np.uint8)[..., None]
-
-
-def losses(folder):
-    return [float(line.split(",")[1]) for line in (folder / "log.csv").read_text().splitlines()[1:]]
-
-
-def run(folder, recipe=RECIPE, **options):
-    return train(recipe, disks(), folder, quiet=True, cpu=True, **options)
 
 
 @pytest.fixture
@@ -122,7 +73,7 @@ def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_pa
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import ddpm_ref.report, ddpm_ref.trainer, test_trainer
+import ddpm_ref.report, ddpm_ref.trainer, tiny_training
 ddpm_ref.report.LOG_EVERY = 1
 step = ddpm_ref.trainer.Run.step
 
@@ -132,9 +83,9 @@ def killed(self, batch):
     return step(self, batch)
 
 ddpm_ref.trainer.Run.step = killed
-test_trainer.run(Path({out!r}))
+tiny_training.run(Path({out!r}))
 """
-    code = script.format(tests=os.path.dirname(__file__), out=str(tmp_path / "killed"))
+    code = script.format(tests=str(ROOT / "tests" / "support"), out=str(tmp_path / "killed"))
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == -signal.SIGKILL
     assert len(losses(tmp_path / "killed")) == 26
@@ -322,36 +273,6 @@ def test_two_processes_train_as_one(tmp_path, every_step):
     assert len(losses(tmp_path / "one")) == 1
     # The mean of 50 losses; gradients are averaged in another order.
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
-
-
-TINY_TOML = """
-[model]
-sample_size = 8
-in_channels = 1
-out_channels = 1
-block_out_channels = [8, 16]
-layers_per_block = 1
-down_block_types = ["DownBlock2D", "AttnDownBlock2D"]
-up_block_types = ["AttnUpBlock2D", "UpBlock2D"]
-attention_head_dim = 0
-norm_num_groups = 4
-norm_eps = 1e-5
-downsample_padding = 1
-flip_sin_to_cos = true
-freq_shift = 0
-[diffusion]
-schedule = "linear"
-steps = 50
-prediction = "eps"
-variance = "fixed_small"
-[training]
-batch_size = 4
-steps = 50
-learning_rate = 2e-3
-warmup_steps = 5
-sample_every = 50
-sample_count = 4
-"""
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 """What `ddpm-rt` uses of TensorRT exists: in the releases on record, and in the TensorRT-RTX installed here."""
 
 import ast
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 import tensorrt_rtx
+from repository import ROOT, load_script
 
-ROOT = Path(__file__).parents[1]
 RELEASES = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
 # 10.3 came before this level; `ddpm-rt build --hardware-compatible same` says so there.
 KNOWN_GAPS = {"tensorrt_cu12_bindings-10.3.0": ["HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"]}
@@ -16,10 +14,7 @@ KNOWN_GAPS = {"tensorrt_cu12_bindings-10.3.0": ["HardwareCompatibilityLevel.SAME
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("check_tensorrt_api", ROOT / "scripts" / "check_tensorrt_api.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("check_tensorrt_api")
 
 
 def test_the_installed_rtx_has_every_member(script):

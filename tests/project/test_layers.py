@@ -3,11 +3,10 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parents[1]
 REFERENCE = {"numpy", "click", "torch", "PIL", "safetensors", "accelerate", "tqdm", "datasets", "tomli"}
 MAY_IMPORT = {
     "runtime/ddpm_rt": {"numpy", "click", "PIL", "onnxruntime", "cuda", "ddpm_rt"},

@@ -1,19 +1,12 @@
 """Every sampler on a distribution that is known, with its exact network: not only equal to others, but right."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from repository import load_script
 
 from ddpm_rt.samplers import SAMPLERS
 
-spec = importlib.util.spec_from_file_location(
-    "sampler_figure", Path(__file__).parents[1] / "scripts" / "sampler_figure.py"
-)
-figure = sys.modules["sampler_figure"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(figure)
+figure = load_script("sampler_figure")
 
 ENOUGH = {
     "ddpm": (500, "trailing"),

@@ -1,9 +1,7 @@
 """Other weights in a plan: everything but TensorRT's own part, which a stand-in plays that objects to a wrong order."""
 
 import dataclasses
-import importlib.util
 import json
-from pathlib import Path
 
 import fake_refitter
 import numpy as np
@@ -13,6 +11,7 @@ import tensorrt_rtx
 from click.testing import CliRunner
 from fake_refitter import plan_bytes, weights_in
 from onnx import numpy_helper
+from repository import load_script
 from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export import refit_file
@@ -29,8 +28,6 @@ from ddpm_rt.cli import main
 from ddpm_rt.device.tensorrt_log import make_log
 from ddpm_rt.files import file_sha256
 from ddpm_rt.plan import Build, PlanRecord, network_name, read_plan, sidecar_path
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -418,9 +415,7 @@ def test_the_real_tensorrt_says_in_one_line_that_it_cannot_open_a_plan_here(plan
 
 
 def test_the_stand_in_has_no_member_that_the_bindings_are_not_known_to_have():
-    spec = importlib.util.spec_from_file_location("check_tensorrt_api", ROOT / "scripts" / "check_tensorrt_api.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("check_tensorrt_api")
     for kind in fake_refitter.PARTS:
         public = {name for name in vars(kind) if not name.startswith("_")}
         assert public <= set(script.USED[kind.__name__]), kind
