@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from click.testing import CliRunner
+from command import run
 from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.onnx_export import export_onnx, weights_of_onnx
@@ -12,7 +12,6 @@ from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.recipe import load_preset
 from ddpm_rt import DdpmRtError, open_denoiser
-from ddpm_rt.cli import main
 
 SMALL = {"sample_size": 16, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
 BLOCKS = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
@@ -175,10 +174,6 @@ def checkpoint(tmp_path_factory):
         path, Checkpoint(random_unet(CONFIGS["mnist"]), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
     )
     return path
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):

@@ -18,27 +18,11 @@ from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError, open_denoiser
 from ddpm_rt.cli import main
-from ddpm_rt.onnx_card import find_onnx_card
 
 LOW = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 FLOATS = {TensorProto.FLOAT, *LOW.values()}
 ALWAYS_FLOAT32 = {"InstanceNormalization", "Softmax", "Sin", "Cos"}
 ALWAYS_LOW = {"Conv", "MatMul", "BatchNormalization"}
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """The path of the tiny network in a precision, its time hoisted or not; each is made once."""
-    folder, made = tmp_path_factory.mktemp("typed"), {}
-
-    def export(precision, hoist):
-        if (precision, hoist) not in made:
-            made[precision, hoist] = folder / f"{precision}.{hoist}.onnx"
-            options = {"precision": precision, "hoist": hoist, "threads": 1}
-            export_onnx(tiny_unet(), tiny_card(), made[precision, hoist], **options)
-        return made[precision, hoist]
-
-    return export
 
 
 @pytest.fixture(
@@ -209,51 +193,6 @@ def test_what_the_error_is_measured_on_is_a_chain_s_own_mixture():
     assert images.dtype == np.float32
 
 
-@pytest.mark.parametrize("static_batch", [None, 3])
-def test_hoisted_time_gives_what_torch_gives(tmp_path, exported, static_batch):
-    model, path = tiny_unet(), exported("fp32", True)
-    if static_batch:
-        path = tmp_path / "unet.onnx"
-        export_onnx(model, tiny_card(), path, hoist=True, static_batch=static_batch, threads=1)
-    kinds = {node.op_type for node in onnx.load(path).graph.node}
-    assert "Gather" in kinds
-    assert not kinds & {"Sin", "Cos", "Gemm"}
-    t = np.array([0, 1, 10, 499, 998, 999])
-    x = np.random.default_rng(0).standard_normal((len(t), 1, 8, 8)).astype(np.float32)
-    with torch.no_grad():
-        expected = model(torch.from_numpy(x), torch.from_numpy(t)).numpy()
-    # float32 sums in another order, outputs of size one.
-    np.testing.assert_allclose(open_denoiser(path, threads=1)(x, t), expected, rtol=0, atol=1e-5)
-
-
-def test_the_tables_are_those_of_a_float64_network(exported):
-    """Closer to torch's float64 than torch's own float32 is: rounded once, at the end."""
-    model = tiny_unet()
-    tables = {
-        tensor.name: numpy_helper.to_array(tensor).reshape(1000, -1)
-        for tensor in onnx.load(exported("fp32", True)).graph.initializer
-        if tensor.name.endswith(".table")
-    }
-    seen = {}
-    blocks = [m for m in model.modules() if hasattr(m, "time_emb_proj")]
-    for precise in (False, True):
-        hooks, caught = [], []
-        for block in blocks:
-            hooks.append(block.time_emb_proj.register_forward_hook(lambda m, i, o, to=caught: to.append(o.numpy())))
-        network = model.double() if precise else model.float()
-        with torch.no_grad():
-            network(torch.zeros(1000, 1, 8, 8, dtype=torch.float64 if precise else None), torch.arange(1000))
-        seen[precise] = caught
-        for hook in hooks:
-            hook.remove()
-    assert len(tables) == len(blocks) == 8
-    for single, double in zip(seen[False], seen[True], strict=True):
-        near = min(tables.values(), key=lambda table: np.abs(table[:, : double.shape[1]] - double).max()
-                   if table.shape == double.shape else np.inf)  # fmt: skip
-        assert np.abs(near - double).max() < 1e-4
-        assert np.sqrt(((near - double) ** 2).mean()) < np.sqrt(((single - double) ** 2).mean()) + 1e-6
-
-
 def test_the_command_exports_in_half_the_size(tmp_path, exported):
     checkpoint = tmp_path / "tiny"
     save_checkpoint(checkpoint, Checkpoint(tiny_unet(), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0)))
@@ -266,56 +205,6 @@ def test_the_command_exports_in_half_the_size(tmp_path, exported):
     assert out.stat().st_size < 0.7 * (sum(w.numel() for w in tiny_unet().parameters()) * 4)
     result = CliRunner().invoke(main, ["export", str(checkpoint), "-o", str(tmp_path / "x.onnx"), "--precision", "fp8"])
     assert result.exit_code == 2
-
-
-@pytest.fixture
-def bf16(exported, tmp_path):
-    """A copy of the bf16 export, and the fp32 one."""
-    path = tmp_path / "bf16.onnx"
-    path.write_bytes(exported("bf16", False).read_bytes())
-    return path, exported("fp32", True)
-
-
-@pytest.mark.parametrize("verb", ["sample", "verify", "steps"])
-def test_a_bf16_file_that_the_cpu_cannot_run_comes_with_advice(bf16, tmp_path, verb):
-    path, other = map(str, bf16)
-    commands = {
-        "sample": ["sample", "--engine", path, "--out", str(tmp_path / "x.png")],
-        "verify": ["verify", other, "--engine-b", path],
-        "steps": ["steps", path, "-o", str(tmp_path / "x.steps.json")],
-    }
-    result = CliRunner().invoke(main, commands[verb])
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {path} is in bf16")
-    assert "--precision fp16 or fp32" in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["bf16.onnx"]
-
-
-def test_what_a_bf16_file_is_can_be_told_without_running_it(bf16):
-    result = CliRunner().invoke(main, ["inspect", str(bf16[0])])
-    assert result.exit_code == 0, result.output
-    assert "fp32_max_abs_error" in result.stdout
-    assert "runs no bf16" in result.stdout
-
-
-def test_half_a_bf16_file_is_called_damaged_and_not_bf16(bf16):
-    path, _ = bf16
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(DdpmRtError, match="not a whole ONNX model"):
-        open_denoiser(path)
-
-
-def test_the_card_in_a_file_s_bytes_is_the_one_that_onnx_reads(exported, tmp_path):
-    for kind in (("fp32", True), ("fp16", False), ("bf16", False)):
-        path = exported(*kind)
-        entries = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-        assert find_onnx_card(path) == ddpm_rt.ModelCard.from_json(entries["ddpm_rt.card"])
-    without = onnx.load(path)
-    del without.metadata_props[:]
-    for content in (without.SerializeToString(), b"", b"not a model", bytes(range(256)), b"\xff" * 100):
-        (tmp_path / "other.onnx").write_bytes(content)
-        assert find_onnx_card(tmp_path / "other.onnx") is None
 
 
 def test_the_tiny_network_has_all_kinds_of_layers():

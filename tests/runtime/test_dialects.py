@@ -1,4 +1,4 @@
-"""Dialect `diffusers` against diffusers' own schedulers, `guided` against its respacing, restated here."""
+"""Dialect `diffusers` against diffusers' own schedulers."""
 
 import itertools
 
@@ -23,10 +23,8 @@ from diffusers_chain import (
 )
 from gaussian_model import gaussian_card
 
-from ddpm_rt import Schedule, trajectory
-from ddpm_rt.dialects import DIALECTS
+from ddpm_rt import trajectory
 from ddpm_rt.recipe import Recipe
-from ddpm_rt.samplers import SAMPLERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
 
@@ -235,35 +233,3 @@ def test_what_is_not_a_number_in_diffusers_is_one_here():
     network = toy(np.cumprod(1 - BETAS["linear"]), "eps")
     assert np.isnan(chain(scheduler, network, z)[0]).any()  # when this fails, the docs have a line too many
     assert np.isfinite(ours(BETAS["linear"], "ddpm", 7, "leading", "eps", z, variance="fixed_large")[0]).all()
-
-
-def space_timesteps(count):
-    """The loop of guided-diffusion for one section of 1000, from its description: add a stride, round as it goes."""
-    stride, at, taken = 1 if count <= 1 else 999 / (count - 1), 0.0, []
-    for _ in range(count):
-        taken.append(round(at))
-        at += stride
-    return taken[::-1]
-
-
-def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
-    guided, ho = DIALECTS["guided"], DIALECTS["ho2020"]
-    different, thousand = 0, Schedule(BETAS["linear"])
-    for count in range(1, 1001):
-        chosen = guided.timesteps(thousand, count, "linspace", "ddpm").tolist()
-        assert chosen == space_timesteps(count)
-        different += count > 1 and chosen != ho.timesteps(thousand, count, "linspace", "ddpm").tolist()
-    assert different == 278
-
-
-def test_dialects_agree_where_nothing_is_clipped_rounded_or_strided():
-    """On the full chain in float64 the three are one sampler: the coefficients of diffusers to its float32."""
-    betas = BETAS["linear"]
-    tables = []
-    for name in ("ho2020", "guided", "diffusers"):
-        dialect = DIALECTS[name]
-        t = dialect.timesteps(Schedule(betas), 1000, "leading", "ddpm")
-        tables.append(SAMPLERS["ddpm"].table(dialect.schedule(betas, "ddpm"), t, last_noise=dialect.last_noise))
-    for ho, guided, theirs in zip(*tables, strict=True):
-        np.testing.assert_array_equal(ho, guided)
-        np.testing.assert_allclose(theirs, ho, rtol=1e-3, atol=1e-12)  # 6e-8 of alpha_bar near 1 over a beta of 1e-4

@@ -4,12 +4,11 @@ import dataclasses
 import json
 
 import pytest
-from click.testing import CliRunner
+from command import run
 from plan_files import BUILD, write_plan
 from tiny_unet import tiny_card
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.cli import main
 from ddpm_rt.files import file_sha256
 from ddpm_rt.plan import is_plan, names_in_file, network_name, read_plan, sidecar_path
 
@@ -18,10 +17,6 @@ from ddpm_rt.plan import is_plan, names_in_file, network_name, read_plan, sideca
 def plan(tmp_path):
     write_plan(tmp_path / "unet.plan", tiny_card())
     return tmp_path / "unet.plan"
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_a_record_survives_being_written_and_read(plan):

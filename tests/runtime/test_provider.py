@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command import run
 from device_world import DeviceWorld
 from fake_cuda import install
 from fake_onnxruntime import State, make_onnxruntime
@@ -21,7 +21,6 @@ from toy_engine import register_kernels
 import ddpm_rt
 from ddpm_rt import DdpmRtError, Request, doctor
 from ddpm_rt.api import read_card
-from ddpm_rt.cli import main
 from ddpm_rt.device.adaptor import DeviceDenoiser
 from ddpm_rt.device.opening import open_device_engine, provider_for
 from ddpm_rt.models import bundled_model
@@ -29,10 +28,6 @@ from ddpm_rt.onnx_card import read_onnx_card
 from ddpm_rt.ort import OrtDenoiser
 
 WITHOUT_GPU = pytest.mark.skipif(bool(doctor.gpus()), reason="there is a GPU")
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

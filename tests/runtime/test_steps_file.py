@@ -2,23 +2,18 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command import run
 from gaussian_model import conditional_card, gaussian_card, write_conditional, write_gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.cli import main
 from ddpm_rt.recipe import Recipe
 from ddpm_rt.samplers import SAMPLERS
 from ddpm_rt.steps_file import KEYS, read_steps, write_steps
 
 CARD = gaussian_card(clip=(-1.0, 1.0))
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from toy_engine import ToyEngine, eps_of_gaussian
 
 from ddpm_rt.request import Watch
 
+MODES = ("replay", "chunks", "while", "stream")
+
 
 class Gpu:
     """An engine on the device with its loop, as what opens a plan gives it."""
