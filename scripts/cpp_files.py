@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from gaussian_model import gaussian_card, write_gaussian
 
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
