@@ -12,6 +12,7 @@ from tiny_unet import tiny_unet
 
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
+from ddpm_rt.artifacts.output_path import check_output_path
 from ddpm_rt.cli import main
 
 CARD = "--betas cosine:10 --prediction eps --variance fixed_small --clip none"
