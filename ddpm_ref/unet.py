@@ -144,6 +144,7 @@ def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:
 
     A convolution or dense layer starts uniform in +-sqrt(3 / fan_average); the last layer of every residual branch
     and of the network starts (all but) at zero, so that the whole network starts as the identity of its skips.
+    The vectors of a table of classes, which Ho has not, start normal as in Dhariwal and Nichol's published code.
     """
     branch_ends = (".conv2", ".to_out.0", "conv_out")
     for name, module in model.named_modules():
@@ -156,3 +157,5 @@ def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:
             nn.init.uniform_(weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)

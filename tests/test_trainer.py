@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_ref.batches import batches
+from ddpm_ref.batches import Source, batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.config import UNetConfig
 from ddpm_ref.diffusion import Diffusion
@@ -288,10 +288,8 @@ def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
 
 
 def test_the_processes_of_a_step_share_what_one_process_sees():
-    options = {"first": 2, "timesteps": 50}
-    training = RECIPE.training
-    whole = next(iter(batches(disks(), training, **options)))
-    shares = [next(iter(batches(disks(), training, **options, rank=rank, world=2))) for rank in range(2)]
+    whole = next(iter(batches(Source(disks(), None, RECIPE), first=2)))
+    shares = [next(iter(batches(Source(disks(), None, RECIPE, rank, 2), first=2))) for rank in range(2)]
     for name in ("x0", "t", "noise"):
         merged = torch.stack([getattr(share, name) for share in shares], dim=1).flatten(0, 1)
         assert torch.equal(merged, getattr(whole, name))
@@ -300,7 +298,7 @@ def test_the_processes_of_a_step_share_what_one_process_sees():
 def test_half_of_the_images_are_mirrored():
     pixels = np.zeros((1, 8, 8, 1), np.uint8)
     pixels[:, :, 0] = 255
-    batch = next(iter(batches(pixels, RECIPE.with_training(batch_size=2000).training, first=0, timesteps=50)))
+    batch = next(iter(batches(Source(pixels, None, RECIPE.with_training(batch_size=2000)), first=0)))
     left = (batch.x0[:, 0, 0, 0] == 1.0).float().mean()
     assert 0.45 < left < 0.55  # four and a half standard errors either side
 
@@ -376,10 +374,20 @@ def test_every_preset_can_be_read(name):
     assert load_preset(name).diffusion.betas.shape == (1000,)
 
 
-@pytest.mark.parametrize("change", [{"num_class_embeds": 10}, {"out_channels": 6}])
-def test_a_recipe_that_the_trainer_could_not_follow_is_refused(change):
-    with pytest.raises(RecipeError, match="neither classes nor learned variances"):
-        dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, **change))
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("model", {"out_channels": 6}, "fixed_small wants as many model.out_channels"),
+        ("model", {"class_embed_type": "timestep"}, "knows no model.class_embed_type"),
+        ("diffusion", {"variance": "learned_range"}, "learned_range wants twice as many model.out_channels"),
+        ("training", {"label_dropout": 0.1}, "label_dropout 0.1 needs num_class_embeds"),
+        ("training", {"label_dropout": 1.0}, "label_dropout must lie in"),
+        ("training", {"min_snr_gamma": -1.0}, "min_snr_gamma must be"),
+    ],
+)
+def test_a_recipe_that_the_trainer_could_not_follow_is_refused(section, change, message):
+    with pytest.raises(RecipeError, match=message):
+        dataclasses.replace(RECIPE, **{section: dataclasses.replace(getattr(RECIPE, section), **change)})
 
 
 def test_the_learning_rate_rises_stays_and_falls():
