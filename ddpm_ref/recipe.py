@@ -57,6 +57,7 @@ class Training:
     precision: Precision = "fp32"  # bf16: matrix products in bfloat16, weights and loss in float32
     seed: int = 0
     checkpoint_every: int = 1000  # steps
+    keep_every: int = 0  # steps; a copy of the checkpoint as checkpoints/STEP, for curves over training; 0: none
     sample_every: int = 5000  # steps; a grid of `sample_count` images by 50 steps of DDIM
     sample_count: int = 64
 
@@ -64,7 +65,7 @@ class Training:
         _choice("training.precision", self.precision, get_args(Precision))
         for key in ("batch_size", "steps", "checkpoint_every", "sample_every", "sample_count"):
             _at_least(f"training.{key}", getattr(self, key), 1)
-        for key in ("warmup_steps", "cooldown_steps", "seed"):
+        for key in ("warmup_steps", "cooldown_steps", "keep_every", "seed"):
             _at_least(f"training.{key}", getattr(self, key), 0)
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"training.ema_decay must lie in [0, 1), not {self.ema_decay}")
@@ -141,7 +142,7 @@ class Recipe:
 
 
 # A resumed run may change these: they do not touch a step that is already done.
-FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "sample_every", "sample_count")
+FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "keep_every", "sample_every", "sample_count")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

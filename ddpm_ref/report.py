@@ -4,8 +4,9 @@ import csv
 import math
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -102,7 +103,8 @@ class Report:
             self.uncaught(args)
 
 
-class Grid(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Grid:
     """What a grid of samples shows: how many images, how many in a row, and the label of each, int64 `[N]`, or None."""
 
     count: int
@@ -123,15 +125,22 @@ class Grid(NamedTuple):
 
 
 def draw_samples(
-    model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device, stop: Sequence[int]
+    model: Model,
+    diffusion: Diffusion,
+    shape: tuple[int, ...],
+    device: torch.device,
+    stop: Sequence[int],
+    *,
+    steps: int = 50,
+    seed: int = 0,
 ) -> Tensor | None:
-    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare.
+    """Images `shape` = [N, C, H, W] by `steps` of DDIM from the same noise each time, so that grids compare.
 
     None as soon as there is something in `stop`, which is looked at before each step.
     """
-    steps = min(50, len(diffusion))
+    steps = min(steps, len(diffusion))
     timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
     chain = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
     for _ in timesteps:
         if stop:

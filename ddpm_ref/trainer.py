@@ -47,9 +47,9 @@ def train(
     """Train, or go on training, the model of `recipe` in `folder`; `labels` (`open_labels`) if it has classes.
 
     `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
-    samples/ and the state for resuming beside it. Started again on the same folder it continues, with the same
-    losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save first,
-    and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
+    samples/, checkpoints/ and the state for resuming beside it. Started again on the same folder it continues, with
+    the same losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save
+    first, and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
     CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot be written,
     ValueError for labels of a model without classes, or none of one with classes.
     """
@@ -151,8 +151,10 @@ class Run:
         return float(self.accelerator.reduce(flag, reduction="sum")) > 0
 
     def keep(self, folder: Path, *, last: bool) -> None:
-        """Save when it is time, or at the end."""
+        """Save when it is time, or at the end; keep a copy when it is time for that."""
         training, step = self.recipe.training, self.state.step
+        if training.keep_every and step % training.keep_every == 0:
+            save_checkpoint(folder / "checkpoints" / f"{step:07d}", self.checkpoint())
         if last or step % training.checkpoint_every == 0:
             save_checkpoint(folder, self.checkpoint())
             save_state(folder, self.state, self.recipe, self.data)  # last: a step that it has is saved altogether

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import UNetConfig
-from .layers import Attention, Downsample, ResnetBlock, TimeEmbedding, Timesteps, Upsample
+from .layers import Attention, Downsample, Norm, ResnetBlock, TimeEmbedding, Timesteps, Upsample
 
 
 class DownBlock(nn.Module):
@@ -110,7 +110,7 @@ class UNet(nn.Module):
         self.down_blocks = nn.ModuleList([DownBlock(config, level) for level in levels])
         self.mid_block = MidBlock(config) if config.mid_block_type else None
         self.up_blocks = nn.ModuleList([UpBlock(config, index) for index in levels])
-        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, first, config.norm_eps)
+        self.conv_norm_out = Norm(config.norm_num_groups, first, config.norm_eps)
         self.conv_out = nn.Conv2d(first, config.out_channels, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:

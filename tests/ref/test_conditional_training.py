@@ -62,6 +62,7 @@ BOTH = dataclasses.replace(
     diffusion=dataclasses.replace(LABELLED.diffusion, variance="learned_range"),
 )
 RECIPES = {"labels": LABELLED, "labels and a learned variance": BOTH}
+RESUMED = {**RECIPES, "both in bfloat16": BOTH.with_training(precision="bf16")}
 
 
 def bars(count=60):
@@ -81,7 +82,7 @@ def every_step(monkeypatch):
     monkeypatch.setattr("ddpm_ref.report.LOG_EVERY", 1)
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("recipe", RESUMED.values(), ids=RESUMED)
 def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_path, every_step, recipe):
     run(tmp_path / "whole", recipe)
     run(tmp_path / "parts", recipe.with_training(steps=7))
@@ -141,7 +142,7 @@ def test_the_processes_of_a_step_share_the_labels_that_one_process_sees():
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_model_draws_what_its_label_says(tmp_path, recipe):
     """The mean brightness of a class, through export and ddpm-rt, with the variance that the network learned."""
-    run(tmp_path / "run", recipe.with_training(steps=400, sample_every=400))
+    run(tmp_path / "run", recipe.with_training(steps=200, sample_every=200))
     source = open_source(tmp_path / "run")
     assert (source.classes, source.null_class) == (CLASSES + 1, CLASSES)
     exported = CliRunner().invoke(main, ["export", str(tmp_path / "run"), "-o", str(tmp_path / "unet.onnx")])
@@ -160,7 +161,7 @@ def test_a_learned_variance_comes_to_lie_nearer_to_the_bound_than_a_fixed_one(tm
     from ddpm_ref.diffusion import Diffusion
     from ddpm_ref.loss import Loss
 
-    run(tmp_path, BOTH.with_training(steps=400, sample_every=400))
+    run(tmp_path, BOTH.with_training(steps=200, sample_every=200))
     unet = load_checkpoint(tmp_path).unet
     images, labels = bars()
     x0 = torch.from_numpy(images.transpose(0, 3, 1, 2) / 127.5 - 1).float()
@@ -207,6 +208,15 @@ def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_p
             open_source(tmp_path)
 
 
+def test_copies_of_the_checkpoint_are_kept_when_the_recipe_says_so(tmp_path):
+    run(tmp_path, LABELLED.with_training(steps=8, keep_every=3))
+    kept = sorted((tmp_path / "checkpoints").iterdir())
+    assert [folder.name for folder in kept] == ["0000003", "0000006"]
+    run(tmp_path / "short", LABELLED.with_training(steps=6))
+    assert load_checkpoint(kept[1]).weights_sha256 == load_checkpoint(tmp_path / "short").weights_sha256
+    assert load_checkpoint(tmp_path).weights_sha256 != load_checkpoint(kept[1]).weights_sha256
+
+
 def test_the_sample_grid_has_one_row_a_class():
     grid = Grid.of(10, 4)
     assert (grid.count, grid.columns, grid.labels.tolist()) == (8, 2, [0, 0, 1, 1, 2, 2, 3, 3])
@@ -222,8 +232,8 @@ def test_the_sample_grid_has_one_row_a_class():
 def test_the_grid_of_a_run_shows_its_classes_in_rows(tmp_path):
     from PIL import Image
 
-    run(tmp_path, LABELLED.with_training(steps=400, sample_every=400, sample_count=16))
-    picture = np.asarray(Image.open(tmp_path / "samples" / "0000400.png"))
+    run(tmp_path, LABELLED.with_training(steps=200, sample_every=200, sample_count=16))
+    picture = np.asarray(Image.open(tmp_path / "samples" / "0000200.png"))
     assert picture.shape == (32, 32)
     rows = picture.reshape(4, 8, 32).mean((1, 2))
     for label in range(CLASSES):
