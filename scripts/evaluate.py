@@ -35,7 +35,7 @@ from mnist_classifier import Labels, answers, trained_classifier
 
 import ddpm_rt
 from ddpm_rt.denoiser import Engine
-from ddpm_rt.image import to_pixels
+from ddpm_rt.images.write import to_pixels
 
 CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # of the classifier, which takes a minute to train
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny_training import TINY, TINY_TOML
 
 import ddpm_rt
 from ddpm_export.sources import open_source
 from ddpm_ref.batches import Source, batches
 from ddpm_ref.checkpoint import load_checkpoint
-from ddpm_ref.config import UNetConfig
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.recipe import Process, Recipe, Training
 from ddpm_ref.report import Grid, as_grid
@@ -21,23 +21,7 @@ from ddpm_ref.trainer import train
 from ddpm_rt.cli import main
 
 CLASSES = 3
-MODEL = UNetConfig(
-    sample_size=8,
-    in_channels=1,
-    out_channels=1,
-    block_out_channels=(8, 16),
-    layers_per_block=1,
-    down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-    up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    attention_head_dim=None,
-    norm_num_groups=4,
-    norm_eps=1e-5,
-    downsample_padding=1,
-    flip_sin_to_cos=True,
-    freq_shift=0,
-    dropout=0.2,
-    num_class_embeds=CLASSES + 1,
-)
+MODEL = dataclasses.replace(TINY, num_class_embeds=CLASSES + 1)
 LABELLED = Recipe(
     model=MODEL,
     diffusion=Process(schedule="cosine", steps=50, prediction="v", variance="fixed_small"),
@@ -75,11 +59,6 @@ def bars(count=60):
 def run(folder, recipe, **options):
     images, labels = bars()
     return train(recipe, images, folder, labels=labels, quiet=True, cpu=True, **options)
-
-
-@pytest.fixture
-def every_step(monkeypatch):
-    monkeypatch.setattr("ddpm_ref.report.LOG_EVERY", 1)
 
 
 @pytest.mark.parametrize("recipe", RESUMED.values(), ids=RESUMED)
@@ -245,7 +224,8 @@ def test_the_command_reads_labels_and_says_what_they_lack(tmp_path, monkeypatch)
     images, labels = bars()
     np.savez("set.npz", images=images, labels=labels)
     np.savez("bare.npz", images=images)
-    (tmp_path / "r.toml").write_text(TOML)
+    toml = TINY_TOML.replace("freq_shift = 0", f"freq_shift = 0\nnum_class_embeds = {CLASSES + 1}")
+    (tmp_path / "r.toml").write_text(f"{toml}label_dropout = 0.1\n")
     command = ["train", "--config", "r.toml", "--cpu", "--quiet", "--steps", "2"]
     done = CliRunner().invoke(main, [*command, "--data", "set.npz", "--out", "run"])
     assert (done.exit_code, done.output) == (0, "run: trained for 2 steps on 60 images\n")
@@ -253,35 +233,3 @@ def test_the_command_reads_labels_and_says_what_they_lack(tmp_path, monkeypatch)
     lacking = CliRunner().invoke(main, [*command, "--data", "bare.npz", "--out", "other"])
     assert (lacking.exit_code, lacking.stdout) == (1, "")
     assert lacking.stderr == ("Error: bare.npz holds ['images'], but no labels, which a model with classes needs\n")
-
-
-TOML = """
-[model]
-sample_size = 8
-in_channels = 1
-out_channels = 2
-block_out_channels = [8, 16]
-layers_per_block = 1
-down_block_types = ["DownBlock2D", "AttnDownBlock2D"]
-up_block_types = ["AttnUpBlock2D", "UpBlock2D"]
-attention_head_dim = 0
-norm_num_groups = 4
-norm_eps = 1e-5
-downsample_padding = 1
-flip_sin_to_cos = true
-freq_shift = 0
-num_class_embeds = 4
-[diffusion]
-schedule = "linear"
-steps = 50
-prediction = "eps"
-variance = "learned_range"
-[training]
-batch_size = 4
-steps = 50
-learning_rate = 2e-3
-warmup_steps = 5
-label_dropout = 0.1
-sample_every = 50
-sample_count = 4
-"""
