@@ -52,7 +52,7 @@ def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int,
             for sampler in ("ddim", "ddpm"):
                 table = Path(folder) / f"{sampler}.steps.json"
                 recipe = SamplerOptions(sampler=sampler, steps=steps)  # type: ignore[arg-type]
-                write_steps(table, recipe.compiled(model.card), model.card)
+                write_steps(table, recipe.compile(model.card), model.card)
                 name = engine.stem
                 show(name, "C++", sampler, batch, steps, in_cpp(program, engine, table, batch, count))
                 python = rounds(model, batch, steps, sampler, count)

@@ -39,7 +39,7 @@ def chain(model: OrtDenoiser, batch: int, steps: int, sampler: str, seed: int) -
     """Seconds for a whole chain, from noise to images."""
     request = Request(sampler=sampler, steps=steps, count=batch, batch=batch, seed=seed)  # type: ignore[arg-type]
     started = time.perf_counter()
-    for _ in request.trajectory(model, model.card, request.samples):
+    for _ in request.bind(model.card).trajectory(model, request.samples):
         pass
     return time.perf_counter() - started
 

@@ -79,7 +79,7 @@ def ours(path: Path, steps: int) -> Chain:
 
     def chain(seed: int) -> object:
         request = Request(sampler="ddpm", steps=steps, count=1, batch=1, seed=seed)
-        *_, last = request.trajectory(model, model.card, request.samples)
+        *_, last = request.bind(model.card).trajectory(model, request.samples)
         return last.x
 
     return chain

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnx
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from tiny_unet import tiny_card, tiny_unet
 from typed_model import typed

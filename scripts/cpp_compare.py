@@ -53,7 +53,7 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
     card = open_denoiser(model).card
     for sampler, count in BUNDLED.items():
         steps = folder / f"{sampler}.steps.json"
-        write_steps(steps, SamplerOptions(sampler=sampler, steps=count).compiled(card), card)
+        write_steps(steps, SamplerOptions(sampler=sampler, steps=count).compile(card), card)
         fine.append(compare(program, model, steps, out, {"seed": 7, "count": 1, "batch": 1}))
     return not all(fine)
 

@@ -136,7 +136,7 @@ def main() -> None:
     chains = []
     for name, (changes, recipe) in CHAINS.items():
         card = golden_card(**changes)
-        plan = SamplerOptions(steps=STEPS, **recipe).compiled(card)
+        plan = SamplerOptions(steps=STEPS, **recipe).compile(card)
         write_steps(GOLDEN / f"{name}.steps.json", plan, card)
         x, x0 = run(card, plan)
         chains.append({"name": name, "x": bits(x), "x0": bits(x0)})

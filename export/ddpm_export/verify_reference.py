@@ -31,9 +31,11 @@ def reference_side(path: Path, request: Request) -> Side:
         raise DdpmRtError(str(error)) from error
     _check_known(request, source)
     card = card_of(source, path)
+    bound = request.bind(card)
+    timesteps = bound.table.t.tolist()
 
     def network(samples: Sequence[int]) -> Denoiser:
-        labels = request.labels(samples)
+        labels = bound.labels(samples)
         more = () if labels is None else (torch.from_numpy(labels),)
 
         @torch.no_grad()
@@ -44,7 +46,7 @@ def reference_side(path: Path, request: Request) -> Side:
         return denoise
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[NDArray[np.float64]]:
-        return _chain(source, request, request.table(card).t.tolist(), denoise, samples)
+        return _chain(source, request, timesteps, denoise, samples)
 
     return Side(network, chain, card)
 

@@ -1,4 +1,4 @@
-"""A denoiser is a callable. ONNX Runtime is one, a TensorRT plan will be one, tests pass a lambda."""
+"""A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and a lifetime."""
 
 from typing import Protocol
 
@@ -16,3 +16,9 @@ class Denoiser(Protocol):
     """
 
     def __call__(self, x: Batch, t: Times, /) -> Batch: ...
+
+
+class LabelledDenoiser(Protocol):
+    """A denoiser that takes the class of each image as well: y int64 `[B]`."""
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...

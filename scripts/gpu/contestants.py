@@ -43,7 +43,7 @@ PLACE, HALF = "cuda", "float16"
 def bare(device: Any, model: str, batch: int, quick: bool) -> Entry:
     """The network alone, as often as the chain calls it: the graph of one call, replayed."""
     engine, steps = engine_of(model, HALF), steps_of(batch, quick)
-    plan = Request(sampler="ddpm", steps=steps).plan_for(engine.card)
+    plan = Request(sampler="ddpm", steps=steps).bind(engine.card).sampler
     lanes = lanes_of(0, range(batch), end=steps)
     bench = Workbench(device, engine, Layout(batch, batch), rows_of(plan.table, plan.clip), lanes)
     bench.launch("ddpm_rt_begin")
@@ -111,7 +111,7 @@ def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
 
     def run(seed: int) -> object:
         request = Request(sampler="ddpm", steps=FEW, count=batch, batch=batch, seed=seed)
-        *_, last = request.trajectory(network, card, request.samples)
+        *_, last = request.bind(network.card).trajectory(network, request.samples)
         return last.x
 
     return Entry(run, FEW, "arrays of the host, float32 with TF32")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
+from ddpm_rt.cli.exit_codes import INTERRUPTED
+
 PARTS = 1000  # of the progress bar
 
 
@@ -40,7 +41,7 @@ def build(
     ddpm-rt build unet.onnx -o unet.plan
     ddpm-rt build unet.onnx -o unet.plan --flavour rtx --batch 1:8:64 --compute-capability 8.9,12.0
     """
-    from ddpm_rt.artifacts.output_path import check_output
+    from ddpm_rt.artifacts.output_path import check_output_path
     from ddpm_rt.artifacts.plan_record import SUFFIXES, sidecar_path
 
     from ..plans.build import build_plan
@@ -48,9 +49,9 @@ def build(
 
     started = time.perf_counter()
     try:
-        check_output(out, *SUFFIXES, inputs=[model, timing_cache])
+        check_output_path(out, *SUFFIXES, inputs=[model, timing_cache])
         for beside in (sidecar_path(out), timing_cache or out):
-            check_output(beside, inputs=[model])
+            check_output_path(beside, inputs=[model])
         capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)

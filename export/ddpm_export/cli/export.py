@@ -32,10 +32,10 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
     ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.artifacts.output_path import check_output, check_writable
+    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
 
     try:
-        check_output(out, ".onnx", inputs=[source, config])
+        check_output_path(out, ".onnx", inputs=[source, config])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     from ..graph.onnx_export import export_onnx
@@ -82,7 +82,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
       --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.artifacts.output_path import check_output, check_writable
+    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
 
     from ..graph.foreign_onnx import write_card
     from ..sources.betas_argument import parse_betas
@@ -91,7 +91,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     if asked["classes"] is None:
         del names["y"]
     try:
-        check_output(copy, ".onnx", inputs=[model])
+        check_output_path(copy, ".onnx", inputs=[model])
         known = {"betas": tuple(parse_betas(betas).tolist()), "clip": parse_clip(clip), "names": names}
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
+from ddpm_rt.cli.exit_codes import INTERRUPTED
 
 
 @click.command()
@@ -28,13 +28,13 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
     ddpm-rt build unet.onnx -o unet.plan --refittable
     ddpm-rt refit unet.plan --weights runs/mnist -o new.plan
     """
-    from ddpm_rt.artifacts.output_path import check_output
+    from ddpm_rt.artifacts.output_path import check_output_path
     from ddpm_rt.artifacts.plan_record import SUFFIXES
 
     from ..plans.refit import refit_plan
 
     try:
-        check_output(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
+        check_output_path(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     show = (lambda line: click.echo(line, err=True)) if verbose else None

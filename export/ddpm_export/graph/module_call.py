@@ -37,7 +37,7 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
     return result
 
 
-def check_output(module: nn.Module, card: ModelCard) -> None:
+def check_network_output(module: nn.Module, card: ModelCard) -> None:
     """Raises DdpmRtError unless the module's output has the shape and type that the card implies."""
     out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
     wanted = (1, card.output_channels, *card.image_shape[1:])

@@ -19,7 +19,7 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .module_call import check_output, example, first_line, run_module
+from .module_call import check_network_output, example, first_line, run_module
 from .precision import TYPES, Precision, set_precision
 from .simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .time_branch import TABLE, hoist_time
@@ -65,7 +65,7 @@ def export_onnx(
         raise ValueError(f"static_batch must be at least 1, not {static_batch}")
     limit = tolerance if tolerance is not None else TYPED_TOLERANCE.get(precision, TOLERANCE)
     module.eval()
-    check_output(module, card)
+    check_network_output(module, card)
     model = trace(module, card, opset, static_batch)
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)

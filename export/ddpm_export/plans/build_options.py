@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ddpm_rt.artifacts.plan_record import Flavour, Profile
-from ddpm_rt.device.lanes import MOST
+from ddpm_rt.device.lanes import MAX_LANES
 
 Compatibility = Literal["ampere+", "same"]
 
@@ -37,8 +37,8 @@ class BuildOptions:
         for low, best, high in self.batch or ():
             if not 1 <= low <= best <= high:
                 raise ValueError(f"batch {low}:{best}:{high} is not MIN:OPT:MAX with 1 <= MIN <= OPT <= MAX")
-            if high > MOST:
-                raise ValueError(f"batch must be at most {MOST}, the largest that can be sampled, not {high}")
+            if high > MAX_LANES:
+                raise ValueError(f"batch must be at most {MAX_LANES}, the largest that can be sampled, not {high}")
         for name in ELSEWHERE:
             given = getattr(self, name) or ()
             if len(set(given)) < len(given):

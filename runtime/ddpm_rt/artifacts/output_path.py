@@ -14,7 +14,7 @@ KNOWN = (
 APART = (".onnx", ".html", ".png")  # of files that no checkpoint is read from, wherever they lie
 
 
-def check_output(out: Path, *suffixes: str, inputs: Iterable[Path | None] = (), strict: bool = False) -> None:
+def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] = (), strict: bool = False) -> None:
     """Raises ValueError where `out` would replace one of `inputs`, or a part of one that is a folder.
 
     Also for a suffix that belongs to another kind of file than `suffixes`, or, if `strict`, for all but these.

@@ -9,8 +9,8 @@ from .options import NUMBER, PATH, Integers, engine_options, out_option, request
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
-    from ..engines.engine_options import EngineChoice
     from ..requests.inversion import Inversion
+    from .options import ChosenEngine
 
 
 @click.command()
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @request_options
 @out_option
 def interpolate(
-    engine: "EngineChoice", out: Path, quiet: bool, frames: int, start: int, end: int, **asked: Any
+    engine: "ChosenEngine", out: Path, quiet: bool, frames: int, start: int, end: int, **asked: Any
 ) -> None:
     """Draw the images between two samples of a seed.
 
@@ -42,7 +42,7 @@ def interpolate(
 @click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
-def invert(image: Path, engine: "EngineChoice", out: Path, quiet: bool, **asked: Any) -> None:
+def invert(image: Path, engine: "ChosenEngine", out: Path, quiet: bool, **asked: Any) -> None:
     """Find the noise that DDIM draws a picture from.
 
     \b

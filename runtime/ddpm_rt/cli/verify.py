@@ -3,22 +3,90 @@
 import contextlib
 import importlib
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..artifacts.plan_record import files_of, is_plan
-from ..engine import Engine
-from ..engines.engine_options import EngineChoice
+from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
 from ..samplers import SAMPLERS
-from .options import Integers, place_options
+from .exit_codes import DIFFERENT
+from .options import NUMBER, Integers, engine_options_of, place_options
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..requests.request import BoundRequest, Request
+    from ..verify.comparison import Side
+    from ..verify.report import Report
+    from ..verify.verdict import Tolerance
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-FEW_STEPS = 50  # of ddim, where none are asked for
-DIFFERENT = 1  # the exit code
+FEW_STEPS = 50  # of every sampler but ddpm, where --steps is left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What is compared with what. Raises ValueError unless exactly one second side is named."""
+
+    engine: Path
+    reference: Path | None = None  # a checkpoint, run by PyTorch
+    engine_b: Path | None = None
+    other_weights: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.reference is None) == (self.engine_b is None):
+            raise ValueError("give one of --reference and --engine-b")
+
+    @property
+    def other(self) -> Path:
+        """The path of the second side."""
+        path = self.reference or self.engine_b
+        assert path is not None
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reports:
+    """The files that the report is written to."""
+
+    html: Path | None = None
+    png: Path | None = None
+    json: Path | None = None  # "-" is stdout
+
+    @property
+    def json_to_stdout(self) -> bool:
+        return self.json == Path("-")
+
+    def files(self) -> dict[str, Path]:
+        """Kind to path, without stdout."""
+        paths = {"html": self.html, "png": self.png, "json": None if self.json_to_stdout else self.json}
+        return {kind: path for kind, path in paths.items() if path is not None}
+
+    def check(self, *inputs: Path | None) -> None:
+        """Raises ValueError for a report of the wrong suffix, or one that would overwrite an input."""
+        from ..artifacts.output_path import check_output_path, check_writable
+
+        known = [file for path in inputs if path is not None for file in files_of(path)]
+        for kind, path in self.files().items():
+            check_output_path(path, f".{kind}", inputs=known, strict=True)
+            check_writable(path.parent)
+
+    def write(self, report: "Report") -> None:
+        from ..artifacts.atomic_write import replace_file
+        from ..verify.html import page
+        from ..verify.png import save_picture
+
+        texts: dict[str, Callable[[], str]] = {"html": lambda: page(report), "json": lambda: report.to_json() + "\n"}
+        for kind, path in self.files().items():
+            if kind == "png":
+                save_picture(path, report)
+            else:
+                text = texts[kind]()
+                replace_file(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))  # type: ignore[misc]
 
 
 @click.command()
@@ -26,23 +94,25 @@ DIFFERENT = 1  # the exit code
 @click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
 @click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
 @click.option("--sampler", type=click.Choice(list(SAMPLERS)), default="ddpm", show_default=True)
-@click.option("--steps", type=click.IntRange(min=1), help="Calls of the network a sample. [default: ddpm all, else 50]")
+@click.option("--steps", type=click.IntRange(min=1),
+              help="Network calls per sample. [default: for ddpm every timestep, else 50]")  # fmt: skip
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
-@click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the samples; of several, one by one.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True)
+@click.option("--label", type=Integers(), metavar="N,N,...",
+              help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
+@click.option("--seed", type=NUMBER, default=0, show_default=True)
 @click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How many samples.")
-@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples to a call.")
+@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples per network call.")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
-@click.option("--other-weights", is_flag=True, help="Go on although the weights are not the same.")
-@click.option("--out", type=FILE, metavar="HTML", help="Write the report as a page.")
-@click.option("--png", type=FILE, metavar="PNG", help="Write it as a picture.")
-@click.option("--json", "json_file", metavar="FILE", help="Write it for machines; - is stdout, instead of the text.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an engine. [default: all cores]")
+@click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
+@click.option("--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
+@click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
 def verify(
-    engine: Path, out: Path | None, png: Path | None, json_file: str | None, steps: int | None,
-    threads: int | None, provider: Any, device: int, **asked: Any,
+    engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
+    html: Path | None, png: Path | None, json: Path | None,
+    tolerance: float | None, min_psnr: float | None, steps: int | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -52,68 +122,70 @@ def verify(
     The exit code is 1 when they differ by more than the tolerance, which by default
     is that of the engine's precision.
     """
-    files = {"html": out, "png": png, "json": Path(json_file) if json_file not in (None, "-") else None}
+    from ..verify.verdict import Tolerance
+
+    reports = Reports(html=html, png=png, json=json)
     try:
-        _check_files(files, engine, asked["engine_b"], asked["reference"])
-        with contextlib.ExitStack() as stack:
-            report = run(EngineChoice(engine, threads, provider, device), stack, steps=steps, **asked)
+        sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
+        reports.check(engine, engine_b, reference)
+        limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
+        options = engine_options_of(asked)
+        report = compared(sides, options, limits, lambda card: _request(card, steps, asked))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    _write(report, files)
-    click.echo(report.to_json() if json_file == "-" else f"{report.line}\n{report.table()}")
+    reports.write(report)
+    click.echo(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
     if not report.verdict.ok:
         sys.exit(DIFFERENT)
 
 
-def run(
-    choice: EngineChoice,
-    stack: contextlib.ExitStack,
-    *,
-    reference: Path | None,
-    engine_b: Path | None,
-    steps: int | None,
-    tolerance: float | None,
-    min_psnr: float | None,
-    other_weights: bool,
-    **asked: Any,
-) -> Any:
-    """A Report, from engines that the stack closes.
-
-    Raises ValueError for options that do not go together, DdpmRtError for what cannot be compared.
-    """
+def _request(card: Any, steps: int | None, asked: dict[str, Any]) -> "Request":
     from ..requests.request import Request
+
+    steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
+    return Request(steps=steps, spacing=card.spacing, **asked)
+
+
+def compared(
+    sides: Sides, options: EngineOptions, limits: "Tolerance | None", ask: Callable[[Any], "Request"]
+) -> "Report":
+    """The report of two sides.
+
+    Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
+    """
     from ..verify.comparison import compare, engine_side
     from ..verify.report import Compared, Report
-    from ..verify.verdict import Tolerance, check_comparable, default_tolerance
+    from ..verify.verdict import check_comparable, default_tolerance
 
-    if (reference is None) == (engine_b is None):
-        raise ValueError("give one of --reference and --engine-b")
-    engine = _opened(choice, stack)
-    steps = steps or (len(engine.card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
-    request = Request(steps=steps, spacing=engine.card.spacing, **asked)
-    request.table(engine.card)  # what cannot be asked of the engine is said first
-    if engine_b is not None:
-        other = engine_side(_opened(replace(choice, path=engine_b), stack), request)
-    else:
-        other = _reference_side(reference, request)
-    check_comparable(engine.card, other.card, other_weights=other_weights)
-    asks = tolerance is not None or min_psnr is not None
-    limits = Tolerance(tolerance, min_psnr) if asks else default_tolerance(engine.card.precision, other.card.precision)
-    comparison = compare(engine_side(engine, request), other, request)
-    ours, theirs = (
-        Compared(choice.model.name, engine.card),
-        Compared((engine_b or reference or choice.model).name, other.card),
-    )
-    return Report(ours, theirs, request, comparison, limits)
+    with contextlib.ExitStack() as stack:
+        engine = _opened(sides.engine, options, stack)
+        bound = ask(engine.card).bind(engine.card)  # a wrong request is refused before the second side is opened
+        other = _other_side(sides, options, bound, stack)
+        check_comparable(engine.card, other.card, other_weights=sides.other_weights)
+        limits = limits or default_tolerance(engine.card.precision, other.card.precision)
+        comparison = compare(engine_side(engine, bound), other, bound)
+        names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
+        return Report(*names, bound.request, comparison, limits)
 
 
-def _opened(choice: EngineChoice, stack: contextlib.ExitStack) -> Engine:
-    """Until the stack is closed. The provider is an .onnx file's; a plan has one of its own."""
-    fitting = replace(choice, provider="auto") if is_plan(choice.model) else choice
-    return stack.enter_context(fitting.opened())
+def _other_side(sides: Sides, options: EngineOptions, bound: "BoundRequest", stack: contextlib.ExitStack) -> "Side":
+    from ..verify.comparison import engine_side
+
+    if sides.engine_b is None:
+        return _reference_side(sides.other, bound.request)
+    other = _opened(sides.engine_b, options, stack)
+    return engine_side(other, bound.request.bind(other.card))
 
 
-def _reference_side(path: Path | None, request: Any) -> Any:
+def _opened(path: Path, options: EngineOptions, stack: contextlib.ExitStack) -> "Engine":
+    """An engine that the stack closes. A plan has one provider; the option is for an .onnx file beside it."""
+    from ..engines.opening import open_engine
+
+    fitting = replace(options, provider="auto") if is_plan(path) else options
+    return stack.enter_context(open_engine(path, fitting))
+
+
+def _reference_side(path: Path, request: "Request") -> "Side":
     try:
         bridge = importlib.import_module("ddpm_export.verify_reference")  # by name: the runtime knows no torch
     except ModuleNotFoundError as error:
@@ -122,28 +194,5 @@ def _reference_side(path: Path | None, request: Any) -> Any:
         raise DdpmRtError(
             "torch is not installed: pip install 'ddpm-rt[export]', or compare with --engine-b"
         ) from error
-    return bridge.reference_side(path, request)
-
-
-def _check_files(files: dict[str, Path | None], *inputs: Path | None) -> None:
-    """Raises ValueError for a report that would be another kind of file, or in the place of what is compared."""
-    from ..artifacts.output_path import check_output, check_writable
-
-    known = [file for path in inputs if path is not None for file in files_of(path)]
-    for kind, file in files.items():
-        if file is not None:
-            check_output(file, f".{kind}", inputs=known, strict=True)
-            check_writable(file.parent)
-
-
-def _write(report: Any, files: dict[str, Path | None]) -> None:
-    from ..artifacts.atomic_write import replace_file
-    from ..verify.html import page
-    from ..verify.png import save_picture
-
-    if (path := files["png"]) is not None:
-        save_picture(path, report)
-    for kind, text in (("html", page), ("json", lambda found: found.to_json() + "\n")):
-        if (path := files[kind]) is not None:
-            content = text(report)
-            replace_file(path, lambda file, content=content: file.write_text(content, encoding="utf-8"))  # type: ignore
+    side: Side = bridge.reference_side(path, request)
+    return side

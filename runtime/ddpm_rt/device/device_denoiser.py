@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Times
+from ..engine import Engine, Loop
 from ..errors import DdpmRtError
-from ..requests.request import Loop
 from .device_engine import Bound, Buffers, DeviceEngine
 from .driver import Arena, Pinned, cuda_errors
 
 
-class DeviceDenoiser:
+class DeviceDenoiser(Engine):
     """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
 
     Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `loop` runs whole chains
@@ -22,12 +21,12 @@ class DeviceDenoiser:
     """
 
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
-        self.device_engine, self.gpu, self.loop = engine, gpu, loop
+        self.device_engine, self.gpu = engine, gpu
+        self.card, self.loop = engine.card, loop
         self._rooms: dict[int, Room] = {}
 
-    @property
-    def card(self) -> ModelCard:
-        return self.device_engine.card
+    def model_sha256(self) -> str:
+        return self.device_engine.model_sha256()
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():

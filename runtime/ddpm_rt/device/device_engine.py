@@ -41,6 +41,9 @@ class DeviceEngine(Protocol):
     @property
     def card(self) -> ModelCard: ...
 
+    def model_sha256(self) -> str:
+        """SHA-256 of the file that the network was read from."""
+
     @property
     def time_type(self) -> np.dtype[Any]:
         """Of t in the graph: int64, int32 or float32."""

@@ -22,7 +22,7 @@ LANE = np.dtype(
     ]
 )
 FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose network has said nothing else
-MOST = 65535  # lanes of a batch, which are the second dimension of a grid
+MAX_LANES = 65535  # lanes of a batch, which are the second dimension of a grid
 BLOCK = 256  # threads of a block; each owns four elements
 TIME_TYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32))  # by `t_type`
 STATE = 4  # words of `state`, of which these are used:

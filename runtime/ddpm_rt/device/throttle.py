@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-MOST = 16  # steps from a mark to the next
-GLANCE = 0.02  # seconds that they should take: with slow networks a mark comes after every step
+MAX_INTERVAL = 16  # steps from a mark to the next
+MARK_SECONDS = 0.02  # seconds that they should take: with slow networks a mark comes after every step
 
 
-class Lead:
+class Throttle:
     """Marks in a stream, by which the steps that are done can be told. The host waits for the oldest of `events`
-    when all are in use, so that it is at most three times MOST steps, or about three times GLANCE, ahead.
+    when all are in use, so that it is at most three times MAX_INTERVAL steps, or about three times MARK_SECONDS, ahead.
     """
 
     def __init__(self, stream: Any, events: Sequence[Any]) -> None:
@@ -37,6 +37,6 @@ class Lead:
         event.sync()
         now = time.perf_counter()
         each = max(now - self._since, 1e-9) / (done - self.done)  # a clock may be coarse
-        self._interval = max(1, min(MOST, int(GLANCE / each)))
+        self._interval = max(1, min(MAX_INTERVAL, int(MARK_SECONDS / each)))
         self._since, self.done = now, done
         self._free.append(event)

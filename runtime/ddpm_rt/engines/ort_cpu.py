@@ -6,14 +6,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.digest import file_sha256
 from ..artifacts.onnx_card import check_file, find_onnx_card
 from ..denoiser import Batch, Times
+from ..engine import Engine
 from ..errors import DdpmRtError
 from .onnx_runtime import not_a_model, onnx_runtime
 from .onnx_signature import read_signature
 
 
-class OrtDenoiser:
+class OrtDenoiser(Engine):
     """`out = denoiser(x, t)` for an ONNX file with a card inside; `denoiser(x, t, y)` if it is class-conditional.
 
     x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
@@ -29,6 +31,9 @@ class OrtDenoiser:
         self.card, self.static_batch = known.card, known.static_batch
         self.time_type, self.one_time = known.time_type, known.one_time
 
+    def model_sha256(self) -> str:
+        return file_sha256(self.path)
+
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
             return self._run(x, t, y)
@@ -41,6 +46,8 @@ class OrtDenoiser:
         return np.concatenate(parts)
 
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
+        if self.session is None:
+            raise ValueError(f"{self.path} has been closed")
         names = self.card.names
         if self.one_time and (t != t[0]).any():
             raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
@@ -50,6 +57,9 @@ class OrtDenoiser:
             inputs[names["y"]] = y
         out: Batch = self.session.run(None, inputs)[0]
         return out
+
+    def close(self) -> None:
+        self.session = None
 
 
 def open_session(path: Path, threads: int | None = None) -> Any:
@@ -65,8 +75,13 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     except Exception as error:  # its exceptions share no base class of their own
         card = find_onnx_card(path)
         if card is not None and card.precision == "bf16":
-            raise DdpmRtError(
-                f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision "
-                "fp16 or fp32 for the CPU, bf16 is for TensorRT plans (`ddpm-rt build`)"
-            ) from error
+            raise bf16_on_cpu(path) from error
         raise not_a_model(path, error) from error
+
+
+def bf16_on_cpu(path: Path) -> DdpmRtError:
+    """The error for a bf16 file where only the CPU could run it."""
+    return DdpmRtError(
+        f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision fp16 or "
+        "fp32 for the CPU, or build a TensorRT plan from it (`ddpm-rt build`)"
+    )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..artifacts.digest import file_sha256
 from ..artifacts.onnx_card import read_onnx_card
 from ..device.cache import cache_folder
 from ..device.device_engine import Buffers
@@ -58,6 +59,9 @@ class OrtEngine:
         self.one_time = known.one_time
         self._run_options = runtime.RunOptions()
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def model_sha256(self) -> str:
+        return file_sha256(self.path)
 
     def batch_for(self, count: int) -> int:
         return self._static_batch or count

@@ -63,6 +63,9 @@ class TensorRtEngine:
         validity = self._runtime.get_engine_validity(content)[0]
         return bool(validity == trt.EngineValidity.INVALID)
 
+    def model_sha256(self) -> str:
+        return self.record.sha256
+
     @property
     def capturable(self) -> bool:
         """TensorRT-RTX is asked at every `bind`; TensorRT's networks of this kind can be captured."""

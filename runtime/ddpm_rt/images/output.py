@@ -10,9 +10,9 @@ import numpy as np
 from ..artifacts.atomic_write import replace_file
 from ..artifacts.output_path import check_writable
 from ..denoiser import Batch
-from ..engine import Engine
+from ..engine import Engine, Watch
 from ..errors import DdpmRtError
-from ..requests.request import Request, Watch
+from ..requests.request import BoundRequest
 from .write import Pixels, grid, read_text, save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
@@ -35,9 +35,9 @@ class Output:
     Raises ValueError for a suffix that is none of those, DdpmRtError when nothing can be written there.
     """
 
-    def __init__(self, path: Path, request: Request, model_sha256: str) -> None:
-        self.path, self.request = path, request
-        self.text = request.describe(model_sha256)
+    def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
+        self.path, self.bound, self.request = path, bound, bound.request
+        self.text = bound.request.describe(model_sha256)
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix not in KINDS or (suffix == "" and path.exists() and not path.is_dir()):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
@@ -82,7 +82,7 @@ class Output:
         kept: list[Pixels] = []
         frames: list[list[Pixels]] = []
         watch = Watch(progress, lambda step: kept.append(to_pixels(step.x)), self._frames())
-        for samples, final in self.request.finals(engine, wanted, watch):
+        for samples, final in self.bound.finals(engine, wanted, watch):
             if self.kind == "folder":
                 self._write_batch(samples, final)
             else:

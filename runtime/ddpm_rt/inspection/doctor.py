@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..device.gpus import NOT_RTX, Gpu, cuda_version, gpus
 from ..errors import DdpmRtError
+from ..extras import EXTRAS
 
 if TYPE_CHECKING:
-    from ..engines.opening import Provider
+    from ..engines.engine_options import Provider
 
-EXTRAS = {
-    **{"onnxruntime": "cpu", "cuda.core": "cuda", "tensorrt": "tensorrt", "tensorrt_rtx": "rtx"},
-    **{"torch": "export", "onnx": "export"},
-}
+PACKAGES = ("onnxruntime", "cuda.core", "tensorrt", "tensorrt_rtx", "torch", "onnx")
 LEAN = "tensorrt_lean"  # runs version-compatible plans, and is in no extra
 NO_GPU = "no: it needs a GPU and NVIDIA's driver"
 
@@ -40,7 +38,10 @@ def package_version(name: str) -> str | None:
 
 def facts() -> dict[str, Any]:
     """All of it."""
-    versions, python = {name: package_version(name) for name in (*EXTRAS, LEAN)}, f"Python {platform.python_version()}"
+    versions, python = (
+        {name: package_version(name) for name in (*PACKAGES, LEAN)},
+        f"Python {platform.python_version()}",
+    )
     found, taken = gpus(), providers()
     return {
         "system": f"{platform.system()} {platform.machine()}, {python}, {os.cpu_count()} cores",

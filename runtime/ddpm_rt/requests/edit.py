@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from ..artifacts.card import ModelCard
 from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
-from ..engine import Engine
+from ..engine import ChainInputs, Engine
 from ..host_loop import Step
 from ..noise import INITIAL_STEP, normal
+from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
-from .request import Chain, Request
+from .request import BoundRequest, Request
 
 Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
 
@@ -64,34 +65,35 @@ class Edit(Request):
     def rows_run(self) -> int:
         return max(1, round(self.strength * self.calls))
 
-    def table(self, card: ModelCard) -> StepTable:
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
         shape = card.image_shape
         if self.images.shape[1:] != shape:
             raise ValueError(f"images are {_by(self.images.shape[1:])} but the model draws {_by(shape)}")
         if self.mask is not None and self.mask.shape != shape[1:]:
             raise ValueError(f"the mask is {_by(self.mask.shape)} but the model draws {_by(shape[1:])}")
-        table = without_history(super().table(card), self.first_row)
+        compiled = super().compile_for(card)
+        table = without_history(compiled.table, self.first_row)
         if self.resample > 1 and table.mean_from_prev_x0.any():
-            raise ValueError(f"resample needs a sampler whose steps stand alone, not {self.plan_for(card).sampler}")
-        return table
+            raise ValueError(f"resample needs a sampler whose steps stand alone, not {compiled.sampler}")
+        return compiled._replace(table=table)
 
     @property
     def is_steered(self) -> bool:
         return self.mask is not None
 
-    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
-        """From `first_row`, at the level of which the chain begins; a row that is gone again is there as often."""
-        table, first = self.table(card), self.first_row
+    def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
+        """From `first_row`, at whose noise level the chain starts; a row that is repeated is there as often."""
+        card, table, first = bound.card, bound.table, self.first_row
         level = card.schedule.alpha_bar[table.t[first]]
         start = noised(self._images(samples), level, self._noise(card, samples, INITIAL_STEP)) if first else None
-        return Chain(repeated(table, self.resample), self.plan_for(card).clip, start, first * self.resample)
+        return ChainInputs(repeated(table, self.resample), bound.sampler.clip, start, first * self.resample)
 
-    def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
-        """The steps of one batch, from `first_row`; a step that is gone again is one."""
-        table, again, images = self.table(card), self.resample, self._images(samples)
+    def trajectory(self, bound: BoundRequest, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch, from `first_row`; a step that is repeated counts once."""
+        card, table, again, images = bound.card, bound.table, self.resample, self._images(samples)
         level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row, and of the images
         rows, last = (table.steps - 1) * again + 1, table.steps - 1
-        for step in super().trajectory(engine, card, samples):
+        for step in super().trajectory(bound, engine, samples):
             row, time = divmod(step.row, again)
             if self.mask is not None:
                 kept = noised(images, level[row + 1], self._noise(card, samples, step.row))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..artifacts.card import ModelCard
 from ..denoiser import Batch
+from ..engine import ChainInputs
 from ..noise import LIMIT, normal
 from ..samplers.schedule import Floats
-from .request import Chain, Request
+from .request import BoundRequest, Request
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,17 +37,16 @@ class Between(Request):
     def is_steered(self) -> bool:
         return True
 
-    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
+    def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
         """All noise of a frame, of x_T and of every step, lies between that of the two."""
-        size = int(np.prod(card.image_shape))
+        size = int(np.prod(bound.card.image_shape))
         share = np.array(samples)[:, None] / (self.count - 1)
 
         def noise(step: int) -> Batch:
             start, end = normal(self.seed, [self.start, self.end], step, size).astype(np.float64)
             return slerp(start, end, share).astype(np.float32)
 
-        plan = self.plan_for(card)
-        return Chain(plan.table, plan.clip, noise=noise)
+        return ChainInputs(bound.table, bound.sampler.clip, noise=noise)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         ends = {"ddpm-rt.from": str(self.start), "ddpm-rt.to": str(self.end), "ddpm-rt.frames": str(self.count)}

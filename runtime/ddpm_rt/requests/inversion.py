@@ -9,10 +9,12 @@ import numpy as np
 from ..artifacts.card import ModelCard
 from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
+from ..engine import ChainInputs
 from ..samplers import ddim
+from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Prediction, Schedule
 from ..samplers.table import StepTable, form
-from .request import Chain, Request
+from .request import BoundRequest, Request
 
 
 def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
@@ -58,15 +60,15 @@ class FromNoise(Request):
         if not np.isfinite(self.noise).all():
             raise ValueError(f"{self.said} not finite everywhere")
 
-    def table(self, card: ModelCard) -> StepTable:
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
         if self.noise.shape[1:] != card.image_shape:
             sizes = (" x ".join(map(str, shape)) for shape in (self.noise.shape[1:], card.image_shape))
             raise ValueError("{} {} but the model draws {}".format(self.said, *sizes))
-        return super().table(card)
+        return super().compile_for(card)
 
-    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
+    def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
         start = self.noise[[sample - self.first for sample in samples]]
-        return Chain(self.table(card), self.plan_for(card).clip, start)
+        return ChainInputs(bound.table, bound.sampler.clip, start)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         return super().describe(model_sha256) | {"ddpm-rt.noise": array_sha256(self.noise)}
@@ -80,9 +82,10 @@ class Inversion(FromNoise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampler not in (None, "ddim") or self.eta or self.plan is not None:
+        if self.sampler not in (None, "ddim") or self.eta or self.compiled is not None:
             raise ValueError("only ddim without noise of its own (eta 0) has a way back")
 
-    def table(self, card: ModelCard) -> StepTable:
-        descending = super().table(card).t
-        return ddim_inversion(card.schedule, descending, prediction=card.prediction)
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
+        compiled = super().compile_for(card)
+        table = ddim_inversion(card.schedule, compiled.table.t, prediction=card.prediction)
+        return compiled._replace(table=table)

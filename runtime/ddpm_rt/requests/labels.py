@@ -2,15 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.card import ModelCard
-from ..denoiser import Batch, Denoiser, Times
-from ..engine import Engine
+from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
 
 Labels = NDArray[np.int64]  # [B]
+
+
+def as_labels(label: Any) -> tuple[int, ...] | None:
+    """One label or several as a tuple of ints. Raises ValueError unless every one is an integer of some type."""
+    if label is None:
+        return None
+    array = np.asarray(label)
+    if array.ndim > 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(f"label must be an integer or a sequence of integers, not {label!r}")
+    return tuple(map(int, np.atleast_1d(array)))
 
 
 def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
@@ -30,7 +40,9 @@ def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float)
         raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
 
 
-def with_labels(engine: Engine, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None) -> Denoiser:
+def with_labels(
+    engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
+) -> Denoiser:
     """`(x, t) -> out` of a class-conditional engine, each image with its label `[B]`.
 
     With `guidance` W it is null + W (labelled - null), Ho and Salimans 2022, eq. (6) with W = 1 + w, from one call for

@@ -1,73 +1,44 @@
-"""What to sample: which of the infinitely many images of a seed, and by which sampler."""
+"""What to sample: which of the images of a seed, and by which sampler; and the same bound to one model."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..artifacts.steps_file import table_sha256
-from ..denoiser import Batch, Denoiser
-from ..engine import Engine
-from ..host_loop import Noise, Step, trajectory
+from ..denoiser import Batch, Denoiser, LabelledDenoiser
+from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
+from ..host_loop import Step, trajectory
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
-from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
-from .labels import Labels, check_labels, with_labels
+from .labels import Labels, as_labels, check_labels, with_labels
 from .sampler_options import SamplerOptions
 
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
-class Chain(NamedTuple):
-    """What the samples of one batch go through: arguments of `sampler.trajectory`."""
-
-    table: StepTable
-    clip: Clip
-    start: Batch | None = None
-    first_row: int = 0
-    noise: Noise | None = None
-
-
-class Watch(NamedTuple):
-    """Who looks on while images are drawn."""
-
-    step: Callable[[], object] = lambda: None  # called after every step of a batch
-    frame: Callable[[Step], object] = lambda step: None  # called after the rows of `frames`; copies what it keeps
-    frames: Collection[int] = ()
-
-
-class Loop(Protocol):
-    """What runs whole requests where the engine is, without the host between the steps: `device.loop`."""
-
-    def batch_for(self, request: "Request") -> int:
-        """The most samples to a batch, at most `request.batch`."""
-
-    def finals(self, request: "Request", samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
-        """As `Request.finals`."""
-
-    def close(self) -> None:
-        """Gives back what it holds of the device."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request(SamplerOptions):
-    """Samples `first` .. `first + count - 1` of `seed`. Raises ValueError for what cannot be asked."""
+    """Samples `first` .. `first + count - 1` of `seed`, for any model. Raises ValueError for arguments out of range.
 
-    plan: CompiledSampler | None = None  # of a steps file, instead of a recipe
+    `bind(card)` compiles and checks it for one model.
+    """
+
+    compiled: CompiledSampler | None = None  # from a steps file, instead of sampler options
     seed: int = 0
     first: int = 0
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
-    label: Sequence[int] | None = None  # of the samples, by number, over and over
+    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "label", as_labels(self.label))
         asked = [field.name for field in fields(SamplerOptions) if getattr(self, field.name) is not None]
-        if self.plan is not None and asked:
+        if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
         if not 0 <= self.seed < LIMIT:
             raise ValueError(f"seed must lie in [0, 2^64), not {self.seed}")
@@ -78,66 +49,47 @@ class Request(SamplerOptions):
 
     @property
     def calls(self) -> int:
-        return super().calls if self.plan is None else self.plan.table.steps
+        return super().calls if self.compiled is None else self.compiled.table.steps
 
     @property
     def rows_run(self) -> int:
-        """Rows of the table that a sample goes through: all of them, unless it begins on the way."""
+        """Rows of the table that a sample goes through: fewer than `calls` where the chain starts at a later row."""
         return self.calls
 
     @property
     def is_walk(self) -> bool:
-        """Whether the samples follow one another, so that an animation shows them, and not their trajectories."""
+        """Whether the samples follow one another, so that an animation shows them instead of their trajectories."""
         return False
 
     @property
     def is_steered(self) -> bool:
-        """Whether we have a hand in the steps, so that no device can run them by itself."""
+        """Whether the host changes x between the steps, so that no engine's own loop can run the chain."""
         return False
 
     @property
     def samples(self) -> range:
         return range(self.first, self.first + self.count)
 
-    def plan_for(self, card: ModelCard) -> CompiledSampler:
-        """The sampler for this model. Raises ValueError for steps, labels or guidance that it does not allow."""
-        check_labels(card, self.label, self.guidance)
-        return self.compiled(card) if self.plan is None else self.plan
+    def bind(self, card: ModelCard) -> "BoundRequest":
+        """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
+        check_labels(card, as_labels(self.label), self.guidance)
+        return BoundRequest(self, card, self.compile_for(card))
 
-    def table(self, card: ModelCard) -> StepTable:
-        """The table of `plan_for`."""
-        return self.plan_for(card).table
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
+        """The sampler of this request for a model. Raises ValueError for what the model does not allow."""
+        return self.compile(card) if self.compiled is None else self.compiled
 
-    def batches(self, samples: Sequence[int]) -> Iterator[Sequence[int]]:
-        """`samples` in portions of `batch`."""
-        for start in range(0, len(samples), self.batch):
-            yield samples[start : start + self.batch]
+    def chain(self, bound: "BoundRequest", samples: Sequence[int]) -> ChainInputs:
+        """What these samples go through. An edit starts elsewhere."""
+        return ChainInputs(bound.table, bound.sampler.clip)
 
-    def labels(self, samples: Sequence[int]) -> Labels | None:
-        """The labels of these samples, int64 `[len(samples)]`, if there are any."""
-        if self.label is None:
-            return None
-        return np.array([self.label[sample % len(self.label)] for sample in samples], np.int64)
-
-    def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
-        """`engine` with the labels of these samples bound to it, if there are any."""
-        labels = self.labels(samples)
-        if labels is None:
-            return engine
-        return with_labels(engine, labels, guidance=self.guidance, null_class=engine.card.null_class)
-
-    def chain(self, card: ModelCard, samples: Sequence[int]) -> Chain:
-        """What these samples go through."""
-        plan = self.plan_for(card)
-        return Chain(plan.table, plan.clip)
-
-    def trajectory(self, engine: Engine, card: ModelCard, samples: Sequence[int]) -> Iterator[Step]:
-        """The steps of one batch."""
-        table, clip, start, first_row, noise = self.chain(card, samples)
+    def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch. An edit changes x between them."""
+        table, clip, start, first_row, noise = bound.chain(samples)
         return trajectory(
-            self.denoiser(engine, samples),
+            bound.denoiser(engine, samples),
             table,
-            card.image_shape,
+            bound.card.image_shape,
             seed=self.seed,
             samples=samples,
             clip=clip,
@@ -146,33 +98,113 @@ class Request(SamplerOptions):
             first_row=first_row,
         )
 
-    def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
-        """Batch by batch, as they are done: which samples, and their images `[B, C, H, W]`.
+    def drawn(self, engine: LabelledDenoiser, progress: Progress | None = None) -> Batch:
+        """All images, float32 `[count, C, H, W]`; `engine` may be any callable with a card.
 
-        An engine with a loop of its own runs it, if the request leaves it alone.
+        Raises ValueError for what the model does not allow.
+        """
+        engine = as_engine(engine)
+        return self.bind(engine.card).fitted(engine).drawn(engine, progress)
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        """What decides an image besides its number, as text: a PNG carries it."""
+        compiled = self.compiled
+        options = (
+            super().describe()
+            if compiled is None
+            else {"sampler": compiled.sampler, "steps": str(compiled.table.steps)}
+        )
+        return {
+            "ddpm-rt.seed": str(self.seed),
+            **{f"ddpm-rt.{key}": value for key, value in options.items()},
+            "ddpm-rt.table": "-" if compiled is None else table_sha256(compiled),
+            "ddpm-rt.label": "-" if self.label is None else " ".join(map(str, as_labels(self.label) or ())),
+            "ddpm-rt.guidance": str(self.guidance),
+            "ddpm-rt.model": model_sha256,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class BoundRequest:
+    """A request for one model. Its sampler was compiled and checked when it was bound, once."""
+
+    request: Request
+    card: ModelCard
+    sampler: CompiledSampler
+
+    @property
+    def table(self) -> StepTable:
+        return self.sampler.table
+
+    @property
+    def seed(self) -> int:
+        return self.request.seed
+
+    @property
+    def batch(self) -> int:
+        return self.request.batch
+
+    @property
+    def guidance(self) -> float:
+        return self.request.guidance
+
+    def batches(self, samples: Sequence[int]) -> Iterator[Sequence[int]]:
+        """`samples` in portions of `batch`."""
+        for start in range(0, len(samples), self.batch):
+            yield samples[start : start + self.batch]
+
+    def calls_for(self, samples: Sequence[int]) -> int:
+        """Calls of the network that these samples take, batch by batch."""
+        return self.request.rows_run * len(range(0, len(samples), self.batch))
+
+    def labels(self, samples: Sequence[int]) -> Labels | None:
+        """The labels of these samples, int64 `[len(samples)]`, if there are any."""
+        labels = as_labels(self.request.label)
+        if labels is None:
+            return None
+        return np.array([labels[sample % len(labels)] for sample in samples], np.int64)
+
+    def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
+        """`engine` with the labels of these samples bound to it, if there are any."""
+        labels = self.labels(samples)
+        if labels is None:
+            return engine
+        return with_labels(engine, labels, guidance=self.guidance, null_class=self.card.null_class)
+
+    def chain(self, samples: Sequence[int]) -> ChainInputs:
+        """What these samples go through."""
+        return self.request.chain(self, samples)
+
+    def trajectory(self, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch, by the host loop."""
+        return self.request.trajectory(self, engine, samples)
+
+    def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Batch by batch, when it is done: its sample numbers, and their images `[B, C, H, W]`.
+
+        An engine's own loop runs the chains, unless the host steers the steps.
         """
         if (loop := self._loop_of(engine)) is not None:
             yield from loop.finals(self, samples, watch)
             return
         for portion in self.batches(samples):
-            for step in self.trajectory(engine, engine.card, portion):
+            for step in self.trajectory(engine, portion):
                 watch.step()
                 if step.row in watch.frames:
                     watch.frame(step)
             yield portion, step.x
 
     def _loop_of(self, engine: Engine) -> Loop | None:
-        return None if self.is_steered else getattr(engine, "loop", None)
+        return None if self.request.is_steered else engine.loop
 
-    def fitted(self, engine: Engine) -> "Request":
+    def fitted(self, engine: Engine) -> "BoundRequest":
         """The same request, in batches that the engine has room for."""
         loop = self._loop_of(engine)
-        return self if loop is None else replace(self, batch=loop.batch_for(self))
+        return self if loop is None else replace(self, request=replace(self.request, batch=loop.batch_for(self)))
 
     def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
-        """All of them, float32 `[count, C, H, W]`."""
-        request, done = self.fitted(engine), 0
-        total = self.rows_run * len(range(0, self.count, request.batch))
+        """All images, float32 `[count, C, H, W]`."""
+        done, total = 0, self.calls_for(self.request.samples)
 
         def step() -> None:
             nonlocal done
@@ -180,17 +212,4 @@ class Request(SamplerOptions):
             if progress is not None:
                 progress(done, total)
 
-        return np.concatenate([images for _, images in request.finals(engine, self.samples, Watch(step))])
-
-    def describe(self, model_sha256: str = "") -> dict[str, str]:
-        """What decides an image besides its number, as text: a PNG carries it."""
-        plan = self.plan
-        recipe = super().describe() if plan is None else {"sampler": plan.sampler, "steps": str(plan.table.steps)}
-        return {
-            "ddpm-rt.seed": str(self.seed),
-            **{f"ddpm-rt.{key}": value for key, value in recipe.items()},
-            "ddpm-rt.table": "-" if plan is None else table_sha256(plan),
-            "ddpm-rt.label": "-" if self.label is None else " ".join(map(str, self.label)),
-            "ddpm-rt.guidance": str(self.guidance),
-            "ddpm-rt.model": model_sha256,
-        }
+        return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])

@@ -45,7 +45,7 @@ class SamplerOptions:
         """Calls of the network for one sample."""
         return len(self.timesteps) if self.timesteps is not None else self.steps or STEPS
 
-    def compiled(self, card: ModelCard) -> CompiledSampler:
+    def compile(self, card: ModelCard) -> CompiledSampler:
         """For this model. Raises ValueError when it was trained with fewer steps, or cannot be sampled so."""
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         schedule, spacing = dialect.schedule(np.array(card.betas), name), None

@@ -1,6 +1,6 @@
 """Is an engine what it should be? Two chains from the same noise, compared at every step.
 
-    comparison = compare(engine_side(a, request), engine_side(b, request), request)
+    comparison = compare(engine_side(a, bound), engine_side(b, bound), bound)
     judge(comparison, default_tolerance("fp32", "fp16")).ok
 
 The second side is the one to be trusted, the reference. Nothing here knows what stands behind a side.
@@ -18,12 +18,12 @@ from ..denoiser import Batch, Denoiser, Times
 from ..engine import Engine
 from ..errors import DdpmRtError
 from ..host_loop import trajectory
-from ..requests.request import Request
+from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
 
 Which = Literal["engine", "reference"]
-Chain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
+RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Side:
     """One of the two that are compared: a network, and the code that samples with it from `ddpm_rt.noise`."""
 
     network: Callable[[Sequence[int]], Denoiser]  # for samples: their labels, if there are any, are in it
-    chain: Chain
+    chain: RunChain
     card: ModelCard
 
 
-def engine_side(engine: Engine, request: Request) -> Side:
+def engine_side(engine: Engine, bound: BoundRequest) -> Side:
     """An engine sampled by this package."""
     card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
-        plan = request.plan_for(card)
-        steps = trajectory(denoise, plan.table, card.image_shape, seed=request.seed, samples=samples, clip=plan.clip)
+        table, clip = bound.table, bound.sampler.clip
+        steps = trajectory(denoise, table, card.image_shape, seed=bound.seed, samples=samples, clip=clip)
         return (step.x for step in steps)
 
-    return Side(lambda samples: request.denoiser(engine, samples), chain, card)
+    return Side(lambda samples: bound.denoiser(engine, samples), chain, card)
 
 
 class StepError(NamedTuple):
@@ -83,11 +83,13 @@ class Comparison:
             return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
 
 
-def compare(engine: Side, reference: Side, request: Request) -> Comparison:
-    """Sample `request` on both sides. Values that are not finite end their side's chain and are part of the result."""
-    rows = _Rows(request.table(engine.card).t)
+def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
+    """Sample the request on both sides.
+
+    Values that are not finite end their side's chain and are part of the result."""
+    rows = _Rows(bound.table.t)
     images, trusted = [], []
-    for samples in request.batches(request.samples):
+    for samples in bound.batches(bound.request.samples):
         x, expected = _compare_batch(engine, reference, samples, rows)
         blank = np.full((len(samples), *engine.card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
