@@ -34,7 +34,9 @@ def modules(path, package):
         elif isinstance(node, ast.Import):
             yield from (a.name.removeprefix(f"{name}.") for a in node.names if a.name.startswith(f"{name}."))
         elif isinstance(node, ast.Constant) and re.fullmatch(rf"{name}(\.\w+)+(:\w+)?", str(node.value)):
-            yield node.value.removeprefix(f"{name}.")
+            dotted = node.value.split(":")[0].removeprefix(f"{name}.")
+            if (ROOT / package / dotted.replace(".", "/")).with_suffix(".py").exists():  # "ddpm_rt.card" is a key
+                yield dotted
 
 
 def upward_imports(package):
