@@ -91,6 +91,11 @@ def test_nothing_of_telemetry_is_written_at_home(gaussian, tmp_path):
 def test_the_user_decides_about_telemetry(given, found):
     known = {key: value for key, value in os.environ.items() if not key.startswith("ORT_")}
     known |= {} if given is None else {"ORT_DISABLE_TELEMETRY": given}
-    script = "import os; from ddpm_rt.engines.onnx_runtime import *; onnx_runtime(); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    script = (
+        "import os\n"
+        "from ddpm_rt.engines.onnx_runtime import onnx_runtime\n"
+        "onnx_runtime()\n"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
     done = subprocess.run([sys.executable, "-c", script], env=known, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == found
