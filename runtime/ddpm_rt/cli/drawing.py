@@ -60,7 +60,7 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
     notes += [f"{outcome.damaged} were damaged and were drawn again"] if outcome.damaged else []
     noted = f" ({', '.join(notes)})" if notes else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {output.path}{noted}")
+    click.echo(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{noted}")
 
 
 def progress_bar(length: int, quiet: bool) -> Any:
@@ -71,6 +71,8 @@ def progress_bar(length: int, quiet: bool) -> Any:
 
 def what_is_kept(output: Output) -> str:
     """What a line says after a stop: what is written, and how to resume."""
+    if output.is_written:
+        return f"{output.path} is written"
     if output.folder is None:
         return f"{output.path} was not written; the same command starts again"
     return f"{output.folder.kept} of {output.request.count} images are in {output.path}; the same command resumes"

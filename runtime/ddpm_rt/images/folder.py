@@ -42,9 +42,13 @@ class SampleFolder:
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError where another image has the name of one."""
-        self.damaged = 0
-        missing = [sample for sample in self.samples if not self._is_there(sample)]
-        self.kept = len(self.samples) - len(missing)
+        self.kept = self.damaged = 0
+        missing = []
+        for sample in self.samples:
+            if self._is_there(sample):
+                self.kept += 1
+            else:
+                missing.append(sample)
         return missing
 
     def write(self, samples: Sequence[int], pixels: Pixels) -> None:

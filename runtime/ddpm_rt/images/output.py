@@ -42,12 +42,13 @@ class Output:
 
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
         self.path, self.bound, self.request = path, bound, bound.request
-        self.text = bound.request.describe(model_sha256)
+        self.text = bound.describe(model_sha256)
         is_folder = os.path.isdir(path)
         suffix = "" if is_folder else path.suffix.lower()
         if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
+        self.is_written = False  # the file of anything but a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
             self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
@@ -83,6 +84,7 @@ class Output:
                 kept.clear()
         if self.folder is None:
             self._write_whole(np.concatenate(images), frames)
+            self.is_written = True
         damaged = 0 if self.folder is None else self.folder.damaged
         return Outcome(len(wanted), self.request.count - len(wanted), damaged)
 
