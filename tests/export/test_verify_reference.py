@@ -18,9 +18,9 @@ from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(engines):
+def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
-    asked = ["verify", engines["right"], "--reference", "x"]
+    asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip() == (
