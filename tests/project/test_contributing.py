@@ -21,11 +21,6 @@ def layer_of(path, package):
     return path.relative_to(ROOT / package).parts[0].removesuffix(".py")
 
 
-def is_module(dotted, package):
-    path = (ROOT / package).joinpath(*dotted.split("."))
-    return path.is_dir() or path.with_suffix(".py").is_file()
-
-
 def modules(path, package):
     """The dotted names, below the package, that a source file imports or names in a string."""
     folder = path.relative_to(ROOT / package).parts[:-1]
@@ -39,9 +34,9 @@ def modules(path, package):
         elif isinstance(node, ast.Import):
             yield from (a.name.removeprefix(f"{name}.") for a in node.names if a.name.startswith(f"{name}."))
         elif isinstance(node, ast.Constant) and re.fullmatch(rf"{name}(\.\w+)+(:\w+)?", str(node.value)):
-            named = node.value.removeprefix(f"{name}.")
-            if is_module(named.split(":")[0], package):  # "ddpm_rt.card" is a key in ONNX files
-                yield named
+            dotted = node.value.split(":")[0].removeprefix(f"{name}.")
+            if (ROOT / package / dotted.replace(".", "/")).with_suffix(".py").exists():  # "ddpm_rt.card" is a key
+                yield dotted
 
 
 def upward_imports(package):

@@ -75,7 +75,7 @@ def as_onnx(
         return
     if record.build.options.get("strip_weights"):
         raise DdpmRtError(f"a stripped plan takes back the file it was built from; name that .onnx, not {weights}")
-    from ..graph.onnx_export import OPSETS, export_onnx
+    from ..onnx_export import OPSETS, export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 

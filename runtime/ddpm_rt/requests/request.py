@@ -14,7 +14,7 @@ from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
 from .labels import Labels, as_labels, check_labels, with_labels
-from .sampler_options import SamplerOptions
+from .sampler_options import MODEL_SPACING, SamplerOptions
 
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
@@ -201,6 +201,13 @@ class BoundRequest:
         """The same request, in batches that the engine has room for."""
         loop = self._loop_of(engine)
         return self if loop is None else replace(self, request=replace(self.request, batch=loop.batch_for(self)))
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        """`Request.describe` with what the model decides: a PNG needs no other file to be drawn again."""
+        text = self.request.describe(model_sha256)
+        if text.get("ddpm-rt.spacing") == MODEL_SPACING:
+            text["ddpm-rt.spacing"] = self.card.spacing
+        return text
 
     def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
         """All images, float32 `[count, C, H, W]`."""

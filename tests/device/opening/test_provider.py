@@ -105,7 +105,7 @@ def test_a_plan_without_a_driver_names_what_would_run(plan):
 def test_a_plan_is_of_no_other_provider(plan, provider):
     result = run("sample", "--engine", plan, "--provider", provider)
     assert result.exit_code == 2
-    assert "name the .onnx" in result.stderr
+    assert f"--provider {provider} cannot run it" in result.stderr
 
 
 def test_a_plan_that_is_truncated_is_one_line(rtx, plan):
