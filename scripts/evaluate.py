@@ -34,7 +34,7 @@ from closeness import Classes, Confidence, Digits, Distances, Gaussian, Spread, 
 from mnist_classifier import Labels, answers, trained_classifier
 
 import ddpm_rt
-from ddpm_rt.denoiser import Engine
+from ddpm_rt.engine import Engine
 from ddpm_rt.images.write import to_pixels
 
 CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # of the classifier, which takes a minute to train
@@ -138,7 +138,8 @@ def opened(path: Path | None) -> Iterator[Engine]:
             source = open_source(path)
             path = Path(folder) / "unet.onnx"
             export_onnx(source.module, card_of(source, path), path)
-        yield ddpm_rt.open_denoiser(path)
+        with ddpm_rt.open_denoiser(path) as engine:
+            yield engine
 
 
 HEADER = (
