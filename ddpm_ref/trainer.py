@@ -58,7 +58,8 @@ def train(
     if (labels is not None) != recipe.model.labelled:
         raise ValueError("labels must be given if the recipe's model has classes, and only then")
 
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.training.precision == "bf16" else "no", cpu=cpu)
+    # Its own mixed precision is settled once a process; a second run in the process may want another.
+    accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     training, first_process = recipe.training, accelerator.is_main_process
     if training.batch_size % accelerator.num_processes:
         raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
@@ -121,7 +122,7 @@ class Run:
         )
         state.unet.train()
         state.optimizer.zero_grad()
-        with self.accelerator.autocast():
+        with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16"):
             loss = self.loss(labelled(self.model, batch.y), x0, batch.t.to(device), noise)
         self.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(state.unet.parameters(), training.grad_clip)
