@@ -15,10 +15,10 @@ import click
 from bench_loop import cifar10, rounds
 
 import ddpm_rt
+from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.models import bundled_model
-from ddpm_rt.ort import OrtDenoiser
-from ddpm_rt.recipe import Recipe
-from ddpm_rt.steps_file import write_steps
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 Pairs = list[tuple[float, float]]  # milliseconds a step: bare, chain
 
@@ -51,8 +51,8 @@ def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int,
         for batch in batches:
             for sampler in ("ddim", "ddpm"):
                 table = Path(folder) / f"{sampler}.steps.json"
-                recipe = Recipe(sampler=sampler, steps=steps)  # type: ignore[arg-type]
-                write_steps(table, recipe.compiled(model.card), model.card)
+                recipe = SamplerOptions(sampler=sampler, steps=steps)  # type: ignore[arg-type]
+                write_steps(table, recipe.compile(model.card), model.card)
                 name = engine.stem
                 show(name, "C++", sampler, batch, steps, in_cpp(program, engine, table, batch, count))
                 python = rounds(model, batch, steps, sampler, count)

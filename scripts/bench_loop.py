@@ -20,8 +20,8 @@ import numpy as np
 
 import ddpm_rt
 from ddpm_rt import noise
-from ddpm_rt.ort import OrtDenoiser
-from ddpm_rt.request import Request
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.requests.request import Request
 
 
 def bare(model: OrtDenoiser, batch: int, calls: int) -> float:
@@ -39,7 +39,7 @@ def chain(model: OrtDenoiser, batch: int, steps: int, sampler: str, seed: int) -
     """Seconds for a whole chain, from noise to images."""
     request = Request(sampler=sampler, steps=steps, count=batch, batch=batch, seed=seed)  # type: ignore[arg-type]
     started = time.perf_counter()
-    for _ in request.trajectory(model, model.card, request.samples):
+    for _ in request.bind(model.card).trajectory(model, request.samples):
         pass
     return time.perf_counter() - started
 
@@ -60,9 +60,9 @@ def cifar10(folder: Path) -> Path:
     """The CIFAR-10 UNet with the initial weights of Ho et al., exported."""
     import torch
 
-    from ddpm_export.checkpoint_card import card_of
-    from ddpm_export.onnx_export import export_onnx
+    from ddpm_export.graph.onnx_export import export_onnx
     from ddpm_export.sources import open_source
+    from ddpm_export.sources.checkpoint_card import card_of
     from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
     from ddpm_ref.recipe import load_preset
     from ddpm_ref.unet import UNet, init_like_ho

@@ -20,10 +20,10 @@ import torch
 from bench_loop import cifar10
 
 import ddpm_rt
-from ddpm_export.onnx_export import quiet
+from ddpm_export.graph.onnx_export import quiet
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 Chain = Callable[[int], object]  # seed -> whatever; one whole chain
 
@@ -79,7 +79,7 @@ def ours(path: Path, steps: int) -> Chain:
 
     def chain(seed: int) -> object:
         request = Request(sampler="ddpm", steps=steps, count=1, batch=1, seed=seed)
-        *_, last = request.trajectory(model, model.card, request.samples)
+        *_, last = request.bind(model.card).trajectory(model, request.samples)
         return last.x
 
     return chain

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import onnx
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from tiny_unet import tiny_card, tiny_unet
 from typed_model import typed
 
-from ddpm_export.build_options import BuildOptions, parse_batch
-from ddpm_export.onnx_export import export_onnx
-from ddpm_export.plan_file import build_plan
+from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.plans.build import build_plan
+from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_ref.recipe import load_preset
 
 PLANS = (("1", ()), ("1", ("8.9",)), ("1,16", ("8.6", "8.9", "12.0")), ("1:8:64", ("8.9",)))

@@ -15,7 +15,7 @@ import onnxruntime
 from typed_model import typed
 
 import ddpm_rt
-from ddpm_export.typed_parity import rounded
+from ddpm_export.graph.typed_parity import rounded
 
 
 class Rounded:

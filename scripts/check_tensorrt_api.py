@@ -4,8 +4,8 @@
     python scripts/check_tensorrt_api.py *bindings*.whl --out tests/data/tensorrt_api.json
 
 The bindings are imported against empty libraries made on the spot (gcc, nm, readelf): that lists classes and enum
-members as the real module has them, and runs nothing of TensorRT. `tests/test_tensorrt_api.py` holds the code against
-the record.
+members as the real module has them, and runs nothing of TensorRT. `tests/export/test_tensorrt_api.py` holds the code
+against the record.
 """
 
 import argparse

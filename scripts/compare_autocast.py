@@ -18,9 +18,9 @@ from chain_psnr import difference
 from onnx import TensorProto
 
 import ddpm_rt
-from ddpm_export.precision import STATISTICS
-from ddpm_export.time_branch import time_nodes
-from ddpm_export.typed_parity import LARGEST_VALUE, noised_images, rounded
+from ddpm_export.graph.precision import STATISTICS
+from ddpm_export.graph.time_branch import time_nodes
+from ddpm_export.graph.typed_parity import LARGEST_VALUE, noised_images, rounded
 
 KINDS = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 TIMES = 17

@@ -16,9 +16,9 @@ import numpy as np
 
 import ddpm_rt
 from ddpm_rt.api import open_denoiser
+from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.models import bundled_model
-from ddpm_rt.recipe import Recipe
-from ddpm_rt.steps_file import write_steps
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 TOLERANCE = 1e-5
 SMALL = ("ddpm", "ddim", "dpm", "dpmsde", "lcm")
@@ -53,7 +53,7 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
     card = open_denoiser(model).card
     for sampler, count in BUNDLED.items():
         steps = folder / f"{sampler}.steps.json"
-        write_steps(steps, Recipe(sampler=sampler, steps=count).compiled(card), card)
+        write_steps(steps, SamplerOptions(sampler=sampler, steps=count).compile(card), card)
         fine.append(compare(program, model, steps, out, {"seed": 7, "count": 1, "batch": 1}))
     return not all(fine)
 

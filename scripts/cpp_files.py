@@ -14,14 +14,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from gaussian_model import gaussian_card, write_gaussian
 
-from ddpm_rt.card import METADATA_KEY, ModelCard
-from ddpm_rt.files import file_sha256
-from ddpm_rt.plan import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
-from ddpm_rt.recipe import Recipe
-from ddpm_rt.steps_file import write_steps
+from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
+from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 STEPS = 20
 TIMES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
@@ -92,7 +92,7 @@ def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
     write_plan(folder / "single.plan", classes, profiles=((1, 1, 1),))
     learned = gaussian_card(image_shape=(3, 5, 7), variance="learned_range")
     write_plan(folder / "learned.plan", learned)
-    write_steps(folder / "learned.steps.json", Recipe(steps=STEPS).compiled(learned), learned)
+    write_steps(folder / "learned.steps.json", SamplerOptions(steps=STEPS).compile(learned), learned)
     write_plan(folder / "other_name.plan", card, built_as=classes)
     write_plan(folder / "refitted.plan", card, built_as=classes, refitted=True, strip_weights=True)
     write_plan(folder / "stripped.plan", card, strip_weights=True)
@@ -131,16 +131,16 @@ def main(folder: Path) -> None:
     card = gaussian_card()
     for sampler in ("ddpm", "ddim", "dpm++", "dpm++sde", "lcm"):
         steps = folder / f"{sampler.replace('++', '')}.steps.json"
-        write_steps(steps, Recipe(sampler=sampler, steps=STEPS).compiled(card), card)
+        write_steps(steps, SamplerOptions(sampler=sampler, steps=STEPS).compile(card), card)
     # the card says another shape than the graph
     other = gaussian_card(image_shape=(1, 6, 4))
     wrong = onnx.load(folder / "gaussian.onnx")
     set_card(wrong, other.to_json())
     onnx.save(wrong, folder / "other_shape.onnx")
-    write_steps(folder / "other_shape.steps.json", Recipe(steps=STEPS).compiled(other), other)
+    write_steps(folder / "other_shape.steps.json", SamplerOptions(steps=STEPS).compile(other), other)
     classes = gaussian_card(classes=3, null_class=2, names={"x": "x", "t": "t", "y": "y", "out": "out"})
     with_classes(write("classes"), classes)
-    write_steps(folder / "classes.steps.json", Recipe(steps=STEPS).compiled(classes), classes)
+    write_steps(folder / "classes.steps.json", SamplerOptions(steps=STEPS).compile(classes), classes)
     write_plans(folder, card, classes)
 
 

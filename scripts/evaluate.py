@@ -21,7 +21,7 @@ from closeness import Classes, Confidence, Digits, Distances, Gaussian, Spread, 
 from mnist_classifier import Labels, answers, trained_classifier
 
 import ddpm_rt
-from ddpm_rt.image import to_pixels
+from ddpm_rt.images.write import to_pixels
 
 CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # of the classifier, which takes a minute to train
 

@@ -26,8 +26,8 @@ from gpu.parts import INNER, PARTS, write_rows
 from gpu.plot import save_plot
 from gpu.report import Report, table
 
+from ddpm_rt.artifacts.output_path import check_writable
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.files import check_writable
 
 
 def parts_named(text: str) -> list[str]:
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments()
     asked = parser.parse_args(argv)
     if asked.part:
-        from ddpm_rt.device.gpu import open_gpu
+        from ddpm_rt.device.driver import open_gpu
 
         return 0 if write_rows(asked.rows, asked.part, open_gpu, quick=asked.quick, batches=asked.batches) else 1
     if asked.out is None:

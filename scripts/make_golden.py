@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_rt import ModelCard, Provenance
-from ddpm_rt.labels import with_labels
+from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.host_loop import trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
-from ddpm_rt.recipe import Recipe
-from ddpm_rt.sampler import trajectory
-from ddpm_rt.steps_file import write_steps
+from ddpm_rt.requests.labels import with_labels
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 SHAPE = (1, 3, 5)  # 15 values: the last four of a call are three
@@ -136,7 +136,7 @@ def main() -> None:
     chains = []
     for name, (changes, recipe) in CHAINS.items():
         card = golden_card(**changes)
-        plan = Recipe(steps=STEPS, **recipe).compiled(card)
+        plan = SamplerOptions(steps=STEPS, **recipe).compile(card)
         write_steps(GOLDEN / f"{name}.steps.json", plan, card)
         x, x0 = run(card, plan)
         chains.append({"name": name, "x": bits(x), "x0": bits(x0)})

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ddpm_rt.files import replace_file
+from ddpm_rt.artifacts.atomic_write import replace_file
 
 Digits = NDArray[np.uint8]  # [N, 28, 28], 0 is background
 Labels = NDArray[np.int64]  # [N]

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_rt import Schedule, StepTable, noise, trajectory
-from ddpm_rt.dialects import DIALECTS
 from ddpm_rt.samplers import SAMPLERS
-from ddpm_rt.schedule import Spacing
+from ddpm_rt.samplers.dialects import DIALECTS
+from ddpm_rt.samplers.schedule import Spacing
 
 Floats = NDArray[np.float64]
 SHAPE, SAMPLES, SEED = (1, 16, 16), 256, 1

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import onnx
 
-from ddpm_export.graph import drop_unused
-from ddpm_export.plan_file import read_model
-from ddpm_export.precision import set_precision
-from ddpm_export.time_branch import hoist_time
-from ddpm_rt.card import METADATA_KEY
+from ddpm_export.graph.precision import set_precision
+from ddpm_export.graph.simplify import drop_unused
+from ddpm_export.graph.time_branch import hoist_time
+from ddpm_export.plans.build import read_model
+from ddpm_rt.artifacts.card import METADATA_KEY
 
 
 def typed(source, precision, *, hoist):

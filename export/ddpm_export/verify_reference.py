@@ -12,11 +12,11 @@ from ddpm_ref.diffusion import Diffusion, at_timesteps
 from ddpm_rt import noise
 from ddpm_rt.denoiser import Batch, Denoiser, Times
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.request import Request
-from ddpm_rt.verify import Side
+from ddpm_rt.requests.request import Request
+from ddpm_rt.verify.comparison import Side
 
-from .checkpoint_card import card_of
 from .sources import Source, open_source
+from .sources.checkpoint_card import card_of
 
 
 def reference_side(path: Path, request: Request) -> Side:
@@ -31,9 +31,11 @@ def reference_side(path: Path, request: Request) -> Side:
         raise DdpmRtError(str(error)) from error
     _check_known(request, source)
     card = card_of(source, path)
+    bound = request.bind(card)
+    timesteps = bound.table.t.tolist()
 
     def network(samples: Sequence[int]) -> Denoiser:
-        labels = request.labels(samples)
+        labels = bound.labels(samples)
         more = () if labels is None else (torch.from_numpy(labels),)
 
         @torch.no_grad()
@@ -44,7 +46,7 @@ def reference_side(path: Path, request: Request) -> Side:
         return denoise
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[NDArray[np.float64]]:
-        return _chain(source, request, request.table(card).t.tolist(), denoise, samples)
+        return _chain(source, request, timesteps, denoise, samples)
 
     return Side(network, chain, card)
 
@@ -53,6 +55,8 @@ def _check_known(request: Request, source: Source) -> None:
     sampler = request.sampler or "ddim"
     if sampler not in ("ddim", "ddpm") or request.dialect not in (None, "ho2020"):
         raise ValueError("the reference samples with ddim and ddpm, in the dialect ho2020; compare with --engine-b")
+    if request.compiled is not None:
+        raise ValueError("the reference does not run fitted tables or steps files; compare with --engine-b")
     if request.guidance != 1.0:
         raise ValueError("the reference samples without guidance; compare with --engine-b")
     if sampler == "ddpm" and source.variance.startswith("learned"):

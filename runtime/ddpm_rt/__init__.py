@@ -7,16 +7,15 @@
 
 from . import noise
 from .api import open_denoiser, sample
-from .between import interpolate
-from .card import ModelCard, Provenance
-from .edit import from_image, inpaint
+from .api_edit import from_image, from_noise, inpaint, interpolate, invert
+from .artifacts.card import ModelCard, Provenance
 from .errors import DdpmRtError
-from .inversion import ddim_inversion, from_noise, invert
-from .request import Request
-from .sampler import Step, trajectory
+from .host_loop import Step, trajectory
+from .requests.inversion import ddim_inversion
+from .requests.request import Request
 from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
-from .schedule import Schedule, logsnr_timesteps, timesteps
-from .table import StepTable
+from .samplers.schedule import Schedule, logsnr_timesteps, timesteps
+from .samplers.table import StepTable
 
 __version__ = "0.1.0"
 

@@ -1,21 +1,27 @@
-"""The Python interface: open a model, draw samples."""
+"""The Python interface: open a model, read its card, draw samples."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from .card import ModelCard
-from .denoiser import Batch, Engine
-from .device.adaptor import DeviceDenoiser
-from .device.opening import Provider, open_device_denoiser, provider_for
-from .errors import DdpmRtError
-from .models import bundled_model
-from .ort import OrtDenoiser
-from .plan import is_plan, read_plan
-from .request import Progress, Request
-from .schedule import Spacing
-from .steps_file import read_steps
+from .artifacts.card import ModelCard
+from .artifacts.onnx_card import read_onnx_card
+from .artifacts.plan_record import is_plan, read_plan
+from .artifacts.steps_file import read_steps
+from .denoiser import Batch
+from .engine import Engine
+from .engines.engine_options import EngineOptions, Provider
+from .engines.opening import DEFAULT, Model, open_engine, opened
+from .engines.ort_cpu import bf16_on_cpu
+from .requests.fitted import with_fitted
+from .requests.request import Progress, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Unpack
+
+    from .samplers.schedule import Spacing
 
 
 def open_denoiser(
@@ -28,8 +34,8 @@ def open_denoiser(
 ) -> Engine:
     """Open an exported model, by default the bundled one: a callable `(x, t) -> out` with a `card`.
 
-    >>> denoise = ddpm_rt.open_denoiser()
-    >>> denoise(np.zeros((2, 1, 28, 28), np.float32), np.array([999, 0])).shape
+    >>> with ddpm_rt.open_denoiser() as denoise:
+    ...     denoise(np.zeros((2, 1, 28, 28), np.float32), np.array([999, 0])).shape
     (2, 1, 28, 28)
 
     `provider` auto is TensorRT for a plan, and for an ONNX file CUDA where that works, else the CPU; `device` is the
@@ -37,89 +43,86 @@ def open_denoiser(
     graph. Raises DdpmRtError when the file is not a model that `ddpm-rt export` or `build` wrote, or cannot be run
     here, ValueError for options that do not go together.
     """
-    model = bundled_model() if path is None else Path(path)
-    chosen = provider_for(model, provider, device)
-    if chosen != "cpu":
-        try:
-            return open_device_denoiser(model, chosen, device, stream_steps=stream_steps)
-        except DdpmRtError:
-            if provider != "auto" or device > 0 or is_plan(model):
-                raise  # else the libraries of a GPU are not all there, as `ddpm-rt doctor` says
-    return OrtDenoiser(model, threads=threads)
-
-
-@contextmanager
-def opened(path: Path | str | None = None, **how: Any) -> Iterator[Engine]:
-    """`open_denoiser` for a while: what a GPU lent is given back, and kept for next time what it compiled."""
-    denoise = open_denoiser(path, **how)
-    with ExitStack() as stack:
-        if isinstance(denoise, DeviceDenoiser):
-            stack.callback(denoise.close)
-        yield denoise
+    options = EngineOptions(threads=threads, provider=provider, device=device, stream_steps=stream_steps)
+    return open_engine(path, options)
 
 
 def read_card(path: Path | str) -> ModelCard:
-    """The card of an exported model or of a plan, without running it.
+    """The card of an exported model or of a plan, from the file's bytes.
 
-    Raises DdpmRtError when it is neither.
+    Raises DdpmRtError when it is neither, or when it is an ONNX file in bf16, which no table made for it could run.
     """
     model = Path(path)
-    return read_plan(model).card if is_plan(model) else OrtDenoiser(model).card
+    if is_plan(model):
+        return read_plan(model).card
+    card = read_onnx_card(model)
+    if card.precision == "bf16":
+        raise bf16_on_cpu(model)
+    return card
+
+
+class SampleKeywords(TypedDict, total=False):
+    """The keywords of `sample`: fields of `Request` and of `EngineOptions`, and `steps_file`."""
+
+    sampler: str | None
+    steps: int | None
+    eta: float | None
+    spacing: "Spacing | None"
+    timesteps: "Sequence[int] | None"
+    dialect: str | None
+    steps_file: Path | str | None
+    seed: int
+    first: int
+    count: int
+    batch: int
+    label: "int | Sequence[int] | None"
+    guidance: float
+    threads: int | None
+    provider: Provider
+    device: int
+    stream_steps: bool
 
 
 def sample(
-    engine: Engine | Path | str | None = None,
+    engine: Model = None,
+    request: Request | None = None,
     *,
-    sampler: str | None = None,
-    steps: int | None = None,
-    eta: float | None = None,
-    spacing: Spacing | None = None,
-    timesteps: Sequence[int] | None = None,
-    dialect: str | None = None,
-    steps_file: Path | str | None = None,
-    seed: int = 0,
-    first: int = 0,
-    count: int = 16,
-    batch: int = 16,
-    label: int | Sequence[int] | None = None,
-    guidance: float = 1.0,
-    threads: int | None = None,
-    provider: Provider = "auto",
-    device: int = 0,
-    stream_steps: bool = False,
+    options: EngineOptions | None = None,
     progress: Progress | None = None,
+    **keywords: "Unpack[SampleKeywords]",
 ) -> Batch:
     """Draw samples `first` .. `first + count - 1` of `seed`: float32 `[count, C, H, W]`, in [-1, 1].
 
-    `engine` is a path, an open denoiser, or None for the bundled model; `threads`, `provider`, `device` and
-    `stream_steps` are `open_denoiser`'s, for a path. The sampler is ddim with 50 steps unless asked
-    for otherwise; `steps_file` is one that `ddpm-rt steps` wrote, instead of all options before it. Of several labels,
-    sample n has number n modulo their count. A sample is the same whatever `first`,
-    `count` and `batch` it is drawn with, up to the rounding of the network at that batch size.
+    `engine` is a path, an open engine, or None for the bundled model. `request` says what to draw and `options` how
+    the engine is opened; or give their fields as keywords: `sampler`, `steps`, `eta`, `spacing`, `timesteps`,
+    `dialect`, `seed`, `first`, `count`, `batch`, `label`, `guidance`; `threads`, `provider`, `device`, `stream_steps`.
+    `steps_file` names a file of `ddpm-rt steps`, which replaces the options of the sampler; sampler `fitted` is a
+    table that the model file carries. The default is ddim with 50 steps. Of several labels, sample n has number n
+    modulo their count. A sample is the same whatever `first`, `count` and `batch` it is drawn with, up to the rounding
+    of the network at that batch size.
 
     >>> ddpm_rt.sample(steps=10, count=4).shape
     (4, 1, 28, 28)
 
-    Raises ValueError for arguments out of range, DdpmRtError for a model that cannot be used.
+    Raises ValueError for arguments out of range, TypeError for a keyword that is unknown or stands beside the object
+    that holds it, DdpmRtError for a model that cannot be used.
     """
-    with ExitStack() as stack:
-        denoise: Any = engine
-        if engine is None or isinstance(engine, str | Path):
-            how: dict[str, Any] = {"provider": provider, "device": device, "stream_steps": stream_steps}
-            denoise = stack.enter_context(opened(engine, threads=threads, **how))
-        request = Request(
-            sampler=sampler,
-            steps=steps,
-            eta=eta,
-            spacing=spacing,
-            timesteps=timesteps,
-            dialect=dialect,
-            plan=None if steps_file is None else read_steps(Path(steps_file), denoise.card),
-            seed=seed,
-            first=first,
-            count=count,
-            batch=batch,
-            label=[label] if isinstance(label, int) else label,
-            guidance=guidance,
-        )
+    asked: dict[str, Any] = dict(keywords)
+    steps_file = asked.pop("steps_file", None)
+    of_engine = {field.name: asked.pop(field.name) for field in fields(EngineOptions) if field.name in asked}
+    for given, beside in ((options, of_engine), (request, asked)):
+        if given is not None and beside:
+            raise TypeError(f"{type(given).__name__} holds {', '.join(beside)} already; give one of the two")
+    if request is not None and steps_file is not None:
+        raise TypeError("a Request holds its sampler already; leave out steps_file")
+    with opened(engine, options or EngineOptions(**of_engine)) as denoise:
+        if request is None:
+            compiled = None if steps_file is None else read_steps(Path(steps_file), denoise.card)
+            request = Request(**with_fitted({**asked, "compiled": compiled}, denoise.model_path(), denoise.card))
         return request.drawn(denoise, progress)
+
+
+def draw(request: Request, engine: Model = None, options: EngineOptions | None = None) -> Batch:
+    """The images of a request of any kind, float32 `[count, C, H, W]`."""
+    with opened(engine, options or DEFAULT) as denoise:
+        return request.drawn(denoise)

@@ -1,11 +1,9 @@
-"""A denoiser is a callable. ONNX Runtime is one, a TensorRT plan will be one, tests pass a lambda."""
+"""A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and a lifetime."""
 
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .card import ModelCard
 
 Batch = NDArray[np.float32]  # [B, C, H, W], around [-1, 1]
 Times = NDArray[np.int64]  # [B], counted from 0
@@ -20,10 +18,7 @@ class Denoiser(Protocol):
     def __call__(self, x: Batch, t: Times, /) -> Batch: ...
 
 
-class Engine(Protocol):
-    """A denoiser from a file, with its card; a class-conditional one takes a label for each image, int64 `[B]`."""
+class LabelledDenoiser(Protocol):
+    """A denoiser that takes the class of each image as well: y int64 `[B]`."""
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...
-
-    @property
-    def card(self) -> ModelCard: ...

@@ -18,7 +18,7 @@ last place of exp, subnormal numbers included; what rounds to no finite float32 
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import LN2_HIGH, LN2_LOW, Floats
+from .noise import LN2_HIGH, LN2_LOW, Float32Array
 
 _F = np.float32
 E0, E1, E2, E3, E4 = _F(0.5), _F(0.16666578), _F(0.041666444), _F(0.008363102), _F(0.0013937084)
@@ -26,13 +26,13 @@ LOG2_E, MAGIC = _F(1.442695), _F(12582912.0)
 LOWEST, HIGHEST = _F(-104.0), _F(89.0)
 
 
-def exp(x: Floats) -> Floats:
+def exp(x: Float32Array) -> Float32Array:
     """e to the power of each, by the definition above."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return _exp(np.clip(x, LOWEST, HIGHEST))
 
 
-def _exp(v: Floats) -> Floats:
+def _exp(v: Float32Array) -> Float32Array:
     n = v * LOG2_E
     n += MAGIC
     k = n - MAGIC
@@ -53,7 +53,7 @@ def _exp(v: Floats) -> Floats:
     return p
 
 
-def _power(biased: NDArray[np.uint32]) -> Floats:
+def _power(biased: NDArray[np.uint32]) -> Float32Array:
     """2 to the power of the integers, less 127."""
-    out: Floats = (biased << np.uint32(23)).view(np.float32)
+    out: Float32Array = (biased << np.uint32(23)).view(np.float32)
     return out

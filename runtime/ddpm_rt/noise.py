@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
 
 INITIAL_STEP = 0xFFFFFFFF  # the step of x_T
@@ -58,7 +58,7 @@ _ROOT_HALF = np.uint32(0x3F3504F3)
 _CHUNK = 1 << 14  # blocks of four at a time: the temporaries stay in the second-level cache
 
 
-def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, size: int) -> Floats:
+def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, size: int) -> Float32Array:
     """Standard normals, float32 `[len(samples), size]`, for one step of the samples with these numbers.
 
     >>> normal(7, range(64), 0, 784)[40].tobytes() == normal(7, [40], 0, 784)[0].tobytes()
@@ -66,11 +66,11 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 
     Raises ValueError unless seed and sample numbers lie in [0, 2^64) and step in [0, 2^32).
     """
-    one: Floats = normals(seed, samples, [step], size)[0]
+    one: Float32Array = normals(seed, samples, [step], size)[0]
     return one
 
 
-def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Floats:
+def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Float32Array:
     """The same for several steps at once, float32 `[len(steps), len(samples), size]`."""
     low, high = _halves(samples)
     if not 0 <= seed < LIMIT:
@@ -92,7 +92,7 @@ def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequ
 
 def rows_of_noise(
     seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int
-) -> Iterator[Floats]:
+) -> Iterator[Float32Array]:
     """`normal` for one step after the other. Small images are drawn many steps at a time, which costs less a step."""
     ahead = max(1, (4 * _CHUNK) // max(1, size * len(samples)))
     for first in range(0, len(steps), ahead):
@@ -118,7 +118,7 @@ def _halves(samples: Sequence[int] | NDArray[np.integer]) -> tuple[list[int], li
     return [number & 0xFFFFFFFF for number in numbers], [number >> 32 for number in numbers]
 
 
-def _box_muller(words: list[NDArray[np.uint64]]) -> Floats:
+def _box_muller(words: list[NDArray[np.uint64]]) -> Float32Array:
     """Four words `[rows, blocks]` each to float32 `[rows, 4 * blocks]`."""
     w0, w1, w2, w3 = words
     top, turn = np.stack([w0, w2], axis=-1), np.stack([w1, w3], axis=-1)
@@ -128,7 +128,7 @@ def _box_muller(words: list[NDArray[np.uint64]]) -> Floats:
     return np.stack([radius * cosine, radius * sine], axis=-1).reshape(len(radius), -1)
 
 
-def ln(u: Floats) -> Floats:
+def ln(u: Float32Array) -> Float32Array:
     """Natural logarithm of u in (0, 1], by the definition above."""
     i = u.view(np.uint32) + _BIAS
     k = ((i >> np.uint32(23)).astype(np.int32) - np.int32(127)).astype(np.float32)
@@ -137,11 +137,11 @@ def ln(u: Floats) -> Floats:
     s = f / (np.float32(2) + f)
     z = s * s
     p = L0 + z * (L1 + z * L2)
-    out: Floats = k * LN2_HIGH + (k * LN2_LOW + s * (np.float32(2) + z * p))
+    out: Float32Array = k * LN2_HIGH + (k * LN2_LOW + s * (np.float32(2) + z * p))
     return out
 
 
-def cos_sin(n: NDArray[np.int32]) -> tuple[Floats, Floats]:
+def cos_sin(n: NDArray[np.int32]) -> tuple[Float32Array, Float32Array]:
     """Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), by the definition above."""
     q = (n + np.int32(1 << 21)) >> np.int32(22)
     r = (n - (q << np.int32(22))).astype(np.float32) * TURN

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_rt.denoiser import Batch, Engine
-from ddpm_rt.device.engine import DeviceEngine
+from ddpm_rt.denoiser import Batch
+from ddpm_rt.device.device_engine import DeviceEngine
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.request import Request, Watch
-from ddpm_rt.sampler import Step
+from ddpm_rt.engine import Engine, Watch
+from ddpm_rt.host_loop import Step
+from ddpm_rt.requests.request import Request
 
 
 def differing(found: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
@@ -28,7 +29,7 @@ def kept(step: Step) -> Step:
 
 def steps_on_host(engine: Engine, request: Request) -> list[Step]:
     """All steps of a request of one batch, by the loop in NumPy."""
-    return [kept(step) for step in request.trajectory(engine, engine.card, request.samples)]
+    return [kept(step) for step in request.bind(engine.card).trajectory(engine, request.samples)]
 
 
 def steps_on_device(device: Any, engine: DeviceEngine, request: Request, mode: Mode = "stream") -> list[Step]:
@@ -37,7 +38,7 @@ def steps_on_device(device: Any, engine: DeviceEngine, request: Request, mode: M
     watch = Watch(frame=lambda step: steps.append(kept(step)), frames=range(request.calls))
     loop = DeviceLoop(device, engine, mode=mode)
     try:
-        for _ in loop.finals(request, request.samples, watch):
+        for _ in loop.finals(request.bind(loop.engine.card), request.samples, watch):
             pass
     finally:
         loop.close()
@@ -46,4 +47,6 @@ def steps_on_device(device: Any, engine: DeviceEngine, request: Request, mode: M
 
 def finals(loop: DeviceLoop, request: Request) -> Batch:
     """The images of a request that nobody watches."""
-    return np.concatenate([images for _, images in loop.finals(request, request.samples, Watch())])
+    return np.concatenate(
+        [images for _, images in loop.finals(request.bind(loop.engine.card), request.samples, Watch())]
+    )

@@ -13,7 +13,7 @@ from ddpm_rt.device.lanes import lanes_of, rows_of
 from ddpm_rt.device.layout import Layout
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.models import bundled_model
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .bits import finals
 from .models import load_model, torch_with_cuda
@@ -43,7 +43,7 @@ PLACE, HALF = "cuda", "float16"
 def bare(device: Any, model: str, batch: int, quick: bool) -> Entry:
     """The network alone, as often as the chain calls it: the graph of one call, replayed."""
     engine, steps = engine_of(model, HALF), steps_of(batch, quick)
-    plan = Request(sampler="ddpm", steps=steps).plan_for(engine.card)
+    plan = Request(sampler="ddpm", steps=steps).bind(engine.card).sampler
     lanes = lanes_of(0, range(batch), end=steps)
     bench = Workbench(device, engine, Layout(batch, batch), rows_of(plan.table, plan.clip), lanes)
     bench.launch("ddpm_rt_begin")
@@ -111,7 +111,7 @@ def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
 
     def run(seed: int) -> object:
         request = Request(sampler="ddpm", steps=FEW, count=batch, batch=batch, seed=seed)
-        *_, last = request.trajectory(network, card, request.samples)
+        *_, last = request.bind(network.card).trajectory(network, request.samples)
         return last.x
 
     return Entry(run, FEW, "arrays of the host, float32 with TF32")
@@ -132,7 +132,7 @@ def exported(model: str, folder: Path) -> Path:
     """The model as `ddpm-rt export` writes it."""
     import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
 
-    from ddpm_export.onnx_export import export_onnx
+    from ddpm_export.graph.onnx_export import export_onnx
 
     module, card = load_model(model)
     export_onnx(module, card, folder / f"{model}.onnx")

@@ -5,7 +5,8 @@ from typing import Any
 
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
-from ddpm_rt.request import Request, Watch
+from ddpm_rt.engine import Watch
+from ddpm_rt.requests.request import Request
 
 from .bits import finals
 from .check import Ask, Check, Outcome, attempt, held
@@ -62,7 +63,7 @@ def interrupted(device: Any, engine: Any, steps: int, mode: Mode, times: int = 3
 
         loop = DeviceLoop(device, engine, mode=mode, streams=2)
         try:
-            for _ in loop.finals(request, request.samples, Watch(step)):
+            for _ in loop.finals(request.bind(loop.engine.card), request.samples, Watch(step)):
                 pass
         except KeyboardInterrupt:
             pass

@@ -9,8 +9,9 @@ import numpy as np
 from ddpm_rt.denoiser import Batch
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
+from ddpm_rt.engine import Watch
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.request import Request, Watch
+from ddpm_rt.requests.request import Request
 
 from .bits import differing, finals, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held
@@ -23,7 +24,9 @@ POISON = 499  # the t at which a network breaks; row 25 of 50
 def images_on_host(request: Request, card: Any) -> Batch:
     """What the request draws, by the loop in NumPy."""
     network = ToyNetwork(card)
-    return np.concatenate([images for _, images in request.finals(network, request.samples, Watch())])
+    return np.concatenate(
+        [images for _, images in request.bind(network.card).finals(network, request.samples, Watch())]
+    )
 
 
 def in_mode(device: Any, request: Request, shape: tuple[int, int, int], mode: Mode, streams: int = 1) -> Outcome:

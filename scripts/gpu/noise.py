@@ -8,7 +8,7 @@ import numpy as np
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import ROW, lanes_of, rows_of
 from ddpm_rt.device.layout import Layout
-from ddpm_rt.table import StepTable
+from ddpm_rt.samplers.table import StepTable
 
 from .bits import differing
 from .check import Ask, Check, Outcome, attempt, held

@@ -9,7 +9,7 @@ from typing import Any
 from ddpm_rt import open_denoiser
 from ddpm_rt.errors import DdpmRtError
 from ddpm_rt.models import bundled_model
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .check import Ask, Check, NotHereError, Outcome, attempt, noted
 from .unet import parity
@@ -50,7 +50,7 @@ def ort_checks(ask: Ask) -> Iterator[Check]:
 
     def run() -> Outcome:
         runtime_with_cuda()
-        from ddpm_rt.device.ort import OrtEngine
+        from ddpm_rt.engines.ort_gpu import OrtEngine
 
         return chain_of(ask.device, OrtEngine(bundled_model(), "cuda", ask.device), 20 if ask.quick else 50)
 
@@ -63,10 +63,10 @@ def tensorrt_checks(ask: Ask) -> Iterator[Check]:
     def run(module: str, flavour: Any) -> Outcome:
         if importlib.util.find_spec(module) is None:
             raise NotHereError(f"{module} is not installed")
-        from ddpm_export.build_options import BuildOptions
-        from ddpm_export.plan_file import build_plan
-        from ddpm_rt.device.tensorrt import TensorRtEngine
-        from ddpm_rt.plan import read_plan
+        from ddpm_export.plans.build import build_plan
+        from ddpm_export.plans.build_options import BuildOptions
+        from ddpm_rt.artifacts.plan_record import read_plan
+        from ddpm_rt.engines.tensorrt import TensorRtEngine
 
         with tempfile.TemporaryDirectory() as folder:
             plan = Path(folder) / "bundled.plan"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddpm_rt.files import replace_file
+from ddpm_rt.artifacts.atomic_write import replace_file
 
 from .check import Check
 

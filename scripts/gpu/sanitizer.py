@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .check import Ask, Check, NotHereError, Outcome, attempt, held
 from .modes import MODES, in_mode

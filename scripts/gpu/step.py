@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from ddpm_rt import ModelCard
-from ddpm_rt.edit import Edit
-from ddpm_rt.request import Request
+from ddpm_rt.requests.edit import Edit
+from ddpm_rt.requests.request import Request
 from ddpm_rt.samplers import SAMPLERS
-from ddpm_rt.schedule import Prediction
+from ddpm_rt.samplers.schedule import Prediction
 
 from .bits import differing, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held

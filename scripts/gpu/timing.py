@@ -9,7 +9,7 @@ import numpy as np
 
 from ddpm_rt.device.lanes import lanes_of, rows_of
 from ddpm_rt.device.layout import Layout
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .check import Ask, Check, Outcome, aimed, attempt, noted
 from .toy import ToyEngine, toy_card
@@ -23,7 +23,7 @@ AIM = 5.0  # microseconds at batch 1
 def microseconds(device: Any, shape: tuple[int, int, int], batch: int, *, history: bool = False) -> tuple[float, float]:
     """(GPU, host) a step: in a graph of UNROLLED steps, and of launching the graph of one from Python."""
     card = toy_card(shape)
-    plan = Request(sampler="dpm++" if history else "ddpm", steps=1000).plan_for(card)
+    plan = Request(sampler="dpm++" if history else "ddpm", steps=1000).bind(card).sampler
     rows = rows_of(plan.table, plan.clip)
     lanes = lanes_of(0, range(batch), end=len(rows))
     with Workbench(device, ToyEngine(device, card), Layout(batch, batch, history=history), rows, lanes) as bench:

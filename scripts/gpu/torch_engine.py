@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ddpm_rt import ModelCard
 from ddpm_rt.denoiser import Batch, Times
-from ddpm_rt.device.engine import Buffers
+from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.errors import DdpmRtError
 
 OnStream = Callable[[int, Callable[[], None]], object]  # has a function put its work on a stream

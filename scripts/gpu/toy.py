@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.denoiser import Batch, Times
-from ddpm_rt.device.engine import Buffers
-from ddpm_rt.device.gpu import cuda_core
+from ddpm_rt.device.device_engine import Buffers
+from ddpm_rt.device.driver import cuda_core
 from ddpm_rt.device.lanes import TIME_TYPES
 from ddpm_rt.device.layout import sizes_of
-from ddpm_rt.schedule import Prediction, Variance
+from ddpm_rt.samplers.schedule import Prediction, Variance
 
 NAME, THREADS = "ddpm_rt_toy", 256
 PARAMETERS = "PPPPIIIIIf"  # P a pointer, I 32 bits, f float

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from ddpm_rt import open_denoiser
-from ddpm_rt.denoiser import Batch, Engine
+from ddpm_rt.denoiser import Batch
 from ddpm_rt.device.graphs import Mode
 from ddpm_rt.device.loop import DeviceLoop
+from ddpm_rt.engine import Engine
 from ddpm_rt.errors import DdpmRtError
-from ddpm_rt.request import Request
+from ddpm_rt.requests.request import Request
 
 from .bits import differing, finals, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held, noted

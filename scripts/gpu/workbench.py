@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_rt.device.engine import Buffers, DeviceEngine
-from ddpm_rt.device.gpu import Arena, Pinned, cuda_core
+from ddpm_rt.device.device_engine import Buffers, DeviceEngine
+from ddpm_rt.device.driver import Arena, Pinned, cuda_core
 from ddpm_rt.device.kernels import load_kernels
 from ddpm_rt.device.lanes import BLOCK, Lanes, Rows, grid_of
 from ddpm_rt.device.layout import Layout, arguments_of, parts_of, sizes_of

@@ -5,8 +5,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from ..artifacts.atomic_write import replace_file
 from ..errors import DdpmRtError
-from ..files import replace_file
 
 
 def user_cache() -> Path | None:

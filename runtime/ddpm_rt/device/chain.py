@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..denoiser import Batch
+from ..engine import Watch
 from ..errors import DdpmRtError
-from ..request import Watch
-from .engine import Buffers, DeviceEngine
+from .device_engine import Buffers, DeviceEngine
+from .driver import Arena, Pinned, cuda_core, cuda_errors
 from .frames import Frames
-from .gpu import Arena, Pinned, cuda_core, cuda_errors
 from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
 from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
 from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
-from .lead import Lead
+from .throttle import Throttle
 
 POLL = 0.0005  # seconds between two looks at a while graph
 
@@ -103,13 +103,13 @@ class DeviceChain:
         with cuda_errors("the GPU refused a step"):
             self._load(portion)
             self._told = queued = 0
-            lead = Lead(self._stream, self._events)
+            throttle = Throttle(self._stream, self._events)
             while queued < len(portion.rows):
                 launched = self._launcher.launch(len(portion.rows) - queued, singly=bool(watch.frames))
                 queued += launched
                 self._look(portion, portion.rows[queued - 1], watch)
-                if self._launcher.mode != "while" and lead.queued(launched):
-                    self._tell(lead.done, watch)
+                if self._launcher.mode != "while" and throttle.queued(launched):
+                    self._tell(throttle.done, watch)
                     yield False
             self._arena.buffer("x", size=self._x.buffer.size).copy_to(self._x.buffer, stream=self._stream)
             self._arena.buffer("lanes").copy_to(self._lanes.buffer, stream=self._stream)

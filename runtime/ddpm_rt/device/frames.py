@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..sampler import Step
-from .gpu import Arena, Pinned
+from ..host_loop import Step
+from .driver import Arena, Pinned
 
 SLOTS = 2  # one is looked at while the other is filled
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 Mode = Literal["replay", "chunks", "while", "stream"]
-Step = Callable[..., None]  # (stream or builder, condition of a while graph, if it is one): puts one step on it
+EnqueueStep = Callable[..., None]  # (stream or builder, condition of a while graph, if it is one): puts one step on it
 
 CHUNK = 16  # steps to a graph in mode chunks
 
@@ -18,7 +18,7 @@ class Launcher:
     the kernel says that all lanes are done, stream no graph. What `step` needs must have run once before.
     """
 
-    def __init__(self, stream: Any, step: Step, mode: Mode) -> None:
+    def __init__(self, stream: Any, step: EnqueueStep, mode: Mode) -> None:
         self._stream, self._step, self.mode = stream, step, mode
         self._one: Any = None
         self._many: Any = None

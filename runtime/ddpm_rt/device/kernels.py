@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import DdpmRtError
 from ..include import include_folder
 from .cache import cache_folder, read_cache, write_cache
-from .gpu import cuda_core, cuda_errors
+from .driver import cuda_core, cuda_errors
 from .nvrtc import Compiled, Nvrtc
 
 Kernels = Mapping[str, Any]  # name -> cuda.core.Kernel

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dialects import Clip
 from ..noise import LIMIT
-from ..table import StepTable
+from ..samplers.dialects import Clip
+from ..samplers.table import StepTable
 
 ROW = np.dtype([*((name, np.float32) for name in (*StepTable._fields[1:], "clip_low", "clip_high")), ("t", np.int64)])
 LANE = np.dtype(
@@ -22,7 +22,7 @@ LANE = np.dtype(
     ]
 )
 FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose network has said nothing else
-MOST = 65535  # lanes of a batch, which are the second dimension of a grid
+MAX_LANES = 65535  # lanes of a batch, which are the second dimension of a grid
 BLOCK = 256  # threads of a block; each owns four elements
 TIME_TYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32))  # by `t_type`
 STATE = 4  # words of `state`, of which these are used:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..denoiser import Batch
-from .engine import DeviceEngine
-from .gpu import Arena
+from .device_engine import DeviceEngine
+from .driver import Arena
 from .lanes import LANE, STATE, TIME_TYPES, Lanes, Rows
 
 

@@ -6,14 +6,14 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..denoiser import Batch
+from ..engine import Chains, Watch
 from ..errors import DdpmRtError
-from ..request import Request, Watch
 from .chain import DeviceChain
-from .engine import DeviceEngine
-from .gpu import cuda_errors
+from .device_engine import DeviceEngine
+from .driver import cuda_errors
 from .graphs import Mode
 from .kernels import Kernels, load_kernels
-from .lanes import MOST, Rows, lanes_of, rows_of
+from .lanes import MAX_LANES, Rows, lanes_of, rows_of
 from .layout import Layout, Portion
 
 KEPT = 4  # chains that wait, warm, for the next request like theirs
@@ -44,22 +44,22 @@ class DeviceLoop:
         self._kernels: Kernels | None = None
         self._idle: list[DeviceChain] = []
 
-    def batch_for(self, request: Request) -> int:
+    def batch_for(self, request: Chains) -> int:
         """The most samples to a batch that the engine has a batch for, at most `request.batch`.
 
         Raises DdpmRtError where guidance finds no room for a sample with and without its label.
         """
         return min(request.batch, self._layout(request, request.batch).lanes)
 
-    def _layout(self, request: Request, count: int, **kept: bool) -> Layout:
+    def _layout(self, request: Chains, count: int, **kept: bool) -> Layout:
         guided = request.guidance != 1.0
         images = self.engine.batch_for(2 * count if guided else count)
-        lanes = min(images // 2 if guided else images, MOST)
+        lanes = min(images // 2 if guided else images, MAX_LANES)
         if lanes == 0:
             raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
         return Layout(lanes, images, guided, **kept)
 
-    def finals(self, request: Request, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+    def finals(self, request: Chains, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
         """Which samples, and their images `[B, C, H, W]`, in order, as they are done.
 
         The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
@@ -87,9 +87,9 @@ class DeviceLoop:
             for run in running:
                 run.chain.close()
 
-    def _started(self, request: Request, samples: Sequence[int], watch: Watch) -> _Run:
+    def _started(self, request: Chains, samples: Sequence[int], watch: Watch) -> _Run:
         card = self.engine.card
-        table, clip, start, first_row, _ = request.chain(card, samples)
+        table, clip, start, first_row, _ = request.chain(samples)
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
         layout = self._layout(request, len(samples), history=history, frames=frames)
         lanes = lanes_of(

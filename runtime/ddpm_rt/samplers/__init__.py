@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..table import StepTable
 from .ancestral import ddpm
 from .ddim import ddim, euler, euler_ancestral
 from .lcm import lcm
 from .multistep import dpm, dpm_sde
+from .table import StepTable
 
 
 class Sampler(NamedTuple):

@@ -4,8 +4,8 @@ from typing import get_args
 
 import numpy as np
 
-from ..schedule import Floats, Integers, Prediction, Schedule, Variance
-from ..table import StepTable, alpha_bars, assemble
+from .schedule import Floats, Integers, Prediction, Schedule, Variance
+from .table import StepTable, alpha_bars, assemble
 
 LEAST_VARIANCE = 1e-20  # the posterior's is 0 in the step to the data, and its logarithm is wanted
 

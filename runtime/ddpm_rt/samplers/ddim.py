@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..schedule import Integers, Prediction, Schedule
-from ..table import StepTable, alpha_bars, assemble, form
+from .schedule import Integers, Prediction, Schedule
+from .table import StepTable, alpha_bars, assemble, form
 
 
 def ddim(

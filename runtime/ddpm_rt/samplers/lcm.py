@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..schedule import Integers, Prediction, Schedule
-from ..table import StepTable, alpha_bars, assemble
+from .schedule import Integers, Prediction, Schedule
+from .table import StepTable, alpha_bars, assemble
 
 DATA_DEVIATION = 0.5  # of the boundary condition that such networks are distilled with
 TIME_SCALE = 10.0

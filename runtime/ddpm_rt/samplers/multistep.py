@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..schedule import Floats, Integers, Prediction, Schedule
-from ..table import StepTable, alpha_bars, assemble
+from .schedule import Floats, Integers, Prediction, Schedule
+from .table import StepTable, alpha_bars, assemble
 
 
 def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:

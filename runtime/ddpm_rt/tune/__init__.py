@@ -2,7 +2,7 @@
 
 >>> from ddpm_rt.tune import RanOn, Tuning, tune
 >>> fitted = tune(engine, Tuning(calls=6), RanOn(model=sha256, precision="fp32", provider="cpu"))
->>> ddpm_rt.steps_file.write_steps(path, fitted.plan, engine.card)
+>>> write_steps(path, fitted.sampler, engine.card)
 
 1. The teacher, DPM-Solver++(2M) over many timesteps, draws some samples (`teacher`).
 2. Dynamic programming finds the cheapest path of few steps through the teacher's timesteps (`timesteps`), and a local

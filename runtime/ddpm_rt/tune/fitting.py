@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..card import ModelCard
-from ..denoiser import Batch, Engine
-from ..labels import check_labels
-from ..recipe import Plan, Recipe
-from ..request import Request
+from ..artifacts.card import ModelCard
+from ..denoiser import Batch
+from ..engine import Engine
+from ..requests.labels import as_labels
+from ..requests.request import BoundRequest
+from ..requests.sampler_options import SamplerOptions
 from ..samplers import FITTED, ddim, dpm, dpm_sde
-from ..schedule import Integers
-from ..table import alpha_bars
+from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.schedule import Integers
+from ..samplers.table import alpha_bars
 from .held_out import Distances, end_of, measure
 from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
 from .provenance import Fit, RanOn
@@ -28,7 +30,7 @@ Progress = Callable[[str], object]  # after each call of the network: what it wa
 class Fitted(NamedTuple):
     """A table that was fitted to an engine."""
 
-    plan: Plan
+    sampler: CompiledSampler
     fit: Fit
     distances: Distances  # on the samples that were held out
 
@@ -40,22 +42,21 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
     or guidance that the model does not allow, DdpmRtError where the network's output is not finite.
     """
     card = engine.card
-    request, held_out = tuning.fitting_to(card), tuning.measured_on(card)
-    check_labels(card, request.label, request.guidance)
+    bound, held_out = tuning.fitting_to(card), tuning.measured_on(card)
     wanted = np.array(tuning.timesteps or (), np.int64)
     if len(wanted):
         alpha_bars(card.schedule, wanted)  # raises unless they descend within the schedule
     grid = teacher_grid(card.schedule, tuning.teacher_calls, wanted.tolist())
-    paths = teacher_paths(engine, request, grid, lambda: progress("teacher"))
-    path = points_of(grid, wanted) if len(wanted) else chosen_path(engine, request, paths, tuning.count, progress)
+    paths = teacher_paths(engine, bound, grid, lambda: progress("teacher"))
+    path = points_of(grid, wanted) if len(wanted) else chosen_path(engine, bound, paths, tuning.count, progress)
     rows = noisy_rows(card, grid[path], tuning.eta)
     if tuning.eta:
-        targets = noisy_targets(engine, request, rows, grid, lambda: progress("teacher"))
+        targets = noisy_targets(engine, bound, rows, grid, lambda: progress("teacher"))
     else:
-        targets = paths.after(path, request.count)
+        targets = paths.after(path, bound.request.count)
     del paths  # the largest array of all
-    table, _ = fit_rows(engine, request, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
-    plans = {**compared(card, tuning, grid[path]), FITTED: Plan(table, card.clip, FITTED)}
+    table, _ = fit_rows(engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
+    samplers = {**compared(card, tuning, grid[path]), FITTED: CompiledSampler(table, card.clip, FITTED)}
 
     def called() -> None:
         progress("held-out samples")
@@ -64,12 +65,12 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
         if tuning.eta:
             *_, images = noisy_steps(engine, held_out, samples, rows, grid, called)
             return images
-        dense = Plan(dpm(card.schedule, grid, prediction=card.prediction), card.clip, "dpm++")
+        dense = CompiledSampler(dpm(card.schedule, grid, prediction=card.prediction), card.clip, "dpm++")
         return end_of(engine, held_out, samples, dense, called)
 
-    distances = measure(engine, held_out, teacher, plans, called)
-    fit = fit_of(tuning, request, held_out, grid[path], len(grid), distances, ran_on)
-    return Fitted(Plan(table, card.clip, fit.describe()), fit, distances)
+    distances = measure(engine, held_out, teacher, samplers, called)
+    fit = fit_of(tuning, bound, held_out, grid[path], len(grid), distances, ran_on)
+    return Fitted(CompiledSampler(table, card.clip, fit.describe()), fit, distances)
 
 
 def points_of(grid: Integers, timesteps: Integers) -> Points:
@@ -77,56 +78,56 @@ def points_of(grid: Integers, timesteps: Integers) -> Points:
     return [int(point) for point in np.flatnonzero(np.isin(grid, timesteps))]
 
 
-def chosen_path(engine: Engine, request: Request, paths: TeacherPaths, calls: int, progress: Progress) -> Points:
+def chosen_path(engine: Engine, bound: BoundRequest, paths: TeacherPaths, calls: int, progress: Progress) -> Points:
     """The points of the teacher's grid that a table of `calls` rows visits."""
     cheapest = cheapest_path(step_errors(paths, engine.card.schedule), calls)
-    return improved_path(engine, request, paths, cheapest.tolist(), lambda: progress("timesteps"))
+    return improved_path(engine, bound, paths, cheapest.tolist(), lambda: progress("timesteps"))
 
 
-def noisy_targets(engine: Engine, request: Request, rows: NoisyRows, grid: Integers, called: Called) -> Kept:
+def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: Integers, called: Called) -> Kept:
     """What x is to be after each row and before its noise: float32 `[K, N, E]`."""
     portions = []
-    for portion in request.batches(request.samples):
-        steps = noisy_steps(engine, request, portion, rows, grid, called)
+    for portion in bound.batches(bound.request.samples):
+        steps = noisy_steps(engine, bound, portion, rows, grid, called)
         portions.append(np.stack([on_kept(engine.card, x) for x in steps]))
     return np.concatenate(portions, axis=1)
 
 
-def compared(card: ModelCard, tuning: Tuning, timesteps: Integers) -> dict[str, Plan]:
+def compared(card: ModelCard, tuning: Tuning, timesteps: Integers) -> dict[str, CompiledSampler]:
     """The tables that a fitted one is compared with, by name; each makes as many calls.
 
     They are what `sample --sampler` makes. A table with noise, and one over timesteps that the user chose, is compared
     at its own timesteps: only then do the chains meet the same noise, or begin alike.
     """
     if tuning.eta:
-        noisy = {f"ddim, eta {tuning.eta}": ddim(card.schedule, timesteps, prediction=card.prediction, eta=tuning.eta)}
+        noisy = {f"ddim eta {tuning.eta}": ddim(card.schedule, timesteps, prediction=card.prediction, eta=tuning.eta)}
         if tuning.eta == 1.0:
             noisy["dpm++sde"] = dpm_sde(card.schedule, timesteps, prediction=card.prediction)
-        return {name: Plan(table, card.clip, name) for name, table in noisy.items()}
+        return {name: CompiledSampler(table, card.clip, name) for name, table in noisy.items()}
     if tuning.timesteps is not None:
         listed = timesteps.tolist()
-        return {name: Recipe(sampler=name, timesteps=listed).compiled(card) for name in ("ddim", "dpm++")}
+        return {name: SamplerOptions(sampler=name, timesteps=listed).compile(card) for name in ("ddim", "dpm++")}
     return {
-        "ddim": Recipe(sampler="ddim", steps=tuning.count).compiled(card),
-        "dpm++ logsnr": Recipe(sampler="dpm++", steps=tuning.count, spacing="logsnr").compiled(card),
+        "ddim": SamplerOptions(sampler="ddim", steps=tuning.count).compile(card),
+        "dpm++ logsnr": SamplerOptions(sampler="dpm++", steps=tuning.count, spacing="logsnr").compile(card),
     }
 
 
 def fit_of(
-    tuning: Tuning, request: Request, held_out: Request, timesteps: Integers, teacher_calls: int,
+    tuning: Tuning, bound: BoundRequest, held_out: BoundRequest, timesteps: Integers, teacher_calls: int,
     distances: Distances, ran_on: RanOn,
 ) -> Fit:  # fmt: skip
     """What is to be known of a fit that is done."""
     return Fit(
         timesteps=timesteps.tolist(),
         eta=tuning.eta,
-        label=request.label,
-        guidance=request.guidance,
+        label=as_labels(bound.request.label),
+        guidance=bound.guidance,
         teacher_calls=teacher_calls,
-        seed=request.seed,
-        samples=request.count,
+        seed=bound.seed,
+        samples=bound.request.count,
         held_out_seed=held_out.seed,
-        held_out=held_out.count,
+        held_out=held_out.request.count,
         errors=distances.rms,
         ran_on=ran_on,
     )

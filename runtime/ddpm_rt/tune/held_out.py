@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..denoiser import Batch, Engine
-from ..recipe import Plan
-from ..request import Request
-from ..sampler import trajectory
+from ..denoiser import Batch
+from ..engine import Engine
+from ..host_loop import trajectory
+from ..requests.request import BoundRequest
+from ..samplers.compiled_sampler import CompiledSampler
 from .teacher import Called
 
 SHOWN = 8  # samples that are kept for a picture
@@ -25,31 +26,33 @@ class Distances:
 
 
 def measure(
-    engine: Engine, request: Request, teacher: Teacher, tables: Mapping[str, Plan], called: Called
+    engine: Engine, bound: BoundRequest, teacher: Teacher, tables: Mapping[str, CompiledSampler], called: Called
 ) -> Distances:
     """Draw the request's samples by the teacher and by every table, from the same noise."""
     squares = dict.fromkeys(tables, 0.0)
     shown: dict[str, list[Batch]] = {name: [] for name in ("teacher", *tables)}
-    for portion in request.batches(request.samples):
+    for portion in bound.batches(bound.request.samples):
         wanted = teacher(portion)
         shown["teacher"].append(wanted.copy())
-        for name, plan in tables.items():
-            images = end_of(engine, request, portion, plan, called)
+        for name, compiled in tables.items():
+            images = end_of(engine, bound, portion, compiled, called)
             squares[name] += float(np.sum((images.astype(np.float64) - wanted) ** 2))
             shown[name].append(images.copy())
         if sum(map(len, shown["teacher"])) > SHOWN:
             shown = {name: [np.concatenate(parts)[:SHOWN]] for name, parts in shown.items()}
-    size = request.count * int(np.prod(engine.card.image_shape))
+    size = bound.request.count * int(np.prod(engine.card.image_shape))
     rms = {name: float(np.sqrt(total / size)) for name, total in squares.items()}
     return Distances(rms, {name: np.concatenate(parts)[:SHOWN] for name, parts in shown.items()})
 
 
-def end_of(engine: Engine, request: Request, portion: Sequence[int], plan: Plan, called: Called) -> Batch:
+def end_of(
+    engine: Engine, bound: BoundRequest, portion: Sequence[int], compiled: CompiledSampler, called: Called
+) -> Batch:
     """The images of some samples of the request by a table, float32 `[B, C, H, W]`."""
     card = engine.card
     steps = trajectory(
-        request.denoiser(engine, portion), plan.table, card.image_shape,
-        seed=request.seed, samples=portion, clip=plan.clip,
+        bound.denoiser(engine, portion), compiled.table, card.image_shape,
+        seed=bound.seed, samples=portion, clip=compiled.clip,
     )  # fmt: skip
     for step in steps:
         called()

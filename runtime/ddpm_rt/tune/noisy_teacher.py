@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..card import ModelCard
-from ..denoiser import Batch, Denoiser, Engine
-from ..request import Request
-from ..sampler import trajectory
+from ..artifacts.card import ModelCard
+from ..denoiser import Batch, Denoiser
+from ..engine import Engine
+from ..host_loop import trajectory
+from ..requests.request import BoundRequest
 from ..samplers import ddim, dpm
-from ..schedule import Floats, Integers, Prediction, Schedule
-from ..table import StepTable, alpha_bars
+from ..samplers.schedule import Floats, Integers, Prediction, Schedule
+from ..samplers.table import StepTable, alpha_bars
 from .teacher import Called, initial_noise, row_noise
 
 
@@ -35,7 +36,7 @@ def noisy_rows(card: ModelCard, timesteps: Integers, eta: float) -> NoisyRows:
 
 
 def noisy_steps(
-    engine: Engine, request: Request, portion: Sequence[int], rows: NoisyRows, grid: Integers, called: Called
+    engine: Engine, bound: BoundRequest, portion: Sequence[int], rows: NoisyRows, grid: Integers, called: Called
 ) -> Iterator[Batch]:
     """The teacher of a table with noise: x before the noise of each row, float32 `[B, C, H, W]`, the images last.
 
@@ -43,13 +44,13 @@ def noisy_steps(
     the row of the table adds. The chains of both therefore meet the same noise, and can be compared sample by sample.
     """
     card = engine.card
-    denoise, x = request.denoiser(engine, portion), initial_noise(request, card, portion)
+    denoise, x = bound.denoiser(engine, portion), initial_noise(bound, card, portion)
     for row, (t, level) in enumerate(zip(rows.timesteps.tolist(), rows.level.tolist(), strict=True)):
         between = [g for g in grid.tolist() if g < t and card.schedule.alpha_bar[g] < level]
         table = flow_table(card.schedule, [t, *between], level, card.prediction)
         x = np.float32(np.sqrt(1.0 - rows.sigma[row] ** 2)) * _end(denoise, table, card, x, called)
         yield x
-        x = x + np.float32(rows.sigma[row]) * row_noise(request, card, portion, row)
+        x = x + np.float32(rows.sigma[row]) * row_noise(bound, card, portion, row)
 
 
 def _end(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called: Called) -> Batch:

@@ -5,18 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from ..denoiser import Batch, Engine
-from ..request import Request
+from ..denoiser import Batch
+from ..engine import Engine
+from ..requests.request import BoundRequest
 from ..samplers import ddim
-from ..schedule import Floats, Integers
-from ..table import StepTable
+from ..samplers.schedule import Floats, Integers
+from ..samplers.table import StepTable
 from .teacher import Called, Kept, initial_noise, on_kept, row_noise
 
 RIDGE = 1e-5  # towards DDIM, of the features' mean square: features that say the same do not part into large numbers
 
 
 def fit_rows(
-    engine: Engine, request: Request, timesteps: Integers, targets: Kept, *, eta: float = 0.0,
+    engine: Engine, bound: BoundRequest, timesteps: Integers, targets: Kept, *, eta: float = 0.0,
     ridge: float = RIDGE, called: Called = lambda: None,
 ) -> tuple[StepTable, Batch]:  # fmt: skip
     """A table over `timesteps` that leads the request's samples through `targets`; and their images `[N, C, H, W]`.
@@ -26,9 +27,11 @@ def fit_rows(
     what the rows before it left. With `eta` a row adds as much noise as that of DDIM.
     """
     card = engine.card
-    columns: list[Any] = [column.copy() for column in ddim(card.schedule, timesteps, prediction=card.prediction, eta=eta)]
+    columns: list[Any] = [
+        column.copy() for column in ddim(card.schedule, timesteps, prediction=card.prediction, eta=eta)
+    ]
     table = StepTable(*columns)  # of its own columns: those that are 0 are one array, and rows are written in place
-    path = StudentPath(engine, request)
+    path = StudentPath(engine, bound)
     for row in range(table.steps):
         path.call(table, row, called)
         products, with_target = path.products(targets[row])
@@ -62,10 +65,10 @@ def fitted_row(products: Floats, with_target: Floats, prior: Floats, ridge: floa
 class StudentPath:
     """The chains of all samples of a request, one row of a table after the other: x, x0 and the x0 before."""
 
-    def __init__(self, engine: Engine, request: Request) -> None:
-        self.engine, self.request, self.card = engine, request, engine.card
+    def __init__(self, engine: Engine, bound: BoundRequest) -> None:
+        self.engine, self.bound, self.card = engine, bound, engine.card
         self.x: Batch = np.concatenate(
-            [initial_noise(request, self.card, portion) for portion in request.batches(request.samples)]
+            [initial_noise(bound, self.card, portion) for portion in bound.batches(bound.request.samples)]
         )  # float32 [N, C, H, W]
         self.x0: Batch | None = None
         self.prev_x0: Batch | None = None
@@ -76,7 +79,7 @@ class StudentPath:
         self.prev_x0, self.x0 = self.x0, np.empty_like(self.x)
         for portion, at in self._portions():
             x = self.x[at]
-            out = self.request.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64))
+            out = self.bound.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64))
             x0 = from_x * x + from_out * out[:, : x.shape[1]]
             self.x0[at] = x0 if self.card.clip is None else np.clip(x0, *self.card.clip)
             called()
@@ -106,7 +109,7 @@ class StudentPath:
             if self.prev_x0 is not None:
                 x += np.float32(table.mean_from_prev_x0[row]) * self.prev_x0[at]
             if table.sigma[row]:
-                x += np.float32(table.sigma[row]) * row_noise(self.request, self.card, portion, row)
+                x += np.float32(table.sigma[row]) * row_noise(self.bound, self.card, portion, row)
 
     @staticmethod
     def _of(part: Batch | None, at: slice) -> Batch:
@@ -114,6 +117,6 @@ class StudentPath:
         return part[at]
 
     def _portions(self) -> list[tuple[Sequence[int], slice]]:
-        first = self.request.first
-        portions = self.request.batches(self.request.samples)
+        first = self.bound.request.first
+        portions = self.bound.batches(self.bound.request.samples)
         return [(portion, slice(portion[0] - first, portion[-1] - first + 1)) for portion in portions]

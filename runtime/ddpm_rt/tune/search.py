@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..denoiser import Engine
-from ..request import Request
+from ..engine import Engine
+from ..requests.request import BoundRequest
 from .rows import fit_rows
 from .settings import EVALUATIONS, JUDGED
 from .teacher import Called, TeacherPaths, on_kept
@@ -18,7 +18,7 @@ Points = list[int]  # of the teacher's grid, ascending from 0
 
 
 def improved_path(
-    engine: Engine, request: Request, paths: TeacherPaths, path: Sequence[int], called: Called,
+    engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Sequence[int], called: Called,
     *, evaluations: int = EVALUATIONS,
 ) -> Points:  # fmt: skip
     """A path of as many points of the teacher's grid as `path`, and at least as good: one point at a time is moved.
@@ -27,7 +27,7 @@ def improved_path(
     the first samples of the request. The cost of DDIM steps, which `path` was chosen by, does not know how a fitted
     row corrects the rows before it, nor which errors the later rows undo.
     """
-    judged = replace(request, count=min(JUDGED, request.count))
+    judged = replace(bound, request=replace(bound.request, count=min(JUDGED, bound.request.count)))
     best = [int(point) for point in path]
     error, left = end_error(engine, judged, paths, best, called), evaluations
     for stride in STRIDES:
@@ -53,9 +53,9 @@ def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points
             yield [*path[:place], point, *path[place + 1 :]]
 
 
-def end_error(engine: Engine, request: Request, paths: TeacherPaths, path: Points, called: Called) -> float:
+def end_error(engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Points, called: Called) -> float:
     """Root mean square distance to the teacher's images, of a table that is fitted to the request's samples."""
-    targets = paths.after(path, request.count)
-    _, images = fit_rows(engine, request, paths.grid[path], targets, called=called)
+    targets = paths.after(path, bound.request.count)
+    _, images = fit_rows(engine, bound, paths.grid[path], targets, called=called)
     difference = on_kept(engine.card, images) - targets[-1]
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))

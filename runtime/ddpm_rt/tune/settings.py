@@ -1,15 +1,16 @@
 """What to fit a table to: how many calls, to which samples, against which teacher."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from ..card import ModelCard
+from ..artifacts.card import ModelCard
 from ..noise import LIMIT
-from ..request import Request
+from ..requests.request import BoundRequest, Request
 
 SAMPLES, HELD_OUT, TEACHER_CALLS, SEED = 128, 64, 60, 900
 JUDGED, EVALUATIONS = 48, 40  # of the search for timesteps: samples that one is judged by, and paths, at most
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
@@ -37,10 +38,7 @@ class Tuning:
             raise ValueError(f"samples must be at least 1, not {self.samples} and {self.held_out}")
         if self.teacher_calls <= self.count:
             raise ValueError(f"the teacher needs more calls than the table: {self.teacher_calls} to {self.count}")
-        if not math.isfinite(self.guidance):
-            raise ValueError(f"guidance must be a finite number, not {self.guidance}")
-        for check in (self.fitting_to, self.measured_on):  # seed, batch and counts are a request's
-            check(None)
+        self._request(self.seed, self.samples, self.label)  # which checks seed, batch and label
 
     @property
     def count(self) -> int:
@@ -58,17 +56,20 @@ class Tuning:
             + measured * (teacher + 3 * self.count)
         )
 
-    def fitting_to(self, card: ModelCard | None) -> Request:
-        """The samples that the table is fitted to."""
-        return self._request(card, self.seed, self.samples)
+    def fitting_to(self, card: ModelCard) -> BoundRequest:
+        """The samples that the table is fitted to. Raises ValueError for what the model does not allow."""
+        return self._request(self.seed, self.samples, labels_for(card, self.label)).bind(card)
 
-    def measured_on(self, card: ModelCard | None) -> Request:
+    def measured_on(self, card: ModelCard) -> BoundRequest:
         """The samples that are held out."""
-        return self._request(card, (self.seed + 1) % LIMIT, self.held_out)
+        seed = (self.seed + 1) % LIMIT
+        return self._request(seed, self.held_out, labels_for(card, self.label)).bind(card)
 
-    def _request(self, card: ModelCard | None, seed: int, count: int) -> Request:
-        label = self.label if card is None else labels_for(card, self.label)
-        return Request(seed=seed, count=count, batch=self.batch, label=label, guidance=self.guidance)
+    def _request(self, seed: int, count: int, label: Sequence[int] | None) -> Request:
+        """Its sampler, DDIM in one step unless timesteps are listed, is never run: the request names samples."""
+        visited = {"steps": 1} if self.timesteps is None else {"timesteps": self.timesteps}
+        asked: dict[str, Any] = {**visited, "batch": self.batch, "label": label, "guidance": self.guidance}
+        return Request(seed=seed, count=count, **asked)
 
 
 def labels_for(card: ModelCard, label: Sequence[int] | None) -> Sequence[int] | None:

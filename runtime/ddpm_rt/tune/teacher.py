@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..card import ModelCard
-from ..denoiser import Batch, Engine
+from ..artifacts.card import ModelCard
+from ..denoiser import Batch
+from ..engine import Engine
+from ..host_loop import trajectory
 from ..noise import INITIAL_STEP, normal
-from ..request import Request
-from ..sampler import trajectory
+from ..requests.request import BoundRequest
 from ..samplers import dpm
-from ..schedule import Integers, Schedule, logsnr_timesteps, timesteps
+from ..samplers.schedule import Integers, Schedule, logsnr_timesteps, timesteps
 
 KEPT = 4096  # elements of an image that a fit looks at: a few coefficients need no more, and memory stays bounded
 
@@ -56,29 +57,29 @@ def on_kept(card: ModelCard, images: Batch) -> Kept:
     return images.reshape(len(images), -1)[:, kept_elements(card)]
 
 
-def initial_noise(request: Request, card: ModelCard, samples: Sequence[int]) -> Batch:
+def initial_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int]) -> Batch:
     """The x_T of these samples, float32 `[B, C, H, W]`."""
-    return row_noise(request, card, samples, INITIAL_STEP)
+    return row_noise(bound, card, samples, INITIAL_STEP)
 
 
-def row_noise(request: Request, card: ModelCard, samples: Sequence[int], row: int) -> Batch:
+def row_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int], row: int) -> Batch:
     """The noise of these samples at a row of the table, float32 `[B, C, H, W]`."""
     size = int(np.prod(card.image_shape))
-    return normal(request.seed, samples, row, size).reshape(len(samples), *card.image_shape)
+    return normal(bound.seed, samples, row, size).reshape(len(samples), *card.image_shape)
 
 
-def teacher_paths(engine: Engine, request: Request, grid: Integers, called: Called) -> TeacherPaths:
+def teacher_paths(engine: Engine, bound: BoundRequest, grid: Integers, called: Called) -> TeacherPaths:
     """Run the teacher from the noise of the request's samples."""
     card = engine.card
     table = dpm(card.schedule, grid, prediction=card.prediction)
     size = len(range(int(np.prod(card.image_shape)))[kept_elements(card)])
-    x = np.empty((len(grid) + 1, request.count, size), np.float32)
-    x0 = np.empty((len(grid), request.count, size), np.float32)
-    for portion in request.batches(request.samples):
-        at = slice(portion[0] - request.first, portion[-1] - request.first + 1)
-        x[0, at] = on_kept(card, initial_noise(request, card, portion))
-        denoise = request.denoiser(engine, portion)
-        steps = trajectory(denoise, table, card.image_shape, seed=request.seed, samples=portion, clip=card.clip)
+    x = np.empty((len(grid) + 1, bound.request.count, size), np.float32)
+    x0 = np.empty((len(grid), bound.request.count, size), np.float32)
+    for portion in bound.batches(bound.request.samples):
+        at = slice(portion[0] - bound.request.first, portion[-1] - bound.request.first + 1)
+        x[0, at] = on_kept(card, initial_noise(bound, card, portion))
+        denoise = bound.denoiser(engine, portion)
+        steps = trajectory(denoise, table, card.image_shape, seed=bound.seed, samples=portion, clip=card.clip)
         for step in steps:
             x[step.row + 1, at], x0[step.row, at] = on_kept(card, step.x), on_kept(card, step.x0)
             called()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schedule import Floats, Schedule
+from ..samplers.schedule import Floats, Schedule
 from .teacher import TeacherPaths
 
 CHUNK = 1 << 14  # columns that are taken to float64 at a time
@@ -41,10 +41,10 @@ def inner_products(paths: TeacherPaths) -> Floats:
     return np.asarray(products / x.shape[1])
 
 
-def cheapest_path(errors: Floats, calls: int) -> NDArray[np.int64]:
+def cheapest_path(errors: Floats, calls: int, growth: float = 1.0) -> NDArray[np.int64]:
     """The `calls` points of the grid, ascending from 0, whose steps to one another and to the data cost least in sum.
 
-    Dynamic programming over the number of steps. Raises ValueError unless the grid has that many points.
+    Dynamic programming over the number of steps. What was made before a step counts `growth` times after it. Raises ValueError unless the grid has that many points.
     """
     points = len(errors)
     if not 1 <= calls <= points:
@@ -53,7 +53,7 @@ def cheapest_path(errors: Floats, calls: int) -> NDArray[np.int64]:
     cost[0] = 0.0
     came = np.zeros((calls, points + 1), np.int64)
     for step in range(calls):
-        through = cost[:points, None] + errors  # [from, to]
+        through = growth * cost[:points, None] + errors  # [from, to]
         came[step] = through.argmin(0)
         cost = through.min(0)
     path, at = np.empty(calls, np.int64), points

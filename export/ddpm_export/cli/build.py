@@ -1,0 +1,76 @@
+"""`ddpm-rt build`. Only click is imported here: the command line lists its verbs without waiting for onnx."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ddpm_rt.cli.exit_codes import INTERRUPTED
+
+PARTS = 1000  # of the progress bar
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="ONNX")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
+@click.option("--flavour", type=click.Choice(["auto", "tensorrt", "rtx"]), default="auto", show_default=True)
+@click.option("--batch", metavar="N,N|MIN:OPT:MAX", help="A static profile a size, or a range. [default: 1,16]")
+@click.option("--compute-capability", metavar="8.9,12.0", help="GPUs of an RTX plan. [default: 8.0 and newer]")
+@click.option("--tf32", is_flag=True, help="Let float32 products run in TF32.")
+@click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Read and kept up to date.")
+@click.option("--refittable", is_flag=True, help="`ddpm-rt refit` replaces its weights later. One --batch.")
+@click.option(
+    "--strip-weights", is_flag=True, help="A small plan; `ddpm-rt refit` puts its own weights in. One --batch."
+)
+@click.option("--version-compatible", is_flag=True, help="Runs on later TensorRT too, without the lean runtime in it.")
+@click.option("--hardware-compatible", type=click.Choice(["ampere+", "same"]), help="Runs on more GPUs, slower.")
+@click.option("--level", type=click.IntRange(0, 5), help="Effort of the builder. [default: TensorRT's]")
+@click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Scratch memory. [default: TensorRT's]")
+@click.option("--force", is_flag=True, help="Build although nothing changed.")
+@click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def build(
+    model: Path, out: Path, flavour: Any, batch: str | None, compute_capability: str | None, timing_cache: Path | None,
+    force: bool, verbose: bool, quiet: bool, **asked: Any,
+) -> None:  # fmt: skip
+    """Build an exported model into a TensorRT plan, with its record beside it.
+
+    \b
+    ddpm-rt build unet.onnx -o unet.plan
+    ddpm-rt build unet.onnx -o unet.plan --flavour rtx --batch 1:8:64 --compute-capability 8.9,12.0
+    """
+    from ddpm_rt.artifacts.output_path import check_output_path
+    from ddpm_rt.artifacts.plan_record import SUFFIXES, sidecar_path
+
+    from ..plans.build import build_plan
+    from ..plans.build_options import BuildOptions, parse_batch
+
+    started = time.perf_counter()
+    try:
+        check_output_path(out, *SUFFIXES, inputs=[model, timing_cache])
+        for beside in (sidecar_path(out), timing_cache or out):
+            check_output_path(beside, inputs=[model])
+        capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
+        profiles = None if batch is None else parse_batch(batch)
+        options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
+        with progress_bar(quiet or verbose) as bar:
+            record, built = build_plan(
+                model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,
+                report=lambda share: bar.update(max(0, int(PARTS * share) - bar.pos)),
+                show=(lambda line: click.echo(line, err=True)) if verbose else None,
+            )  # fmt: skip
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; {out} is as it was", err=True)
+        sys.exit(INTERRUPTED)
+    done = f"built in {time.perf_counter() - started:.1f} s" if built else "unchanged, not built again (--force)"
+    click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
+
+
+def progress_bar(quiet: bool) -> Any:
+    """A bar on stderr while there is somebody to see it."""
+    hidden = quiet or not sys.stderr.isatty()
+    return click.progressbar(length=PARTS, label="building", file=sys.stderr, hidden=hidden)

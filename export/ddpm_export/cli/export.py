@@ -1,0 +1,115 @@
+"""`ddpm-rt export` and `ddpm-rt card`. Only click is imported here: listing the verbs must not wait for torch."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .onnx to write.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with what the weights cannot say.")
+@click.option("--opset", default=18, show_default=True, help="ONNX operator set, 18 to 21; bf16 raises it to 22.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
+@click.option("--hoist-time/--no-hoist-time", "hoist", default=None,
+              help="Look up what depends on t alone in a table. [default: unless fp32]")  # fmt: skip
+@click.option("--static-batch", type=click.IntRange(min=1), metavar="N", help="Fix the batch. [default: any]")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="Largest error, a share of the largest output. [default: by precision]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the comparison. [default: all cores]")
+def export(source: Path, out: Path, config: Path | None, **options: Any) -> None:
+    """Write a checkpoint as ONNX, compared with PyTorch on the spot.
+
+    SOURCE is recognised: a directory that diffusers saved, or weights of guided-diffusion, improved-diffusion or
+    pytorch_diffusion.
+
+    \b
+    ddpm-rt export runs/mnist -o unet.onnx
+    ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
+    """
+    from ddpm_rt import DdpmRtError
+    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
+
+    try:
+        check_output_path(out, ".onnx", inputs=[source, config])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    from ..graph.onnx_export import export_onnx
+    from ..sources import open_source
+    from ..sources.checkpoint_card import card_of
+
+    try:
+        check_writable(out.parent)
+        found = open_source(source, config)
+        card = export_onnx(found.module, card_of(found, source), out, **options)
+    except (ValueError, DdpmRtError) as error:
+        raise click.ClickException(str(error)) from error
+    off, largest = card.provenance.parity["max_abs_error"], card.provenance.parity["max_abs_out"]
+    megabytes = out.stat().st_size / 1e6
+    click.echo(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
+
+
+@click.command()
+@click.argument("model", metavar="FILE.onnx", type=click.Path(path_type=Path))
+@click.option("-o", "copy", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The copy to write.")
+@click.option("--betas", required=True, metavar="WHICH", help="linear:1000:1e-4:0.02, cosine:1000, x.json or x.npy.")
+@click.option("--prediction", required=True, type=click.Choice(["eps", "x0", "v"]), help="What the network says.")
+@click.option(
+    "--variance",
+    required=True,
+    type=click.Choice(["fixed_small", "fixed_large", "learned", "learned_range"]),
+    help="Of ancestral sampling; a learned one is in the second half of the output's channels.",
+)
+@click.option("--clip", required=True, metavar="LOW,HIGH", help="Range of a predicted x0, or none.")
+@click.option(
+    "--spacing", type=click.Choice(["trailing", "leading", "linspace"]), default="trailing", show_default=True
+)
+@click.option("--x", default="x", show_default=True, metavar="NAME", help="The graph's name for the image.")
+@click.option("--t", default="t", show_default=True, metavar="NAME", help="... for the timestep.")
+@click.option("--y", default="y", show_default=True, metavar="NAME", help="... for the label, with --classes.")
+@click.option("--out", default="out", show_default=True, metavar="NAME", help="... for the output.")
+@click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Classes, if it takes labels.")
+@click.option("--null-class", type=click.IntRange(min=0), metavar="K", help="The label that stands for no class.")
+def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
+    """Write a model card into a copy of an ONNX file that something else exported.
+
+    \b
+    ddpm-rt card mine.onnx -o unet.onnx --betas linear:1000:1e-4:0.02 --prediction eps \\
+      --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
+    """
+    from ddpm_rt import DdpmRtError
+    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
+
+    from ..graph.foreign_onnx import write_card
+    from ..sources.betas_argument import parse_betas
+
+    names = {key: asked.pop(key) for key in ("x", "t", "y", "out")}
+    if asked["classes"] is None:
+        del names["y"]
+    try:
+        check_output_path(copy, ".onnx", inputs=[model])
+        known = {"betas": tuple(parse_betas(betas).tolist()), "clip": parse_clip(clip), "names": names}
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        check_writable(copy.parent)
+        written = write_card(model, copy, {**asked, **known})
+    except (ValueError, DdpmRtError) as error:
+        raise click.ClickException(str(error)) from error
+    shape = " x ".join(map(str, written.image_shape))
+    click.echo(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
+
+
+def parse_clip(text: str) -> tuple[float, float] | None:
+    """`LOW,HIGH`, or none. Raises ValueError."""
+    if text == "none":
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"--clip must be LOW,HIGH or none, not {text!r}") from None
+    return low, high

@@ -1,0 +1,49 @@
+"""`ddpm-rt refit`. Only click is imported here: the command line lists its verbs without waiting for onnx."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from ddpm_rt.cli.exit_codes import INTERRUPTED
+
+
+@click.command()
+@click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN")
+@click.option(
+    "--weights", required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT|ONNX", help="The new ones."
+)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of a checkpoint, as for export.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an export. [default: all cores]")
+@click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
+def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: int | None, verbose: bool) -> None:
+    """Put other weights into a plan without building it again. Needs the GPU that the plan is for.
+
+    PLAN was built with --refittable; one built with --strip-weights takes back the .onnx that it was built from.
+    All but the weights must be the same: shape, betas, prediction, precision and the rest of the card.
+    Tested as far as a machine without a GPU goes; not yet run on one by us.
+
+    \b
+    ddpm-rt build unet.onnx -o unet.plan --refittable
+    ddpm-rt refit unet.plan --weights runs/mnist -o new.plan
+    """
+    from ddpm_rt.artifacts.output_path import check_output_path
+    from ddpm_rt.artifacts.plan_record import SUFFIXES
+
+    from ..plans.refit import refit_plan
+
+    try:
+        check_output_path(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    show = (lambda line: click.echo(line, err=True)) if verbose else None
+    try:
+        record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; {out} is as it was", err=True)
+        sys.exit(INTERRUPTED)
+    provenance = record.card.provenance
+    click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")

@@ -1,0 +1,60 @@
+"""What of a graph stays when its weights are replaced: what a plan was built of, as far as a refit is concerned."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from ddpm_rt.artifacts.plan_record import Graph
+
+TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+SETTINGS = ("Resize", "Upsample", "Pad", "Clip")  # whose constants are no weights: TensorRT builds them in
+
+
+def graph_of(path: Path) -> Graph:
+    """The identity of the graph at `path`. Names of nodes and of values in between are not part of it.
+
+    A refit goes by the names of the weights alone. So the same weights in another arrangement, of more heads of
+    attention for one, would be taken without a word.
+    """
+    model = onnx.load(path, load_external_data=False)
+    settings = {name for node in model.graph.node if node.op_type in SETTINGS for name in node.input[1:]}
+    tensors = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
+    weights = {t.name: described(t) for t in tensors if t.data_type in TYPES and t.name not in settings}
+    constants = [tensor for tensor in tensors if tensor.name not in weights]
+    digest = hashlib.sha256()
+    for part in (*parts(model, weights), *(constant_bytes(tensor, path.parent) for tensor in constants)):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    size = max((value.type.tensor_type.shape.dim for value in model.graph.input), key=len)[0]  # the images' batch
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return Graph(digest.hexdigest(), opset, size.dim_value if size.HasField("dim_value") else None, weights)
+
+
+def described(tensor: TensorProto) -> str:
+    """fp16 128x64x3x3."""
+    return f"{TYPES[tensor.data_type]} {'x'.join(map(str, tensor.dims)) or 'scalar'}"
+
+
+def parts(model: onnx.ModelProto, weights: dict[str, str]) -> Iterator[bytes]:
+    """The graph piece by piece; a value is called by its number in the order in which they are made."""
+    numbers: dict[str, str] = {}
+    yield repr(sorted((entry.domain, entry.version) for entry in model.opset_import)).encode()
+    yield repr(sorted(weights.items())).encode()
+    for value in model.graph.input:
+        yield value.name.encode() + value.type.SerializeToString(deterministic=True)
+    for node in model.graph.node:
+        inputs = [numbers.get(name, name) for name in node.input]
+        numbers |= {name: f"#{len(numbers) + index}" for index, name in enumerate(node.output)}
+        yield repr((node.domain, node.op_type, inputs, len(node.output))).encode()
+        for attribute in sorted(node.attribute, key=lambda entry: entry.name):
+            yield attribute.SerializeToString(deterministic=True)
+    for value in model.graph.output:
+        yield repr((value.name, numbers.get(value.name))).encode()
+
+
+def constant_bytes(tensor: TensorProto, folder: Path) -> bytes:
+    """A tensor with its value."""
+    array = numpy_helper.to_array(tensor, base_dir=str(folder))
+    return repr((tensor.name, tensor.data_type, list(tensor.dims))).encode() + array.tobytes()

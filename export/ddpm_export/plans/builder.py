@@ -1,0 +1,171 @@
+"""ONNX to a serialized plan: one code for TensorRT 10, TensorRT 11 and TensorRT-RTX."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.plan_record import Flavour, Profile
+from ddpm_rt.engines.tensorrt_log import one_line
+
+from .build_options import BuildOptions, batch_text
+from .tensorrt_api import TYPES, compute_capability, make_monitor, member
+
+DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
+DEFAULT_RANGE = ((1, 16, 16),)  # where there may be one profile only: TensorRT refits no plan of more
+# What TensorRT-RTX lacks for compute capability 7.5 is the matrix product in float32.
+FP16_ONLY = (
+    "; export it with --precision fp16, and with the time embedding, which is in float32, hoisted (--hoist-time)"
+)
+TICK = 0.2  # seconds between looks for Ctrl-C
+
+
+@dataclass(frozen=True)
+class BuiltPlan:
+    """A plan in memory, and what TensorRT said of its network."""
+
+    content: memoryview
+    profiles: tuple[Profile, ...]
+    tensors: dict[str, str]
+    layers: dict[str, dict[str, int]]
+
+
+def build_network(
+    trt: Any, flavour: Flavour, onnx: Path, name: str, options: BuildOptions, timing_cache: Path | None, *, log: Any
+) -> "Network":
+    """Parse and configure; `Network.build` does the work. Raises DdpmRtError that names the node at fault."""
+    builder = trt.Builder(log)
+    if builder is None:
+        raise DdpmRtError(f"{trt.__name__} does not start: {first_error(log)}")
+    typed = 1 << int(member(trt, "NetworkDefinitionCreationFlag", "STRONGLY_TYPED"))
+    network = builder.create_network(typed)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(onnx)):
+        raise DdpmRtError(f"{onnx}: {parser_error(trt, parser)}")
+    network.name = name
+    config = builder.create_builder_config()
+    profiles = add_profiles(builder, network, config, options)
+    configure(trt, flavour, config, options)
+    if timing_cache is not None:
+        known = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        config.set_timing_cache(config.create_timing_cache(known), False)
+    return Network(trt, builder, network, config, profiles, log, parser)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is ready to be built. Holds on to what TensorRT needs until then."""
+
+    trt: Any
+    builder: Any
+    network: Any
+    config: Any
+    profiles: tuple[Profile, ...]
+    log: Any
+    parser: Any  # owns the weights
+
+    def build(self, report: Any) -> BuiltPlan:
+        """In a thread of its own, so that this one can hear Ctrl-C, which TensorRT then is told of."""
+        monitor = make_monitor(self.trt, report)
+        self.config.progress_monitor = monitor
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                work = pool.submit(self.builder.build_serialized_network, self.network, self.config)
+                while wait_for([work], timeout=TICK).not_done:
+                    pass
+            except BaseException:
+                monitor.cancelled = True
+                raise
+            plan = work.result()
+        if plan is None:
+            reason = first_error(self.log).rstrip(".")
+            remedy = FP16_ONLY if "FP32 GEMM" in reason else ""
+            raise DdpmRtError(f"{self.trt.__name__} {self.trt.__version__} cannot build it: {reason}{remedy}")
+        return BuiltPlan(memoryview(plan), self.profiles, self.tensors(), self.layers())
+
+    def tensors(self) -> dict[str, str]:
+        """Inputs and outputs and their types."""
+        inputs = [self.network.get_input(i) for i in range(self.network.num_inputs)]
+        outputs = [self.network.get_output(i) for i in range(self.network.num_outputs)]
+        return {tensor.name: type_name(tensor.dtype) for tensor in (*inputs, *outputs)}
+
+    def layers(self) -> dict[str, dict[str, int]]:
+        """Kinds of layers, by the type of what they give: what a strongly typed network is built with."""
+        counts: dict[str, Counter[str]] = {}
+        for index in range(self.network.num_layers):
+            layer = self.network.get_layer(index)
+            if layer.num_outputs:
+                kind = counts.setdefault(layer.type.name.lower(), Counter())
+                kind[type_name(layer.get_output(0).dtype)] += 1
+        return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
+
+    def timing_cache(self) -> bytes:
+        """What was learnt about kernels."""
+        return bytes(self.config.get_timing_cache().serialize())
+
+
+def add_profiles(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[Profile, ...]:
+    """A profile each, and returns them; a graph of fixed batch takes none, and it is an error to ask for another."""
+    inputs = [network.get_input(i) for i in range(network.num_inputs)]
+    if all(-1 not in tuple(tensor.shape) for tensor in inputs):
+        size = int(inputs[0].shape[0])
+        if options.batch not in (None, ((size, size, size),)):
+            raise DdpmRtError(f"the graph is of batch {size} and of no other; export it without --static-batch")
+        return ((size, size, size),)
+    profiles = options.batch or (DEFAULT_RANGE if options.replaceable else DEFAULT_BATCH)
+    for profile in profiles:
+        entry = builder.create_optimization_profile()
+        for tensor in inputs:
+            entry.set_shape(tensor.name, *[[size if d == -1 else d for d in tensor.shape] for size in profile])
+        if config.add_optimization_profile(entry) < 0:
+            raise DdpmRtError(f"TensorRT takes no batch {batch_text(profile)} for this network")
+    return profiles
+
+
+def configure(trt: Any, flavour: Flavour, config: Any, options: BuildOptions) -> None:
+    """Flags and levels, each by its name."""
+    config.profiling_verbosity = member(trt, "ProfilingVerbosity", "DETAILED")
+    flags = {"REFIT": options.refittable, "STRIP_PLAN": options.strip_weights}
+    flags |= dict.fromkeys(("VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"), options.version_compatible)
+    if flavour == "rtx":
+        flags["REQUIRE_USER_ALLOCATION"] = True  # what a plan needs to be captured in a CUDA graph
+        config.num_compute_capabilities = len(options.compute_capability)
+        for index, capability in enumerate(options.compute_capability):
+            config.set_compute_capability(compute_capability(trt, capability), index)
+    for name, wanted in flags.items():
+        if wanted:
+            config.set_flag(member(trt, "BuilderFlag", name))
+    tf32 = member(trt, "BuilderFlag", "TF32")  # TensorRT's default is on
+    (config.set_flag if options.tf32 else config.clear_flag)(tf32)
+    if options.hardware_compatible:
+        level = {"ampere+": "AMPERE_PLUS", "same": "SAME_COMPUTE_CAPABILITY"}[options.hardware_compatible]
+        config.hardware_compatibility_level = member(trt, "HardwareCompatibilityLevel", level)
+    if options.level is not None:
+        config.builder_optimization_level = options.level
+    if options.workspace is not None:
+        config.set_memory_pool_limit(member(trt, "MemoryPoolType", "WORKSPACE"), options.workspace << 20)
+
+
+def type_name(dtype: Any) -> str:
+    """fp16 for HALF."""
+    name = str(dtype.name)
+    return TYPES.get(name, name.lower())
+
+
+def parser_error(trt: Any, parser: Any) -> str:
+    """What the parser stumbled over: node, operator, reason."""
+    if not parser.num_errors:
+        return f"{trt.__name__} cannot read it and does not say why; see --verbose"
+    error = parser.get_error(0)  # what follows is its consequence
+    reason = one_line(error.desc())
+    if reason in ("", "false") or "Plugin not found" in reason:
+        reason = f"{trt.__name__} {trt.__version__} has no such operator, or not of this kind"
+    return f"{error.node_name()} ({error.node_operator()}): {reason}" if error.node_operator() else reason
+
+
+def first_error(log: Any) -> str:
+    """The first thing that went wrong."""
+    return one_line(log.errors[0]) if log.errors else "it does not say why; see --verbose"

@@ -1,0 +1,33 @@
+"""The card of a checkpoint."""
+
+from pathlib import Path
+
+from ddpm_rt import ModelCard, Provenance
+
+from ..graph.versions import package_versions
+from . import Source
+
+PACKAGES = ("ddpm-rt", "torch", "onnx")
+
+
+def card_of(source: Source, path: Path) -> ModelCard:
+    """What `source`, read from `path`, says about itself; its parity is not known yet."""
+    inputs = ("x", "t") if source.classes is None else ("x", "t", "y")
+    return ModelCard(
+        image_shape=source.image_shape,
+        betas=tuple(source.betas.tolist()),
+        prediction=source.prediction,
+        variance=source.variance,
+        clip=source.clip,
+        spacing=source.spacing,
+        classes=source.classes,
+        null_class=source.null_class,
+        names={name: name for name in (*inputs, "out")},
+        precision="fp32",
+        provenance=Provenance(
+            source=path.resolve().name,  # a name, not a path: paths are the exporting machine's business
+            weights_sha256=source.weights_sha256,
+            versions=package_versions(PACKAGES),
+            parity={},
+        ),
+    )

@@ -1,0 +1,45 @@
+"""Whether a path may be written: checked before the work, not after it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import DdpmRtError
+
+# Suffixes that say what a file is; one that is not here may be anything.
+KNOWN = (
+    *(".onnx", ".plan", ".engine", ".json", ".npy", ".png", ".jpg", ".gif", ".webp", ".html"),
+    *(".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".toml"),
+)
+APART = (".onnx", ".html", ".png")  # of files that no checkpoint is read from, wherever they lie
+
+
+def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] = (), strict: bool = False) -> None:
+    """Raises ValueError where `out` would replace one of `inputs`, or a part of one that is a folder.
+
+    Also for a suffix that belongs to another kind of file than `suffixes`, or, if `strict`, for all but these.
+    """
+    suffix = out.suffix.lower()
+    for known in inputs:
+        if known is not None and _is_same(out, known):
+            raise ValueError(f"{out} is the input; name another output")
+        if known is not None and out.exists() and suffix not in APART and known.resolve() in out.resolve().parents:
+            raise ValueError(f"{out} is a part of the input {known}; name another output")
+    if suffixes and suffix not in suffixes and (strict or suffix in KNOWN):
+        raise ValueError(f"{out}: write {' or '.join(suffixes)}")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+
+
+def check_writable(folder: Path) -> None:
+    """Raises DdpmRtError unless a file can be made in `folder`: better now than after the work."""
+    if not folder.is_dir():
+        raise DdpmRtError(f"{folder} is not a folder; make it first")
+    probe = folder / f".ddpm-rt.{os.getpid()}.tmp"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DdpmRtError(f"{folder} cannot be written to: {error.strerror}") from error

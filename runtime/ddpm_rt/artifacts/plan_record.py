@@ -1,0 +1,209 @@
+"""A TensorRT plan and the JSON beside it, read without TensorRT and without a GPU.
+
+The plan is TensorRT's own file, byte for byte. All that is ours inside is the network's name, `ddpm-rt/1 <SHA-256 of
+the card>`; the card and how the plan was built are in `unet.plan.json`. The two must belong together. A plan that was
+refitted keeps its name: then the record says which card the name is of, beside the card of the weights that are in it.
+"""
+
+import json
+import mmap
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ..errors import DdpmRtError
+from .card import ModelCard
+from .digest import file_sha256
+
+FORMAT = 1
+NAME = re.compile(rb"ddpm-rt/\d+ [0-9a-f]{64}")
+SUFFIXES = (".plan", ".engine")
+
+Part = TypeVar("Part")
+Flavour = Literal["tensorrt", "rtx"]
+FLAVOURS: dict[Flavour, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}  # titles
+Profile = tuple[int, int, int]  # the smallest batch, the one it is fastest at, the largest
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What an ONNX file must have in common with the one that a plan was built from, for its weights to fit."""
+
+    sha256: str  # of the graph, without the values of its weights
+    opset: int
+    batch: int | None  # that it is fixed to
+    weights: Mapping[str, str]  # name: type and shape
+
+
+@dataclass(frozen=True)
+class Refit:
+    """Weights that were put into a plan after it was built."""
+
+    built_as: str  # SHA-256 of the card that the network's name in the plan was made from
+    card: str  # ... of the card of these weights
+    onnx: Mapping[str, str]  # ... of the file that they came from, and of external data
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a plan was made, and what it will run on."""
+
+    flavour: Flavour
+    version: str  # of TensorRT
+    compute_capabilities: tuple[str, ...]  # of the GPUs that it is for: 8.9, or 8.0+ for that and everything newer
+    profiles: tuple[Profile, ...]
+    tensors: Mapping[str, str]  # type of each input and output
+    layers: Mapping[str, Mapping[str, int]]  # kind of layer: type of its output: how many, before fusion
+    options: Mapping[str, Any]
+    onnx: Mapping[str, str]  # SHA-256 of the file that it was built from, and of external data
+    graph: Graph | None = None  # of a plan whose weights can be replaced
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """All that is known about one plan."""
+
+    card: ModelCard  # of the weights that are in it
+    build: Build
+    bytes: int
+    sha256: str
+    refit: Refit | None = None
+    steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: the text of a steps file, by its rows
+
+    @property
+    def name(self) -> str:
+        """What the network inside the plan is called."""
+        return f"ddpm-rt/{FORMAT} {self.card.sha256 if self.refit is None else self.refit.built_as}"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can run as it is: not if it was built without its weights, and they were not put in."""
+        return not self.build.options.get("strip_weights") or self.refit is not None
+
+    def to_json(self) -> str:
+        """A key a line; the card's is the text that is in an ONNX file, and that its SHA-256 is of."""
+        plan = {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+        refit = None if self.refit is None else asdict(self.refit)
+        build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
+        texts = {"format": str(FORMAT), "plan": json.dumps(plan), "build": f"{{\n{build}\n }}"}
+        texts |= {"refit": json.dumps(refit)}
+        texts |= {"steps": json.dumps(dict(self.steps))} if self.steps else {}
+        texts |= {"card": self.card.to_json()}
+        return "{\n " + ",\n ".join(f'"{key}": {text}' for key, text in texts.items()) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "PlanRecord":
+        """Read a sidecar. Raises DdpmRtError, which begins with `source`, for anything but a whole one of format 1."""
+        again = "build the plan again"
+        try:
+            raw = json.loads(text)
+            if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+                raise DdpmRtError(f"{source}: not a plan's record of format {FORMAT}; {again}")
+            steps = _steps(raw)
+            _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
+            _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
+            card = ModelCard.from_json(json.dumps(raw["card"]), source)
+            refit = _optional(Refit, raw["refit"], "refit.")
+            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DdpmRtError(f"{source}: the plan's record is damaged: {error}; {again}") from error
+        if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
+            raise DdpmRtError(f"{source}: the card in it was changed; {again}")
+        return record
+
+
+def network_name(card: ModelCard) -> str:
+    """What `ddpm-rt build` calls the network of a model."""
+    return f"ddpm-rt/{FORMAT} {card.sha256}"
+
+
+def sidecar_path(plan: Path) -> Path:
+    """Where the record of `plan` is."""
+    return plan.with_name(plan.name + ".json")
+
+
+def files_of(model: Path) -> list[Path]:
+    """The model, and the record of one that is a plan."""
+    return [model, sidecar_path(model)] if is_plan(model) else [model]
+
+
+def is_plan(path: Path) -> bool:
+    """Whether `path` is to be read as a plan: by its suffix, or by how TensorRT's files begin."""
+    if path.suffix in SUFFIXES or not path.is_file():
+        return path.suffix in SUFFIXES
+    with path.open("rb") as file:
+        return file.read(4)[1:] == b"trt"  # ftrt, and vtrt of TensorRT-RTX
+
+
+def names_in_file(plan: Path) -> set[str]:
+    """The names of our networks that the file's bytes hold: one, if `ddpm-rt build` made it."""
+    if plan.stat().st_size == 0:
+        return set()
+    with plan.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return names_in(content)
+
+
+def names_in(content: bytes | mmap.mmap) -> set[str]:
+    """... that a plan in memory holds."""
+    return {match.group().decode() for match in NAME.finditer(content)}
+
+
+def read_plan(plan: Path) -> PlanRecord:
+    """The record of `plan`. Raises DdpmRtError unless it is whole and the plan is the one that it describes."""
+    if not plan.is_file():
+        raise DdpmRtError(f"{plan} is not a file; make a plan with `ddpm-rt build`")
+    sidecar, names = sidecar_path(plan), names_in_file(plan)
+    if not names:
+        raise DdpmRtError(f"{plan} holds no network of ddpm-rt; make it with `ddpm-rt build`")
+    if not sidecar.is_file():
+        raise DdpmRtError(f"{sidecar} is missing, the card is in it; copy it with the plan, or build the plan again")
+    try:
+        record = PlanRecord.from_json(sidecar.read_text(encoding="utf-8"), str(sidecar))
+    except UnicodeDecodeError as error:
+        raise DdpmRtError(f"{sidecar}: not text; build the plan again") from error
+    if names != {record.name}:
+        found = ", ".join(name.split()[1][:12] for name in sorted(names))
+        raise DdpmRtError(
+            f"{sidecar} is another model's: it is of a network built as {record.name.split()[1][:12]}, the plan's is "
+            f"{found}; put the plan's own record beside it, or build the plan again"
+        )
+    if file_sha256(plan) != record.sha256:
+        raise DdpmRtError(
+            f"{plan} is not the plan that {sidecar.name} describes: the same model, but other bytes; "
+            "copy both again, or build the plan again"
+        )
+    return record
+
+
+def _build(raw: Any) -> Build:
+    _keys(raw, {field.name for field in fields(Build)}, "build.")
+    profiles = tuple(tuple(profile) for profile in raw["profiles"])
+    graph = _optional(Graph, raw["graph"], "build.graph.")
+    lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
+    return Build(**{**raw, **lists, "graph": graph})
+
+
+def _steps(raw: dict[str, Any]) -> dict[str, str]:
+    """Takes the fitted tables out of a record, which has no such key where there are none."""
+    steps = raw.pop("steps", {})
+    if not isinstance(steps, dict) or not all(isinstance(text, str) for text in steps.values()):
+        raise ValueError("steps must be texts of steps files, by their rows")
+    if wrong := [rows for rows in steps if not rows.isdecimal()]:
+        raise ValueError(f"steps has the key {wrong[0]!r}, which is no number of rows")
+    return dict(steps)
+
+
+def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:
+    if raw is None:
+        return None
+    _keys(raw, {field.name for field in fields(kind)}, prefix)  # type: ignore[arg-type]
+    return kind(**raw)
+
+
+def _keys(raw: Any, wanted: set[str], prefix: str) -> None:
+    if not isinstance(raw, dict):
+        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
+    if wrong := sorted(raw.keys() ^ wanted):
+        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key '{prefix}{wrong[0]}'")

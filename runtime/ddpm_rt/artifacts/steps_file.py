@@ -1,0 +1,141 @@
+"""`*.steps.json`: a compiled step table with the facts of its model, for embedders that implement no sampler.
+
+One flat JSON object, a key a line. The floats are float64 in full, so that the table comes back bit by bit; who runs
+it casts it to float32 once, as the loop does. `card_sha256` is that of the text under `ddpm_rt.card` in the ONNX file.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DdpmRtError
+from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.table import StepTable
+from .atomic_write import replace_file
+from .card import ModelCard
+
+FORMAT = 1
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+AGAIN = "write it again with `ddpm-rt steps`"
+FACTS = (
+    *("format", "sampler", "card_sha256", "channels", "height", "width", "output_channels", "clip", "classes"),
+    *("null_class", "input_x", "input_t", "input_y", "output", "steps"),
+)
+KEYS = (*FACTS, *StepTable._fields)
+
+
+def write_steps(path: Path, plan: CompiledSampler, card: ModelCard) -> None:
+    """Write `plan`, which was compiled for the model of `card`. Raises DdpmRtError when that fails."""
+    text = steps_text(plan, card)
+    replace_file(path, lambda file: file.write_text(text))
+
+
+def steps_text(plan: CompiledSampler, card: ModelCard) -> str:
+    """What `write_steps` writes; a model file that carries fitted tables holds the same text."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in _content(plan, card).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _content(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
+    return {**_facts(plan, card), **{name: column.tolist() for name, column in plan.table._asdict().items()}}
+
+
+def _facts(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
+    channels, height, width = card.image_shape
+    return {
+        "format": FORMAT,
+        "sampler": plan.sampler,
+        "card_sha256": card.sha256,
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "output_channels": card.output_channels,
+        "clip": None if plan.clip is None else list(plan.clip),
+        "classes": card.classes,
+        "null_class": card.null_class,
+        "input_x": card.names["x"],
+        "input_t": card.names["t"],
+        "input_y": card.names.get("y"),
+        "output": card.names["out"],
+        "steps": plan.table.steps,
+    }
+
+
+def read_steps(path: Path, card: ModelCard) -> CompiledSampler:
+    """Read a table for the model of `card`. Raises DdpmRtError for another model's and for anything but a whole file.
+
+    A table belongs to the betas it was compiled from, so one of another model is never run.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DdpmRtError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DdpmRtError(f"{path}: not a whole steps file ({error}); {AGAIN}") from error
+    return parse_steps(text, card, str(path))
+
+
+def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
+    """As `read_steps`, for a text that is not a file of its own; errors begin with `source`."""
+    try:
+        raw = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise DdpmRtError(f"{source}: not a whole steps file ({error}); {AGAIN}") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise DdpmRtError(f"{source}: not a steps file of format {FORMAT}; {AGAIN}")
+    if raw.get("card_sha256") != card.sha256:
+        raise DdpmRtError(f"{source} was compiled for another model; write one for this with `ddpm-rt steps`")
+    try:
+        return _plan(raw, card)
+    except ValueError as error:
+        raise DdpmRtError(f"{source}: {error}; {AGAIN}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"key {repeated[0]!r} is there twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
+    if unknown := [key for key in raw if key not in KEYS]:
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    if missing := [key for key in KEYS if key not in raw]:
+        raise ValueError(f"missing key {missing[0]!r}")
+    steps, sampler, clip = raw["steps"], raw["sampler"], raw["clip"]
+    if type(steps) is not int or steps < 1 or not isinstance(sampler, str):
+        raise ValueError("steps must be a count and sampler a text")
+    if clip is not None and not (_numbers(clip, 2) and clip[0] < clip[1]):
+        raise ValueError("clip must be [low, high] or null")
+    for name in StepTable._fields:
+        if not _numbers(raw[name], steps):
+            raise ValueError(f"{name} must be {steps} numbers that float32 can hold")
+    if not all(type(t) is int and 0 <= t < len(card.betas) for t in raw["t"]):
+        raise ValueError(f"t must be integers in [0, {len(card.betas) - 1}]")
+    t = np.array(raw["t"], np.int64)
+    table = StepTable(t, *(np.array(raw[name], np.float64) for name in StepTable._fields[1:]))
+    plan = CompiledSampler(table, None if clip is None else (float(clip[0]), float(clip[1])), sampler)
+    if wrong := [key for key, value in _facts(plan, card).items() if raw[key] != value]:
+        raise ValueError(f"{wrong[0]} is not the model's")
+    return plan
+
+
+def _numbers(values: object, count: int) -> bool:
+    if not isinstance(values, list) or len(values) != count:
+        return False
+    # the loop runs on float32: what is none there would be infinite; comparing takes integers of any length
+    return all(type(value) in (int, float) and -FLOAT32_MAX <= value <= FLOAT32_MAX for value in values)
+
+
+def table_sha256(plan: CompiledSampler) -> str:
+    """SHA-256 of a plan's numbers."""
+    numbers = [column.tolist() for column in plan.table], plan.clip
+    return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()

@@ -1,0 +1,78 @@
+"""What the verbs that draw images have in common: open the engine, bind the request, draw, write, print one line."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..artifacts.card import ModelCard
+from ..artifacts.output_path import check_output_path
+from ..engine import Engine
+from ..images.output import Output
+from ..requests.request import BoundRequest, Request
+from .exit_codes import INTERRUPTED
+
+if TYPE_CHECKING:
+    from .options import ChosenEngine
+
+Ask = Callable[[ModelCard], Request]  # the request for a model; raises ValueError for what cannot be asked of it
+
+
+def draw_images(
+    ask: Ask, chosen: "ChosenEngine", out: Path, *, quiet: bool, inputs: Sequence[Path | None] = ()
+) -> None:
+    """Open the engine, draw the images that `ask` wants of its model, write them, and print one line.
+
+    `inputs` are the files that `ask` reads. Raises click.UsageError for a wrong request, before anything is written.
+    """
+    from ..engines.opening import open_engine
+
+    try:
+        check_output_path(out, inputs=[chosen.model, *inputs])
+        engine = open_engine(chosen.path, chosen.options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with engine:
+        bound, output = _prepared(ask, engine, out)
+        _draw(bound, engine, output, quiet)
+
+
+def _prepared(ask: Ask, engine: Engine, out: Path) -> tuple[BoundRequest, Output]:
+    try:
+        bound = ask(engine.card).bind(engine.card).fitted(engine)
+        return bound, Output(out, bound, engine.model_sha256())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> None:
+    missing = output.missing()
+    calls = bound.calls_for(missing)
+    started = time.perf_counter()
+    try:
+        with progress_bar(calls, quiet) as bar:
+            outcome = output.draw(engine, missing, lambda: bar.update(1))
+    except KeyboardInterrupt:
+        click.echo(f"\n{interrupted(output)}", err=True)
+        sys.exit(INTERRUPTED)
+    seconds = time.perf_counter() - started
+    skipped = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
+    each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
+    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {output.path}{skipped}")
+
+
+def progress_bar(length: int, quiet: bool) -> Any:
+    """A bar on stderr, hidden where stderr is no terminal."""
+    hidden = quiet or not sys.stderr.isatty()
+    return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
+
+
+def interrupted(output: Output) -> str:
+    """The line that Ctrl-C prints: what is written, and how to resume."""
+    if output.kind != "folder":
+        return f"interrupted; {output.path} was not written; the same command starts again"
+    kept = output.request.count - len(output.missing())
+    return f"interrupted; {kept} of {output.request.count} images are in {output.path}; the same command resumes"

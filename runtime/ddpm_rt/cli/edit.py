@@ -1,0 +1,67 @@
+"""`ddpm-rt interpolate` and `invert`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import NUMBER, PATH, Integers, engine_options, out_option, request_options, sampler_options
+
+if TYPE_CHECKING:
+    from ..artifacts.card import ModelCard
+    from ..requests.inversion import Inversion
+    from .options import ChosenEngine
+
+
+@click.command()
+@click.option("--from", "start", type=NUMBER, required=True, metavar="I", help="Number of the sample to begin with.")
+@click.option("--to", "end", type=NUMBER, required=True, metavar="J", help="Number of the sample to end with.")
+@click.option("--frames", type=click.IntRange(min=2), default=8, show_default=True, help="Both ends included.")
+@engine_options
+@sampler_options
+@request_options
+@out_option
+def interpolate(
+    engine: "ChosenEngine", out: Path, quiet: bool, frames: int, start: int, end: int, **asked: Any
+) -> None:
+    """Draw the images between two samples of a seed.
+
+    \b
+    ddpm-rt interpolate --from 0 --to 3 --frames 12 --out between.png
+    """
+    from ..requests.fitted import with_fitted
+    from ..requests.interpolation import Between
+    from .drawing import draw_images
+
+    def ask(card: "ModelCard") -> Between:
+        return Between(start=start, end=end, count=frames, **with_fitted(asked, engine.model, card))
+
+    draw_images(ask, engine, out, quiet=quiet)
+
+
+@click.command()
+@click.argument("image", type=PATH)
+@click.option("-o", "--out", type=PATH, default="x_T.npy", show_default=True, help="The .npy to write.")
+@engine_options
+@click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
+def invert(image: Path, engine: "ChosenEngine", out: Path, quiet: bool, **asked: Any) -> None:
+    """Find the noise that DDIM draws a picture from.
+
+    \b
+    ddpm-rt invert digit.png -o x_T.npy --steps 100
+    ddpm-rt sample --init-noise x_T.npy --steps 100 --out digit-again.png
+    """
+    from ..images.read import load_images
+    from ..requests.inversion import Inversion
+    from .drawing import draw_images
+
+    if out.suffix != ".npy":
+        raise click.UsageError(f"{out}: write .npy")
+
+    def ask(card: "ModelCard") -> "Inversion":
+        images = load_images(image, card.image_shape)
+        return Inversion(noise=images, count=len(images), **asked)
+
+    draw_images(ask, engine, out, quiet=quiet, inputs=[image])

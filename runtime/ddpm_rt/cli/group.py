@@ -1,0 +1,77 @@
+"""`ddpm-rt`: the group of verbs. A verb's module is imported when the verb is called, or when its help is shown."""
+
+import importlib
+from typing import Any
+
+import click
+
+from ..errors import DdpmRtError
+from ..extras import EXTRAS
+from .exit_codes import INTERRUPTED
+
+# In the order of the pipeline. Verbs of `ddpm_ref` and `ddpm_export` need PyTorch or onnx.
+VERBS = {
+    "train": "ddpm_ref.cli:train",
+    "export": "ddpm_export.cli.export:export",
+    "card": "ddpm_export.cli.export:card",
+    "verify": "ddpm_rt.cli.verify:verify",
+    "build": "ddpm_export.cli.build:build",
+    "refit": "ddpm_export.cli.refit:refit",
+    "steps": "ddpm_rt.cli.steps:steps",
+    "tune": "ddpm_rt.cli.tune:tune",
+    "sample": "ddpm_rt.cli.sample:sample",
+    "interpolate": "ddpm_rt.cli.edit:interpolate",
+    "invert": "ddpm_rt.cli.edit:invert",
+    "inspect": "ddpm_rt.cli.inspect:inspect",
+    "doctor": "ddpm_rt.cli.inspect:doctor",
+}
+
+
+class WrongUsage(click.ClickException):
+    """click.UsageError in one line, without the usage and the hint that click puts above it."""
+
+    exit_code = 2
+
+
+class Verbs(click.Group):
+    """Loads a verb when it is called, and turns every expected failure into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, attribute = VERBS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DdpmRtError as error:
+            raise click.ClickException(str(error)) from error
+        except click.UsageError as error:
+            raise WrongUsage(error.format_message()) from error
+        except ModuleNotFoundError as error:
+            package = (error.name or "").split(".")[0]
+            extra = "train" if (package, ctx.invoked_subcommand) == ("torch", "train") else EXTRAS.get(package)
+            if extra is None:
+                raise
+            raise click.ClickException(f"{package} is not installed: pip install 'ddpm-rt[{extra}]'") from error
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; no partial file is left", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Verbs, context_settings={"max_content_width": 110})
+@click.version_option(package_name="ddpm-rt")
+def main() -> None:
+    """Train a DDPM with PyTorch, sample it without.
+
+    \b
+    train    images      -> checkpoint
+    export   checkpoint  -> unet.onnx
+    build    unet.onnx   -> unet.plan
+    sample   unet.plan   -> pictures (or unet.onnx)
+    """

@@ -1,0 +1,42 @@
+"""The initial state of a chain, from files: an image, an image with a mask, or noise."""
+
+from pathlib import Path
+
+from ..artifacts.card import ModelCard
+from ..images.read import load_array, load_images, load_mask
+from ..requests.edit import Edit
+from ..requests.extend import extended
+from ..requests.inversion import FromNoise
+from ..requests.request import Request
+
+
+def with_initial_state(
+    request: Request,
+    card: ModelCard,
+    *,
+    init_image: Path | None = None,
+    init_noise: Path | None = None,
+    strength: float | None = None,
+    mask: Path | None = None,
+    resample: int | None = None,
+    count_from_file: bool = False,
+) -> Request:
+    """`request` with the initial state that the files hold; `request` itself without files.
+
+    `count_from_file`: an .npy of several images or noises decides the count of samples. Raises ValueError for
+    options that do not go together or files that do not fit the model, DdpmRtError for files that cannot be read.
+    """
+    if init_image is None and (strength, mask, resample) != (None, None, None):
+        raise ValueError("--strength, --mask and --resample are options of --init-image")
+    if init_image is not None and init_noise is not None:
+        raise ValueError("give one of --init-image and --init-noise")
+    if init_noise is not None:
+        noise = load_array(init_noise, card.image_shape)
+        return extended(FromNoise, request, noise=noise, **({"count": len(noise)} if count_from_file else {}))
+    if init_image is None:
+        return request
+    images = load_images(init_image, card.image_shape)
+    kept = None if mask is None else load_mask(mask, card.image_shape)
+    more = {"count": len(images)} if count_from_file and len(images) > 1 else {}
+    share = strength if strength is not None else 0.5 if mask is None else 1.0
+    return extended(Edit, request, images=images, mask=kept, strength=share, resample=resample or 1, **more)

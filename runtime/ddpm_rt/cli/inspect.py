@@ -1,0 +1,31 @@
+"""`ddpm-rt inspect` and `doctor`: facts about a model file, and about this machine."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .options import PATH
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="All facts, betas included, for machines.")
+def inspect(file: Path, as_json: bool) -> None:
+    """Show what a model is: shape, prediction, betas, precision, provenance."""
+    from ..artifacts.plan_record import is_plan
+    from ..inspection import model, plan
+
+    kind = plan if is_plan(file) else model
+    found = kind.facts(file)
+    click.echo(json.dumps(found, indent=2) if as_json else kind.describe(found))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(as_json: bool) -> None:
+    """Show what this machine has, what works here, and what to install for the rest."""
+    from ..inspection.doctor import describe, facts
+
+    found = facts()
+    click.echo(json.dumps(found, indent=2) if as_json else describe(found))

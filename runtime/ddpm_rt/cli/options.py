@@ -1,0 +1,131 @@
+"""The options that verbs share, and what click needs to read them."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+
+import click
+
+from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
+from ..samplers import NAMES
+from ..samplers.dialects import DIALECTS
+from ..samplers.schedule import Spacing
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+NUMBER = click.IntRange(0, 2**64 - 1)  # of a seed or a sample
+
+
+class ChosenEngine(NamedTuple):
+    """The model that a command runs, and the options that its engine is opened with."""
+
+    path: Path | None  # None is the bundled model
+    options: EngineOptions
+
+    @property
+    def model(self) -> Path:
+        from ..models import bundled_model
+
+        return self.path or bundled_model()
+
+
+class Integers(click.ParamType):  # type: ignore[type-arg]
+    """A comma list of integers."""
+
+    name = "integers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of integers such as 999,500,0", param, ctx)
+
+
+def engine_options_of(asked: dict[str, Any]) -> EngineOptions:
+    """Takes the options of an engine out of a command's keywords."""
+    names = [field.name for field in fields(EngineOptions) if field.name in asked]
+    return EngineOptions(**{name: asked.pop(name) for name in names})
+
+
+def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which the help lists them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+# What makes `SamplerOptions`.
+sampler_options = together([
+    click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
+    click.option("--steps", type=click.IntRange(min=1), help="Network calls per sample. [default: 50; fitted: the most there are]"),
+    click.option("--eta", type=click.FloatRange(0, 1),
+                 help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
+    click.option("--spacing", type=click.Choice(get_args(Spacing)),
+                 help="Spacing of the timesteps. [default: the model's]"),
+    click.option("--timesteps", type=Integers(), metavar="T,T,...",
+                 help="The timesteps themselves, descending; replaces steps and spacing."),
+    click.option("--dialect", type=click.Choice(list(DIALECTS)),
+                 help="Match this implementation's conventions. [default: ho2020]"),
+])  # fmt: skip
+
+# What else decides the images, except which of them are drawn.
+request_options = together([
+    click.option("--seed", type=NUMBER, default=0, show_default=True),
+    click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True,
+                 help="Samples per network call."),
+    click.option("--label", type=Integers(), metavar="N,N,...",
+                 help="Class of the samples; sample n has label n modulo their count."),
+    click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale of the label."),
+])  # fmt: skip
+
+# Where the network runs.
+place_options = together([
+    click.option("--threads", type=click.IntRange(1, MAX_THREADS),
+                 help="CPU threads. [default: all cores that this process may use]"),
+    click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True,
+                 help="auto: TensorRT for a plan; for an .onnx CUDA where it works, else the CPU."),
+    click.option("--device", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the GPU."),
+])  # fmt: skip
+
+
+def engine_options(command: Command) -> Command:
+    """The options of an engine, which the command gets as one `engine`, and `quiet`."""
+
+    @functools.wraps(command)
+    def gathered(*, engine: Path | None, **asked: Any) -> Any:
+        options = engine_options_of(asked)
+        return command(engine=ChosenEngine(engine, options), **asked)
+
+    return together([
+        click.option("--engine", type=PATH, metavar="FILE", help=".onnx or .plan to run. [default: bundled, MNIST]"),
+        place_options,
+        click.option("--stream-steps", is_flag=True, help="Launch each step on the stream, without a CUDA graph."),
+        click.option("--quiet", is_flag=True, help="No progress bar."),
+    ])(gathered)  # type: ignore[return-value]  # fmt: skip
+
+
+out_option = click.option(
+    "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
+    help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample.",
+)  # fmt: skip
+
+# What a chain starts from, instead of its noise.
+start_options = together([
+    click.option("--init-image", type=PATH, metavar="FILE",
+                 help="Start from this picture, or from an .npy of one or many images."),
+    click.option("--strength", type=float, metavar="S",
+                 help="Share of the steps to run. [default: 0.5, with --mask 1]"),
+    click.option("--mask", type=PATH, metavar="FILE",
+                 help="Redraw where the mask is white, keep the picture where it is black."),
+    click.option("--resample", type=click.IntRange(min=1), help="RePaint passes per step, with --mask. [default: 1]"),
+    click.option("--init-noise", type=PATH, metavar="X_T.npy", help="Start from this noise, as `invert` writes it."),
+])  # fmt: skip

@@ -1,0 +1,201 @@
+"""`ddpm-rt verify`."""
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..artifacts.plan_record import files_of, is_plan
+from ..engines.engine_options import EngineOptions
+from ..errors import DdpmRtError
+from ..samplers import FITTED, NAMES
+from .exit_codes import DIFFERENT
+from .options import NUMBER, Integers, engine_options_of, place_options
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+    from ..requests.request import BoundRequest, Request
+    from ..verify.comparison import Side
+    from ..verify.report import Report
+    from ..verify.verdict import Tolerance
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FEW_STEPS = 50  # of every sampler but ddpm, where --steps is left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What is compared with what. Raises ValueError unless exactly one second side is named."""
+
+    engine: Path
+    reference: Path | None = None  # a checkpoint, run by PyTorch
+    engine_b: Path | None = None
+    other_weights: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.reference is None) == (self.engine_b is None):
+            raise ValueError("give one of --reference and --engine-b")
+
+    @property
+    def other(self) -> Path:
+        """The path of the second side."""
+        path = self.reference or self.engine_b
+        assert path is not None
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reports:
+    """The files that the report is written to."""
+
+    html: Path | None = None
+    png: Path | None = None
+    json: Path | None = None  # "-" is stdout
+
+    @property
+    def json_to_stdout(self) -> bool:
+        return self.json == Path("-")
+
+    def files(self) -> dict[str, Path]:
+        """Kind to path, without stdout."""
+        paths = {"html": self.html, "png": self.png, "json": None if self.json_to_stdout else self.json}
+        return {kind: path for kind, path in paths.items() if path is not None}
+
+    def check(self, *inputs: Path | None) -> None:
+        """Raises ValueError for a report of the wrong suffix, or one that would overwrite an input."""
+        from ..artifacts.output_path import check_output_path, check_writable
+
+        known = [file for path in inputs if path is not None for file in files_of(path)]
+        for kind, path in self.files().items():
+            check_output_path(path, f".{kind}", inputs=known, strict=True)
+            check_writable(path.parent)
+
+    def write(self, report: "Report") -> None:
+        from ..artifacts.atomic_write import replace_file
+        from ..verify.html import page
+        from ..verify.png import save_picture
+
+        texts: dict[str, Callable[[], str]] = {"html": lambda: page(report), "json": lambda: report.to_json() + "\n"}
+        for kind, path in self.files().items():
+            if kind == "png":
+                save_picture(path, report)
+            else:
+                text = texts[kind]()
+                replace_file(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+
+
+@click.command()
+@click.argument("engine", type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
+@click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
+@click.option("--sampler", type=click.Choice(NAMES), default="ddpm", show_default=True)
+@click.option("--steps", type=click.IntRange(min=1),
+              help="Network calls per sample. [default: ddpm: every timestep; fitted: the most; else 50]")  # fmt: skip
+@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
+@click.option("--label", type=Integers(), metavar="N,N,...",
+              help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
+@click.option("--seed", type=NUMBER, default=0, show_default=True)
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How many samples.")
+@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples per network call.")
+@click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
+@click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
+@click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
+@click.option("--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
+@click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
+@place_options
+def verify(
+    engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
+    html: Path | None, png: Path | None, json: Path | None,
+    tolerance: float | None, min_psnr: float | None, steps: int | None, **asked: Any,
+) -> None:  # fmt: skip
+    """Run two chains from the same noise and compare them at every step.
+
+    \b
+    ddpm-rt verify unet.onnx --reference runs/mnist
+    ddpm-rt verify fp16.onnx --engine-b fp32.onnx --sampler ddim --out report.html
+    The exit code is 1 when they differ by more than the tolerance, which by default
+    is that of the engine's precision.
+    """
+    from ..verify.verdict import Tolerance
+
+    reports = Reports(html=html, png=png, json=json)
+    try:
+        sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
+        reports.check(engine, engine_b, reference)
+        limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
+        options = engine_options_of(asked)
+        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    reports.write(report)
+    click.echo(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
+    if not report.verdict.ok:
+        sys.exit(DIFFERENT)
+
+
+def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) -> "Request":
+    from ..requests.fitted import with_fitted
+    from ..requests.request import Request
+
+    if asked["sampler"] == FITTED:
+        return Request(**with_fitted({"steps": steps, **asked}, engine, card))
+    steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
+    return Request(steps=steps, spacing=card.spacing, **asked)
+
+
+def compared(
+    sides: Sides, options: EngineOptions, limits: "Tolerance | None", ask: Callable[[Any], "Request"]
+) -> "Report":
+    """The report of two sides.
+
+    Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
+    """
+    from ..verify.comparison import compare, engine_side
+    from ..verify.report import Compared, Report
+    from ..verify.verdict import check_comparable, default_tolerance
+
+    with contextlib.ExitStack() as stack:
+        engine = _opened(sides.engine, options, stack)
+        bound = ask(engine.card).bind(engine.card)  # a wrong request is refused before the second side is opened
+        other = _other_side(sides, options, bound, stack)
+        check_comparable(engine.card, other.card, other_weights=sides.other_weights)
+        limits = limits or default_tolerance(engine.card.precision, other.card.precision)
+        comparison = compare(engine_side(engine, bound), other, bound)
+        names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
+        return Report(*names, bound.request, comparison, limits)
+
+
+def _other_side(sides: Sides, options: EngineOptions, bound: "BoundRequest", stack: contextlib.ExitStack) -> "Side":
+    from ..verify.comparison import engine_side
+
+    if sides.engine_b is None:
+        return _reference_side(sides.other, bound.request)
+    other = _opened(sides.engine_b, options, stack)
+    return engine_side(other, bound.request.bind(other.card))
+
+
+def _opened(path: Path, options: EngineOptions, stack: contextlib.ExitStack) -> "Engine":
+    """An engine that the stack closes. A plan has one provider; the option is for an .onnx file beside it."""
+    from ..engines.opening import open_engine
+
+    fitting = replace(options, provider="auto") if is_plan(path) else options
+    return stack.enter_context(open_engine(path, fitting))
+
+
+def _reference_side(path: Path, request: "Request") -> "Side":
+    try:
+        bridge = importlib.import_module("ddpm_export.verify_reference")  # by name: the runtime knows no torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise DdpmRtError(
+            "torch is not installed: pip install 'ddpm-rt[export]', or compare with --engine-b"
+        ) from error
+    side: Side = bridge.reference_side(path, request)
+    return side

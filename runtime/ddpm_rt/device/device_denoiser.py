@@ -1,0 +1,127 @@
+"""A device engine as a plain one, `(x, t) -> out`, for what the device loop does not do."""
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..denoiser import Batch, Times
+from ..engine import Engine, Loop
+from ..errors import DdpmRtError
+from .device_engine import Bound, Buffers, DeviceEngine
+from .driver import Arena, Pinned, cuda_errors
+
+
+class DeviceDenoiser(Engine):
+    """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
+
+    Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `loop` runs whole chains
+    on the device, for requests that have no hand in the steps.
+    """
+
+    def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
+        self.device_engine, self.gpu = engine, gpu
+        self.card, self.loop = engine.card, loop
+        self._rooms: dict[int, Room] = {}
+
+    def model_sha256(self) -> str:
+        return self.device_engine.model_sha256()
+
+    def model_path(self) -> Path | None:
+        path: Path | None = getattr(self.device_engine, "path", None)
+        return path
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+        if self.device_engine.one_time and (t != t[0]).any():
+            raise ValueError(f"the network takes one t for all images, not {t.tolist()}")
+        self.gpu.set_current()  # of this thread
+        parts, first = [], 0
+        while first < len(x):
+            size = self.device_engine.batch_for(len(x) - first)
+            # what is too much is copies of the last image
+            chosen = np.minimum(np.arange(first, first + size), len(x) - 1)
+            out = self._room(size).run(x[chosen], t[chosen], None if y is None else y[chosen])
+            parts.append(out[: len(x) - first])
+            first += size
+        return np.concatenate(parts)
+
+    def _room(self, batch: int) -> "Room":
+        if batch not in self._rooms:
+            made = (self.device_engine, self.gpu, batch)
+            try:
+                self._rooms[batch] = Room(*made)
+            except DdpmRtError:
+                if self.loop is None:
+                    raise
+                self.loop.close()  # whose chains that wait may hold the memory that is missing
+                self._rooms[batch] = Room(*made)
+        return self._rooms[batch]
+
+    def close(self) -> None:
+        """Gives back memory and engine."""
+        with suppress(Exception):  # a GPU that failed
+            self.gpu.set_current()  # of this thread, for the engine
+        if self.loop is not None:
+            self.loop.close()
+        for room in self._rooms.values():
+            room.close()
+        self._rooms.clear()
+        self.device_engine.close()
+
+
+class Room:
+    """The buffers of one batch, on both sides."""
+
+    def __init__(self, engine: DeviceEngine, gpu: Any, batch: int) -> None:
+        self._engine = engine
+        self._close = ExitStack()
+        try:
+            with cuda_errors("the GPU refused"):
+                self._stream = self._hold(gpu.create_stream())
+                self._host = {name: self._hold(Pinned(*of)) for name, of in host_arrays(engine, batch).items()}
+                sizes = {name: pinned.array.nbytes for name, pinned in self._host.items()}
+                sizes["scratch"] = engine.scratch_bytes(batch)
+                self._arena = self._hold(Arena(gpu, self._stream, sizes))
+                addresses = {name: self._arena.address(name) if name in sizes else 0 for name in Buffers._fields}
+                self._bound: Bound = self._hold(engine.bind(batch, Buffers(**addresses)))
+                for settle in (self._stream.sync, gpu.set_current):  # the last is the first when all is given back
+                    self._close.callback(settle)
+                self._stream.sync()
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self, thing: Any) -> Any:
+        self._close.callback(thing.close)
+        return thing
+
+    def run(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> Batch:
+        """One call of the network with as many images as the room is for."""
+        given = {"x": x, "t": t[:1] if self._engine.one_time else t} | ({} if y is None else {"y": y})
+        with cuda_errors("the GPU refused"):
+            for name, values in given.items():
+                self._host[name].array[...] = values
+                self._arena.buffer(name).copy_from(self._host[name].buffer, stream=self._stream)
+            self._bound.enqueue(int(self._stream.handle))
+            self._arena.buffer("out").copy_to(self._host["out"].buffer, stream=self._stream)
+            self._stream.sync()
+        out: Batch = self._host["out"].array.copy()
+        return out
+
+    def close(self) -> None:
+        """Waits for a call that was broken off, and gives everything back that the GPU takes."""
+        with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
+            self._close.close()
+
+
+def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Shape and type of what goes to the network and comes from it."""
+    card = engine.card
+    channels, *sides = card.image_shape
+    arrays: dict[str, tuple[tuple[int, ...], Any]] = {"x": ((batch, channels, *sides), np.float32)}
+    arrays["t"] = ((1 if engine.one_time else batch,), engine.time_type)
+    if "y" in card.names:
+        arrays["y"] = ((batch,), np.int64)
+    return arrays | {"out": ((batch, card.output_channels, *sides), np.float32)}

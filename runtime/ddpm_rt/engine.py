@@ -1,0 +1,123 @@
+"""What runs a network: the callable with a card that every engine is, and the loop that an engine may bring along."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifacts.card import ModelCard
+from .denoiser import Batch, Times
+from .host_loop import Noise, Step
+from .samplers.dialects import Clip
+from .samplers.table import StepTable
+
+
+class ChainInputs(NamedTuple):
+    """What one batch of samples goes through: the arguments of `host_loop.trajectory`."""
+
+    table: StepTable
+    clip: Clip
+    start: Batch | None = None  # [B, C, H, W], replaces x_T
+    first_row: int = 0
+    noise: Noise | None = None  # replaces `ddpm_rt.noise`; only the host loop can run such a chain
+
+
+class Watch(NamedTuple):
+    """Callbacks that follow the drawing of images."""
+
+    step: Callable[[], object] = lambda: None  # called after every step of a batch
+    frame: Callable[[Step], object] = lambda step: None  # called after the rows in `frames`; copies what it keeps
+    frames: Collection[int] = ()
+
+
+class Chains(Protocol):
+    """What a loop is asked to run: a request that is bound to a model. `requests.BoundRequest` is one."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def batch(self) -> int:
+        """The most samples to a call of the network."""
+
+    @property
+    def guidance(self) -> float: ...
+
+    def batches(self, samples: Sequence[int]) -> Iterator[Sequence[int]]:
+        """`samples` in portions of `batch`."""
+
+    def labels(self, samples: Sequence[int]) -> NDArray[np.int64] | None:
+        """The label of each sample, int64 `[len(samples)]`; None for an unconditional model."""
+
+    def chain(self, samples: Sequence[int]) -> ChainInputs:
+        """What these samples go through."""
+
+
+class Loop(Protocol):
+    """A loop that runs whole chains where the engine is, without the host between the steps: `device.loop` is one."""
+
+    def batch_for(self, chains: Chains) -> int:
+        """The most samples to a batch, at most `chains.batch`."""
+
+    def finals(self, chains: Chains, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Batch by batch, when it is done: its sample numbers, and their images float32 `[B, C, H, W]`."""
+
+    def close(self) -> None:
+        """Frees the device memory that the loop holds."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A denoiser with the card of its model and a lifetime; a context manager that closes at its end.
+
+    A new engine inherits from it, sets `card` and defines `__call__`; the rest has defaults.
+    """
+
+    card: ModelCard
+    loop: Loop | None = None  # the engine's own loop, which runs every request whose steps the host does not steer
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+        """The network's output for x float32 `[B, C, H, W]` and t int64 `[B]`.
+
+        A class-conditional network takes a label for each image, int64 `[B]`. The output is float32 `[B, C, H, W]`,
+        or `[B, 2 C, H, W]` if the network learned the variance.
+        """
+
+    def model_sha256(self) -> str:
+        """SHA-256 of the file that the engine was opened from; empty if there is none."""
+        return ""
+
+    def model_path(self) -> Path | None:
+        """The file that the engine was opened from, if there is one."""
+        return None
+
+    def close(self) -> None:
+        """Frees what the engine holds. A second call does nothing."""
+        return None
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class CallableEngine(Engine):
+    """A bare callable with a card, `(x, t) -> out` or `(x, t, y) -> out`, as an engine."""
+
+    def __init__(self, denoise: Any) -> None:
+        self._denoise, self.card = denoise, denoise.card
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+        out: Batch = self._denoise(x, t) if y is None else self._denoise(x, t, y)
+        return out
+
+
+def as_engine(denoise: Any) -> Engine:
+    """`denoise` if it is an engine already, else the callable with a card as one."""
+    return denoise if isinstance(denoise, Engine) else CallableEngine(denoise)

@@ -1,0 +1,26 @@
+"""The package onnxruntime: importing it, and its refusals in our words."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import DdpmRtError
+
+REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 'ddpm-rt[cpu]' and 'ddpm-rt[gpu]'"
+DAMAGED = ("INVALID_PROTOBUF", "No graph was found")  # what ONNX Runtime says of text, a part of a file, and nothing
+
+
+def onnx_runtime() -> Any:
+    """The module onnxruntime. Raises DdpmRtError where only pieces of it are left."""
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "InferenceSession"):  # onnxruntime and onnxruntime-gpu share their files
+        raise DdpmRtError(f"the onnxruntime here is in pieces: {REINSTALL}")
+    return onnxruntime
+
+
+def not_a_model(path: Path, error: Exception) -> DdpmRtError:
+    """What to raise when ONNX Runtime does not open a file."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if any(sign in reason for sign in DAMAGED):
+        return DdpmRtError(f"{path} is not a whole ONNX model ({reason}); export the model again")
+    return DdpmRtError(f"{path} is not a whole ONNX model, or one that ONNX Runtime cannot run: {reason}")

@@ -1,0 +1,62 @@
+"""What the inputs and the output of an ONNX file with a card must be, on whatever runs it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..artifacts.card import METADATA_KEY, ModelCard
+from ..artifacts.onnx_card import no_card
+from ..errors import DdpmRtError
+
+TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the inputs of an ONNX file with a card are."""
+
+    card: ModelCard
+    static_batch: int | None  # the batch that the graph is fixed to
+    time_type: type[Any]  # int64, int32 or float32
+    one_time: bool  # t has rank 0
+
+
+def read_signature(session: Any, path: Path) -> Signature:
+    """Raises DdpmRtError unless the session has a card, and the inputs and the output that the card describes."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise no_card(path)
+    card = ModelCard.from_json(text, source=str(path))
+    inputs = {tensor.name: tensor for tensor in session.get_inputs()}
+    _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
+    batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
+    time = inputs[card.names["t"]]
+    return Signature(card, batch, TIME_TYPES[time.type], not time.shape)
+
+
+def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
+    """Raises DdpmRtError unless the graph's inputs are those that the card names, of types that are known."""
+    names = card.names
+    known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
+    known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
+    if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
+        y = f", {names['y']} (int64)" if "y" in names else ""
+        wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}"
+        raise DdpmRtError(f"{path}: inputs must be {wanted}, not {found}")
+
+
+def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs: list[Any]) -> int | None:
+    """The batch that the graph is fixed to, or None. Raises DdpmRtError when images and card disagree."""
+    output, expected = card.names["out"], card.image_shape
+    if [tensor.name for tensor in outputs] != [output]:
+        raise DdpmRtError(f"{path}: there must be one output, {output!r}")
+    batch, *image = shape
+    if tuple(image) != expected:
+        raise DdpmRtError(f"{path}: x is {image} but the card says {list(expected)}")
+    channels = card.output_channels
+    found = outputs[0].shape[1:2]
+    if isinstance(found[0] if found else None, int) and found != [channels]:
+        raise DdpmRtError(f"{path}: out has {found[0]} channels, but with variance {card.variance} it has {channels}")
+    return batch if isinstance(batch, int) else None

@@ -1,0 +1,90 @@
+"""A denoiser in ONNX Runtime, on the CPU; and what an ONNX file with a card must be, on whatever it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.digest import file_sha256
+from ..artifacts.onnx_card import check_file, find_onnx_card
+from ..denoiser import Batch, Times
+from ..engine import Engine
+from ..errors import DdpmRtError
+from .onnx_runtime import not_a_model, onnx_runtime
+from .onnx_signature import read_signature
+
+
+class OrtDenoiser(Engine):
+    """`out = denoiser(x, t)` for an ONNX file with a card inside; `denoiser(x, t, y)` if it is class-conditional.
+
+    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
+    any B, a file of static batch being called as often as it takes. The graph's own t may be int64, int32 or float32,
+    one an image or one for all (rank 0). `threads` are those inside one operation, all cores by default.
+    Raises DdpmRtError when the file is not such a model.
+    """
+
+    def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
+        self.path = Path(path)
+        self.session = open_session(self.path, threads)
+        known = read_signature(self.session, self.path)
+        self.card, self.static_batch = known.card, known.static_batch
+        self.time_type, self.one_time = known.time_type, known.one_time
+
+    def model_sha256(self) -> str:
+        return file_sha256(self.path)
+
+    def model_path(self) -> Path | None:
+        return self.path
+
+    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+        if self.static_batch is None or len(x) == self.static_batch:
+            return self._run(x, t, y)
+        size, parts = self.static_batch, []
+        for first in range(0, len(x), size):
+            # the last call is filled up with copies of the last image
+            filled = np.minimum(np.arange(first, first + size), len(x) - 1)
+            out = self._run(x[filled], t[filled], None if y is None else y[filled])
+            parts.append(out[: len(x) - first])
+        return np.concatenate(parts)
+
+    def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
+        if self.session is None:
+            raise ValueError(f"{self.path} has been closed")
+        names = self.card.names
+        if self.one_time and (t != t[0]).any():
+            raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
+        times = (t[0] if self.one_time else t).astype(self.time_type, copy=False)
+        inputs = {names["x"]: x, names["t"]: np.asarray(times)}
+        if y is not None:
+            inputs[names["y"]] = y
+        out: Batch = self.session.run(None, inputs)[0]
+        return out
+
+    def close(self) -> None:
+        self.session = None
+
+
+def open_session(path: Path, threads: int | None = None) -> Any:
+    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
+    check_file(path)
+    onnxruntime = onnx_runtime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would log is in the exception as well
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base class of their own
+        card = find_onnx_card(path)
+        if card is not None and card.precision == "bf16":
+            raise bf16_on_cpu(path) from error
+        raise not_a_model(path, error) from error
+
+
+def bf16_on_cpu(path: Path) -> DdpmRtError:
+    """The error for a bf16 file where only the CPU could run it."""
+    return DdpmRtError(
+        f"{path} is in bf16, in which ONNX Runtime has no convolution on the CPU; export it with --precision fp16 or "
+        "fp32 for the CPU, or build a TensorRT plan from it (`ddpm-rt build`)"
+    )

@@ -1,0 +1,106 @@
+"""Whether a plan is for the GPU and the TensorRT that are here, and the command that makes one that is."""
+
+import importlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..artifacts.plan_record import FLAVOURS, Build, PlanRecord
+from ..device.gpus import NOT_RTX
+from ..errors import DdpmRtError
+
+LEAN = "tensorrt_lean"
+Version = tuple[int, ...]
+
+
+def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
+    """The module that runs a plan which was built so, on a GPU of this compute capability.
+
+    Raises DdpmRtError, before anything of the plan is read, when it fits neither the GPU nor a TensorRT that is here.
+    """
+    build = record.build
+    again = rebuild_command(plan, build, capability)
+    built = f"{plan} was built by {FLAVOURS[build.flavour]} {build.version}"
+    if not fits(capability, build.compute_capabilities):
+        wanted = ", ".join(build.compute_capabilities)
+        raise DdpmRtError(f"{built} for compute capability {wanted}, the GPU here is {capability}; {again}")
+    if not record.has_weights:
+        raise DdpmRtError(f"{built} without its weights; give them to it with `ddpm-rt refit`, or {again}")
+    found = {name: module for name in candidates(build) if (module := imported(name)) is not None}
+    running = [module for module in found.values() if runs(module, build)]
+    if running:  # of two, the one of that very release; then the lean one, which is made for this
+        return max(running, key=lambda module: (release(module.__version__) == release(build.version), module.__name__))
+    here = " and ".join(f"{name} {module.__version__}" for name, module in found.items())
+    if not found:
+        wanted = " or ".join(candidates(build))
+        raise DdpmRtError(f"{built}, and {wanted} cannot be imported here: {install(build)}")
+    raise DdpmRtError(f"{built}, here is {here}, which does not run it: {install(build)}, or {again}")
+
+
+def candidates(build: Build) -> tuple[str, ...]:
+    """Modules that may run a plan, the best first."""
+    if build.flavour == "rtx":
+        return ("tensorrt_rtx",)
+    return ("tensorrt", LEAN) if build.options.get("version_compatible") else ("tensorrt",)
+
+
+def runs(module: Any, build: Build) -> bool:
+    """A plan is for one release, and a version-compatible one for later ones too."""
+    here, there = release(module.__version__), release(build.version)
+    return here >= there if build.options.get("version_compatible") else here == there
+
+
+def release(version: str) -> Version:
+    """10.3.0 of 10.3.0.26: the last number is the package's."""
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+
+
+def imported(name: str) -> Any:
+    """The module, or None where it or a library that it looks for is not there."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):
+        return None
+
+
+def fits(capability: str, wanted: Sequence[str]) -> bool:
+    """Whether a GPU is among `8.9` or `8.0+`, which is that and everything newer."""
+    here = numbers(capability)
+    return any(here >= numbers(one[:-1]) if one.endswith("+") else here == numbers(one) for one in wanted)
+
+
+def numbers(text: str) -> Version:
+    return tuple(map(int, text.split(".")))
+
+
+def install(build: Build) -> str:
+    """What to type for the release that the plan was built with."""
+    package = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx-cu13"}[build.flavour]
+    return f"pip install '{package}=={'.'.join(map(str, release(build.version)))}.*'"
+
+
+def rebuild_command(plan: Path, build: Build, capability: str) -> str:
+    """What to do: `ddpm-rt build` with the options that the plan was built with, for the GPU that is here."""
+    options, flavour = dict(build.options), "tensorrt" if capability in NOT_RTX else build.flavour
+    files = shlex.quote(next(iter(build.onnx), "unet.onnx")), "-o", shlex.quote(str(plan))
+    words = ["ddpm-rt build", *files, "--flavour", flavour]
+    if options.get("batch") is not None:
+        words += ["--batch", options["batch"]]
+    if flavour == "rtx" and (wanted := asked_capabilities(build.compute_capabilities, capability)):
+        words += ["--compute-capability", ",".join(wanted)]
+    if numbers(capability) < (8, 0) and options.get("hardware_compatible") == "ampere+":
+        del options["hardware_compatible"]
+    words += [
+        f"--{name.replace('_', '-')}" for name in ("tf32", "refittable", "version_compatible") if options.get(name)
+    ]
+    for name in ("hardware_compatible", "level", "workspace"):
+        if options.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
+    return f"build it again with `{' '.join(words)}`"
+
+
+def asked_capabilities(built: Sequence[str], capability: str) -> list[str]:
+    """Those that a plan was built for, and the one here; none if it is for everything newer, which is the default."""
+    asked = [one for one in built if not one.endswith("+")]
+    return asked if fits(capability, built) else [*asked, capability]

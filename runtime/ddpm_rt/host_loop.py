@@ -1,0 +1,94 @@
+"""The reverse loop on the host, the one loop that every sampler shares: read this first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .denoiser import Batch, Denoiser
+from .errors import DdpmRtError
+from .exponential import exp
+from .noise import INITIAL_STEP, normal, rows_of_noise
+from .samplers.table import StepTable
+
+Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> standard normals [B, C, H, W]
+
+
+class Step(NamedTuple):
+    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step.
+
+    Whoever runs the loop may change `x` in place before asking for the next step: inpainting does.
+    """
+
+    row: int  # of the table, from 0
+    t: int  # what the network was told
+    x: Batch  # the images so far; after the last row, the result
+    x0: Batch  # where the network thinks they are going, clipped
+
+
+def trajectory(
+    denoise: Denoiser,
+    table: StepTable,
+    shape: tuple[int, int, int],
+    *,
+    seed: int,
+    samples: Sequence[int],
+    clip: tuple[float, float] | None = (-1.0, 1.0),
+    noise: Noise | None = None,
+    start: Batch | None = None,
+    first_row: int = 0,
+) -> Iterator[Step]:
+    """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
+
+    Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
+    A network with a learned variance says it in as many channels again, after those of the image.
+    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, H, W] replaces the noise that
+    the chain begins with (an image brought to the level of the first row, say); `first_row` leaves out the rows before
+    it, and the noise of the others stays what it was. Raises DdpmRtError when the
+    network's output is not finite, naming the step.
+    """
+    steps = _steps_with_noise(table, first_row)
+    draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
+    initial = next(draw)  # drawn in any case: a `noise` with state then stands where it would
+    x = np.array(initial if start is None else start, np.float32).reshape(len(samples), *shape)
+    x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
+    times = np.repeat(table.t[:, None], len(samples), axis=1)
+    columns = np.stack(table[1:], axis=1).astype(np.float32)
+    for row, numbers in enumerate(columns[first_row:], first_row):
+        from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread = numbers
+        output = denoise(x, times[row])
+        if not np.isfinite(output).all():
+            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {table.t[row]}; check the model")
+        out, spread = output[:, : shape[0]], output[:, shape[0] :]
+        prev_x0, x0 = x0, prev_x0
+        np.multiply(from_x, x, out=x0)
+        x0 += np.multiply(from_out, out, out=part)
+        if clip is not None:
+            np.clip(x0, *clip, out=x0)
+        x *= mean_x
+        x += np.multiply(mean_x0, x0, out=part)
+        if mean_out:
+            x += np.multiply(mean_out, out, out=part)
+        if mean_prev:
+            x += np.multiply(mean_prev, prev_x0, out=part)
+        if sigma:
+            z = next(draw).reshape(x.shape)
+            np.multiply(sigma, z, out=part)
+            if from_spread:
+                part *= exp(from_spread * spread)
+            x += part
+        yield Step(row, int(table.t[row]), x, x0)
+
+
+def _steps_with_noise(table: StepTable, first_row: int) -> list[int]:
+    rows = np.flatnonzero(table.sigma.astype(np.float32)).tolist()
+    return [INITIAL_STEP, *(row for row in rows if row >= first_row)]
+
+
+def _addressed(
+    seed: int, samples: Sequence[int], shape: tuple[int, int, int], steps: Sequence[int]
+) -> Iterator[NDArray[np.float32]]:
+    size = int(np.prod(shape))
+    yield normal(seed, samples, steps[0], size)
+    yield from rows_of_noise(seed, samples, steps[1:], size)

@@ -1,0 +1,76 @@
+"""Images: from the network's range to bytes, in grids, animated, as PNG with their history inside."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.atomic_write import replace_file
+from ..denoiser import Batch
+
+Pixels = NDArray[np.uint8]  # [..., H, W, C]
+
+LAST_FRAME_MS = 1500
+
+
+def to_pixels(images: Batch) -> Pixels:
+    """float32 `[N, C, H, W]` in [-1, 1] to uint8 `[N, H, W, C]`: clip, (x + 1) 127.5, rounded with halves to even.
+
+    The inverse of x / 127.5 - 1 (Ho et al. 2020, section 3.3): bytes that went through training come back the same.
+    """
+    clipped = np.clip(images.astype(np.float32), -1.0, 1.0)
+    bytes_: Pixels = np.rint((clipped + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
+    return bytes_.transpose(0, 2, 3, 1)
+
+
+def grid(pixels: Pixels) -> Pixels:
+    """`[N, H, W, C]` side by side, as near to a square as can be, missing places black: `[rows H, columns W, C]`."""
+    count, height, width, channels = pixels.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    places = np.zeros((rows * columns, height, width, channels), np.uint8)
+    places[:count] = pixels
+    tiles = places.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return tiles.reshape(rows * height, columns * width, channels)
+
+
+def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
+    """Write uint8 `[H, W, C]` with `text` in PNG text chunks, in one move."""
+    from PIL import PngImagePlugin
+
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        chunks.add_text(key, value)
+    picture = _picture(pixels)
+    replace_file(path, lambda file: picture.save(file, format="PNG", pnginfo=chunks))
+
+
+def read_text(path: Path) -> dict[str, str]:
+    """The text chunks of a PNG; empty where there are none, or where the file is no PNG."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+    except (OSError, SyntaxError, ValueError):
+        return {}
+
+
+def save_animation(path: Path, frames: Sequence[Pixels], *, frame_ms: int) -> None:
+    """Write uint8 `[H, W, C]` frames as the GIF or WebP that the name says, looping, the last one held."""
+    first, *rest = [_picture(frame) for frame in frames]
+    durations = [frame_ms] * len(rest) + [LAST_FRAME_MS]
+    options: dict[str, Any] = {"save_all": True, "append_images": rest, "loop": 0, "duration": durations}
+    if path.suffix.lower() == ".webp":
+        options |= {"lossless": True, "format": "WEBP"}
+    else:
+        options |= {"format": "GIF"}
+    replace_file(path, lambda file: first.save(file, **options))
+
+
+def _picture(pixels: Pixels) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

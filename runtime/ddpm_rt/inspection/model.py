@@ -1,0 +1,91 @@
+"""What a model file is, in words or as JSON."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..artifacts.digest import file_sha256
+from ..artifacts.onnx_card import find_onnx_card
+from ..engines.ort_cpu import OrtDenoiser
+from ..errors import DdpmRtError
+
+NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """Everything that is known of the model at `path`. Raises DdpmRtError if it is none.
+
+    Of one in bf16 that is without its inputs and outputs where ONNX Runtime does not open it.
+    """
+    try:
+        model = OrtDenoiser(path)
+        card, inputs, outputs = model.card, model.session.get_inputs(), model.session.get_outputs()
+    except DdpmRtError:
+        known = find_onnx_card(path) if path.is_file() else None
+        if known is None or known.precision != "bf16":
+            raise
+        card, inputs, outputs = known, [], []
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": file_sha256(path),
+        "inputs": [_tensor(tensor) for tensor in inputs],
+        "outputs": [_tensor(tensor) for tensor in outputs],
+        "card_sha256": card.sha256,
+        "card": asdict(card),
+    }
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "type": tensor.type.removeprefix("tensor(").rstrip(")"), "shape": list(tensor.shape)}
+
+
+def describe(found: dict[str, Any]) -> str:
+    """`facts` as lines for a person."""
+    return table(
+        {
+            "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
+            "SHA-256": found["sha256"],
+            "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
+            "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
+            **card_lines(found["card"]),
+        }
+    )
+
+
+def card_lines(card: dict[str, Any]) -> dict[str, str]:
+    """What a card says, for a person."""
+    betas = np.array(card["betas"])
+    alpha_bar = np.cumprod(1.0 - betas)[-1]
+    provenance = card["provenance"]
+    return {
+        "images": " x ".join(str(side) for side in card["image_shape"]) + " (C x H x W)",
+        "predicts": card["prediction"],
+        "variance": card["variance"],
+        "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
+        "betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {alpha_bar:.3g}",
+        "spacing": card["spacing"],
+        "classes": _classes(card["classes"], card["null_class"]),
+        "precision": card["precision"],
+        "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
+        "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
+        "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance["parity"].items()),
+    }
+
+
+def table(lines: dict[str, str]) -> str:
+    """Names to the left, values aligned."""
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _classes(classes: int | None, null_class: int | None) -> str:
+    if classes is None:
+        return "unconditional"
+    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
+
+
+def _signature(tensor: dict[str, Any]) -> str:
+    return f"{tensor['name']} {tensor['type']} [{', '.join(map(str, tensor['shape']))}]"

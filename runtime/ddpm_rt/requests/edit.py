@@ -1,0 +1,143 @@
+"""From an image: to another one like it, or to a new middle in an old frame.
+
+An edit is a `Request` whose chain begins elsewhere, or is held to an image on its way.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.card import ModelCard
+from ..artifacts.digest import array_sha256
+from ..denoiser import Batch
+from ..engine import ChainInputs, Engine
+from ..host_loop import Step
+from ..noise import INITIAL_STEP, normal
+from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.table import StepTable
+from .request import BoundRequest, Request
+
+Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edit(Request):
+    """Samples that begin with `images`, and keep of them what `mask` does not mark.
+
+    From an image: x = sqrt(alpha_bar) image + sqrt(1 - alpha_bar) noise at the level of the first row that is run
+    (SDEdit, Meng et al. 2022, section 3), the noise being that which a sample begins with.
+    With a mask: after each step the kept part is the image at the level which the step went to (RePaint, Lugmayr et
+    al. 2022, algorithm 1, lines 4 to 8), by those elements of the step's own noise that are not used there; with
+    `resample`, x is then brought a step back, and the step is gone again (lines 9 to 10).
+
+    Raises ValueError for what cannot be asked; `table` does when images or mask do not fit the model.
+    """
+
+    images: Batch  # float32 [N, C, H, W] in [-1, 1]: one for all samples, or one a sample
+    strength: float = 0.5  # share of the steps that are run, in (0, 1]; 1 is from noise alone
+    mask: Mask | None = None  # None draws all anew
+    resample: int = 1  # times that each step is gone with a mask, to bring old and new as_batch
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"strength must lie in (0, 1], not {self.strength}")
+        if self.resample < 1:
+            raise ValueError(f"resample must be at least 1, not {self.resample}")
+        if self.resample > 1 and self.mask is None:
+            raise ValueError("resample is an option of a mask; there is none")
+        if self.images.ndim != 4 or len(self.images) not in (1, self.count):
+            raise ValueError(f"images {list(self.images.shape)} must be [1, C, H, W], or {self.count} of them")
+        if not np.isfinite(self.images).all():
+            raise ValueError("images hold values that are not finite")
+        if self.mask is not None and not self.mask.any():
+            raise ValueError("the mask marks nothing to be drawn anew")
+
+    @property
+    def first_row(self) -> int:
+        """Of the table: the rows before it are left out. At least one row is run."""
+        return self.calls - self.rows_run
+
+    @property
+    def rows_run(self) -> int:
+        return max(1, round(self.strength * self.calls))
+
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
+        shape = card.image_shape
+        if self.images.shape[1:] != shape:
+            raise ValueError(f"images are {_by(self.images.shape[1:])} but the model draws {_by(shape)}")
+        if self.mask is not None and self.mask.shape != shape[1:]:
+            raise ValueError(f"the mask is {_by(self.mask.shape)} but the model draws {_by(shape[1:])}")
+        compiled = super().compile_for(card)
+        table = without_history(compiled.table, self.first_row)
+        if self.resample > 1 and table.mean_from_prev_x0.any():
+            raise ValueError(f"resample needs a sampler whose steps stand alone, not {compiled.sampler}")
+        return compiled._replace(table=table)
+
+    @property
+    def is_steered(self) -> bool:
+        return self.mask is not None
+
+    def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
+        """From `first_row`, at whose noise level the chain starts; a row that is repeated is there as often."""
+        card, table, first = bound.card, bound.table, self.first_row
+        level = card.schedule.alpha_bar[table.t[first]]
+        start = noised(self._images(samples), level, self._noise(card, samples, INITIAL_STEP)) if first else None
+        return ChainInputs(repeated(table, self.resample), bound.sampler.clip, start, first * self.resample)
+
+    def trajectory(self, bound: BoundRequest, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch, from `first_row`; a step that is repeated counts once."""
+        card, table, again, images = bound.card, bound.table, self.resample, self._images(samples)
+        level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row, and of the images
+        rows, last = (table.steps - 1) * again + 1, table.steps - 1
+        for step in super().trajectory(bound, engine, samples):
+            row, time = divmod(step.row, again)
+            if self.mask is not None:
+                kept = noised(images, level[row + 1], self._noise(card, samples, step.row))
+                np.copyto(step.x, kept, where=~self.mask)
+            if row < last and time < again - 1:
+                back = level[row] / level[row + 1]  # one step of the forward process, by noise past the table's end
+                step.x[...] = noised(step.x, back, self._noise(card, samples, rows + step.row))
+            else:
+                yield step._replace(row=row)
+
+    def _images(self, samples: Sequence[int]) -> Batch:
+        return self.images if len(self.images) == 1 else self.images[[sample - self.first for sample in samples]]
+
+    def _noise(self, card: ModelCard, samples: Sequence[int], step: int) -> Batch:
+        return normal(self.seed, samples, step, int(np.prod(card.image_shape))).reshape(-1, *card.image_shape)
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        mask = "-" if self.mask is None else array_sha256(self.mask.astype(np.uint8))
+        return super().describe(model_sha256) | {
+            "ddpm-rt.images": array_sha256(self.images),
+            "ddpm-rt.strength": str(self.strength),
+            "ddpm-rt.mask": mask,
+            "ddpm-rt.resample": str(self.resample),
+        }
+
+
+def noised(images: Batch, alpha_bar: float, noise: Batch) -> Batch:
+    """A draw from q(x_t | x_0): Ho et al. 2020, eq. (4), float32. At alpha_bar 1 the images themselves."""
+    return np.asarray(np.float32(alpha_bar**0.5) * images + np.float32((1.0 - alpha_bar) ** 0.5) * noise, np.float32)
+
+
+def without_history(table: StepTable, row: int) -> StepTable:
+    """The table that can be begun at `row`: there the x0 of the row before is taken to be that of the row itself."""
+    mean, history = table.mean_from_x0.copy(), table.mean_from_prev_x0.copy()
+    mean[row] += history[row]
+    history[row] = 0.0
+    return table._replace(mean_from_x0=mean, mean_from_prev_x0=history)
+
+
+def repeated(table: StepTable, times: int) -> StepTable:
+    """Every row `times` times, but the last, which goes to the images, once."""
+    columns: list[Any] = [np.repeat(column, times)[: (table.steps - 1) * times + 1] for column in table]
+    return StepTable(*columns)
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,65 @@
+"""From one sample to another, over images in between."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..engine import ChainInputs
+from ..noise import LIMIT, normal
+from ..samplers.schedule import Floats
+from .request import BoundRequest, Request
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Between(Request):
+    """`count` frames from sample `start` to sample `end` of `seed`; a request's samples are the frames' numbers.
+
+    Raises ValueError for what cannot be asked.
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 <= self.start < LIMIT and 0 <= self.end < LIMIT):
+            raise ValueError(f"samples must lie in [0, 2^64), not {self.start} and {self.end}")
+        if self.first != 0 or self.count < 2:
+            raise ValueError(f"frames must be at least 2, counted from 0, not {self.count} from {self.first}")
+
+    @property
+    def is_walk(self) -> bool:
+        return True
+
+    @property
+    def is_steered(self) -> bool:
+        return True
+
+    def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
+        """All noise of a frame, of x_T and of every step, lies between that of the two."""
+        size = int(np.prod(bound.card.image_shape))
+        share = np.array(samples)[:, None] / (self.count - 1)
+
+        def noise(step: int) -> Batch:
+            start, end = normal(self.seed, [self.start, self.end], step, size).astype(np.float64)
+            return slerp(start, end, share).astype(np.float32)
+
+        return ChainInputs(bound.table, bound.sampler.clip, noise=noise)
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        ends = {"ddpm-rt.from": str(self.start), "ddpm-rt.to": str(self.end), "ddpm-rt.frames": str(self.count)}
+        return super().describe(model_sha256) | ends
+
+
+def slerp(start: Floats, end: Floats, share: Floats) -> Floats:
+    """Points on the arc from `start` to `end` [size], one a row of `share` [N, 1]: as long as noise is, all the way.
+
+    Song et al. 2021 (DDIM), appendix D.5. Both ends are exact.
+    """
+    cosine = start @ end / np.sqrt((start @ start) * (end @ end))
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    if np.sin(angle) < 1e-6:  # one and the same sample
+        return start + share * (end - start)
+    return np.sin((1.0 - share) * angle) / np.sin(angle) * start + np.sin(share * angle) / np.sin(angle) * end

@@ -1,0 +1,64 @@
+"""Class labels and classifier-free guidance, bound to a denoiser: the loop knows nothing of them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifacts.card import ModelCard
+from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
+
+Labels = NDArray[np.int64]  # [B]
+
+
+def as_labels(label: Any) -> tuple[int, ...] | None:
+    """One label or several as a tuple of ints. Raises ValueError unless every one is an integer of some type."""
+    if label is None:
+        return None
+    array = np.asarray(label)
+    if array.ndim > 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(f"label must be an integer or a sequence of integers, not {label!r}")
+    return tuple(map(int, np.atleast_1d(array)))
+
+
+def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
+    """Raises ValueError unless a model with this card can be asked so."""
+    if not math.isfinite(guidance):
+        raise ValueError(f"guidance must be a finite number, not {guidance}")
+    if card.classes is None and (labels is not None or guidance != 1.0):
+        raise ValueError("the model is unconditional; leave out label and guidance")
+    if card.classes is None:
+        return
+    known = f"0 to {card.classes - 1}" + ("" if card.null_class is None else f", where {card.null_class} is no class")
+    if not labels:
+        raise ValueError(f"the model is class-conditional and needs a label: {known}")
+    if wrong := [label for label in labels if not 0 <= label < card.classes]:
+        raise ValueError(f"label {wrong[0]} is none of the model's: {known}")
+    if guidance != 1.0 and card.null_class is None:
+        raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
+
+
+def with_labels(
+    engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
+) -> Denoiser:
+    """`(x, t) -> out` of a class-conditional engine, each image with its label `[B]`.
+
+    With `guidance` W it is null + W (labelled - null), Ho and Salimans 2022, eq. (6) with W = 1 + w, from one call for
+    both; a learned variance is the labelled one's. At 1 only the labelled is asked for, which is then the result.
+    """
+    if guidance == 1.0:
+        return lambda x, t: engine(x, t, labels)
+    if null_class is None:
+        raise ValueError("guidance needs a null class")
+    both = np.concatenate([labels, np.full_like(labels, null_class)])
+
+    def guided(x: Batch, t: Times, /) -> Batch:
+        count, channels = x.shape[:2]
+        out = engine(np.concatenate([x, x]), np.concatenate([t, t]), both)
+        labelled, null = out[:count], out[count:, :channels]
+        mean = null + np.float32(guidance) * (labelled[:, :channels] - null)
+        return np.concatenate([mean, labelled[:, channels:]], axis=1)
+
+    return guided

@@ -1,0 +1,215 @@
+"""What to sample: which of the images of a seed, and by which sampler; and the same bound to one model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from ..artifacts.card import ModelCard
+from ..artifacts.steps_file import table_sha256
+from ..denoiser import Batch, Denoiser, LabelledDenoiser
+from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
+from ..host_loop import Step, trajectory
+from ..noise import LIMIT
+from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.table import StepTable
+from .labels import Labels, as_labels, check_labels, with_labels
+from .sampler_options import SamplerOptions
+
+Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(SamplerOptions):
+    """Samples `first` .. `first + count - 1` of `seed`, for any model. Raises ValueError for arguments out of range.
+
+    `bind(card)` compiles and checks it for one model.
+    """
+
+    compiled: CompiledSampler | None = None  # from a steps file, instead of sampler options
+    seed: int = 0
+    first: int = 0
+    count: int = 16
+    batch: int = 16  # images to a call of the network; changes the speed, not the images
+    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "label", as_labels(self.label))
+        asked = [field.name for field in fields(SamplerOptions) if getattr(self, field.name) is not None]
+        if self.compiled is not None and asked:
+            raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
+        if not 0 <= self.seed < LIMIT:
+            raise ValueError(f"seed must lie in [0, 2^64), not {self.seed}")
+        if self.first < 0 or self.count < 1 or self.first + self.count > LIMIT:
+            raise ValueError(f"first {self.first} and count {self.count} must name samples in [0, 2^64)")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, not {self.batch}")
+
+    @property
+    def calls(self) -> int:
+        return super().calls if self.compiled is None else self.compiled.table.steps
+
+    @property
+    def rows_run(self) -> int:
+        """Rows of the table that a sample goes through: fewer than `calls` where the chain starts at a later row."""
+        return self.calls
+
+    @property
+    def is_walk(self) -> bool:
+        """Whether the samples follow one another, so that an animation shows them instead of their trajectories."""
+        return False
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether the host changes x between the steps, so that no engine's own loop can run the chain."""
+        return False
+
+    @property
+    def samples(self) -> range:
+        return range(self.first, self.first + self.count)
+
+    def bind(self, card: ModelCard) -> "BoundRequest":
+        """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
+        check_labels(card, as_labels(self.label), self.guidance)
+        return BoundRequest(self, card, self.compile_for(card))
+
+    def compile_for(self, card: ModelCard) -> CompiledSampler:
+        """The sampler of this request for a model. Raises ValueError for what the model does not allow."""
+        return self.compile(card) if self.compiled is None else self.compiled
+
+    def chain(self, bound: "BoundRequest", samples: Sequence[int]) -> ChainInputs:
+        """What these samples go through. An edit starts elsewhere."""
+        return ChainInputs(bound.table, bound.sampler.clip)
+
+    def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch. An edit changes x between them."""
+        table, clip, start, first_row, noise = bound.chain(samples)
+        return trajectory(
+            bound.denoiser(engine, samples),
+            table,
+            bound.card.image_shape,
+            seed=self.seed,
+            samples=samples,
+            clip=clip,
+            noise=noise,
+            start=start,
+            first_row=first_row,
+        )
+
+    def drawn(self, engine: LabelledDenoiser, progress: Progress | None = None) -> Batch:
+        """All images, float32 `[count, C, H, W]`; `engine` may be any callable with a card.
+
+        Raises ValueError for what the model does not allow.
+        """
+        engine = as_engine(engine)
+        return self.bind(engine.card).fitted(engine).drawn(engine, progress)
+
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        """What decides an image besides its number, as text: a PNG carries it."""
+        compiled = self.compiled
+        options = (
+            super().describe()
+            if compiled is None
+            else {"sampler": compiled.sampler, "steps": str(compiled.table.steps)}
+        )
+        return {
+            "ddpm-rt.seed": str(self.seed),
+            **{f"ddpm-rt.{key}": value for key, value in options.items()},
+            "ddpm-rt.table": "-" if compiled is None else table_sha256(compiled),
+            "ddpm-rt.label": "-" if self.label is None else " ".join(map(str, as_labels(self.label) or ())),
+            "ddpm-rt.guidance": str(self.guidance),
+            "ddpm-rt.model": model_sha256,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class BoundRequest:
+    """A request for one model. Its sampler was compiled and checked when it was bound, once."""
+
+    request: Request
+    card: ModelCard
+    sampler: CompiledSampler
+
+    @property
+    def table(self) -> StepTable:
+        return self.sampler.table
+
+    @property
+    def seed(self) -> int:
+        return self.request.seed
+
+    @property
+    def batch(self) -> int:
+        return self.request.batch
+
+    @property
+    def guidance(self) -> float:
+        return self.request.guidance
+
+    def batches(self, samples: Sequence[int]) -> Iterator[Sequence[int]]:
+        """`samples` in portions of `batch`."""
+        for start in range(0, len(samples), self.batch):
+            yield samples[start : start + self.batch]
+
+    def calls_for(self, samples: Sequence[int]) -> int:
+        """Calls of the network that these samples take, batch by batch."""
+        return self.request.rows_run * len(range(0, len(samples), self.batch))
+
+    def labels(self, samples: Sequence[int]) -> Labels | None:
+        """The labels of these samples, int64 `[len(samples)]`, if there are any."""
+        labels = as_labels(self.request.label)
+        if labels is None:
+            return None
+        return np.array([labels[sample % len(labels)] for sample in samples], np.int64)
+
+    def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
+        """`engine` with the labels of these samples bound to it, if there are any."""
+        labels = self.labels(samples)
+        if labels is None:
+            return engine
+        return with_labels(engine, labels, guidance=self.guidance, null_class=self.card.null_class)
+
+    def chain(self, samples: Sequence[int]) -> ChainInputs:
+        """What these samples go through."""
+        return self.request.chain(self, samples)
+
+    def trajectory(self, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
+        """The steps of one batch, by the host loop."""
+        return self.request.trajectory(self, engine, samples)
+
+    def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+        """Batch by batch, when it is done: its sample numbers, and their images `[B, C, H, W]`.
+
+        An engine's own loop runs the chains, unless the host steers the steps.
+        """
+        if (loop := self._loop_of(engine)) is not None:
+            yield from loop.finals(self, samples, watch)
+            return
+        for portion in self.batches(samples):
+            for step in self.trajectory(engine, portion):
+                watch.step()
+                if step.row in watch.frames:
+                    watch.frame(step)
+            yield portion, step.x
+
+    def _loop_of(self, engine: Engine) -> Loop | None:
+        return None if self.request.is_steered else engine.loop
+
+    def fitted(self, engine: Engine) -> "BoundRequest":
+        """The same request, in batches that the engine has room for."""
+        loop = self._loop_of(engine)
+        return self if loop is None else replace(self, request=replace(self.request, batch=loop.batch_for(self)))
+
+    def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
+        """All images, float32 `[count, C, H, W]`."""
+        done, total = 0, self.calls_for(self.request.samples)
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+        return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])

@@ -1,0 +1,148 @@
+"""`ddpm-rt train` as a command: what it says, what it leaves, and its exit code."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tiny_training import TINY_TOML, disks
+
+from ddpm_rt.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With a recipe, tiny.toml, and its images, disks.npz."""
+    (tmp_path / "tiny.toml").write_text(TINY_TOML)
+    np.savez(tmp_path / "disks.npz", images=disks())
+    return tmp_path
+
+
+@pytest.fixture
+def inside(folder, monkeypatch):
+    """The same, as the working directory."""
+    monkeypatch.chdir(folder)
+    return folder
+
+
+ARGUMENTS = ["--config", "tiny.toml", "--data", "disks.npz", "--out", "run", "--cpu", "--quiet"]
+
+
+def train(folder, *more, program=("-m", "ddpm_rt"), **options):
+    """The command in `folder`, into run/; what `more` says instead."""
+    return subprocess.run(
+        [sys.executable, *program, "train", *ARGUMENTS, *map(str, more)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
+
+
+def test_a_full_disk_is_one_line_and_the_state_before_is_still_there(folder):
+    assert train(folder, "--steps", 2).returncode == 0
+    state = folder / "run" / "training_state.pt"
+    before, files = state.read_bytes(), set(folder.rglob("*"))
+    limit = (len(before) // 2, resource.RLIM_INFINITY)  # bytes a file: what a full disk does, at a place that is known
+    full = train(folder, "--steps", 3, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert (full.returncode, full.stderr) == (1, "Error: run/training_state.pt cannot be written: File too large\n")
+    assert state.read_bytes() == before
+    left = {path.relative_to(folder).parts[1] for path in set(folder.rglob("*")) - files}
+    assert left <= {"tensorboard"}  # a file of events for each start
+    assert train(folder, "--steps", 3).stdout == "run: trained for 3 steps on 50 images\n"
+
+
+def call(*more):
+    """The same in this process, where it is."""
+    return CliRunner().invoke(main, ["train", *ARGUMENTS, *map(str, more)])
+
+
+INTERRUPTED = """
+import os, signal, sys
+from ddpm_ref.diffusion import Diffusion
+original = Diffusion.predict_x0
+
+def interrupted(*arguments):
+    os.kill(os.getpid(), signal.{name})
+    return original(*arguments)
+
+Diffusion.predict_x0 = interrupted
+from ddpm_rt.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "sentence"),
+    [
+        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command goes on"),
+        ("SIGTERM", 2, "run: trained for 2 steps, all saved; only the last picture is missing"),
+    ],
+)
+def test_an_interrupt_while_a_picture_is_drawn_is_one_line(folder, name, steps, sentence):
+    program = ["-c", INTERRUPTED.format(name=name)]
+    done = train(folder, "--steps", 60 if steps == 51 else steps, program=program)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", sentence + "\n")
+
+
+def test_a_run_that_has_had_more_steps_says_so(folder):
+    assert train(folder, "--steps", 3).returncode == 0
+    done = train(folder, "--steps", 2)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "run has had 3 steps already; nothing was done\n", "")
+
+
+DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--out /proc/x", "/proc/x cannot be made: No such file or directory"),
+        ("--out disks.npz/x", "disks.npz/x cannot be made: Not a directory"),
+        ("--out disks.npz", "Invalid value for '--out': Directory 'disks.npz' is a file."),
+        ("--data no.npz", f"no.npz is not there; {DATA}"),
+        ("--data no/", f"no/ is not there; {DATA}"),
+        ("--data a.npy", f"a.npy cannot be read as a zip of images (File is not a zip file); {DATA}"),
+        ("--data dir.npz", "dir.npz cannot be read: Is a directory"),
+        ("--data p --out p", "--out p and --data p overlap; use another --out"),
+        ("--data p --out p/run", "--out p/run and --data p overlap; use another --out"),
+        ("--data p/q --out p", "--out p and --data p/q overlap; use another --out"),
+        ("--data p --out l", "--out l and --data p overlap; use another --out"),
+    ],
+)
+def test_what_cannot_be_read_or_made_is_said_in_a_sentence(inside, arguments, sentence):
+    np.save(inside / "a.npy", disks())
+    (inside / "dir.npz").mkdir()
+    (inside / "p" / "q").mkdir(parents=True)
+    (inside / "p" / "q" / "picture.png").touch()
+    (inside / "l").symlink_to("p/q")
+    before = set(inside.rglob("*"))
+    done = call("--steps", 1, *arguments.split())
+    assert done.stderr == f"Error: {sentence}\n"
+    assert done.exit_code == (2 if "--out" in sentence else 1)
+    assert set(inside.rglob("*")) == before
+
+
+def test_a_folder_that_must_not_be_written_to_is_named(inside, monkeypatch):
+    (inside / "run").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # what it says when one is not root
+    done = call()
+    assert (done.exit_code, done.stderr) == (2, "Error: Invalid value for '--out': Directory 'run' is not writable.\n")
+
+
+def test_an_error_of_the_system_names_the_file_and_no_number(inside, monkeypatch):
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "run/training_state.pt")
+
+    monkeypatch.setattr("ddpm_ref.trainer.train", denied)
+    assert call().stderr == "Error: run/training_state.pt: Permission denied\n"
+
+
+def test_a_picture_that_cannot_be_read_is_named(inside):
+    (inside / "p" / "a.png").mkdir(parents=True)
+    done = call("--data", "p")
+    assert (done.exit_code, done.stderr) == (1, "Error: p/a.png cannot be read: Is a directory\n")

@@ -1,0 +1,190 @@
+"""ONNX Runtime's GPU providers as engines on a device, in a stand-in that runs them on the CPU, stream by stream."""
+
+import numpy as np
+import pytest
+from fake_cuda import World, install, make_cuda_core
+from fake_onnxruntime import State, make_onnxruntime
+from gaussian_model import write_conditional, write_gaussian
+
+import ddpm_rt
+from ddpm_rt import DdpmRtError
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.device.device_engine import Buffers
+from ddpm_rt.device.gpus import gpus
+from ddpm_rt.engines.opening import open_device_engine
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """A GPU, and an onnxruntime that has providers for it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    world, state = World(devices=3), State()
+    install(monkeypatch, make_cuda_core(world), make_onnxruntime(world, state))
+    state.world = world
+    return state
+
+
+def images(path, count):
+    card = OrtDenoiser(path).card
+    rng = np.random.default_rng(1)
+    y = None if card.classes is None else np.arange(count) % card.classes
+    return rng.standard_normal((count, *card.image_shape)).astype(np.float32), np.arange(count) * 111 % 1000, y
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+@pytest.mark.parametrize("batch", ["batch", 4])
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch, count):
+    path = write_gaussian(tmp_path / "unet.onnx", batch=batch)
+    x, t, _ = images(path, count)
+    denoise = DeviceDenoiser(*open_device_engine(path, provider))
+    for _ in range(2):
+        np.testing.assert_array_equal(denoise(x, t), OrtDenoiser(path)(x, t))
+    denoise.close()
+    assert machine.world.allocations == {}
+
+
+@pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64"])
+def test_labels_and_every_type_of_time(machine, tmp_path, time):
+    path = write_conditional(tmp_path / "unet.onnx", time=time)
+    x, t, y = images(path, 3)
+    t = np.full_like(t, 500) if "one" in time else t
+    denoise = DeviceDenoiser(*open_device_engine(path, "cuda"))
+    np.testing.assert_array_equal(denoise(x, t, y), OrtDenoiser(path)(x, t, y))
+
+
+def test_what_cuda_is_told(machine, gaussian):
+    engine = open_device_engine(gaussian, "cuda", 2).engine
+    (session,) = machine.sessions
+    assert list(session.providers) == ["CUDAExecutionProvider"]
+    stream = str(engine.stream.handle)
+    assert session.options == {"device_id": "2", "user_compute_stream": stream, "use_tf32": "0"}
+    assert not engine.capturable
+
+
+@pytest.mark.parametrize(("precision", "asked"), [("fp32", set()), ("fp16", {"trt_fp16_enable"})])
+def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked):
+    from gaussian_model import gaussian_card
+
+    path = write_gaussian(tmp_path / "unet.onnx", card=gaussian_card(precision=precision))
+    engine = open_device_engine(path, "tensorrt").engine
+    options = machine.sessions[0].providers["TensorrtExecutionProvider"]
+    assert {name for name in options if name.endswith("16_enable")} == asked
+    assert options["trt_engine_cache_path"].startswith(str(tmp_path / "cache"))
+    assert machine.sessions[0].providers["CUDAExecutionProvider"]["user_compute_stream"] == str(engine.stream.handle)
+
+
+@pytest.mark.parametrize("sessions_first", [False, True])
+def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian, sessions_first):
+    engine, gpu = open_device_engine(gaussian, "cuda")
+    world, (x, t, _) = machine.world, images(gaussian, 2)
+    size = x.nbytes
+    addresses = Buffers(x=world.allocate(size), t=world.allocate(t.nbytes), y=0, out=world.allocate(size), scratch=0)
+    bound, caller = engine.bind(2, addresses), gpu.create_stream()
+    # the input is written on the caller's stream, so the session must come after it
+    caller.work.append(lambda: world.view(addresses.x, np.float32, x.shape).__setitem__(..., x))
+    caller.work.append(lambda: world.view(addresses.t, np.int64, t.shape).__setitem__(..., t))
+    before = world.syncs
+    bound.enqueue(int(caller.handle))
+    assert world.syncs == before
+    if sessions_first:
+        engine.stream.sync()
+    caller.sync()  # and what comes on it after the session
+    np.testing.assert_array_equal(world.view(addresses.out, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
+    bound.close()
+    with pytest.raises(ValueError, match="unbound"):
+        bound.enqueue(int(caller.handle))
+
+
+def test_its_own_stream_is_not_waited_for(machine, gaussian):
+    engine, _ = open_device_engine(gaussian, "cuda")
+    world = machine.world
+    bound = engine.bind(1, Buffers(*(world.allocate(96) for _ in range(5))))
+    bound.enqueue(int(engine.stream.handle))
+    assert len(world.queue(engine.stream.handle)) == 1
+
+
+def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_path):
+    engine = open_device_engine(write_gaussian(tmp_path / "unet.onnx", batch=4), "cuda").engine
+    assert [engine.batch_for(count) for count in (1, 4, 9)] == [4, 4, 4]
+    assert engine.scratch_bytes(4) == 0
+    with pytest.raises(ValueError, match="of batch 4 and of no other"):
+        engine.bind(5, Buffers(1, 1, 0, 1, 0))
+    engine.close()
+    engine.close()
+    with pytest.raises(ValueError, match="closed"):
+        engine.bind(4, Buffers(1, 1, 0, 1, 0))
+
+
+def test_a_dynamic_graph_takes_any_batch(machine, gaussian):
+    engine = open_device_engine(gaussian, "cuda").engine
+    assert [engine.batch_for(count) for count in (1, 4, 900)] == [1, 4, 900]
+
+
+TENSORRT_MISSING = RuntimeError("RegisterTensorRTPluginsAsCustomOps Please install TensorRT libraries as mentioned")
+FAULTS = {
+    "built without it": ("cuda", {"built_with": ("CPUExecutionProvider",)}, "built without CUDA.*pip install 'ddpm-rt"),
+    "no libraries": ("cuda", {"starts": {"CPUExecutionProvider"}}, r"CUDA provider does not start.*\[cuda,cudnn\]"),
+    "no TensorRT": ("tensorrt", {"raises": TENSORRT_MISSING}, "TensorRT provider does not start"),
+    "only CUDA": ("tensorrt", {"starts": {"CUDAExecutionProvider"}}, "TensorRT provider does not start"),
+    "a convolution": ("cuda", {"on_cpu": ["Shape", "Conv", "Conv", "Gather"]}, "CUDA leaves 2 Conv to the CPU"),
+    "no model": ("cuda", {"raises": RuntimeError("Protobuf parsing failed.\nmore")}, "not a whole ONNX.*failed.$"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_session_that_would_use_the_cpu_is_one_line_on_what_to_do(machine, gaussian, capfd, fault):
+    provider, spoilt, message = FAULTS[fault]
+    vars(machine).update(spoilt)
+    with pytest.raises(DdpmRtError, match=message) as caught:
+        open_device_engine(gaussian, provider)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")  # what the libraries print is not for a person who gets that line
+    assert all(stream.closed for stream in machine.world.streams.values())
+
+
+def test_nodes_that_only_reckon_shapes_may_be_on_the_cpu(machine, gaussian):
+    machine.on_cpu = ["Shape", "Gather", "Concat", "Reshape"]
+    open_device_engine(gaussian, "cuda")
+
+
+def test_a_release_that_cannot_tell_where_nodes_are_is_taken_at_its_word(machine, gaussian, monkeypatch):
+    import onnxruntime
+
+    monkeypatch.delattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+    open_device_engine(gaussian, "cuda")
+
+
+def test_a_call_that_fails_is_one_line(machine, gaussian):
+    denoise = DeviceDenoiser(*open_device_engine(gaussian, "cuda"))
+    machine.fails = True
+    with pytest.raises(DdpmRtError, match="did not take a call: CUDNN_STATUS_EXECUTION_FAILED$"):
+        denoise(*images(gaussian, 1)[:2])
+
+
+def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
+    engine, gpu = open_device_engine(gaussian, "cuda")
+    bound, caller = engine.bind(1, Buffers(*(machine.world.allocate(96) for _ in range(5)))), gpu.create_stream()
+    ran = []
+    machine.world.queue(engine.stream.handle).append(lambda: ran.append("half a network"))
+    machine.fails = True
+    with pytest.raises(DdpmRtError, match="did not take a call"):
+        bound.enqueue(int(caller.handle))
+    caller.sync()  # after which its buffers may go
+    assert ran
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not gpus(), reason="there is no GPU")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_the_real_providers_give_what_the_cpu_gives(provider):
+    with ddpm_rt.api.opened(provider=provider) as denoise:
+        on_cpu = ddpm_rt.open_denoiser(provider="cpu")
+        rng = np.random.default_rng(0)
+        for count in (1, 3, 16):
+            x = rng.standard_normal((count, *denoise.card.image_shape)).astype(np.float32)
+            t = np.arange(count) * 61 % 1000
+            # float32 sums in another order; TensorRT's provider cannot be kept from TF32, which has 10 bits
+            tolerance = 2e-4 if provider == "cuda" else 2e-2
+            np.testing.assert_allclose(denoise(x, t), on_cpu(x, t), atol=tolerance, rtol=0)

@@ -1,0 +1,52 @@
+"""Networks to build plans of, and a plan."""
+
+import dataclasses
+
+import onnx
+import pytest
+from tiny_unet import tiny_card, tiny_unet
+
+from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.graph.precision import set_precision
+from ddpm_export.plans.build import build_plan
+from ddpm_export.plans.build_options import BuildOptions
+from ddpm_ref.recipe import load_preset
+from ddpm_rt.artifacts.card import METADATA_KEY
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny") / "unet.onnx"
+    export_onnx(tiny_unet(), tiny_card(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def built(tiny, tmp_path_factory):
+    """A plan of two static batches, for every GPU that TensorRT-RTX takes."""
+    path = tmp_path_factory.mktemp("built") / "unet.plan"
+    build_plan(tiny, path, BuildOptions())
+    return path
+
+
+def in_each_precision(folder, preset):
+    """A preset's network, random weights, in each precision: its graph is traced once, and typed thrice."""
+    config = load_preset(preset).model
+    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
+    for precision in ("fp16", "bf16"):
+        model = onnx.load(folder / "fp32.onnx")
+        set_precision(model, precision, keep=("t",))
+        card = dataclasses.replace(tiny_card(config), precision=precision)
+        onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+        onnx.save(model, folder / f"{precision}.onnx")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    return in_each_precision(tmp_path_factory.mktemp("digits"), "mnist")
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    return in_each_precision(tmp_path_factory.mktemp("photos"), "cifar10")

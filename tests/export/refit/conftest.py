@@ -1,0 +1,34 @@
+"""A plan of the stand-in's kind, the file it was built from, other weights for it, and a machine that refits."""
+
+import fake_refitter
+import pytest
+from refit_plans import make_plan, other_weights
+from tiny_unet import tiny_card, tiny_unet
+
+from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.plans import refit as refit_file
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    """What the plans here were built from: the tiny network in fp16, its time embedding in tables."""
+    path = tmp_path_factory.mktemp("source") / "unet.onnx"
+    export_onnx(tiny_unet(), tiny_card(), path, precision="fp16", threads=1)
+    return path
+
+
+@pytest.fixture
+def plan(source, tmp_path):
+    return make_plan(tmp_path / "unet.plan", source)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU and the TensorRT of the plans."""
+    monkeypatch.setattr(refit_file, "gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(refit_file, "load_tensorrt", lambda flavour: (flavour, fake_refitter.module()))
+
+
+@pytest.fixture
+def other(source, tmp_path_factory):
+    return other_weights(source, tmp_path_factory.mktemp("other") / "longer.onnx")

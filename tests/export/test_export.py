@@ -1,0 +1,217 @@
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from command import run
+from tiny_unet import tiny_card, tiny_unet
+
+from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
+from ddpm_ref import betas as schedules
+from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
+from ddpm_ref.recipe import load_preset
+from ddpm_rt import DdpmRtError, open_denoiser
+
+SMALL = {"sample_size": 16, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
+BLOCKS = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+CONFIGS = {
+    "google": dataclasses.replace(load_preset("cifar10").model, **SMALL, **BLOCKS),
+    "train_unconditional": dataclasses.replace(
+        load_preset("cifar10").model,
+        **SMALL,
+        **BLOCKS,
+        attention_head_dim=8,
+        norm_eps=1e-5,
+        downsample_padding=1,
+        flip_sin_to_cos=True,
+        freq_shift=0,
+    ),
+    "mnist": load_preset("mnist").model,
+}
+
+
+def random_unet(config, seed=0):
+    return tiny_unet(seed, config)
+
+
+def card_for(config):
+    return tiny_card(config, source="test")
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def exported(request, tmp_path_factory):
+    """A module, and the file that it was exported to."""
+    model = random_unet(CONFIGS[request.param])
+    path = tmp_path_factory.mktemp(request.param) / "unet.onnx"
+    export_onnx(model, card_for(model.config), path)
+    return model, path
+
+
+def test_weights_that_are_equal_can_be_read_back_too(tmp_path):
+    """A shortcut's bias and its branch's are equal after any training; the exporter keeps one of the two."""
+    model = random_unet(CONFIGS["google"])
+    block = model.down_blocks[1].resnets[0]
+    with torch.no_grad():
+        block.conv_shortcut.bias.copy_(block.conv2.bias)
+    export_onnx(model, card_for(model.config), tmp_path / "unet.onnx")
+    found = weights_of_onnx(tmp_path / "unet.onnx")
+    for name, weight in model.state_dict().items():
+        assert torch.equal(found[name].reshape(weight.shape), weight), name
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_onnx_runtime_gives_what_torch_gives(exported, batch):
+    model, path = exported
+    shape = card_for(model.config).image_shape
+    x = np.random.default_rng(batch).standard_normal((batch, *shape)).astype(np.float32)
+    t = np.linspace(0, 999, batch).astype(np.int64)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x), torch.from_numpy(t)).numpy()
+    # float32 sums in another order, outputs of size one.
+    np.testing.assert_allclose(open_denoiser(path)(x, t), expected, rtol=0, atol=1e-5)
+
+
+def test_the_card_is_inside_with_the_error_that_was_measured(exported):
+    model, path = exported
+    card = open_denoiser(path).card
+    parity = card.provenance.parity
+    assert 0 < parity["max_abs_error"] < 1e-5 < parity["max_abs_out"]
+    unmeasured = dataclasses.replace(card, provenance=dataclasses.replace(card.provenance, parity={}))
+    assert unmeasured == card_for(model.config)
+
+
+def test_the_weights_can_be_read_back_to_the_bit(exported):
+    model, path = exported
+    found = weights_of_onnx(path)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(found[name].reshape(weight.shape), weight), name
+
+
+def test_the_graph_is_plain_and_says_nothing_of_the_machine(exported):
+    _, path = exported
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [entry.version for entry in model.opset_import] == [18]
+    kinds = {node.op_type for node in model.graph.node}
+    assert "Shape" not in kinds  # reshapes are constant where only the batch is unknown
+    assert {"InstanceNormalization", "Softmax", "MatMul"} <= kinds
+    assert not kinds & {"GroupNormalization", "Attention"}
+    content = path.read_bytes()
+    for trace in (b"/home", b"/usr", b"site-packages", b"stack_trace", b"pkg.torch", b".py"):
+        assert trace not in content
+
+
+def test_two_exports_of_the_same_weights_are_the_same_file(tmp_path):
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(random_unet(CONFIGS["mnist"]), card_for(CONFIGS["mnist"]), tmp_path / name)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("opset", [19, 21])
+def test_other_opsets_give_the_same(tmp_path, opset):
+    model = random_unet(CONFIGS["google"])
+    export_onnx(model, card_for(model.config), tmp_path / "unet.onnx", opset=opset)
+    assert onnx.load(tmp_path / "unet.onnx").opset_import[0].version == opset
+
+
+def test_a_static_batch_is_fixed_in_the_file(tmp_path):
+    model = random_unet(CONFIGS["mnist"])
+    export_onnx(model, card_for(model.config), tmp_path / "unet.onnx", static_batch=4)
+    denoise = open_denoiser(tmp_path / "unet.onnx")
+    assert denoise.static_batch == 4
+    x, t = np.random.default_rng(0).standard_normal((6, 1, 28, 28)).astype(np.float32), np.arange(6) * 100
+    with torch.no_grad():
+        expected = model(torch.from_numpy(x), torch.from_numpy(t)).numpy()
+    np.testing.assert_allclose(denoise(x, t), expected, rtol=0, atol=1e-5)
+
+
+class Forgetful(torch.nn.Module):
+    """Takes its scale from a counter that tracing freezes."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x, t):
+        self.calls += 1
+        return self.weight * x * self.calls + 0.0 * t.float()[:, None, None, None]
+
+
+class Poisoned(torch.nn.Module):
+    def forward(self, x, t):
+        return x / (t.float()[:, None, None, None] - 500)
+
+
+class Branching(torch.nn.Module):
+    def forward(self, x, t):
+        return x if float(x.sum()) > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"), [(Forgetful(), "differs"), (Poisoned(), "finite"), (Branching(), "cannot export")]
+)
+def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, module, message):
+    with pytest.raises(DdpmRtError, match=message) as caught:
+        export_onnx(module, card_for(CONFIGS["mnist"]), tmp_path / "unet.onnx")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"opset": 17}, "opset"), ({"opset": 23}, "opset"), ({"static_batch": 0}, "batch")]
+)
+def test_options_out_of_range_are_refused(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx(random_unet(CONFIGS["mnist"]), card_for(CONFIGS["mnist"]), tmp_path / "unet.onnx", **options)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "digits"
+    save_checkpoint(
+        path, Checkpoint(random_unet(CONFIGS["mnist"]), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
+    )
+    return path
+
+
+def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
+    result = run("export", checkpoint, "-o", tmp_path / "unet.onnx")
+    assert result.exit_code == 0, result.output
+    assert "of PyTorch" in result.stdout
+    card = open_denoiser(tmp_path / "unet.onnx").card
+    assert (card.prediction, card.clip, card.provenance.source) == ("v", (-1.0, 1.0), "digits")
+    assert card.betas == tuple(schedules.cosine(1000).tolist())
+    weights = weights_of_onnx(tmp_path / "unet.onnx")
+    own = random_unet(CONFIGS["mnist"]).state_dict()
+    assert weights_sha256({name: weights[name] for name in own}) == card.provenance.weights_sha256
+    assert run("sample", "--engine", tmp_path / "unet.onnx", "--steps", 2, "--out", tmp_path / "x.png").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "options", "message"),
+    [
+        ("no folder", (), "is not there"),
+        ("no weights", (), "safetensors is missing"),
+        ("no config", (), "config.json is missing"),
+        (None, ("--opset", 30), "opset"),
+        (None, ("--tolerance", 0), "differs from PyTorch"),
+        (None, ("-o", "no/such/folder/unet.onnx"), "not a folder"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_no_file(checkpoint, tmp_path, damage, options, message):
+    import shutil
+
+    source, out = tmp_path / "source", tmp_path / "out"
+    out.mkdir()
+    if damage != "no folder":
+        shutil.copytree(checkpoint, source)
+    if damage == "no weights":
+        next(source.rglob("*.safetensors")).unlink()
+    if damage == "no config":
+        (source / "unet" / "config.json").unlink()
+    result = run("export", source, "-o", out / "unet.onnx", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr.strip().splitlines()[-1]
+    assert list(out.iterdir()) == []

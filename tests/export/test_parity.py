@@ -1,0 +1,118 @@
+"""The whole chain against the reference in torch, with the same noise: what the project is for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import ddpm_rt
+from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.sources import open_source
+from ddpm_export.sources.checkpoint_card import card_of
+from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
+from ddpm_ref.diffusion import Diffusion, at_timesteps
+from ddpm_ref.recipe import load_preset
+from ddpm_ref.unet import UNet
+from ddpm_rt.models import bundled_model
+from ddpm_rt.noise import INITIAL_STEP, normal
+from ddpm_rt.requests.request import Request
+
+# Float32 networks that sum in another order differ by some 1e-6 of the output; a chain of a thousand steps neither
+# forgets that nor multiplies it by more than a hundred. A wrong coefficient or flag is off by 1e-2 and more.
+TOLERANCE = 2e-4
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """The bundled model, in ONNX Runtime and in torch: the weights of the file in the architecture of its preset."""
+    engine = ddpm_rt.open_denoiser()
+    unet = UNet(load_preset("mnist").model).eval()
+    weights, own = weights_of_onnx(bundled_model()), unet.state_dict()
+    unet.load_state_dict({name: weights[name].reshape(own[name].shape) for name in own})
+    assert weights_sha256(unet.state_dict()) == engine.card.provenance.weights_sha256
+    return engine, unet
+
+
+def tape(card, samples):
+    """The runtime's noise as tensors, by row."""
+    size = int(np.prod(card.image_shape))
+    return lambda row: torch.from_numpy(normal(SEED, samples, row, size).reshape(-1, *card.image_shape))
+
+
+def largest_difference(engine, request, reference):
+    """max |x - x_reference| over all elements and all steps."""
+    steps = request.bind(engine.card).trajectory(engine, request.samples)
+    differences = [float(np.abs(step.x - x.numpy()).max()) for step, x in zip(steps, reference, strict=True)]
+    assert len(differences) == request.steps
+    return max(differences)
+
+
+def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
+    engine, unet = bundled
+    card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
+    draw = tape(card, request.samples)
+    diffusion = Diffusion(np.array(card.betas), card.prediction)
+    reference = diffusion.p_sample_loop(unet, draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
+    assert largest_difference(engine, request, reference) <= TOLERANCE
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
+    engine, unet = bundled
+    card, request = engine.card, Request(sampler="ddim", steps=50, eta=eta, seed=SEED, count=2, batch=2)
+    draw = tape(card, request.samples)
+    timesteps = request.table(card).t.tolist()
+    diffusion = Diffusion(np.array(card.betas), card.prediction)
+    reference = diffusion.ddim_sample_loop(unet, draw(INITIAL_STEP), draw, timesteps=timesteps, eta=eta, clip=card.clip)
+    assert largest_difference(engine, request, reference) <= TOLERANCE
+
+
+def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
+    recipe = load_preset("cifar10")
+    torch.manual_seed(0)
+    unet = UNet(recipe.model).eval()  # torch's initial weights: those of Ho et al. would make the output zero
+    checkpoint = Checkpoint(unet, recipe.diffusion.betas, "eps", "fixed_large", (-1.0, 1.0))
+    save_checkpoint(tmp_path / "cifar10", checkpoint)
+    card = card_of(open_source(tmp_path / "cifar10"), tmp_path / "cifar10")
+    export_onnx(unet, card, tmp_path / "unet.onnx")
+    engine = ddpm_rt.open_denoiser(tmp_path / "unet.onnx")
+    request = Request(sampler="ddpm", steps=50, seed=SEED, count=1, batch=1)
+    timesteps = request.table(card).t.tolist()
+    draw = tape(card, request.samples)
+    reference = checkpoint.diffusion.respaced(timesteps).p_sample_loop(
+        at_timesteps(unet, timesteps), draw(INITIAL_STEP), draw, variance="fixed_large", clip=card.clip
+    )
+    assert largest_difference(engine, request, reference) <= TOLERANCE
+
+
+def test_another_schedule_would_be_noticed(bundled):
+    """The comparison can fail: betas that differ by a thousandth are seen."""
+    engine, unet = bundled
+    card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=1)
+    other = Diffusion(np.array(card.betas) * 0.999, card.prediction)
+    draw = tape(card, request.samples)
+    reference = other.p_sample_loop(unet, draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
+    steps = request.bind(engine.card).trajectory(engine, request.samples)
+    first = [float(np.abs(step.x - x.numpy()).max()) for step, x, _ in zip(steps, reference, range(300))]  # noqa: B905
+    assert max(first) > TOLERANCE
+
+
+def test_sample_40_is_the_same_in_any_batch():
+    options = {"steps": 20, "seed": 11}
+    alone = ddpm_rt.sample(first=40, count=1, **options)
+    for batch in (1, 16):
+        among = ddpm_rt.sample(first=32, count=16, batch=batch, **options)
+        # The noise is the same to the bit; ONNX Runtime may sum in another order at another batch size.
+        np.testing.assert_allclose(among[8], alone[0], rtol=0, atol=1e-4)
+
+
+def test_the_bundled_model_is_what_its_card_says(bundled):
+    engine, _ = bundled
+    recipe = load_preset("mnist")
+    assert engine.card.image_shape == (1, 28, 28)
+    np.testing.assert_array_equal(engine.card.betas, recipe.diffusion.betas)
+    assert engine.card.prediction == recipe.diffusion.prediction
+    assert bundled_model().stat().st_size <= 6_000_000
+    assert dataclasses.asdict(engine.card.provenance)["parity"]["max_abs_error"] <= 1e-4

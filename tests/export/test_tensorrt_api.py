@@ -1,0 +1,78 @@
+"""What `ddpm-rt` uses of TensorRT exists: in the releases on record, and in the TensorRT-RTX installed here."""
+
+import ast
+import json
+
+import pytest
+import tensorrt_rtx
+from repository import ROOT, load_script
+
+RELEASES = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
+# 10.3 came before this level; `ddpm-rt build --hardware-compatible same` says so there.
+KNOWN_GAPS = {"tensorrt_cu12_bindings-10.3.0": ["HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"]}
+
+
+@pytest.fixture(scope="module")
+def script():
+    return load_script("check_tensorrt_api")
+
+
+def test_the_installed_rtx_has_every_member(script):
+    found = script.members_of(tensorrt_rtx, "tensorrt_rtx")
+    assert [member for member, there in found.items() if not there] == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_release_on_record_has_every_member(script, release):
+    used = {f"{kind}.{name}" for part in script.parts(release) for kind in part for name in part[kind]}
+    assert RELEASES[release]["members"] == len(used)  # the record is of what is used now
+    assert RELEASES[release]["missing"] == KNOWN_GAPS.get(release, [])
+
+
+def test_the_releases_that_matter_are_on_record():
+    for version in ("10.3.", "10.9.", "10.16.", "11.1.", "11.4."):
+        assert any(f"bindings-{version}" in release and "rtx" not in release for release in RELEASES)
+    for package, version in (("lean", "10.3."), ("lean", "11.4."), ("rtx", "1.4."), ("rtx", "1.7.")):
+        assert any(package in release and f"bindings-{version}" in release for release in RELEASES)
+
+
+def attributes_of(source, owners):
+    """What is asked of names and attributes that are called so."""
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", getattr(node.value, "attr", "")) in owners:
+            yield node.attr
+
+
+def test_the_list_of_members_is_what_a_build_uses(script):
+    """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
+    listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
+    owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
+    owners |= {"runtime", "engine", "refitter"}
+    classes = {"__name__", "__version__", *script.USED}
+    used = set()
+    for name in ("tensorrt_api.py", "plan_builder.py", "refitter.py"):
+        source = ROOT / "export" / "ddpm_export" / name
+        used |= set(attributes_of(source, owners))
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "member" and len(node.args) == 3:
+                used |= {arg.value for arg in node.args[2:] if isinstance(arg, ast.Constant)}
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "trt":
+                assert node.attr in classes
+    assert len(used) > 30
+    assert used <= listed
+
+
+def test_the_list_of_members_is_what_running_a_plan_uses(script):
+    parts = (script.RUNTIME, script.RTX_RUNTIME)
+    kinds = {kind for part in parts for kind in part}
+    listed = {name for part in parts for names in part.values() for name in names}
+    owners = {"_runtime", "engine", "_engine", "context", "_context", "config", "cache", "_cache", *kinds}
+    sources = [ROOT / "runtime" / "ddpm_rt" / "device" / f"tensorrt{part}.py" for part in ("", "_context", "_network")]
+    used = {name for source in sources for name in attributes_of(source, owners)}
+    assert len(used) > 20
+    assert used <= listed
+    assert {name for source in sources for name in attributes_of(source, {"trt"})} <= {
+        *kinds,
+        "__name__",
+        "__version__",
+    }

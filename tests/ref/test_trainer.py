@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import RECIPE, TINY_TOML, disks, losses, run
+
+from ddpm_ref.batches import batches
+from ddpm_ref.checkpoint import load_checkpoint
+from ddpm_ref.errors import CheckpointError, DataError
+from ddpm_ref.trainer import train
+
+
+def test_training_lowers_the_loss(tmp_path, every_step):
+    outcome = run(tmp_path, RECIPE.with_training(steps=300, learning_rate=5e-3))
+    curve = losses(tmp_path)
+    assert outcome.finished
+    assert len(curve) == 300
+    assert np.mean(curve[-50:]) < 0.6 * np.mean(curve[:20])  # it starts at 1, the variance of the noise
+
+
+def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_path, every_step):
+    run(tmp_path / "whole")
+    run(tmp_path / "parts", RECIPE.with_training(steps=20))
+    run(tmp_path / "parts", RECIPE.with_training(steps=47))
+    run(tmp_path / "parts")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")  # to the bit: same kernels, same order
+    whole, parts = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts")
+    assert whole.weights_sha256 == parts.weights_sha256
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=2))
+    before = (tmp_path / "training_state.pt").read_bytes()
+    with pytest.raises(CheckpointError, match="other images"):
+        train(RECIPE, 255 - disks(), tmp_path, quiet=True, cpu=True)
+    with pytest.raises(CheckpointError, match="other images"):
+        train(RECIPE, disks(49), tmp_path, quiet=True, cpu=True)
+    assert (tmp_path / "training_state.pt").read_bytes() == before
+
+
+def test_images_that_cannot_be_read_leave_no_folder(tmp_path):
+    class Broken(list):
+        def __getitem__(self, index):
+            raise DataError("picture 0 is damaged")
+
+    with pytest.raises(DataError, match="damaged"):
+        train(RECIPE, Broken([0] * 50), tmp_path / "run", quiet=True, cpu=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=3))
+    for path in tmp_path.rglob("*"):
+        os.utime(path, ns=(0, 0))  # so that a new file has another time, however coarse the clock
+    before = set(tmp_path.rglob("*"))
+    for steps in (2, 3):
+        outcome = run(tmp_path, RECIPE.with_training(steps=steps))
+        assert (outcome.steps_before, outcome.steps_done, outcome.finished) == (3, 3, True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == dict.fromkeys(before, 0)
+
+
+def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):
+    from diffusers import DDPMPipeline
+
+    run(tmp_path)
+    unet = DDPMPipeline.from_pretrained(tmp_path).unet
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    average, last = state["average"]["conv_in.weight"], state["unet"]["conv_in.weight"]
+    assert torch.equal(unet.conv_in.weight, average)
+    assert not torch.equal(average, last)
+    assert (tmp_path / "samples" / "0000060.png").exists()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_folder_of_another_recipe_is_left_alone(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=5))
+    with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
+        run(tmp_path, RECIPE.with_training(learning_rate=1e-3))
+
+
+def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
+    run(tmp_path, RECIPE.with_training(steps=2))
+    content = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    for key in ("mid_block_type", "resnet_time_scale_shift", "num_class_embeds"):
+        del content["recipe"]["model"][key]
+    torch.save(content, tmp_path / "training_state.pt")
+    assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
+
+
+def test_the_processes_of_a_step_share_what_one_process_sees():
+    options = {"first": 2, "timesteps": 50}
+    training = RECIPE.training
+    whole = next(iter(batches(disks(), training, **options)))
+    shares = [next(iter(batches(disks(), training, **options, rank=rank, world=2))) for rank in range(2)]
+    for name in ("x0", "t", "noise"):
+        merged = torch.stack([getattr(share, name) for share in shares], dim=1).flatten(0, 1)
+        assert torch.equal(merged, getattr(whole, name))
+
+
+def test_half_of_the_images_are_mirrored():
+    pixels = np.zeros((1, 8, 8, 1), np.uint8)
+    pixels[:, :, 0] = 255
+    batch = next(iter(batches(pixels, RECIPE.with_training(batch_size=2000).training, first=0, timesteps=50)))
+    left = (batch.x0[:, 0, 0, 0] == 1.0).float().mean()
+    assert 0.45 < left < 0.55  # four and a half standard errors either side
+
+
+def test_two_processes_train_as_one(tmp_path, every_step):
+    """The command that torchrun launches, over gloo: the loss of every step is that of a single process."""
+    np.savez(tmp_path / "disks.npz", images=disks())
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY_TOML)
+    command = ["-m", "ddpm_ref", "--config", recipe, "--data", tmp_path / "disks.npz", "--cpu", "--quiet"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([sys.executable, *command, "--out", tmp_path / "one"], check=True, env=environment)
+    subprocess.run([*torchrun, *command, "--out", tmp_path / "two"], check=True, env=environment)
+    assert len(losses(tmp_path / "one")) == 1
+    # The mean of 50 losses; gradients are averaged in another order.
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)

@@ -1,0 +1,157 @@
+"""A training that is killed, interrupted or cannot write: what is saved, and how it goes on."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+from repository import ROOT
+from tiny_training import RECIPE, disks, losses, run
+
+from ddpm_ref.checkpoint import load_checkpoint
+from ddpm_ref.diffusion import Diffusion
+from ddpm_ref.errors import OutputError
+from ddpm_ref.report import Report
+
+
+def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_path, every_step):
+    run(tmp_path / "whole")
+    np.savez(tmp_path / "disks.npz", images=disks())
+    script = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import ddpm_ref.report, ddpm_ref.trainer, tiny_training
+ddpm_ref.report.LOG_EVERY = 1
+step = ddpm_ref.trainer.Run.step
+
+def killed(self, batch):
+    if self.state.step == 26:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch)
+
+ddpm_ref.trainer.Run.step = killed
+tiny_training.run(Path({out!r}))
+"""
+    code = script.format(tests=str(ROOT / "tests" / "support"), out=str(tmp_path / "killed"))
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == -signal.SIGKILL
+    assert len(losses(tmp_path / "killed")) == 26
+    run(tmp_path / "killed")
+    # The killed process had one thread; other thread counts may sum a convolution in another order.
+    np.testing.assert_allclose(losses(tmp_path / "killed"), losses(tmp_path / "whole"), rtol=1e-3)
+    assert len(losses(tmp_path / "killed")) == 60
+
+
+def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
+    import ddpm_ref.trainer as trainer
+
+    original = trainer.Run.step
+
+    def interrupted(self, batch):
+        if self.state.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch)
+
+    monkeypatch.setattr(trainer.Run, "step", interrupted)
+    outcome = run(tmp_path)
+    assert (outcome.steps_done, outcome.finished) == (8, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 8
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("file", ["samples/0000060.png", "unet/config.json", "recipe.json"])
+def test_what_cannot_be_written_is_named(tmp_path, file):
+    (tmp_path / "run" / file / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match=f"{file} cannot be written: Is a directory"):
+        run(tmp_path / "run")
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+    (tmp_path / "log.csv").mkdir()
+    with closing(report), pytest.raises(OutputError, match=r"log\.csv cannot be written: Is a directory"):
+        report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+
+def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread(tmp_path, every_step, monkeypatch):
+    uncaught, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr(threading, "excepthook", uncaught.append)
+    report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
+
+    def write():
+        with closing(report):
+            report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
+
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90, before[1]))  # bytes a file: log.csv has fewer, the events more
+        with pytest.raises(OutputError, match="tensorboard cannot be written: File too large"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert uncaught == []
+    threading.excepthook("what the thread of another raises")
+    assert uncaught == ["what the thread of another raises"]
+
+
+def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(tmp_path):
+    (tmp_path / "model_index.json" / "in the way").mkdir(parents=True)
+    with pytest.raises(OutputError, match="model_index"):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    (tmp_path / "model_index.json" / "in the way").rmdir()
+    (tmp_path / "model_index.json").rmdir()
+    assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
+    state = torch.load(tmp_path / "training_state.pt", weights_only=True)
+    average = load_checkpoint(tmp_path).unet.state_dict()
+    assert all(torch.equal(average[name], tensor) for name, tensor in state["average"].items())
+
+
+def interrupt_at(monkeypatch, call):
+    """Ctrl-C within call `call`, from 0, of the network by `draw_samples`; a list that gets an entry a call."""
+    original, calls = Diffusion.predict_x0, []
+
+    def interrupted(self, out, x, t):
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        calls.append(call)
+        return original(self, out, x, t)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # the training itself has no need of it
+    return calls
+
+
+def test_an_interrupt_ends_a_picture_at_its_next_step_and_the_run_with_the_step_after_it(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 3)
+    outcome = run(tmp_path, RECIPE.with_training(sample_every=5))
+    assert len(calls) == 4
+    assert (outcome.steps_done, outcome.finished) == (6, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 6
+    assert load_checkpoint(tmp_path).weights_sha256
+    assert not (tmp_path / "samples").exists()
+
+
+def test_an_interrupt_at_the_last_picture_leaves_all_but_the_picture(tmp_path, monkeypatch):
+    calls = interrupt_at(monkeypatch, 0)
+    outcome = run(tmp_path, RECIPE.with_training(steps=3))
+    assert len(calls) == 1
+    assert (outcome.steps_done, outcome.finished, outcome.drawn) == (3, True, False)
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3
+    assert not (tmp_path / "samples").exists()
+
+
+def test_a_second_interrupt_ends_a_picture_within_its_step(tmp_path, monkeypatch):
+    def twice(self, out, x, t):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Diffusion, "predict_x0", twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, RECIPE.with_training(steps=3))
+    assert torch.load(tmp_path / "training_state.pt", weights_only=True)["step"] == 3

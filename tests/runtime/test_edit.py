@@ -1,0 +1,173 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from linear_network import ALPHA_BAR, SHAPE, Linear, OneValue, normal, pictures, recursion
+
+import ddpm_rt
+from ddpm_rt import Request, StepTable, noise, timesteps
+from ddpm_rt.requests.edit import Edit, without_history
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", None), ("ddim", None), ("ddim", 0.6)])
+@pytest.mark.parametrize(("strength", "rows"), [(0.3, 12), (0.99, 40), (0.001, 1)])
+def test_an_image_is_noised_to_the_first_level_that_is_run_and_brought_back(prediction, sampler, eta, strength, rows):
+    engine, images = Linear(prediction), pictures(3)
+    request = Request(sampler=sampler, eta=eta, steps=40, seed=7, first=5, count=3, batch=2)
+    found = ddpm_rt.from_image(images, engine, strength=strength, request=request)
+    t = timesteps(1000, 40)
+    assert engine.calls == t[-rows:].tolist() * 2  # two batches
+    first = 40 - rows
+    start = normal(7, request.samples, noise.INITIAL_STEP)
+    if first:
+        start = np.sqrt(ALPHA_BAR[t[first]]) * images + np.sqrt(1 - ALPHA_BAR[t[first]]) * start
+    # float32 against float64 over at most 40 steps; the coefficients are of size one but for the first few rows.
+    np.testing.assert_allclose(found, recursion(engine, request, start, first), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_strength_one_is_the_sample_of_that_number_to_the_bit(sampler):
+    asked = {"sampler": sampler, "steps": 20, "seed": 3, "first": 9, "count": 5}
+    found = ddpm_rt.from_image(pictures(), Linear(), strength=1.0, request=Request(**asked))
+    np.testing.assert_array_equal(found, ddpm_rt.sample(Linear(), **asked))
+
+
+def test_the_less_strength_the_nearer_to_the_image():
+    images = pictures()
+    off = [
+        np.abs(ddpm_rt.from_image(images, Linear(), strength=s, request=Request(count=8)) - images).mean()
+        for s in (0.02, 0.2, 0.5, 1.0)
+    ]
+    assert off == sorted(off)
+    # One step from alpha_bar 0.994: noise of sqrt(1 - 0.994) = 0.08, most of which the step takes away.
+    assert off[0] < 0.08
+
+
+def test_one_image_gives_many_samples_and_many_give_one_each():
+    request = Request(steps=10, count=4, batch=3)
+    same = ddpm_rt.from_image(pictures()[0], Linear(), request=request)
+    each = ddpm_rt.from_image(np.repeat(pictures(), 4, axis=0), Linear(), request=request)
+    np.testing.assert_array_equal(same, each)
+    assert len(np.unique(same.reshape(4, -1), axis=0)) == 4
+
+
+@given(steps=st.integers(1, 1000), strength=st.floats(0, 1, exclude_min=True))
+@settings(max_examples=200, deadline=None)
+def test_the_share_of_steps_is_the_strength_to_half_a_step(steps, strength):
+    run = steps - Edit(steps=steps, strength=strength, images=pictures()).first_row
+    assert 1 <= run <= steps
+    assert abs(run - strength * steps) <= 0.5 or run == 1
+
+
+def test_a_solver_with_history_begins_without_one():
+    """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is its first-order step when the two are one."""
+    ones = np.ones(4)
+    table = StepTable(np.arange(4)[::-1], ones, ones, 3 * ones, ones, 0 * ones, -0.5 * ones, 0 * ones, 0 * ones)
+    begun = without_history(table, 2)
+    assert begun.mean_from_x0.tolist() == [3, 3, 2.5, 3]
+    assert begun.mean_from_prev_x0.tolist() == [-0.5, -0.5, 0, -0.5]
+    assert table.mean_from_x0.tolist() == [3, 3, 3, 3]
+
+
+MASK = np.zeros((4, 6), bool)
+MASK[:, 2:5] = True
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+@pytest.mark.parametrize("resample", [1, 3])
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+def test_what_is_not_marked_is_kept_to_the_bit_and_what_is_marked_is_not(sampler, resample, strength):
+    images, request = pictures(4), Request(sampler=sampler, steps=10, count=4, batch=3)
+    found = ddpm_rt.inpaint(images, MASK, Linear(), strength=strength, resample=resample, request=request)
+    np.testing.assert_array_equal(found[..., ~MASK], images[..., ~MASK])
+    assert (found[..., MASK] != images[..., MASK]).all()
+
+
+def test_what_is_kept_stands_at_the_level_of_every_step():
+    images, engine = pictures(), Linear()
+    request = Edit(images=images, mask=MASK, strength=1.0, sampler="ddpm", steps=5, count=2000, batch=2000)
+    t = timesteps(1000, 5)
+    for step, level in zip(
+        request.bind(engine.card).trajectory(engine, request.samples), [*ALPHA_BAR[t[1:]], 1.0], strict=True
+    ):
+        kept = step.x[..., ~MASK] - np.sqrt(level) * images[..., ~MASK]
+        # 24 000 values: the standard error of a standard deviation is 0.5 %, of a mean 0.7 %.
+        assert kept.std() == pytest.approx(np.sqrt(1 - level), rel=0.02)
+        assert abs(kept.mean()) < 0.03
+
+
+def test_pixels_that_do_not_depend_on_each_other_are_drawn_as_without_the_rest():
+    """For independent pixels an old frame says nothing: the new part is the ordinary sample, its noise the same."""
+    asked = {"sampler": "ddpm", "steps": 20, "seed": 2, "count": 3}
+    found = ddpm_rt.inpaint(pictures(), MASK, Linear(), request=Request(**asked))
+    np.testing.assert_array_equal(found[..., MASK], ddpm_rt.sample(Linear(), **asked)[..., MASK])
+
+
+def test_the_new_part_follows_the_old_and_the_better_for_resampling():
+    """Images of one value: what is kept says what the rest must be."""
+    images = np.full((1, *SHAPE), 0.6, np.float32)
+    off = {}
+    for resample in (1, 8):
+        request = Request(sampler="ddpm", steps=50, count=64, batch=64)
+        found = ddpm_rt.inpaint(images, MASK, OneValue(), resample=resample, request=request)
+        off[resample] = float(np.sqrt(((found[..., MASK] - 0.6) ** 2).mean()))
+    alone = ddpm_rt.sample(OneValue(), sampler="ddpm", steps=50, count=64)
+    unrelated = float(np.sqrt(((alone - 0.6) ** 2).mean()))
+    assert off[1] < 0.3 * unrelated
+    assert off[8] < 0.5 * off[1]
+
+
+def test_a_step_that_is_gone_again_is_gone_at_the_same_timestep():
+    engine = Linear()
+    ddpm_rt.inpaint(pictures(), MASK, engine, resample=3, request=Request(steps=3, count=1))
+    first, second, last = timesteps(1000, 3).tolist()
+    assert engine.calls == [first] * 3 + [second] * 3 + [last]  # the step to the data once (RePaint, line 9)
+
+
+def test_between_two_goes_a_step_x_is_noised_by_one_step_of_the_forward_process():
+    """The whole resampled chain of a linear network, as a recursion in float64 (Ho et al. 2020, eq. 2 and 7)."""
+    engine, steps, again = Linear(), 6, 3
+    asked = Request(sampler="ddpm", steps=steps, seed=8, first=3, count=2)
+    found = ddpm_rt.inpaint(pictures(), np.ones((4, 6), bool), engine, resample=again, request=asked)
+    table, rows = asked.bind(engine.card).table, (steps - 1) * again + 1
+    x = normal(8, asked.samples, noise.INITIAL_STEP)
+    for row in range(rows):
+        t, a, b, m0, mx, _, _, sigma, _ = (column[row // again] for column in table)
+        x = (m0 * (a + b * engine.gain(t)) + mx) * x + sigma * normal(8, asked.samples, row)
+        if row % again != again - 1 and row != rows - 1:
+            beta = 1 - ALPHA_BAR[t] / ALPHA_BAR[table.t[row // again + 1]]
+            x = np.sqrt(1 - beta) * x + np.sqrt(beta) * normal(8, asked.samples, rows + row)
+    # float32 against float64 over 16 steps; eps is multiplied by 157 at the first ones.
+    np.testing.assert_allclose(found, x, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("turn", [ddpm_rt.invert, ddpm_rt.from_noise])
+def test_one_image_without_a_batch_is_a_batch_of_one(turn):
+    image = pictures()
+    np.testing.assert_array_equal(turn(image[0], Linear()), turn(image, Linear()), strict=True)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=0.0), r"strength must lie in \(0, 1\], not 0.0"),
+    (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=1.1), r"strength must lie in \(0, 1\]"),
+    (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=float("nan")), r"strength must lie in \(0, 1\]"),
+    (lambda: ddpm_rt.from_image(pictures(3), Linear()), r"images \[3, 1, 4, 6\] must be"),
+    (lambda: ddpm_rt.from_image(np.zeros((1, 5, 6)), Linear()), "images are 1 x 5 x 6 but the model draws 1 x 4 x 6"),
+    (lambda: ddpm_rt.from_image(np.full(SHAPE, np.nan), Linear()), "not finite"),
+    (lambda: ddpm_rt.inpaint(pictures(), MASK.T, Linear()), "mask is 6 x 4 but the model draws 4 x 6"),
+    (lambda: ddpm_rt.inpaint(pictures(), MASK & False, Linear()), "marks nothing"),
+    (lambda: ddpm_rt.inpaint(pictures(), MASK, Linear(), resample=0), "resample must be at least 1"),
+    (lambda: ddpm_rt.interpolate(0, 1, Linear(), frames=1), "at least 2"),
+    (lambda: ddpm_rt.interpolate(-1, 1, Linear()), "samples must lie in"),
+    (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(sampler="ddpm")), "only ddim"),
+    (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(eta=0.5)), "only ddim"),
+    (lambda: ddpm_rt.invert(np.zeros((1, 1, 5, 6)), Linear()), "1 x 5 x 6 but the model draws 1 x 4 x 6"),
+    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"the images are \[4, 6\] but must be \[count, C, H, W\]"),
+    (lambda: ddpm_rt.invert(np.full(SHAPE, np.nan), Linear()), "the images are not finite"),
+    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, C, H, W\]"),
+    (lambda: ddpm_rt.from_noise(np.zeros((1, 3, 4, 6)), Linear()), "3 x 4 x 6 but the model draws 1 x 4 x 6"),
+])  # fmt: skip
+def test_what_cannot_be_edited_is_said(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,119 @@
+"""Plans and their records, without TensorRT: the plan is a stand-in of bytes with the network's name inside."""
+
+import dataclasses
+import json
+
+import pytest
+from command import run
+from plan_files import BUILD, write_plan
+from tiny_unet import tiny_card
+
+from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import is_plan, names_in_file, network_name, read_plan, sidecar_path
+
+
+@pytest.fixture
+def plan(tmp_path):
+    write_plan(tmp_path / "unet.plan", tiny_card())
+    return tmp_path / "unet.plan"
+
+
+def test_a_record_survives_being_written_and_read(plan):
+    record = read_plan(plan)
+    assert record.build == BUILD
+    assert record.card == tiny_card()
+    assert record.sha256 == file_sha256(plan)
+
+
+def test_the_name_is_the_hash_of_the_card_as_it_stands_in_the_record(plan):
+    """So that any language can check the pair: the card's line is the text that was hashed."""
+    import hashlib
+
+    line = next(line for line in sidecar_path(plan).read_text().splitlines() if line.startswith(' "card": '))
+    digest = hashlib.sha256(line.removeprefix(' "card": ').encode()).hexdigest()
+    assert names_in_file(plan) == {f"ddpm-rt/1 {digest}"}
+    assert json.loads(sidecar_path(plan).read_text())["plan"]["name"] == f"ddpm-rt/1 {digest}"
+
+
+def test_inspect_says_what_the_plan_is(plan):
+    result = run("inspect", plan)
+    assert result.exit_code == 0, result.output
+    for words in ("TensorRT-RTX 1.7.1.116", "8.9, 12.0", "1, 1 to 64 (fastest at 8)", "convolution 36 fp16", "level 3"):
+        assert words in result.stdout
+    assert tiny_card().sha256 in result.stdout
+    assert file_sha256(plan) in result.stdout
+    found = json.loads(run("inspect", "--json", plan).stdout)
+    assert found["build"]["compute_capabilities"] == ["8.9", "12.0"]
+    assert found["card"]["betas"] == list(tiny_card().betas)
+
+
+def other_model(plan):
+    write_plan(plan.with_name("other.plan"), tiny_card(source="other"))
+    sidecar_path(plan.with_name("other.plan")).replace(sidecar_path(plan))
+
+
+def other_build(plan):
+    write_plan(plan.with_name("other.plan"), tiny_card(), filling=b"\3\4")
+    sidecar_path(plan.with_name("other.plan")).replace(sidecar_path(plan))
+
+
+def edited(change):
+    def edit(plan):
+        raw = json.loads(sidecar_path(plan).read_text())
+        change(raw)
+        sidecar_path(plan).write_text(json.dumps(raw))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (other_model, "another model's"),
+        (other_build, "not the plan"),
+        (lambda plan: plan.write_bytes(plan.read_bytes()[:-1]), "not the plan"),
+        (lambda plan: plan.write_bytes(plan.read_bytes()[:50]), "no network of ddpm-rt"),
+        (lambda plan: plan.write_bytes(b""), "no network of ddpm-rt"),
+        (lambda plan: plan.unlink(), "not a file"),
+        (lambda plan: sidecar_path(plan).unlink(), "is missing"),
+        (lambda plan: sidecar_path(plan).write_text(sidecar_path(plan).read_text()[:-100]), "damaged"),
+        (lambda plan: sidecar_path(plan).write_text("[1]"), "format 1"),
+        (lambda plan: sidecar_path(plan).write_bytes(b"\xff\xfe"), "not text"),
+        (edited(lambda raw: raw.update(format=2)), "format 1"),
+        (edited(lambda raw: raw["build"].pop("version")), "missing key 'build.version'"),
+        (edited(lambda raw: raw["build"].update(extra=1)), "unknown key 'build.extra'"),
+        (edited(lambda raw: raw.pop("plan")), "missing key 'plan'"),
+        (edited(lambda raw: raw.update(plan=3)), "missing key 'plan'"),
+        (edited(lambda raw: raw["card"].update(prediction="x0")), "was changed"),
+        (edited(lambda raw: raw["card"].pop("clip")), "missing key 'clip'"),
+    ],
+)
+def test_a_plan_and_a_record_that_do_not_belong_together_are_refused_in_one_line(plan, damage, message):
+    damage(plan)
+    with pytest.raises(DdpmRtError, match=message):
+        read_plan(plan)
+    result = run("inspect", plan)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_plan_is_known_by_its_suffix_or_its_first_bytes(plan, gaussian):
+    assert is_plan(plan)
+    assert is_plan(plan.rename(plan.with_name("model.bin")))
+    assert not is_plan(gaussian)
+
+
+def test_sampling_from_a_plan_says_what_to_do_instead(plan):
+    result = run("sample", "--engine", plan)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert ".onnx" in result.stderr
+
+
+def test_one_card_has_one_name_and_another_card_another():
+    card = tiny_card()
+    assert network_name(card) == network_name(dataclasses.replace(card))
+    assert network_name(card) != network_name(dataclasses.replace(card, prediction="v"))
+    assert len(network_name(card)) < 4096  # as much as TensorRT keeps of a name

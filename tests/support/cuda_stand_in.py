@@ -1,0 +1,292 @@
+"""Python's side of the stand-in for the CUDA driver: cuda.core runs on it, on a machine without a GPU."""
+
+import ctypes
+import gc
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+SOURCES = Path(__file__).parent / "cuda_stand_in"
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p), *[ctypes.c_uint] * 6)
+EXTENTS = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_uint64))
+ENQUEUED = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+TYPES = {
+    "P": ctypes.c_uint64,
+    "Q": ctypes.c_uint64,
+    "q": ctypes.c_int64,
+    "I": ctypes.c_uint32,
+    "i": ctypes.c_int32,
+    "f": ctypes.c_float,
+    "d": ctypes.c_double,
+}
+
+# What a loop must not do in its middle, by the driver's names.
+ALLOCATIONS = {"cuMemAlloc", "cuMemAllocHost", "cuMemHostAlloc", "cuMemAllocAsync", "cuMemAllocFromPoolAsync"}
+ALLOCATIONS |= {"cuStreamCreate", "cuEventCreate", "cuLibraryLoadData", "cuGraphInstantiate"}
+COPIES_NOW = {"cuMemcpy", "cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD"}
+COPIES = {"cuMemcpyAsync", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemcpyDtoDAsync"} | COPIES_NOW
+WAITS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "wait for pageable memory"} | COPIES_NOW
+RELEASES = {"cuMemFree", "cuMemFreeHost", "cuMemFreeAsync", "cuStreamDestroy", "cuEventDestroy", "cuGraphExecDestroy"}
+
+
+class HeldClock:
+    """Stands in for the module `time` where the device loop reads the time: it moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Call(NamedTuple):
+    """A call of the driver ("call"), a piece of work that ran on the device ("run"), a mark of the test, or a note."""
+
+    kind: str
+    name: str
+    stream: int
+    size: int  # bytes; of a kernel that ran, blocks; of a graph, nodes
+    result: int  # 0 or the driver's error
+
+
+class Settings(ctypes.Structure):
+    """What the device is; a new test starts with the defaults of world.h."""
+
+    devices: int
+    major: int
+    minor: int
+    version: int  # of the driver: 13000 is 13.0
+    eager: int  # 1: work runs when it is enqueued, the other extreme of what a device may do
+    memory: int
+    while_limit: int
+    name: bytes
+    _fields_: ClassVar = [
+        *[(name, ctypes.c_int) for name in ("devices", "major", "minor", "version", "eager")],
+        ("memory", ctypes.c_size_t),
+        ("while_limit", ctypes.c_uint),
+        ("name", ctypes.c_char * 256),
+    ]
+
+
+def has_driver() -> bool:
+    """Whether this machine has a CUDA driver of its own."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return not hasattr(driver, "stand_in_reset")
+
+
+def build() -> Path:
+    """The compiled stand-in, kept in the machine's temporary folder under the hash of its sources."""
+    sources = sorted(SOURCES.iterdir())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"ddpm-rt-cuda-stand-in-{os.getuid()}-{digest}"
+    library = folder / "libcuda.so.1"
+    if library.exists():
+        return library
+    folder.mkdir(mode=0o700, exist_ok=True)
+    part = folder / f"part-{os.getpid()}"
+    flags = [
+        "-std=c++20",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-Wl,-soname,libcuda.so.1",
+        f"-Wl,--version-script={SOURCES / 'exports.map'}",
+    ]
+    subprocess.run(["g++", *flags, "-o", str(part), str(SOURCES / "stand_in.cpp")], check=True)
+    part.replace(library)
+    return library
+
+
+class StandIn:
+    """The stand-in, loaded once a process; `test()` is one test's time with it."""
+
+    loaded: ClassVar["StandIn | None"] = None
+
+    def __init__(self, library: Path):
+        self.library = library
+        self._c = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+        for name in ("records", "faults", "live"):
+            getattr(self._c, f"stand_in_{name}").restype = ctypes.c_char_p
+        self._c.stand_in_settings.restype = ctypes.POINTER(Settings)
+        self._c.stand_in_enqueue.argtypes = [ctypes.c_uint64, ctypes.c_char_p, ENQUEUED, ctypes.c_void_p]
+        self._c.stand_in_touch.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_size_t]
+        self._c.cudaGraphSetConditional.argtypes = [ctypes.c_uint64, ctypes.c_uint]
+        self._alive: list[Any] = []  # what C points to
+
+    @classmethod
+    def load(cls) -> "StandIn":
+        """The process's stand-in; RuntimeError with the reason where there cannot be one."""
+        if has_driver():
+            raise RuntimeError("this machine has a CUDA driver, which cannot be replaced in this process")
+        if not shutil.which("g++"):
+            raise RuntimeError("the stand-in for the CUDA driver is built with g++")
+        cls.loaded = cls.loaded or cls(build())
+        return cls.loaded
+
+    @contextmanager
+    def test(self) -> Iterator["StandIn"]:
+        """A fresh device; at the end, a failure if anything was done that a real device forbids."""
+        self.reset()
+        try:
+            yield self
+            gc.collect()
+            faults = self.faults()
+            assert not faults, "\n".join(["the stand-in for the CUDA driver saw:", *faults])
+        finally:
+            self.reset()
+            self.settings.devices = 0  # to who did not ask for it: a machine without a GPU
+
+    def reset(self) -> None:
+        self._c.stand_in_reset()
+        self._alive.clear()
+
+    @property
+    def settings(self) -> Settings:
+        return self._c.stand_in_settings().contents  # type: ignore[no-any-return]
+
+    def register_kernel(
+        self,
+        name: str,
+        parameters: str,
+        function: Callable[..., None],
+        extents: Callable[..., Sequence[int]] | None = None,
+    ) -> None:
+        """Makes `function` the kernel of that name.
+
+        `parameters` has one letter each: P pointer, I i 32 bits, Q q 64 bits, f d floats. A Python function gets their
+        values; a function of a C library gets (void** params, unsigned grid x, y, z, block x, y, z).
+        `extents` of the values are the bytes touched behind each parameter (0 if it is no pointer, or may be null).
+        """
+        run = ctypes.cast(function, KERNEL) if is_foreign(function) else KERNEL(self._called(parameters, function))
+        sizes = EXTENTS(self._measured(parameters, extents)) if extents else EXTENTS()
+        self._alive += [run, sizes, function]
+        self._c.stand_in_register(name.encode(), parameters.encode(), run, sizes)
+
+    def _called(self, parameters: str, function: Callable[..., None]) -> Callable[..., None]:
+        def run(params: Any, *shape: int) -> None:
+            with self._no_escape():
+                function(*values_of(parameters, params))
+
+        return run
+
+    def _measured(self, parameters: str, extents: Callable[..., Sequence[int]]) -> Callable[..., None]:
+        def measure(params: Any, sizes: Any) -> None:
+            with self._no_escape():
+                for i, size in enumerate(extents(*values_of(parameters, params))):
+                    sizes[i] = size
+
+        return measure
+
+    @contextmanager
+    def _no_escape(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._c.stand_in_fault(b"a function on the device raised:\n" + traceback.format_exc().encode())
+
+    def enqueue(self, stream: int, function: Callable[[], None], name: str = "engine") -> int:
+        """Enqueues `function` as an engine would its kernels, in captures too; the driver's error."""
+
+        def run(_: Any) -> None:
+            with self._no_escape():
+                function()
+
+        self._alive.append(ENQUEUED(run))
+        return int(self._c.stand_in_enqueue(stream, name.encode(), self._alive[-1], None))
+
+    def array(self, address: int, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """Device memory as the device sees it: for kernels, and for tests that look behind the curtain."""
+        array = np.empty(shape, dtype)
+        assert not self._c.stand_in_touch(b"array", address, array.nbytes), self.faults()[-1]
+        memory = (ctypes.c_char * array.nbytes).from_address(address)
+        return np.frombuffer(memory, dtype).reshape(array.shape)
+
+    def set_condition(self, condition: int, value: int) -> None:
+        """cudaGraphSetConditional, for kernels written in Python."""
+        self._c.cudaGraphSetConditional(condition, value)
+
+    def fail(self, name: str, error: int, nth: int = 1, times: int = 1) -> None:
+        """Lets the n-th call of the driver's function (from now on) fail; "run:kernel" fails while it runs."""
+        self._c.stand_in_fail(name.encode(), int(error), nth, times)
+
+    def mark(self, name: str) -> None:
+        self._c.stand_in_mark(name.encode())
+
+    def records(self) -> list[Call]:
+        """All calls, runs and marks in their order."""
+        kinds = {"c": "call", "r": "run", "m": "mark", "n": "note"}
+        rows = [line.split("\t") for line in self._c.stand_in_records().decode().splitlines()]
+        return [Call(kinds[kind], name, *map(int, numbers)) for kind, name, *numbers in rows]
+
+    def calls(self, begin: str | None = None, end: str | None = None) -> list[str]:
+        """Names of the driver's functions that were called, between two marks if named."""
+        return [record.name for record in self._between(begin, end) if record.kind == "call"]
+
+    def runs(self, begin: str | None = None, end: str | None = None) -> list[str]:
+        """Names of what ran on the device, between two marks if named."""
+        return [record.name for record in self._between(begin, end) if record.kind == "run"]
+
+    def _between(self, begin: str | None, end: str | None) -> list[Call]:
+        records = self.records()
+        marks = {record.name: i for i, record in enumerate(records) if record.kind == "mark"}
+        return records[marks[begin] if begin else 0 : marks[end] if end else None]
+
+    def live(self) -> list[str]:
+        """What was made and not given back: memory, streams, events, graphs, captures.
+
+        No libraries: cuda.core 1.2 keeps them, and their kernels, until the process ends.
+        """
+        gc.collect()
+        return [line for line in self._c.stand_in_live().decode().splitlines() if line != "library"]
+
+    def faults(self) -> list[str]:
+        """What a real device forbids and was done all the same."""
+        return self._c.stand_in_faults().decode().splitlines()  # type: ignore[no-any-return]
+
+    def take_faults(self) -> list[str]:
+        """The faults, which the test then does not fail for."""
+        faults = self.faults()
+        self._c.stand_in_forgive()
+        return faults
+
+
+def in_new_thread(function: Callable[[], Any]) -> Any:
+    """The function's result in a thread of its own, for which cuda.core has not yet cached devices' properties."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def is_foreign(function: Any) -> bool:
+    return isinstance(function, ctypes._CFuncPtr)
+
+
+def values_of(parameters: str, params: Any) -> list[Any]:
+    return [TYPES[kind].from_address(params[i]).value for i, kind in enumerate(parameters)]
+
+
+def run_python(code: str, setup: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs `code` in a process of its own, on a stand-in `stand_in` that `setup` has prepared."""
+    begin = f"import sys; sys.path.insert(0, {str(SOURCES.parent)!r})\nfrom cuda_stand_in import StandIn\n"
+    begin += "stand_in = StandIn.load()\n"
+    command = [sys.executable, "-c", "\n".join([begin, setup, code])]
+    return subprocess.run(command, capture_output=True, text=True)

@@ -1,0 +1,54 @@
+"""Copies of an ONNX file with something wrong."""
+
+import numpy as np
+import onnx
+
+
+def changed(source, out, change):
+    """A copy of a model with something wrong."""
+    model = onnx.load(source)
+    change(model)
+    out.write_bytes(model.SerializeToString())
+    return out
+
+
+def node(model, kind):
+    return next(node for node in model.graph.node if node.op_type == kind)
+
+
+def no_card(model):
+    del model.metadata_props[:]
+
+
+def no_such_operator(model):
+    node(model, "Sigmoid").op_type = "Det"
+
+
+def custom_operator(model):
+    broken = node(model, "Sigmoid")
+    broken.op_type, broken.domain = "Swish2", "com.example"
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+
+
+def weights_elsewhere(model):
+    weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.append(onnx.StringStringEntryProto(key="location", value="weights.bin"))
+
+
+def fp8(model):
+    """Quantised to E4M3 and back in front of a convolution."""
+    conv = node(model, "Conv")
+    scale = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "fp8.scale")
+    zero = onnx.helper.make_tensor("fp8.zero", onnx.TensorProto.FLOAT8E4M3FN, [], [0.0])
+    model.graph.initializer.extend([scale, zero])
+    pair = [
+        onnx.helper.make_node("QuantizeLinear", [conv.input[0], "fp8.scale", "fp8.zero"], ["fp8.low"]),
+        onnx.helper.make_node("DequantizeLinear", ["fp8.low", "fp8.scale", "fp8.zero"], ["fp8.back"]),
+    ]
+    conv.input[0] = "fp8.back"
+    place = list(model.graph.node).index(conv)
+    for made in reversed(pair):
+        model.graph.node.insert(place, made)
+    model.opset_import[0].version = 19
