@@ -66,7 +66,8 @@ def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Comma
 # What makes `SamplerOptions`.
 sampler_options = together([
     click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
-    click.option("--steps", type=click.IntRange(min=1), help="Network calls per sample. [default: 50; fitted: the most there are]"),
+    click.option("--steps", type=click.IntRange(min=1),
+                 help="Network calls per sample. [default: 50; fitted: the most there are]"),
     click.option("--eta", type=click.FloatRange(0, 1),
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
     click.option("--spacing", type=click.Choice(get_args(Spacing)),

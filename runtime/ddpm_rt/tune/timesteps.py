@@ -44,7 +44,8 @@ def inner_products(paths: TeacherPaths) -> Floats:
 def cheapest_path(errors: Floats, calls: int, growth: float = 1.0) -> NDArray[np.int64]:
     """The `calls` points of the grid, ascending from 0, whose steps to one another and to the data cost least in sum.
 
-    Dynamic programming over the number of steps. What was made before a step counts `growth` times after it. Raises ValueError unless the grid has that many points.
+    Dynamic programming over the number of steps. Errors that were made before a step count `growth` times after it.
+    Raises ValueError unless the grid has that many points.
     """
     points = len(errors)
     if not 1 <= calls <= points:
