@@ -11,6 +11,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.fitted_tables import fitted_tables
 from ddpm_rt.artifacts.output_path import check_writable
 from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan, sidecar_path
 from ddpm_rt.device.gpus import gpus
@@ -56,7 +57,9 @@ def build_plan(
     content = bytes(built.content)
     graph = graph_of(source) if options.replaceable else None
     build = Build(**wanted, profiles=built.profiles, tensors=built.tensors, layers=built.layers, graph=graph)
-    record = PlanRecord(card, build, len(content), hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    tables = {str(calls): text for calls, text in fitted_tables(source).items()}
+    record = PlanRecord(card, build, len(content), digest, steps=tables)
     write_pair(plan, content, record)
     if timing_cache is not None:
         learnt = network.timing_cache()

@@ -50,7 +50,7 @@ def refit_plan(
     check_name(content, record)
     refit = Refit(record.name.split()[1], card.sha256, digests)
     digest = hashlib.sha256(content).hexdigest()
-    written = dataclasses.replace(record, card=card, bytes=len(content), sha256=digest, refit=refit)
+    written = dataclasses.replace(record, card=card, bytes=len(content), sha256=digest, refit=refit, steps={})
     write_pair(out, content, written)
     return written
 

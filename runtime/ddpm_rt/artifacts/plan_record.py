@@ -9,7 +9,7 @@ import json
 import mmap
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -70,6 +70,7 @@ class PlanRecord:
     bytes: int
     sha256: str
     refit: Refit | None = None
+    steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: the text of a steps file, by its rows
 
     @property
     def name(self) -> str:
@@ -87,7 +88,9 @@ class PlanRecord:
         refit = None if self.refit is None else asdict(self.refit)
         build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
         texts = {"format": str(FORMAT), "plan": json.dumps(plan), "build": f"{{\n{build}\n }}"}
-        texts |= {"refit": json.dumps(refit), "card": self.card.to_json()}
+        texts |= {"refit": json.dumps(refit)}
+        texts |= {"steps": json.dumps(dict(self.steps))} if self.steps else {}
+        texts |= {"card": self.card.to_json()}
         return "{\n " + ",\n ".join(f'"{key}": {text}' for key, text in texts.items()) + "\n}\n"
 
     @classmethod
@@ -98,11 +101,12 @@ class PlanRecord:
             raw = json.loads(text)
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
                 raise DdpmRtError(f"{source}: not a plan's record of format {FORMAT}; {again}")
+            steps = _steps(raw)
             _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
             _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
             card = ModelCard.from_json(json.dumps(raw["card"]), source)
             refit = _optional(Refit, raw["refit"], "refit.")
-            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit)
+            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
         except (ValueError, TypeError, RecursionError) as error:
             raise DdpmRtError(f"{source}: the plan's record is damaged: {error}; {again}") from error
         if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
@@ -179,6 +183,16 @@ def _build(raw: Any) -> Build:
     graph = _optional(Graph, raw["graph"], "build.graph.")
     lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
     return Build(**{**raw, **lists, "graph": graph})
+
+
+def _steps(raw: dict[str, Any]) -> dict[str, str]:
+    """Takes the fitted tables out of a record, which has no such key where there are none."""
+    steps = raw.pop("steps", {})
+    if not isinstance(steps, dict) or not all(isinstance(text, str) for text in steps.values()):
+        raise ValueError("steps must be texts of steps files, by their rows")
+    if wrong := [rows for rows in steps if not rows.isdecimal()]:
+        raise ValueError(f"steps has the key {wrong[0]!r}, which is no number of rows")
+    return dict(steps)
 
 
 def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:

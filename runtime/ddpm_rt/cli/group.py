@@ -19,6 +19,7 @@ VERBS = {
     "build": "ddpm_export.cli.build:build",
     "refit": "ddpm_export.cli.refit:refit",
     "steps": "ddpm_rt.cli.steps:steps",
+    "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",

@@ -19,13 +19,18 @@ from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables
 from ddpm_rt.artifacts.plan_record import network_name, read_plan, sidecar_path
 from ddpm_rt.cli import main
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
 def test_a_refitted_plan_holds_the_new_weights_and_their_card_under_the_old_name(gpu, plan, source, other, tmp_path):
+    card = read_plan(plan).card
+    embed(plan, SamplerOptions(steps=6).compile(card), card)
     result = refit(plan, other, tmp_path / "new.plan")
     assert result.exit_code == 0, result.output
+    assert fitted_tables(tmp_path / "new.plan") == {}  # they were fitted to the old weights
     assert "longer, weights 111111111111" in result.stdout
     before, after = read_plan(plan), read_plan(tmp_path / "new.plan")
     assert weights_in((tmp_path / "new.plan").read_bytes()) == fake_refitter.digests(other)
