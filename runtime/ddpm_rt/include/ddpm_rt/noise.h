@@ -108,7 +108,7 @@ DDPM_RT_FN float ddpm_rt_ln(float u) {
 }
 
 /* Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), part 4. */
-DDPM_RT_FN void ddpm_rt_cos_sin(ddpm_rt_u32 n, float *cosine_of, float *sine_of) {
+DDPM_RT_FN void ddpm_rt_cos_sin(ddpm_rt_u32 n, float* cosine_of, float* sine_of) {
   const ddpm_rt_u32 q = (n + (1u << 21)) >> 22;
   const float r = ddpm_rt_mul((float)((int)n - (int)(q << 22)), 3.7450704e-07f);
   const float z = ddpm_rt_mul(r, r);

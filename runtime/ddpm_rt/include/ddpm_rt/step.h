@@ -103,7 +103,7 @@ DDPM_RT_FN float ddpm_rt_guide(float labelled, float null, float guidance) {
 
 /* Applies one row to four elements, except for its noise. On entry x0 is that of the previous row,
  * on exit that of this row. */
-DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row *row, const float out[4], float x[4],
+DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row* row, const float out[4], float x[4],
                                 float x0[4]) {
   for (int i = 0; i < 4; ++i) {
     const float prev_x0 = x0[i];
@@ -123,7 +123,7 @@ DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row *row, const float out[4], floa
 
 /* Adds the noise of a row with sigma != 0 to four elements. `spread` is read only if
  * log_sigma_from_spread is not 0. */
-DDPM_RT_FN void ddpm_rt_add_noise4(const ddpm_rt_row *row, const float spread[4], const float z[4],
+DDPM_RT_FN void ddpm_rt_add_noise4(const ddpm_rt_row* row, const float spread[4], const float z[4],
                                    float x[4]) {
   for (int i = 0; i < 4; ++i) {
     float part = ddpm_rt_mul(row->sigma, z[i]);
