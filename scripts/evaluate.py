@@ -138,7 +138,8 @@ def opened(path: Path | None) -> Iterator[Engine]:
             source = open_source(path)
             path = Path(folder) / "unet.onnx"
             export_onnx(source.module, card_of(source, path), path)
-        yield ddpm_rt.open_denoiser(path)
+        with ddpm_rt.open_denoiser(path) as engine:
+            yield engine
 
 
 HEADER = (

@@ -29,10 +29,14 @@ def interpolate(
     \b
     ddpm-rt interpolate --from 0 --to 3 --frames 12 --out between.png
     """
+    from ..requests.fitted import with_fitted
     from ..requests.interpolation import Between
     from .drawing import draw_images
 
-    draw_images(lambda card: Between(start=start, end=end, count=frames, **asked), engine, out, quiet=quiet)
+    def ask(card: "ModelCard") -> Between:
+        return Between(start=start, end=end, count=frames, **with_fitted(asked, engine.model, card))
+
+    draw_images(ask, engine, out, quiet=quiet)
 
 
 @click.command()

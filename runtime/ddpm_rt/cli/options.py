@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import click
 
 from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
-from ..samplers import SAMPLERS
+from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
 
@@ -65,8 +65,9 @@ def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Comma
 
 # What makes `SamplerOptions`.
 sampler_options = together([
-    click.option("--sampler", type=click.Choice(list(SAMPLERS)), help="[default: ddim]"),
-    click.option("--steps", type=click.IntRange(min=1), help="Network calls per sample. [default: 50]"),
+    click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
+    click.option("--steps", type=click.IntRange(min=1),
+                 help="Network calls per sample. [default: 50; fitted: the most there are]"),
     click.option("--eta", type=click.FloatRange(0, 1),
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
     click.option("--spacing", type=click.Choice(get_args(Spacing)),

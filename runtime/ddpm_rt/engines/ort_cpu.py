@@ -36,6 +36,9 @@ class OrtDenoiser(Engine):
     def model_sha256(self) -> str:
         return file_sha256(self.path)
 
+    def model_path(self) -> Path | None:
+        return self.path
+
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
             return self._run(x, t, y)

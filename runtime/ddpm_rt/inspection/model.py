@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.digest import file_sha256
+from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.onnx_card import find_onnx_card
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
@@ -34,6 +35,7 @@ def facts(path: Path) -> dict[str, Any]:
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
         "card_sha256": card.sha256,
+        "fitted_tables": list(fitted_tables(path)),
         "card": asdict(card),
     }
 
@@ -50,9 +52,15 @@ def describe(found: dict[str, Any]) -> str:
             "SHA-256": found["sha256"],
             "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
+            "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
         }
     )
+
+
+def tables_text(calls: list[int]) -> str:
+    """The tables that a model carries for `--sampler fitted`, by their network calls."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:

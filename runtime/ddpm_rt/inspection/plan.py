@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.plan_record import FLAVOURS, Profile, read_plan
-from .model import card_lines, table
+from .model import card_lines, table, tables_text
 
 ARITHMETIC = ("convolution", "matrix_multiply", "normalization", "scale", "softmax", "activation", "resize", "unary")
 
@@ -22,6 +22,7 @@ def facts(path: Path) -> dict[str, Any]:
         "refit": None if record.refit is None else asdict(record.refit),
         "has_weights": record.has_weights,
         "card_sha256": record.card.sha256,
+        "fitted_tables": sorted(map(int, record.steps)),
         "card": asdict(record.card),
     }
 
@@ -44,6 +45,7 @@ def describe(found: dict[str, Any]) -> str:
             "built from": ", ".join(f"{name} {digest}" for name, digest in build["onnx"].items()),
             "weights": weights_text(found),
             "card": found["card_sha256"],
+            "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
         }
     )

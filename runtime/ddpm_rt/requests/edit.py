@@ -18,6 +18,7 @@ from ..host_loop import Step
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
+from .labels import no_class
 from .request import BoundRequest, Request
 
 Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
@@ -55,6 +56,9 @@ class Edit(Request):
             raise ValueError("images hold values that are not finite")
         if self.mask is not None and not self.mask.any():
             raise ValueError("the mask marks nothing to be drawn anew")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     @property
     def first_row(self) -> int:

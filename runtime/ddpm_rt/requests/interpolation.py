@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import ChainInputs
 from ..noise import LIMIT, normal
 from ..samplers.schedule import Floats
+from .labels import no_class
 from .request import BoundRequest, Request
 
 
@@ -28,6 +30,9 @@ class Between(Request):
             raise ValueError(f"samples must lie in [0, 2^64), not {self.start} and {self.end}")
         if self.first != 0 or self.count < 2:
             raise ValueError(f"frames must be at least 2, counted from 0, not {self.count} from {self.first}")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     @property
     def is_walk(self) -> bool:

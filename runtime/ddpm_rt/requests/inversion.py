@@ -14,6 +14,7 @@ from ..samplers import ddim
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Prediction, Schedule
 from ..samplers.table import StepTable, form
+from .labels import no_class
 from .request import BoundRequest, Request
 
 
@@ -59,6 +60,9 @@ class FromNoise(Request):
             raise ValueError(f"{self.said} {shape} but must be [count, C, H, W], with count {self.count}")
         if not np.isfinite(self.noise).all():
             raise ValueError(f"{self.said} not finite everywhere")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         if self.noise.shape[1:] != card.image_shape:

@@ -23,6 +23,18 @@ def as_labels(label: Any) -> tuple[int, ...] | None:
     return tuple(map(int, np.atleast_1d(array)))
 
 
+def every_class(card: ModelCard) -> tuple[int, ...] | None:
+    """All classes of a model in order, the null class left out; None for a model without classes."""
+    if card.classes is None:
+        return None
+    return tuple(label for label in range(card.classes) if label != card.null_class)
+
+
+def no_class(card: ModelCard) -> tuple[int, ...] | None:
+    """The null class of a model; None for a model without one."""
+    return None if card.null_class is None else (card.null_class,)
+
+
 def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
     """Raises ValueError unless a model with this card can be asked so."""
     if not math.isfinite(guidance):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from ..host_loop import Step, trajectory
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
-from .labels import Labels, as_labels, check_labels, with_labels
+from .labels import Labels, as_labels, check_labels, every_class, with_labels
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
+Kind = TypeVar("Kind", bound="Request")
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
@@ -31,7 +33,8 @@ class Request(SamplerOptions):
     first: int = 0
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
-    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple
+    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
+    # asks a model with classes for every class in turn
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -72,8 +75,16 @@ class Request(SamplerOptions):
 
     def bind(self, card: ModelCard) -> "BoundRequest":
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
-        check_labels(card, as_labels(self.label), self.guidance)
-        return BoundRequest(self, card, self.compile_for(card))
+        request = self if self.label is not None else replace(self, label=self.default_label(card))
+        check_labels(card, as_labels(request.label), self.guidance)
+        return BoundRequest(request, card, request.compile_for(card))
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        """The labels of samples that were asked for without one: every class in turn, so in equal shares.
+
+        An edit asks for no class, because what it draws is decided by an image.
+        """
+        return every_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         """The sampler of this request for a model. Raises ValueError for what the model does not allow."""
@@ -220,3 +231,15 @@ class BoundRequest:
                 progress(done, total)
 
         return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
+
+
+def as_batch(images: Batch) -> Batch:
+    """Float32 `[N, C, H, W]` from `[N, C, H, W]`, or from one image `[C, H, W]`."""
+    array = np.asarray(images, np.float32)
+    return array[None] if array.ndim == 3 else array
+
+
+def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:
+    """A request of another kind with the fields of `request`, or their defaults, and `more`."""
+    known = {} if request is None else {field.name: getattr(request, field.name) for field in fields(Request)}
+    return kind(**known | more)
