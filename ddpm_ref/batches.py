@@ -1,4 +1,4 @@
-"""What one training step sees, as a function of (seed, step): images, flips, timesteps, noise.
+"""What one training step sees, as a function of (seed, step): images, labels, flips, timesteps, noise.
 
 Nothing here has state, so a run that was killed goes on exactly, and N processes see together what one would.
 """
@@ -12,50 +12,72 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .data import ImageSet, batch_indices
-from .recipe import Training
+from .labels import Labels
+from .recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's share of a step: x0 float32 `[B, C, H, W]` in [-1, 1], t int64 `[B]`, noise like x0."""
+    """One process's share of a step: x0 float32 `[B, C, H, W]` in [-1, 1], t int64 `[B]`, noise like x0.
+
+    y int64 `[B]`, the labels, some of them replaced by the null class; None for a model without classes.
+    """
 
     x0: Tensor
     t: Tensor
     noise: Tensor
+    y: Tensor | None = None
 
 
-class StepImages(Dataset[Tensor]):
-    """Item i is the uint8 batch `[B, H, W, C]` of one process for step i."""
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What batches are drawn from, and the share of each that this process gets: every `world`-th image."""
 
-    def __init__(self, images: ImageSet, training: Training, rank: int, world: int) -> None:
-        self.images, self.training, self.rank, self.world = images, training, rank, world
+    images: ImageSet
+    labels: Labels | None
+    recipe: Recipe
+    rank: int = 0
+    world: int = 1
 
-    def __getitem__(self, step: int) -> Tensor:
-        chosen = batch_indices(len(self.images), self.training.batch_size, step, self.training.seed)
-        return torch.from_numpy(np.stack([self.images[i] for i in chosen[self.rank :: self.world]]))
-
-
-def batches(
-    images: ImageSet, training: Training, *, first: int, timesteps: int, rank: int = 0, world: int = 1, workers: int = 0
-) -> Iterator[Batch]:
-    """The batches of steps `first` to the last one. Process `rank` of `world` gets every world-th image."""
-    steps = range(first, training.steps)
-    loader = DataLoader(
-        StepImages(images, training, rank, world), batch_size=None, sampler=list(steps), num_workers=workers
-    )
-    for step, pixels in zip(steps, loader, strict=True):
-        yield _draw(pixels, training, step=step, timesteps=timesteps, rank=rank, world=world)
+    @property
+    def share(self) -> slice:
+        return slice(self.rank, None, self.world)
 
 
-def _draw(pixels: Tensor, training: Training, *, step: int, timesteps: int, rank: int, world: int) -> Batch:
+class StepImages(Dataset[tuple[Tensor, Tensor | None]]):
+    """Item i is what one process sees in step i: uint8 `[B, H, W, C]`, and the labels, int64 `[B]`, or None."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor | None]:
+        images, labels, training = self.source.images, self.source.labels, self.source.recipe.training
+        chosen = batch_indices(len(images), training.batch_size, step, training.seed)[self.source.share]
+        pixels = torch.from_numpy(np.stack([images[i] for i in chosen]))
+        return pixels, None if labels is None else torch.from_numpy(labels[chosen])
+
+
+def batches(source: Source, *, first: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of steps `first` to the last one."""
+    steps = range(first, source.recipe.training.steps)
+    loader = DataLoader(StepImages(source), batch_size=None, sampler=list(steps), num_workers=workers)
+    for step, (pixels, labels) in zip(steps, loader, strict=True):
+        yield _draw(source, step, pixels, labels)
+
+
+def _draw(source: Source, step: int, pixels: Tensor, y: Tensor | None) -> Batch:
     # Every process draws for the whole batch and keeps its share: so the share does not depend on how many there are.
+    training, timesteps = source.recipe.training, source.recipe.diffusion.steps
     generator = torch.Generator().manual_seed(training.seed * 1_000_003 + step)
     whole = (training.batch_size, pixels.shape[3], pixels.shape[1], pixels.shape[2])
-    mine = slice(rank, None, world)
+    mine = source.share
     t = torch.randint(timesteps, whole[:1], generator=generator)[mine]
     mirrored = (torch.rand(whole[0], generator=generator) < 0.5)[mine]
     noise = torch.randn(whole, generator=generator)[mine]
+    if y is not None and (null := source.recipe.null_class) is not None:
+        dropped = (torch.rand(whole[0], generator=generator) < training.label_dropout)[mine]
+        y = torch.where(dropped, null, y)
     x0 = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # Ho et al. section 3.3: {0..255} to [-1, 1]
     if training.flip:
         x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
-    return Batch(x0, t, noise)
+    return Batch(x0, t, noise, y)

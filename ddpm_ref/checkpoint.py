@@ -2,7 +2,7 @@
 
 model_index.json
 scheduler/scheduler_config.json             the betas, what the network predicts, variance, clipping
-unet/config.json                            the architecture
+unet/config.json                            the architecture, and the null class, which diffusers has no key for
 unet/diffusion_pytorch_model.safetensors    the weights; `.bin` is read too, as tensors only
 A flat directory (all four side by side, as some on the hub have it) is read too.
 """
@@ -28,6 +28,7 @@ from .scheduler_config import Scheduler, read_scheduler, write_scheduler
 from .unet import UNet
 
 SCHEDULER = "scheduler/scheduler_config.json"
+NULL_CLASS = "_null_class"  # diffusers ignores keys with an underscore, and warns of others that it does not know
 WEIGHTS = "diffusion_pytorch_model"
 LEGACY = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
@@ -42,9 +43,12 @@ class Checkpoint:
     variance: AnyVariance  # the sigma it is sampled with: one of DDPM's two (section 3.2), or its own output's
     clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
     spacing: Spacing = "trailing"  # how fewer timesteps than all are chosen
+    null_class: int | None = None  # the label that stands for no class
 
     def __post_init__(self) -> None:
         config, learned = self.unet.config, self.variance.startswith("learned")
+        if self.null_class is not None and not 0 <= self.null_class < (config.num_class_embeds or 0):
+            raise CheckpointError(f"null class {self.null_class} is none of num_class_embeds={config.num_class_embeds}")
         if config.out_channels != config.in_channels * (2 if learned else 1):
             raise CheckpointError(
                 f"variance {self.variance} does not go with {config.in_channels} channels in and "
@@ -76,12 +80,21 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if file is None:
         raise CheckpointError(f"{path / SCHEDULER} is missing: without it the betas are unknown")
     scheduler = read_scheduler(read_json(file), file)
-    return Checkpoint(load_unet(path), *scheduler)
+    return Checkpoint(load_unet(path), *scheduler, null_class=read_null_class(path))
+
+
+def read_null_class(path: Path) -> int | None:
+    """The null class that a checkpoint directory names. Raises CheckpointError if it is no whole number."""
+    file = _unet_folder(path) / "config.json"
+    value = read_json(file).get(NULL_CLASS)
+    if value is not None and type(value) is not int:
+        raise CheckpointError(f"{file}: {NULL_CLASS} must be a whole number, not {value!r}")
+    return value
 
 
 def load_unet(path: Path) -> UNet:
     """The network of a checkpoint directory, in eval mode, float32."""
-    folder = path / "unet" if (path / "unet").is_dir() else path
+    folder = _unet_folder(path)
     config_file = folder / "config.json"
     try:
         unet = UNet(UNetConfig.from_dict(read_json(config_file)))
@@ -89,6 +102,10 @@ def load_unet(path: Path) -> UNet:
         raise CheckpointError(f"{config_file}: {error}") from error
     load_weights(unet, read_weights(folder), str(folder))
     return unet.eval()
+
+
+def _unet_folder(path: Path) -> Path:
+    return path / "unet" if (path / "unet").is_dir() else path
 
 
 def scheduler_file(path: Path) -> Path | None:
@@ -114,7 +131,8 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     replace_file(
         path / "unet" / f"{WEIGHTS}.safetensors", lambda file: file.write_bytes(save(weights, {"format": "pt"}))
     )
-    replace_json(path / "unet" / "config.json", checkpoint.unet.config.to_dict())
+    null_class = {} if checkpoint.null_class is None else {NULL_CLASS: checkpoint.null_class}
+    replace_json(path / "unet" / "config.json", checkpoint.unet.config.to_dict() | null_class)
     replace_json(path / "scheduler" / "scheduler_config.json", write_scheduler(checkpoint.scheduler))
     replace_json(path / "model_index.json", index)
 

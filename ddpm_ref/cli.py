@@ -61,6 +61,7 @@ def train(
         raise click.UsageError(f"--out {out} and --data {data} overlap; use another --out")
     from . import recipe as recipes
     from .data import open_images
+    from .labels import open_labels
     from .trainer import train as run
 
     try:
@@ -70,7 +71,8 @@ def train(
         )
         channels, height, width = chosen.model.image_shape
         images = open_images(data, (height, width, channels), fit=fit)  # type: ignore[arg-type]
-        outcome = run(chosen, images, out, workers=workers, quiet=quiet, cpu=cpu)
+        labels = None if chosen.classes is None else open_labels(data, images, chosen.classes)
+        outcome = run(chosen, images, out, labels=labels, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
         raise click.ClickException(_sentence(error)) from error
     done = outcome.steps_done

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -111,30 +112,39 @@ def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> I
     return HubImages(path, shape, fit)
 
 
-def fingerprint(images: ImageSet) -> str:
-    """What tells one set of images from another: how many there are, and SHA-256 of some, spread over all of them."""
+def fingerprint(images: ImageSet, labels: NDArray[np.int64] | None = None) -> str:
+    """What tells one set of images from another: their number, and SHA-256 of some of them and of all labels."""
     count = len(images)
     digest = hashlib.sha256()
     for index in np.linspace(0, count - 1, min(count, 16)).astype(int).tolist():
         digest.update(np.ascontiguousarray(images[index]).tobytes())
+    if labels is not None:
+        digest.update(labels.astype("<i8").tobytes())
     return f"{count} {digest.hexdigest()}"
 
 
 def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError when it is not there or not of `shape`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            key = next((key for key in ARRAY_KEYS if key in archive), None)
-            if key is None:
-                raise DataError(f"{path} holds {archive.files}, none of {', '.join(ARRAY_KEYS)}")
-            images = archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read: {_reason(error)}") from error
+    with arrays_of(path) as archive:
+        key = next((key for key in ARRAY_KEYS if key in archive), None)
+        if key is None:
+            raise DataError(f"{path} holds {archive.files}, none of {', '.join(ARRAY_KEYS)}")
+        images = archive[key]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
         raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; uint8 [N, {_text(shape)}] is wanted")
     return np.asarray(images, dtype=np.uint8)
+
+
+@contextmanager
+def arrays_of(path: Path) -> "Iterator[np.lib.npyio.NpzFile]":
+    """The opened `.npz`; reading from it within this context raises DataError for a file that is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {_reason(error)}") from error
 
 
 def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Image:

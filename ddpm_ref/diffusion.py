@@ -82,11 +82,6 @@ class Diffusion:
             return x0
         return gather(self.alpha_bars**0.5, t, x0) * noise - gather((1.0 - self.alpha_bars) ** 0.5, t, x0) * x0
 
-    def simple_loss(self, model: Model, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """L_simple, eq. (14), a mean over all elements: a scalar. `noise` is shaped like x0, `t` int64 `[B]`."""
-        out = model(self.q_sample(x0, t, noise), t)
-        return (self.target(x0, t, noise) - out.to(x0.dtype)).square().mean()
-
     def predict_x0(self, out: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """The x_0 that the network's output stands for: eq. (15), or the solution of the definition of v."""
         if self.prediction == "x0":

@@ -40,6 +40,16 @@ class TimeEmbedding(nn.Module):
         return out
 
 
+class Norm(nn.GroupNorm):
+    """GroupNorm in the type of its weights, as autocast has it on a GPU.
+
+    Autocast on a CPU would compute it in bfloat16: less exact, and with the channels last several times slower.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if x.dtype == self.weight.dtype else x.to(self.weight.dtype))
+
+
 class ResnetBlock(nn.Module):
     """GroupNorm-SiLU-conv twice, the time embedding put in between them, an identity or 1x1 shortcut around.
 
@@ -53,10 +63,10 @@ class ResnetBlock(nn.Module):
         groups, eps = config.norm_num_groups, config.norm_eps
         self.scale_shift = config.resnet_time_scale_shift == "scale_shift"
         self.resample, self.divisor = resample, divisor
-        self.norm1 = nn.GroupNorm(groups, channels_in, eps)
+        self.norm1 = Norm(groups, channels_in, eps)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.time_emb_proj = nn.Linear(config.time_width, channels_out * (2 if self.scale_shift else 1))
-        self.norm2 = nn.GroupNorm(groups, channels_out, eps)
+        self.norm2 = Norm(groups, channels_out, eps)
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         self.conv_shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
@@ -86,7 +96,7 @@ class Attention(nn.Module):
     def __init__(self, config: UNetConfig, channels: int, *, groups: int | None, divisor: float = 1.0) -> None:
         super().__init__()
         self.heads, self.divisor = config.heads(channels), divisor
-        self.group_norm = None if groups is None else nn.GroupNorm(groups, channels, config.norm_eps)
+        self.group_norm = None if groups is None else Norm(groups, channels, config.norm_eps)
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(channels, channels)
         self.to_v = nn.Linear(channels, channels)

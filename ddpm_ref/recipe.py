@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from .betas import SCHEDULES, Betas
 from .config import UNetConfig
-from .diffusion import Prediction, Variance
+from .diffusion import AnyVariance, Prediction
 from .errors import ConfigError, RecipeError
 
 PRESETS = Path(__file__).parent / "presets"
@@ -23,13 +23,15 @@ class Process:
     schedule: str  # a name of betas.SCHEDULES; Ho: linear
     steps: int  # T; Ho: 1000
     prediction: Prediction  # Ho: eps
-    variance: Variance  # the variance the model should be sampled with; Ho: fixed_large for CIFAR-10
+    # The variance the model should be sampled with; Ho: fixed_large for CIFAR-10. learned_range (Nichol and Dhariwal
+    # 2021, eq. 15) and learned (its logarithm as it is) are trained by their hybrid loss.
+    variance: AnyVariance
     clip: bool = True  # clip a predicted x_0 to [-1, 1]
 
     def __post_init__(self) -> None:
         _choice("diffusion.schedule", self.schedule, tuple(SCHEDULES))
         _choice("diffusion.prediction", self.prediction, get_args(Prediction))
-        _choice("diffusion.variance", self.variance, get_args(Variance))
+        _choice("diffusion.variance", self.variance, get_args(AnyVariance))
         _at_least("diffusion.steps", self.steps, 1)
 
     @property
@@ -49,10 +51,13 @@ class Training:
     grad_clip: float = 1.0  # global norm
     ema_decay: float = 0.9999
     ema_warmup: bool = False  # min(decay, (1 + step) / (10 + step)), for short runs
+    min_snr_gamma: float = 0.0  # Hang et al. 2023 use 5: weight L_simple by min(SNR, gamma); 0: all timesteps alike
+    label_dropout: float = 0.0  # share of the labels replaced by the null class, the model's last; 0: no null class
     flip: bool = False  # mirror left and right, half of the images; true for CIFAR-10
     precision: Precision = "fp32"  # bf16: matrix products in bfloat16, weights and loss in float32
     seed: int = 0
     checkpoint_every: int = 1000  # steps
+    keep_every: int = 0  # steps; a copy of the checkpoint as checkpoints/STEP, for curves over training; 0: none
     sample_every: int = 5000  # steps; a grid of `sample_count` images by 50 steps of DDIM
     sample_count: int = 64
 
@@ -60,12 +65,16 @@ class Training:
         _choice("training.precision", self.precision, get_args(Precision))
         for key in ("batch_size", "steps", "checkpoint_every", "sample_every", "sample_count"):
             _at_least(f"training.{key}", getattr(self, key), 1)
-        for key in ("warmup_steps", "cooldown_steps", "seed"):
+        for key in ("warmup_steps", "cooldown_steps", "keep_every", "seed"):
             _at_least(f"training.{key}", getattr(self, key), 0)
         if not 0 <= self.ema_decay < 1:
             raise RecipeError(f"training.ema_decay must lie in [0, 1), not {self.ema_decay}")
         if self.learning_rate <= 0 or self.grad_clip <= 0:
             raise RecipeError("training.learning_rate and training.grad_clip must be above 0")
+        if not 0 <= self.label_dropout < 1:
+            raise RecipeError(f"training.label_dropout must lie in [0, 1), not {self.label_dropout}")
+        if not 0 <= self.min_snr_gamma < float("inf"):
+            raise RecipeError(f"training.min_snr_gamma must be a number from 0 on, not {self.min_snr_gamma}")
 
     def rate_at(self, step: int) -> float:
         """The learning rate of step `step`, counted from 0: linear warm-up, constant, linear cool-down."""
@@ -87,8 +96,29 @@ class Recipe:
     training: Training
 
     def __post_init__(self) -> None:
-        if self.model.labelled or self.model.out_channels != self.model.in_channels:
-            raise RecipeError("the trainer knows neither classes nor learned variances; model.* must not ask for them")
+        model, learned = self.model, self.diffusion.variance.startswith("learned")
+        if model.out_channels != model.in_channels * (2 if learned else 1):
+            raise RecipeError(
+                f"diffusion.variance {self.diffusion.variance} wants {'twice as many' if learned else 'as many'} "
+                f"model.out_channels as in_channels, not {model.out_channels} for {model.in_channels}"
+            )
+        if model.class_embed_type is not None:
+            raise RecipeError("the trainer knows no model.class_embed_type; leave it out and give num_class_embeds")
+        dropout = self.training.label_dropout
+        if dropout and (model.num_class_embeds or 0) < 2:
+            raise RecipeError(f"training.label_dropout {dropout} needs num_class_embeds: the classes and one more")
+
+    @property
+    def null_class(self) -> int | None:
+        """The label that stands for no class: the last, if labels are dropped."""
+        classes = self.model.num_class_embeds
+        return classes - 1 if classes is not None and self.training.label_dropout else None
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the images have, the null class not counted; None for a model without classes."""
+        total = self.model.num_class_embeds
+        return None if total is None else total - (self.null_class is not None)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -112,7 +142,7 @@ class Recipe:
 
 
 # A resumed run may change these: they do not touch a step that is already done.
-FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "sample_every", "sample_count")
+FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "keep_every", "sample_every", "sample_count")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

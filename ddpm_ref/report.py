@@ -1,8 +1,10 @@
 """What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
 
 import csv
+import math
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,13 +70,13 @@ class Report:
                     rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
                 rows.writerow(row)
 
-    def samples(self, step: int, images: Tensor) -> None:
-        """Save a grid of `[N, C, H, W]` images in [-1, 1] as samples/STEP.png."""
+    def samples(self, step: int, images: Tensor, columns: int) -> None:
+        """Save a grid of `[N, C, H, W]` images in [-1, 1], `columns` a row, as samples/STEP.png."""
         if self.writer is None:
             return
         from PIL import Image
 
-        grid = as_grid(images)
+        grid = as_grid(images, columns)
         path = self.folder / "samples" / f"{step:07d}.png"
         picture = Image.fromarray(grid[..., 0] if grid.shape[2] == 1 else grid)
         replace_file(path, lambda file: picture.save(file, format="PNG"))
@@ -101,16 +103,44 @@ class Report:
             self.uncaught(args)
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What a grid of samples shows: how many images, how many in a row, and the label of each, int64 `[N]`, or None."""
+
+    count: int
+    columns: int
+    labels: Tensor | None
+
+    @classmethod
+    def of(cls, count: int, classes: int | None) -> "Grid":
+        """At most `count` images: one row a class, or as square as can be without classes.
+
+        Of more classes than `count`, the first `count` have a row of one image each.
+        """
+        if classes is None:
+            return cls(count, math.ceil(math.sqrt(count)), None)
+        rows = min(classes, count)
+        columns = count // rows
+        return cls(rows * columns, columns, torch.arange(rows).repeat_interleave(columns))
+
+
 def draw_samples(
-    model: Model, diffusion: Diffusion, shape: tuple[int, ...], device: torch.device, stop: Sequence[int]
+    model: Model,
+    diffusion: Diffusion,
+    shape: tuple[int, ...],
+    device: torch.device,
+    stop: Sequence[int],
+    *,
+    steps: int = 50,
+    seed: int = 0,
 ) -> Tensor | None:
-    """Images `shape` = [N, C, H, W] by 50 steps of DDIM from the same noise each time, so that grids compare.
+    """Images `shape` = [N, C, H, W] by `steps` of DDIM from the same noise each time, so that grids compare.
 
     None as soon as there is something in `stop`, which is looked at before each step.
     """
-    steps = min(50, len(diffusion))
+    steps = min(steps, len(diffusion))
     timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
     chain = diffusion.ddim_sample_loop(model, x, lambda row: torch.zeros_like(x), timesteps=timesteps)
     for _ in timesteps:
         if stop:
@@ -119,11 +149,10 @@ def draw_samples(
     return x
 
 
-def as_grid(images: Tensor) -> NDArray[np.uint8]:
-    """`[N, C, H, W]` in [-1, 1] as one uint8 picture `[rows * H, columns * W, C]`, as square as can be."""
+def as_grid(images: Tensor, columns: int) -> NDArray[np.uint8]:
+    """`[N, C, H, W]` in [-1, 1] as one uint8 picture `[rows * H, columns * W, C]`."""
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     count, channels, height, width = pixels.shape
-    columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     padded = np.zeros((rows * columns, channels, height, width), np.uint8)
     padded[:count] = pixels

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .batches import Batch, batches
+from .batches import Batch, Source, batches
 from .checkpoint import Checkpoint, save_checkpoint
 from .data import ImageSet, fingerprint
-from .diffusion import Diffusion
+from .diffusion import Diffusion, Model
 from .files import make_folder, replace_json
+from .labels import Labels
+from .loss import Loss
 from .recipe import Recipe
-from .report import Report, draw_samples
+from .report import Grid, Report, draw_samples
 from .state import STATE_FILE, State, fresh_state, resume_state, save_state
 
 
@@ -33,24 +35,35 @@ class Outcome:
 
 
 def train(
-    recipe: Recipe, images: ImageSet, folder: Path, *, workers: int = 0, quiet: bool = False, cpu: bool = False
+    recipe: Recipe,
+    images: ImageSet,
+    folder: Path,
+    *,
+    labels: Labels | None = None,
+    workers: int = 0,
+    quiet: bool = False,
+    cpu: bool = False,
 ) -> Outcome:
-    """Train, or go on training, the model of `recipe` in `folder`.
+    """Train, or go on training, the model of `recipe` in `folder`; `labels` (`open_labels`) if it has classes.
 
     `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
-    samples/ and the state for resuming beside it. Started again on the same folder it continues, with the same
-    losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save first,
-    and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
-    CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot be written.
+    samples/, checkpoints/ and the state for resuming beside it. Started again on the same folder it continues, with
+    the same losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save
+    first, and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
+    CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot be written,
+    ValueError for labels of a model without classes, or none of one with classes.
     """
     from accelerate import Accelerator
+
+    if (labels is not None) != recipe.model.labelled:
+        raise ValueError("labels must be given if the recipe's model has classes, and only then")
 
     accelerator = Accelerator(mixed_precision="bf16" if recipe.training.precision == "bf16" else "no", cpu=cpu)
     training, first_process = recipe.training, accelerator.is_main_process
     if training.batch_size % accelerator.num_processes:
         raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
     device = accelerator.device
-    data = fingerprint(images)  # reads some, so that a set which cannot be read leaves no folder
+    data = fingerprint(images, labels)  # reads some, so that a set which cannot be read leaves no folder
     resuming = (folder / STATE_FILE).exists()
     state = resume_state(folder, recipe, data, device) if resuming else fresh_state(recipe, device)
     if (first := state.step) >= training.steps:
@@ -61,15 +74,8 @@ def train(
         make_folder(folder)
         replace_json(folder / "recipe.json", recipe.to_dict())
     report = Report(folder, first=first, steps=training.steps, quiet=quiet, enabled=first_process)
-    stream = batches(
-        images,
-        training,
-        first=first,
-        timesteps=len(run.diffusion),
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        workers=workers,
-    )
+    source = Source(images, labels, recipe, accelerator.process_index, accelerator.num_processes)
+    stream = batches(source, first=first, workers=workers)
     with stop_requests() as stop, closing(report):
         drawn = _follow(run, stream, report, stop)
     accelerator.end_training()
@@ -100,6 +106,7 @@ class Run:
         self.recipe, self.diffusion, self.state = recipe, diffusion, state
         self.data, self.accelerator = data, accelerator
         self.model = accelerator.prepare_model(state.unet)
+        self.loss = Loss(diffusion, recipe.diffusion.variance, recipe.training.min_snr_gamma)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """One step of Algorithm 1. Returns the loss over all processes, and the learning rate."""
@@ -115,7 +122,7 @@ class Run:
         state.unet.train()
         state.optimizer.zero_grad()
         with self.accelerator.autocast():
-            loss = self.diffusion.simple_loss(self.model, x0, batch.t.to(device), noise)
+            loss = self.loss(labelled(self.model, batch.y), x0, batch.t.to(device), noise)
         self.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(state.unet.parameters(), training.grad_clip)
         state.optimizer.step()
@@ -144,8 +151,10 @@ class Run:
         return float(self.accelerator.reduce(flag, reduction="sum")) > 0
 
     def keep(self, folder: Path, *, last: bool) -> None:
-        """Save when it is time, or at the end."""
+        """Save when it is time, or at the end; keep a copy when it is time for that."""
         training, step = self.recipe.training, self.state.step
+        if training.keep_every and step % training.keep_every == 0:
+            save_checkpoint(folder / "checkpoints" / f"{step:07d}", self.checkpoint())
         if last or step % training.checkpoint_every == 0:
             save_checkpoint(folder, self.checkpoint())
             save_state(folder, self.state, self.recipe, self.data)  # last: a step that it has is saved altogether
@@ -155,17 +164,36 @@ class Run:
         training, step = self.recipe.training, self.state.step
         if step % training.sample_every and step != training.steps:
             return True
-        shape = (training.sample_count, *self.recipe.model.image_shape)
-        images = draw_samples(self.state.average, self.diffusion, shape, self.accelerator.device, stop)
+        grid = Grid.of(training.sample_count, self.recipe.model.num_class_embeds)
+        shape = (grid.count, *self.recipe.model.image_shape)
+        model = labelled(self.state.average, grid.labels, channels=shape[1])
+        images = draw_samples(model, self.diffusion, shape, self.accelerator.device, stop)
         if images is not None:
-            report.samples(step, images)
+            report.samples(step, images, grid.columns)
         return images is not None
 
     def checkpoint(self) -> Checkpoint:
         """The averaged weights with their schedule."""
         process = self.recipe.diffusion
         clip = (-1.0, 1.0) if process.clip else None
-        return Checkpoint(self.state.average, self.diffusion.betas, process.prediction, process.variance, clip)
+        return Checkpoint(
+            self.state.average,
+            self.diffusion.betas,
+            process.prediction,
+            process.variance,
+            clip,
+            null_class=self.recipe.null_class,
+        )
+
+
+def labelled(model: Callable[..., Tensor], y: Tensor | None, channels: int | None = None) -> Model:
+    """`model` with the labels y int64 `[B]`, or none; of its output the first `channels`, or all."""
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        out = model(x, t) if y is None else model(x, t, y.to(x.device))
+        return out[:, :channels]
+
+    return denoise
 
 
 @contextmanager

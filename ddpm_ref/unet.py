@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import UNetConfig
-from .layers import Attention, Downsample, ResnetBlock, TimeEmbedding, Timesteps, Upsample
+from .layers import Attention, Downsample, Norm, ResnetBlock, TimeEmbedding, Timesteps, Upsample
 
 
 class DownBlock(nn.Module):
@@ -110,7 +110,7 @@ class UNet(nn.Module):
         self.down_blocks = nn.ModuleList([DownBlock(config, level) for level in levels])
         self.mid_block = MidBlock(config) if config.mid_block_type else None
         self.up_blocks = nn.ModuleList([UpBlock(config, index) for index in levels])
-        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, first, config.norm_eps)
+        self.conv_norm_out = Norm(config.norm_num_groups, first, config.norm_eps)
         self.conv_out = nn.Conv2d(first, config.out_channels, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
@@ -144,6 +144,7 @@ def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:
 
     A convolution or dense layer starts uniform in +-sqrt(3 / fan_average); the last layer of every residual branch
     and of the network starts (all but) at zero, so that the whole network starts as the identity of its skips.
+    The vectors of a table of classes, which Ho has not, start normal as in Dhariwal and Nichol's published code.
     """
     branch_ends = (".conv2", ".to_out.0", "conv_out")
     for name, module in model.named_modules():
@@ -156,3 +157,5 @@ def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:
             nn.init.uniform_(weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)

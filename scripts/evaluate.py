@@ -2,15 +2,28 @@
 
     python scripts/evaluate.py --data mnist.npz
     python scripts/evaluate.py --data mnist.npz --run ddim:50 --run ddpm:1000 --run dpm++:20:logsnr --json figures.json
+    python scripts/evaluate.py --data mnist.npz runs/mnist/checkpoints/* runs/mnist
 
 The distance is Frechet's between Gaussians fitted to 64 features (as FID, with this classifier in place of Inception,
-so it compares only with other figures of this script). Beside it stands the same figure for as many real training
-images, drawn several times without overlap: what a perfect model would get.
+so it compares only with other figures of this script). A model with classes is asked for all of them in equal shares.
+
+| Column | Meaning |
+| --- | --- |
+| distance | Frechet distance to the test set |
+| sure | share of the images of whose class the classifier is surer than 0.9 |
+| right | share whose class, as the classifier sees it, is the label that was asked for |
+| fewest, most | shares of the rarest and the most frequent class |
+| nearest, 1 % | L2 distance of pixels in [0, 1] to the nearest training image: the median, and the first percentile |
+
+The rows of real images say what a perfect model would get: training images, several draws without overlap, for the
+distance; test images for the other columns. Several engines, or checkpoints of a training run, make a curve.
 """
 
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +34,7 @@ from closeness import Classes, Confidence, Digits, Distances, Gaussian, Spread, 
 from mnist_classifier import Labels, answers, trained_classifier
 
 import ddpm_rt
+from ddpm_rt.engine import Engine
 from ddpm_rt.images.write import to_pixels
 
 CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # of the classifier, which takes a minute to train
@@ -65,68 +79,128 @@ class Judge:
         """The distance of `count` training images, over disjoint draws."""
         return Spread.of([self.distance(self.data.draw(count, number)) for number in range(draws)])
 
-    def report(self, images: Digits) -> dict[str, Any]:
-        """Everything there is to say about one set of samples."""
+    def report(self, images: Digits, labels: Labels | None) -> dict[str, Any]:
+        """Everything there is to say about one set of images; `labels` `[N]` are what they should show, if known."""
         found = answers(self.classifier, images)
+        decided = found.probabilities.argmax(1)
         return {
             "distance": frechet_distance(Gaussian.of(found.features), self.reference),
             "confidence": asdict(Confidence.of(found.probabilities)),
-            "classes": asdict(Classes.of(found.probabilities.argmax(1), self.shares)),
+            "right": None if labels is None else float((decided == labels).mean()),
+            "classes": asdict(Classes.of(decided, self.shares)),
             "nearest_training_image": asdict(Distances.of(nearest(images, self.data.train_images).distance)),
         }
 
+    def test_report(self, count: int) -> dict[str, Any]:
+        """The same about `count` test images, in any order."""
+        chosen = np.random.default_rng(0).permutation(len(self.data.test_images))[:count]
+        return self.report(self.data.test_images[chosen], self.data.test_labels[chosen])
 
-def draw(run: str, *, engine: Path | None, count: int, seed: int, batch: int) -> tuple[Digits, float]:
-    """Samples for `SAMPLER:STEPS` or `SAMPLER:STEPS:SPACING`, as bytes, and the seconds they took."""
-    sampler, steps, *spacing = run.split(":")
-    options: dict[str, Any] = {"sampler": sampler, "steps": int(steps), "spacing": spacing[0] if spacing else None}
-    denoise = ddpm_rt.open_denoiser(engine)
-    started = time.perf_counter()
-    images = ddpm_rt.sample(denoise, **options, count=count, seed=seed, batch=batch)
-    return to_pixels(images)[..., 0], time.perf_counter() - started
+
+@dataclass(frozen=True)
+class Drawing:
+    """How many samples are drawn, from where."""
+
+    count: int
+    seed: int
+    batch: int
+    guidance: float
+
+    def labels(self, card: ddpm_rt.ModelCard) -> list[int] | None:
+        """All classes but the null class, which samples get in turn; None for a model without classes."""
+        if card.classes is None:
+            return None
+        return [label for label in range(card.classes) if label != card.null_class]
+
+    def draw(self, run: str, engine: Engine) -> tuple[Digits, Labels | None, float]:
+        """Samples for `SAMPLER:STEPS` or `SAMPLER:STEPS:SPACING` as bytes, their labels, the seconds they took."""
+        sampler, steps, *spacing = run.split(":")
+        options: dict[str, Any] = {"sampler": sampler, "steps": int(steps), "spacing": spacing[0] if spacing else None}
+        labels = self.labels(engine.card)
+        if labels is not None:
+            options |= {"label": labels, "guidance": self.guidance}
+        started = time.perf_counter()
+        images = ddpm_rt.sample(engine, **options, count=self.count, seed=self.seed, batch=self.batch)
+        seconds = time.perf_counter() - started
+        asked = None if labels is None else np.resize(np.array(labels, np.int64), self.count)
+        return to_pixels(images)[..., 0], asked, seconds
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[Engine]:
+    """An engine for an ONNX file, a plan, or a checkpoint directory, which is exported for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        if path is not None and path.is_dir():
+            from ddpm_export.graph.onnx_export import export_onnx
+            from ddpm_export.sources import open_source
+            from ddpm_export.sources.checkpoint_card import card_of
+
+            source = open_source(path)
+            path = Path(folder) / "unet.onnx"
+            export_onnx(source.module, card_of(source, path), path)
+        yield ddpm_rt.open_denoiser(path)
+
+
+HEADER = (
+    f"{'images':<36} {'distance':>9} {'sure':>7} {'right':>7} {'fewest':>7} {'most':>7} {'nearest':>8} {'1 %':>6} "
+    f"{'seconds':>8}"
+)
+
+
+def row(name: str, found: dict[str, Any], seconds: float | None = None) -> str:
+    """A line of the table."""
+    classes, near = found["classes"], found["nearest_training_image"]
+    right = "" if found["right"] is None else f"{found['right']:.1%}"
+    return (
+        f"{name:<36} {found['distance']:9.2f} {1 - found['confidence']['below_90']:7.1%} {right:>7} "
+        f"{classes['smallest']:7.1%} {classes['largest']:7.1%} {near['median']:8.2f} {near['percent_1']:6.2f} "
+        f"{'' if seconds is None else f'{seconds:8.1f}'}"
+    ).rstrip()
 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="MNIST as an .npz.")
-@click.option("--engine", type=click.Path(exists=True, path_type=Path), help="[default: the bundled model]")
+@click.argument("engines", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--run", "runs", multiple=True, default=["ddim:50"], show_default=True, help="SAMPLER:STEPS[:SPACING].")
 @click.option("--count", type=click.IntRange(min=65), default=512, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--batch", default=32, show_default=True)
+@click.option("--guidance", default=1.0, show_default=True, help="For models with classes.")
 @click.option("--scale", is_flag=True, help="Also what worse versions of real images get.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
     data: Path,
-    engine: Path | None,
+    engines: tuple[Path, ...],
     runs: tuple[str, ...],
     count: int,
     seed: int,
     batch: int,
+    guidance: float,
     scale: bool,
     json_path: Path | None,
 ) -> None:
-    """Measure samples against the MNIST test set."""
-    judge = Judge(Mnist.load(data))
-    real = judge.real(count)
-    click.echo(f"classifier {judge.name}, {judge.accuracy:.2%} right on the test set; {count} images a row\n")
-    click.echo(f"{'images':<36} {'distance':>9} {'sure':>7} {'fewest':>7} {'most':>7} {'nearest':>8} {'seconds':>8}")
-    name = f"real training images, {real.draws} draws"
-    click.echo(f"{name:<36} {real.mean:9.2f} +- {real.deviation:.2f}")
+    """Measure samples against the MNIST test set.
+
+    ENGINES are ONNX files, plans or checkpoint directories; without any, the bundled model is measured.
+    """
+    judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance)
+    real, test = judge.real(count), judge.test_report(count)
+    click.echo(f"classifier {judge.name}, {judge.accuracy:.2%} right on the test set; {count} images a row\n\n{HEADER}")
+    click.echo(f"{f'real training images, {real.draws} draws':<36} {real.mean:9.2f} +- {real.deviation:.2f}")
+    click.echo(row("real test images", test))
     if scale:
         for name, worse in degraded(judge.data.draw(count, 0)):
             click.echo(f"{name:<36} {judge.distance(worse):9.2f}")
-    results: dict[str, Any] = {"count": count, "seed": seed, "accuracy": judge.accuracy, "real": asdict(real)}
-    for run in runs:
-        images, seconds = draw(run, engine=engine, count=count, seed=seed, batch=batch)
-        found = judge.report(images)
-        results[run] = {**found, "seconds": seconds}
-        sure, classes = found["confidence"]["mean"], found["classes"]
-        close = found["nearest_training_image"]["median"]
-        click.echo(
-            f"{run:<36} {found['distance']:9.2f} {sure:7.1%} {classes['smallest']:7.1%} {classes['largest']:7.1%} "
-            f"{close:8.2f} {seconds:8.1f}"
-        )
-        click.echo(f"{'':<36} digits 0-9: {' '.join(map(str, classes['counts']))}")
+    results: dict[str, Any] = {**asdict(drawing), "accuracy": judge.accuracy, "real": asdict(real), "test": test}
+    for path in engines or (None,):
+        with opened(path) as engine:
+            for run in runs:
+                images, labels, seconds = drawing.draw(run, engine)
+                found = judge.report(images, labels)
+                name = run if path is None else f"{path.name} {run}"
+                results[name] = {**found, "seconds": seconds}
+                click.echo(row(name, found, seconds))
+                click.echo(f"{'':<36} digits 0-9: {' '.join(map(str, found['classes']['counts']))}")
     if json_path:
         json_path.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -18,8 +18,7 @@ from .requests.request import Progress, Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from typing_extensions import Unpack
+    from typing import Unpack  # Python 3.11; only type checkers read this
 
     from .samplers.schedule import Spacing
 

@@ -21,9 +21,9 @@ from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(engines):
+def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
-    asked = ["verify", engines["right"], "--reference", "x"]
+    asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip() == (

@@ -35,10 +35,20 @@ def test_every_preset_can_be_read(name):
     assert load_preset(name).diffusion.betas.shape == (1000,)
 
 
-@pytest.mark.parametrize("change", [{"num_class_embeds": 10}, {"out_channels": 6}])
-def test_a_recipe_that_the_trainer_could_not_follow_is_refused(change):
-    with pytest.raises(RecipeError, match="neither classes nor learned variances"):
-        dataclasses.replace(RECIPE, model=dataclasses.replace(RECIPE.model, **change))
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("model", {"out_channels": 6}, "fixed_small wants as many model.out_channels"),
+        ("model", {"class_embed_type": "timestep"}, "knows no model.class_embed_type"),
+        ("diffusion", {"variance": "learned_range"}, "learned_range wants twice as many model.out_channels"),
+        ("training", {"label_dropout": 0.1}, "label_dropout 0.1 needs num_class_embeds"),
+        ("training", {"label_dropout": 1.0}, "label_dropout must lie in"),
+        ("training", {"min_snr_gamma": -1.0}, "min_snr_gamma must be"),
+    ],
+)
+def test_a_recipe_that_the_trainer_could_not_follow_is_refused(section, change, message):
+    with pytest.raises(RecipeError, match=message):
+        dataclasses.replace(RECIPE, **{section: dataclasses.replace(getattr(RECIPE, section), **change)})
 
 
 def test_the_learning_rate_rises_stays_and_falls():

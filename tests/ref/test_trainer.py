@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_training import RECIPE, TINY_TOML, disks, losses, run
 
-from ddpm_ref.batches import batches
+from ddpm_ref.batches import Source, batches
 from ddpm_ref.checkpoint import load_checkpoint
 from ddpm_ref.errors import CheckpointError, DataError
 from ddpm_ref.trainer import train
@@ -91,10 +91,8 @@ def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
 
 
 def test_the_processes_of_a_step_share_what_one_process_sees():
-    options = {"first": 2, "timesteps": 50}
-    training = RECIPE.training
-    whole = next(iter(batches(disks(), training, **options)))
-    shares = [next(iter(batches(disks(), training, **options, rank=rank, world=2))) for rank in range(2)]
+    whole = next(iter(batches(Source(disks(), None, RECIPE), first=2)))
+    shares = [next(iter(batches(Source(disks(), None, RECIPE, rank, 2), first=2))) for rank in range(2)]
     for name in ("x0", "t", "noise"):
         merged = torch.stack([getattr(share, name) for share in shares], dim=1).flatten(0, 1)
         assert torch.equal(merged, getattr(whole, name))
@@ -103,7 +101,7 @@ def test_the_processes_of_a_step_share_what_one_process_sees():
 def test_half_of_the_images_are_mirrored():
     pixels = np.zeros((1, 8, 8, 1), np.uint8)
     pixels[:, :, 0] = 255
-    batch = next(iter(batches(pixels, RECIPE.with_training(batch_size=2000).training, first=0, timesteps=50)))
+    batch = next(iter(batches(Source(pixels, None, RECIPE.with_training(batch_size=2000)), first=0)))
     left = (batch.x0[:, 0, 0, 0] == 1.0).float().mean()
     assert 0.45 < left < 0.55  # four and a half standard errors either side
 

@@ -182,3 +182,15 @@ def test_a_missing_key_is_an_error_and_never_a_guess(key):
 def test_one_head_and_an_absent_head_size_are_not_the_same():
     assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": None}).heads(96) == 1
     assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": 8}).heads(96) == 12
+
+
+def test_norms_stay_in_float32_under_autocast():
+    """As on a GPU: the sums of a norm over thousands of elements would lose digits in bfloat16."""
+    model = UNet(UNetConfig.from_dict(SMALL))
+    seen = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.GroupNorm):
+            module.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(torch.randn(1, 1, 16, 16), torch.tensor([5]))
+    assert (set(seen), out.dtype) == ({torch.float32}, torch.bfloat16)

@@ -38,7 +38,7 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
         check_output_path(out, ".onnx", inputs=[source, config])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    from ..graph.onnx_export import export_onnx
+    from ..onnx_export import export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 

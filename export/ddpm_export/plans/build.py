@@ -41,7 +41,7 @@ def build_plan(
     files are as they were.
     """
     check_writable(plan.parent)
-    card, digests = read_model(source)
+    card, digests = read_source(source)
     chosen, trt = load_tensorrt(flavour)
     options.check_flavour(chosen)
     there = machine(chosen, options)
@@ -67,7 +67,7 @@ def build_plan(
     return record, True
 
 
-def read_model(source: Path) -> tuple[ModelCard, dict[str, str]]:
+def read_source(source: Path) -> tuple[ModelCard, dict[str, str]]:
     """The card in an ONNX file; SHA-256 of it and of its external data. Raises DdpmRtError if one is missing."""
     if not source.is_file():
         raise DdpmRtError(f"{source} is not a file; name an .onnx that `ddpm-rt export` wrote")

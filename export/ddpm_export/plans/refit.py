@@ -16,7 +16,7 @@ from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
 from ..graph.time_branch import TABLE
-from .build import read_model, write_pair
+from .build import read_source, write_pair
 from .refitter import refit_engine, some
 from .tensorrt_api import load_tensorrt
 
@@ -41,7 +41,7 @@ def refit_plan(
     record = read_plan(plan)
     graph = replaceable(plan, record)
     with as_onnx(weights, record, graph, config, threads) as source:
-        card, digests = read_model(source)
+        card, digests = read_source(source)
         check_card(weights, card, record)
         check_graph(weights, graph_of(source), graph)
         check_stripped(weights, digests, record)
@@ -75,7 +75,7 @@ def as_onnx(
         return
     if record.build.options.get("strip_weights"):
         raise DdpmRtError(f"a stripped plan takes back the file it was built from; name that .onnx, not {weights}")
-    from ..graph.onnx_export import OPSETS, export_onnx
+    from ..onnx_export import OPSETS, export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ddpm_ref.checkpoint import load_unet, read_json, scheduler_file
+from ddpm_ref.checkpoint import load_unet, read_json, read_null_class, scheduler_file
 from ddpm_ref.config import UNetConfig
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.scheduler_config import Scheduler, read_scheduler
@@ -36,7 +36,7 @@ def load(path: Path, facts: Facts) -> Source:
         image_shape=(config.in_channels, *_image_size(path, config, facts)),
         **scheduler._asdict(),
         classes=_classes(config, facts),
-        null_class=facts.null_class,
+        null_class=_null_class(path, config, facts),
     )
 
 
@@ -79,3 +79,10 @@ def _classes(config: UNetConfig, facts: Facts) -> int | None:
     if facts.classes not in (None, count):
         raise CheckpointError(f"{facts.path}: classes = {facts.classes}, but the config says num_class_embeds={count}")
     return count
+
+
+def _null_class(path: Path, config: UNetConfig, facts: Facts) -> int | None:
+    found = read_null_class(path)
+    if found is not None and not 0 <= found < (config.num_class_embeds or 0):
+        raise CheckpointError(f"{path}: null class {found} is none of num_class_embeds={config.num_class_embeds}")
+    return first(facts.null_class, found)

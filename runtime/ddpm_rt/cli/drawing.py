@@ -61,7 +61,7 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
     seconds = time.perf_counter() - started
     skipped = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {output.path}{skipped}")
+    click.echo(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{skipped}")
 
 
 def progress_bar(length: int, quiet: bool) -> Any:

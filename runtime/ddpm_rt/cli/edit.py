@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import NUMBER, PATH, Integers, engine_options, out_option, request_options, sampler_options
+from .options import NUMBER, PATH, Integers, engine_options, model_option, out_option, request_options, sampler_options
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -42,7 +42,7 @@ def interpolate(
 @click.command()
 @click.argument("image", type=PATH)
 @click.option("-o", "--out", type=PATH, default="x_T.npy", show_default=True, help="The .npy to write.")
-@engine_options
+@model_option
 @click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")

@@ -1,6 +1,7 @@
 """`ddpm-rt`: the group of verbs. A verb's module is imported when the verb is called, or when its help is shown."""
 
 import importlib
+import os
 from typing import Any
 
 import click
@@ -42,6 +43,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        # Some packages import onnxruntime by themselves: its telemetry is off for every verb, unless the user set this.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         module, attribute = VERBS[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command

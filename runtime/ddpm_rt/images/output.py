@@ -37,7 +37,7 @@ class Output:
 
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
         self.path, self.bound, self.request = path, bound, bound.request
-        self.text = bound.request.describe(model_sha256)
+        self.text = bound.describe(model_sha256)
         suffix = "" if path.is_dir() else path.suffix.lower()
         if suffix not in KINDS or (suffix == "" and path.exists() and not path.is_dir()):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")

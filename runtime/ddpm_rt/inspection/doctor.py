@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from ..device.gpus import NOT_RTX, Gpu, cuda_version, gpus
+from ..engines.onnx_runtime import onnx_runtime
 from ..errors import DdpmRtError
 from ..extras import EXTRAS
 
@@ -37,7 +38,7 @@ def package_version(name: str) -> str | None:
 
 
 def facts() -> dict[str, Any]:
-    """All of it."""
+    """The system, its GPUs and driver, the versions of the packages, and what works with them."""
     versions, python = (
         {name: package_version(name) for name in (*PACKAGES, LEAN)},
         f"Python {platform.python_version()}",
@@ -57,8 +58,8 @@ def facts() -> dict[str, Any]:
 def providers() -> tuple[str, ...]:
     """What the onnxruntime here was built with."""
     try:
-        return tuple(importlib.import_module("onnxruntime").get_available_providers())
-    except (ImportError, OSError, RuntimeError, AttributeError):  # the last where two packages wrote over each other
+        return tuple(onnx_runtime().get_available_providers())
+    except (ImportError, OSError, RuntimeError, AttributeError, DdpmRtError):  # the last: two packages, one folder
         return ()
 
 

@@ -12,7 +12,8 @@ from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
 
-SAMPLER, STEPS, DIALECT = "ddim", 50, "ho2020"  # unless asked for otherwise
+SAMPLER, STEPS, DIALECT = "ddim", 50, "ho2020"  # defaults
+MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class SamplerOptions:
             "sampler": name,
             "steps": str(self.calls),
             "eta": str(self.eta or 0.0) if _has_eta(name) else "-",
-            "spacing": "-" if listed else self.spacing or "the model's",
+            "spacing": "-" if listed else self.spacing or MODEL_SPACING,
             "timesteps": " ".join(map(str, self.timesteps or ())) or "-",
             "dialect": self.dialect or DIALECT,
         }
