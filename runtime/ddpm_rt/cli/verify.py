@@ -1,6 +1,7 @@
 """`ddpm-rt verify`."""
 
 import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from .exit_codes import DIFFERENT
 from .options import NUMBER, Integers, engine_options_of, place_options
 
 if TYPE_CHECKING:
+    from ..artifacts.card import ModelCard
     from ..engine import Engine
     from ..requests.request import BoundRequest, Request
     from ..verify.comparison import Side
@@ -163,20 +165,30 @@ def compared(
     with contextlib.ExitStack() as stack:
         engine = _opened(sides.engine, options, stack)
         bound = ask(engine.card).bind(engine.card)  # a wrong request is refused before the second side is opened
-        other = _other_side(sides, options, bound, stack)
-        check_comparable(engine.card, other.card, other_weights=sides.other_weights)
+        check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
+        other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
         comparison = compare(engine_side(engine, bound), other, bound)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 
 
-def _other_side(sides: Sides, options: EngineOptions, bound: "BoundRequest", stack: contextlib.ExitStack) -> "Side":
+def _other_side(
+    sides: Sides,
+    options: EngineOptions,
+    bound: "BoundRequest",
+    stack: contextlib.ExitStack,
+    check: Callable[["ModelCard"], None],
+) -> "Side":
+    """The second side, after `check` of its card: only then is the request bound to it."""
     from ..verify.comparison import engine_side
 
     if sides.engine_b is None:
-        return _reference_side(sides.other, bound.request)
+        side = _reference_side(sides.other, bound.request)
+        check(side.card)
+        return side
     other = _opened(sides.engine_b, options, stack)
+    check(other.card)
     return engine_side(other, bound.request.bind(other.card))
 
 
