@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: sample test cpp-test check clean
+.PHONY: sample test cpp-test docs check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
@@ -14,6 +14,9 @@ test: $(VENV)/dev  ## everything that CI runs: lint, types, tests
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci tsan
+
+docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an error
+	$(BIN)/sphinx-build --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 
 check: test
 
@@ -29,6 +32,12 @@ $(VENV)/runtime: $(VENV)/python constraints.txt
 $(VENV)/dev: $(VENV)/runtime
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+# The reference is read from the docstrings of all three packages, so they are imported.
+$(VENV)/docs: $(VENV)/runtime
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[docs]'
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 import pytest
-from cuda_stand_in import HeldClock, StandIn
+from cuda_stand_in import StandIn
 from gaussian_model import write_gaussian
+from held_clock import HeldClock
 from hypothesis import HealthCheck, settings
 from step_host import StepHost
 from toy_engine import register_kernels

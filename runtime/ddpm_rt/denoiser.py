@@ -1,12 +1,27 @@
 """A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and a lifetime."""
 
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Batch = NDArray[np.float32]  # [B, C, H, W], around [-1, 1]
 Times = NDArray[np.int64]  # [B], counted from 0
+
+
+class TimeKind(NamedTuple):
+    """A number type that a network may take t in, and its name in each engine."""
+
+    dtype: np.dtype[Any]
+    onnx: str
+    tensorrt: str
+
+
+TIME_KINDS = (  # in the order of the kernels' `t_type`
+    TimeKind(np.dtype(np.int64), "tensor(int64)", "INT64"),
+    TimeKind(np.dtype(np.int32), "tensor(int32)", "INT32"),
+    TimeKind(np.dtype(np.float32), "tensor(float)", "FLOAT"),
+)
 
 
 class Denoiser(Protocol):

@@ -1,4 +1,1 @@
-"""The parts of `scripts/gpu_check.py`: functions of `Ask` that yield `Check`s.
-
-tests/scripts/test_gpu.py uses them too.
-"""
+"""The parts of `scripts/gpu_check.py`: functions of `Ask` that yield `Check`s, for tests/scripts/test_gpu.py too."""

@@ -4,8 +4,8 @@ import gc
 
 import numpy as np
 import pytest
-from cuda_stand_in import in_new_thread
 from device_loops import Gpu, Host, Stop, final
+from elsewhere import in_new_thread
 from toy_engine import ToyEngine, eps_of_gaussian
 
 from ddpm_rt import DdpmRtError, Request

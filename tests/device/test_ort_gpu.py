@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fake_cuda import World, install, make_cuda_core
+from device_world import DeviceWorld, install
 from fake_onnxruntime import State, make_onnxruntime
 from gaussian_model import write_conditional, write_gaussian
 
@@ -14,13 +14,15 @@ from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.opening import open_device_engine
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 
+pytest.importorskip("cuda.core")
+
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
-    """A GPU, and an onnxruntime that has providers for it."""
+def machine(monkeypatch, tmp_path, stand_in):
+    """A machine with three GPUs, and an onnxruntime that has providers for them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    world, state = World(devices=3), State()
-    install(monkeypatch, make_cuda_core(world), make_onnxruntime(world, state))
+    world, state = DeviceWorld(stand_in, devices=3), State()
+    install(monkeypatch, make_onnxruntime(world, state))
     state.world = world
     return state
 
@@ -42,7 +44,7 @@ def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch,
     for _ in range(2):
         np.testing.assert_array_equal(denoise(x, t), OrtDenoiser(path)(x, t))
     denoise.close()
-    assert machine.world.allocations == {}
+    assert machine.world.stand_in.live() == []
 
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64"])
@@ -58,7 +60,7 @@ def test_what_cuda_is_told(machine, gaussian):
     engine = open_device_engine(gaussian, "cuda", 2).engine
     (session,) = machine.sessions
     assert list(session.providers) == ["CUDAExecutionProvider"]
-    stream = str(engine.stream.handle)
+    stream = str(int(engine.stream.handle))
     assert session.options == {"device_id": "2", "user_compute_stream": stream, "use_tf32": "0"}
     assert not engine.capturable
 
@@ -72,37 +74,39 @@ def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked)
     options = machine.sessions[0].providers["TensorrtExecutionProvider"]
     assert {name for name in options if name.endswith("16_enable")} == asked
     assert options["trt_engine_cache_path"].startswith(str(tmp_path / "cache"))
-    assert machine.sessions[0].providers["CUDAExecutionProvider"]["user_compute_stream"] == str(engine.stream.handle)
+    cuda = machine.sessions[0].providers["CUDAExecutionProvider"]
+    assert cuda["user_compute_stream"] == str(int(engine.stream.handle))
 
 
 @pytest.mark.parametrize("sessions_first", [False, True])
 def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian, sessions_first):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world, (x, t, _) = machine.world, images(gaussian, 2)
-    size = x.nbytes
-    addresses = Buffers(x=world.allocate(size), t=world.allocate(t.nbytes), y=0, out=world.allocate(size), scratch=0)
+    x_at, t_at, out_at = (world.allocate(gpu, array.nbytes) for array in (x, t, x))
+    addresses = Buffers(x=x_at, t=t_at, y=0, out=out_at, scratch=0)
     bound, caller = engine.bind(2, addresses), gpu.create_stream()
     # the input is written on the caller's stream, so the session must come after it
-    caller.work.append(lambda: world.view(addresses.x, np.float32, x.shape).__setitem__(..., x))
-    caller.work.append(lambda: world.view(addresses.t, np.int64, t.shape).__setitem__(..., t))
-    before = world.syncs
+    world.enqueue(caller.handle, lambda: world.view(x_at, np.float32, x.shape).__setitem__(..., x))
+    world.enqueue(caller.handle, lambda: world.view(t_at, np.int64, t.shape).__setitem__(..., t))
+    before = world.waits
     bound.enqueue(int(caller.handle))
-    assert world.syncs == before
+    assert world.waits == before
     if sessions_first:
         engine.stream.sync()
     caller.sync()  # and what comes on it after the session
-    np.testing.assert_array_equal(world.view(addresses.out, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
+    np.testing.assert_array_equal(world.view(out_at, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
     bound.close()
     with pytest.raises(ValueError, match="unbound"):
         bound.enqueue(int(caller.handle))
 
 
 def test_its_own_stream_is_not_waited_for(machine, gaussian):
-    engine, _ = open_device_engine(gaussian, "cuda")
+    engine, gpu = open_device_engine(gaussian, "cuda")
     world = machine.world
-    bound = engine.bind(1, Buffers(*(world.allocate(96) for _ in range(5))))
+    bound = engine.bind(1, Buffers(*(world.allocate(gpu, 96) for _ in range(5))))
     bound.enqueue(int(engine.stream.handle))
-    assert len(world.queue(engine.stream.handle)) == 1
+    assert "cuStreamWaitEvent" not in world.stand_in.calls()
+    engine.stream.sync()
 
 
 def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_path):
@@ -141,7 +145,7 @@ def test_a_session_that_would_use_the_cpu_is_one_line_on_what_to_do(machine, gau
         open_device_engine(gaussian, provider)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")  # what the libraries print is not for a person who gets that line
-    assert all(stream.closed for stream in machine.world.streams.values())
+    assert machine.world.stand_in.live() == []
 
 
 def test_nodes_that_only_reckon_shapes_may_be_on_the_cpu(machine, gaussian):
@@ -161,13 +165,14 @@ def test_a_call_that_fails_is_one_line(machine, gaussian):
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call: CUDNN_STATUS_EXECUTION_FAILED$"):
         denoise(*images(gaussian, 1)[:2])
+    denoise.close()
 
 
 def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
     engine, gpu = open_device_engine(gaussian, "cuda")
-    bound, caller = engine.bind(1, Buffers(*(machine.world.allocate(96) for _ in range(5)))), gpu.create_stream()
-    ran = []
-    machine.world.queue(engine.stream.handle).append(lambda: ran.append("half a network"))
+    bound = engine.bind(1, Buffers(*(machine.world.allocate(gpu, 96) for _ in range(5))))
+    caller, ran = gpu.create_stream(), []
+    machine.world.enqueue(engine.stream.handle, lambda: ran.append("half a network"))
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call"):
         bound.enqueue(int(caller.handle))

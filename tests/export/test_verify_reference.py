@@ -6,21 +6,24 @@ import sys
 
 import pytest
 import torch
-from command import failed
+from command import failed, run
 from verify_command import measured, verify
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
+from ddpm_rt.artifacts.fitted_tables import embed
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(engines):
+def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
-    asked = ["verify", engines["right"], "--reference", "x"]
+    asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip() == (
@@ -46,6 +49,14 @@ def checkpoint(tmp_path_factory):
     source = open_source(folder / "model")
     export_onnx(source.module, card_of(source, folder / "model"), folder / "unet.onnx")
     return folder
+
+
+def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint):
+    engine = checkpoint / "unet.onnx"
+    card = read_onnx_card(engine)
+    embed(engine, SamplerOptions(sampler="dpm++", steps=6).compile(card), card)
+    reference = ("--reference", checkpoint / "model")
+    failed(run("verify", engine, *reference, "--sampler", "fitted"), "fitted tables", "--engine-b", code=2)
 
 
 @pytest.mark.parametrize("options", [

@@ -6,11 +6,9 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -38,19 +36,6 @@ COPIES_NOW = {"cuMemcpy", "cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD"}
 COPIES = {"cuMemcpyAsync", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemcpyDtoDAsync"} | COPIES_NOW
 WAITS = {"cuStreamSynchronize", "cuEventSynchronize", "cuCtxSynchronize", "wait for pageable memory"} | COPIES_NOW
 RELEASES = {"cuMemFree", "cuMemFreeHost", "cuMemFreeAsync", "cuStreamDestroy", "cuEventDestroy", "cuGraphExecDestroy"}
-
-
-class HeldClock:
-    """Stands in for the module `time` where the device loop reads the time: it moves only when a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Call(NamedTuple):
@@ -101,17 +86,8 @@ def build() -> Path:
         return library
     folder.mkdir(mode=0o700, exist_ok=True)
     part = folder / f"part-{os.getpid()}"
-    flags = [
-        "-std=c++20",
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-shared",
-        "-fPIC",
-        "-Wl,-soname,libcuda.so.1",
-        f"-Wl,--version-script={SOURCES / 'exports.map'}",
-    ]
+    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
+    flags.append(f"-Wl,--version-script={SOURCES / 'exports.map'}")
     subprocess.run(["g++", *flags, "-o", str(part), str(SOURCES / "stand_in.cpp")], check=True)
     part.replace(library)
     return library
@@ -270,23 +246,9 @@ class StandIn:
         return faults
 
 
-def in_new_thread(function: Callable[[], Any]) -> Any:
-    """The function's result in a thread of its own, for which cuda.core has not yet cached devices' properties."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
-
-
 def is_foreign(function: Any) -> bool:
     return isinstance(function, ctypes._CFuncPtr)
 
 
 def values_of(parameters: str, params: Any) -> list[Any]:
     return [TYPES[kind].from_address(params[i]).value for i, kind in enumerate(parameters)]
-
-
-def run_python(code: str, setup: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs `code` in a process of its own, on a stand-in `stand_in` that `setup` has prepared."""
-    begin = f"import sys; sys.path.insert(0, {str(SOURCES.parent)!r})\nfrom cuda_stand_in import StandIn\n"
-    begin += "stand_in = StandIn.load()\n"
-    command = [sys.executable, "-c", "\n".join([begin, setup, code])]
-    return subprocess.run(command, capture_output=True, text=True)

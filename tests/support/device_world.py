@@ -1,21 +1,42 @@
 """The stand-in device as the stand-ins for TensorRT and onnxruntime see it: memory to look at, streams to work on."""
 
-from types import SimpleNamespace
+import sys
+from importlib.machinery import ModuleSpec
+
+from cuda_stand_in import WAITS
 
 
 class DeviceWorld:
-    """`fake_cuda.World` over the stand-in for the driver, on which cuda.core itself runs, graphs and all."""
+    """The device that is asked for, on which the real cuda.core runs."""
 
-    def __init__(self, stand_in):
-        self.stand_in = stand_in
+    def __init__(self, stand_in, *, capability=(8, 9), devices=1):
+        self.stand_in, self._buffers = stand_in, []
+        stand_in.settings.devices, (stand_in.settings.major, stand_in.settings.minor) = devices, capability
 
     def view(self, address, dtype, shape):
+        """What is at a device address, as an array that can be written to."""
         return self.stand_in.array(address, shape, dtype)
 
-    def queue(self, handle):
-        """Where work for this stream is appended."""
-        return SimpleNamespace(append=lambda work: self._enqueue(int(handle), work))
-
-    def _enqueue(self, handle, work):
-        status = self.stand_in.enqueue(handle, work)
+    def enqueue(self, handle, work):
+        """Append a function to the work of the stream with this handle."""
+        status = self.stand_in.enqueue(int(handle), work)
         assert status == 0, f"the driver refuses: {status}"
+
+    def allocate(self, gpu, size):
+        """The address of so many bytes, which stay as long as this world."""
+        stream = gpu.create_stream()
+        self._buffers.append(gpu.allocate(size, stream=stream))
+        stream.sync()
+        return int(self._buffers[-1].handle)
+
+    @property
+    def waits(self):
+        """How often the host has waited for the device."""
+        return sum(name in WAITS for name in self.stand_in.calls())
+
+
+def install(monkeypatch, *modules):
+    """Have imports find these modules."""
+    for module in modules:
+        module.__spec__ = ModuleSpec(module.__name__, None)
+        monkeypatch.setitem(sys.modules, module.__name__, module)

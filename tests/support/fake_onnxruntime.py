@@ -1,4 +1,4 @@
-"""A stand-in for onnxruntime-gpu: its sessions are the CPU's, run on the memory and the streams of `fake_cuda`."""
+"""A stand-in for onnxruntime-gpu: its sessions are the CPU's, run on the memory and the streams of a `DeviceWorld`."""
 
 from types import ModuleType, SimpleNamespace
 
@@ -91,7 +91,7 @@ def make_onnxruntime(world, state):
                 feed = {name: np.array(world.view(*binding.bound[name])) for name in inputs}
                 world.view(*binding.bound[output])[...] = self.real.run([output], feed)[0]
 
-            world.queue(self.stream).append(run)
+            world.enqueue(self.stream, run)
 
     def preload_dlls():
         print("Failed to load libcudnn.so.9")

@@ -1,6 +1,6 @@
 """Stand-ins for `tensorrt`, `tensorrt_lean` and `tensorrt_rtx` that fail a test on any call out of order.
 
-They run one network, out = 2 x + t / 1000 (+ y), on the device of `fake_cuda`.
+They run one network, out = 2 x + t / 1000 (+ y), on the device of a `DeviceWorld`.
 """
 
 import enum
@@ -105,7 +105,7 @@ def make_tensorrt(world, state, *, name="tensorrt", version="10.3.0"):
         def set_optimization_profile_async(self, profile, stream):
             assert profile < len(state.profiles)
             self.profile = profile
-            world.queue(stream).append(self._profile_is_set)
+            world.enqueue(stream, self._profile_is_set)
             self.profile_set = False
             return True
 
@@ -148,7 +148,7 @@ def make_tensorrt(world, state, *, name="tensorrt", version="10.3.0"):
             if not state.takes:
                 self.log.log(trt.Logger.ERROR, "IExecutionContext::enqueueV3: Error Code 1: no stream")
                 return False
-            world.queue(stream).append(self._run)
+            world.enqueue(stream, self._run)
             return True
 
         def _run(self):
@@ -195,7 +195,7 @@ def make_tensorrt(world, state, *, name="tensorrt", version="10.3.0"):
 
         Runtime.get_engine_validity = validity
         Engine.create_runtime_config = lambda self: Config()
-        Context.is_stream_capturable = lambda self, stream: world.queue(stream) is not None and state.capturable
+        Context.is_stream_capturable = lambda self, stream: stream != 0 and state.capturable
     trt.ILogger, trt.Runtime = ILogger, Runtime
     return trt
 

@@ -29,7 +29,7 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
     `facts` are the fields of `ModelCard` that a graph does not show; image shape, precision and provenance are read
     from the file. Raises DdpmRtError, and writes nothing, if the graph does not bear them out or does not run.
     """
-    model = read_model(path)
+    model = load_onnx(path)
     card = ModelCard(
         image_shape=check_graph(path, model.graph, facts),
         precision=precision_of(model.graph),
@@ -46,7 +46,7 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
     return card
 
 
-def read_model(path: Path) -> onnx.ModelProto:
+def load_onnx(path: Path) -> onnx.ModelProto:
     """The model, weights kept beside it included. Raises DdpmRtError."""
     try:
         model = onnx.load(path)

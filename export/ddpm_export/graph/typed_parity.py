@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from ddpm_rt import DdpmRtError, ModelCard
+from ddpm_rt.engines.cpu_threads import default_threads
+from ddpm_rt.engines.onnx_runtime import onnx_runtime
 
 from .precision import LARGEST, TYPES, Precision
 
@@ -90,11 +92,10 @@ def measure_typed(
     threads: int | None,
 ) -> dict[str, float]:
     """Differences from PyTorch in float32, and the largest value of the type. Raises DdpmRtError on overflow."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0  # 0: all cores
+    options.intra_op_num_threads = threads or default_threads() or 0  # 0: all cores
     # No fusion: what is fused is not rounded in between.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     content = rounded(model).SerializeToString()

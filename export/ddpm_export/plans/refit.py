@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError, ModelCard
-from ddpm_rt.artifacts.output_path import check_writable
 from ddpm_rt.artifacts.plan_record import FLAVOURS, Graph, PlanRecord, Refit, names_in, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
 from ..graph.time_branch import TABLE
-from .build import read_model, write_pair
+from .build import read_source
+from .pair import check_pair, write_pair
 from .refitter import refit_engine, some
 from .tensorrt_api import load_tensorrt
 
@@ -37,11 +37,11 @@ def refit_plan(
     another kind of model, a plan that takes none, and a machine without TensorRT or a GPU: in this order, so that all
     that a CPU can tell is told first.
     """
-    check_writable(out.parent)
+    check_pair(out)
     record = read_plan(plan)
     graph = replaceable(plan, record)
     with as_onnx(weights, record, graph, config, threads) as source:
-        card, digests = read_model(source)
+        card, digests = read_source(source)
         check_card(weights, card, record)
         check_graph(weights, graph_of(source), graph)
         check_stripped(weights, digests, record)
@@ -50,7 +50,7 @@ def refit_plan(
     check_name(content, record)
     refit = Refit(record.name.split()[1], card.sha256, digests)
     digest = hashlib.sha256(content).hexdigest()
-    written = dataclasses.replace(record, card=card, bytes=len(content), sha256=digest, refit=refit)
+    written = dataclasses.replace(record, card=card, bytes=len(content), sha256=digest, refit=refit, steps={})
     write_pair(out, content, written)
     return written
 
@@ -75,7 +75,7 @@ def as_onnx(
         return
     if record.build.options.get("strip_weights"):
         raise DdpmRtError(f"a stripped plan takes back the file it was built from; name that .onnx, not {weights}")
-    from ..graph.onnx_export import OPSETS, export_onnx
+    from ..onnx_export import OPSETS, export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 

@@ -9,7 +9,8 @@ import json
 import mmap
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -70,6 +71,7 @@ class PlanRecord:
     bytes: int
     sha256: str
     refit: Refit | None = None
+    steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: the text of a steps file, by its rows
 
     @property
     def name(self) -> str:
@@ -87,7 +89,9 @@ class PlanRecord:
         refit = None if self.refit is None else asdict(self.refit)
         build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
         texts = {"format": str(FORMAT), "plan": json.dumps(plan), "build": f"{{\n{build}\n }}"}
-        texts |= {"refit": json.dumps(refit), "card": self.card.to_json()}
+        texts |= {"refit": json.dumps(refit)}
+        texts |= {"steps": json.dumps(dict(self.steps))} if self.steps else {}
+        texts |= {"card": self.card.to_json()}
         return "{\n " + ",\n ".join(f'"{key}": {text}' for key, text in texts.items()) + "\n}\n"
 
     @classmethod
@@ -98,11 +102,12 @@ class PlanRecord:
             raw = json.loads(text)
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
                 raise DdpmRtError(f"{source}: not a plan's record of format {FORMAT}; {again}")
+            steps = _steps(raw)
             _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
             _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
             card = ModelCard.from_json(json.dumps(raw["card"]), source)
             refit = _optional(Refit, raw["refit"], "refit.")
-            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit)
+            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
         except (ValueError, TypeError, RecursionError) as error:
             raise DdpmRtError(f"{source}: the plan's record is damaged: {error}; {again}") from error
         if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
@@ -118,6 +123,11 @@ def network_name(card: ModelCard) -> str:
 def sidecar_path(plan: Path) -> Path:
     """Where the record of `plan` is."""
     return plan.with_name(plan.name + ".json")
+
+
+def pending_path(plan: Path) -> Path:
+    """Where a new record is until its plan has its name. A write that was killed between the two leaves it there."""
+    return plan.with_name(plan.name + ".json.next")
 
 
 def files_of(model: Path) -> list[Path]:
@@ -148,9 +158,19 @@ def names_in(content: bytes | mmap.mmap) -> set[str]:
 
 def read_plan(plan: Path) -> PlanRecord:
     """The record of `plan`. Raises DdpmRtError unless it is whole and the plan is the one that it describes."""
+    try:
+        return _read_pair(plan, sidecar_path(plan))
+    except DdpmRtError:
+        for sidecar in (pending_path(plan), sidecar_path(plan)):  # the latter again: a write may just have ended
+            with suppress(DdpmRtError, OSError):
+                return _read_pair(plan, sidecar)
+        raise
+
+
+def _read_pair(plan: Path, sidecar: Path) -> PlanRecord:
     if not plan.is_file():
         raise DdpmRtError(f"{plan} is not a file; make a plan with `ddpm-rt build`")
-    sidecar, names = sidecar_path(plan), names_in_file(plan)
+    names = names_in_file(plan)
     if not names:
         raise DdpmRtError(f"{plan} holds no network of ddpm-rt; make it with `ddpm-rt build`")
     if not sidecar.is_file():
@@ -179,6 +199,16 @@ def _build(raw: Any) -> Build:
     graph = _optional(Graph, raw["graph"], "build.graph.")
     lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
     return Build(**{**raw, **lists, "graph": graph})
+
+
+def _steps(raw: dict[str, Any]) -> dict[str, str]:
+    """Takes the fitted tables out of a record, which has no such key where there are none."""
+    steps = raw.pop("steps", {})
+    if not isinstance(steps, dict) or not all(isinstance(text, str) for text in steps.values()):
+        raise ValueError("steps must be texts of steps files, by their rows")
+    if wrong := [rows for rows in steps if not rows.isdecimal()]:
+        raise ValueError(f"steps has the key {wrong[0]!r}, which is no number of rows")
+    return dict(steps)
 
 
 def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:

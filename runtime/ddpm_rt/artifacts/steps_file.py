@@ -29,9 +29,14 @@ KEYS = (*FACTS, *StepTable._fields)
 
 def write_steps(path: Path, plan: CompiledSampler, card: ModelCard) -> None:
     """Write `plan`, which was compiled for the model of `card`. Raises DdpmRtError when that fails."""
-    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in _content(plan, card).items()]
-    text = "{\n" + ",\n".join(lines) + "\n}\n"
+    text = steps_text(plan, card)
     replace_file(path, lambda file: file.write_text(text))
+
+
+def steps_text(plan: CompiledSampler, card: ModelCard) -> str:
+    """What `write_steps` writes; a model file that carries fitted tables holds the same text."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in _content(plan, card).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _content(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
@@ -65,19 +70,28 @@ def read_steps(path: Path, card: ModelCard) -> CompiledSampler:
     A table belongs to the betas it was compiled from, so one of another model is never run.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise DdpmRtError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DdpmRtError(f"{path}: not a whole steps file ({error}); {AGAIN}") from error
+    return parse_steps(text, card, str(path))
+
+
+def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
+    """As `read_steps`, for a text that is not a file of its own; errors begin with `source`."""
+    try:
+        raw = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise DdpmRtError(f"{source}: not a whole steps file ({error}); {AGAIN}") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise DdpmRtError(f"{path}: not a steps file of format {FORMAT}; {AGAIN}")
+        raise DdpmRtError(f"{source}: not a steps file of format {FORMAT}; {AGAIN}")
     if raw.get("card_sha256") != card.sha256:
-        raise DdpmRtError(f"{path} was compiled for another model; write one for this with `ddpm-rt steps`")
+        raise DdpmRtError(f"{source} was compiled for another model; write one for this with `ddpm-rt steps`")
     try:
         return _plan(raw, card)
     except ValueError as error:
-        raise DdpmRtError(f"{path}: {error}; {AGAIN}") from error
+        raise DdpmRtError(f"{source}: {error}; {AGAIN}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

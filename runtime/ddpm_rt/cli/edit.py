@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import NUMBER, PATH, Integers, engine_options, out_option, request_options, sampler_options
+from .options import NUMBER, PATH, Integers, engine_options, model_option, out_option, request_options, sampler_options
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -29,16 +29,20 @@ def interpolate(
     \b
     ddpm-rt interpolate --from 0 --to 3 --frames 12 --out between.png
     """
+    from ..requests.fitted import with_fitted
     from ..requests.interpolation import Between
     from .drawing import draw_images
 
-    draw_images(lambda card: Between(start=start, end=end, count=frames, **asked), engine, out, quiet=quiet)
+    def ask(card: "ModelCard") -> Between:
+        return Between(start=start, end=end, count=frames, **with_fitted(asked, engine.model, card))
+
+    draw_images(ask, engine, out, quiet=quiet)
 
 
 @click.command()
 @click.argument("image", type=PATH)
 @click.option("-o", "--out", type=PATH, default="x_T.npy", show_default=True, help="The .npy to write.")
-@engine_options
+@model_option
 @click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
 @click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")

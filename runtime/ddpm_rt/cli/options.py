@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import click
 
 from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
-from ..samplers import SAMPLERS
+from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
 
@@ -65,8 +65,9 @@ def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Comma
 
 # What makes `SamplerOptions`.
 sampler_options = together([
-    click.option("--sampler", type=click.Choice(list(SAMPLERS)), help="[default: ddim]"),
-    click.option("--steps", type=click.IntRange(min=1), help="Network calls per sample. [default: 50]"),
+    click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
+    click.option("--steps", type=click.IntRange(min=1),
+                 help="Network calls per sample. [default: 50; fitted: the most there are]"),
     click.option("--eta", type=click.FloatRange(0, 1),
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
     click.option("--spacing", type=click.Choice(get_args(Spacing)),
@@ -98,12 +99,22 @@ place_options = together([
 
 
 def engine_options(command: Command) -> Command:
-    """The options of an engine, which the command gets as one `engine`, and `quiet`."""
+    """The model, as an argument or an option, and the options of its engine: one `engine`; and `quiet`.
+
+    A command that has another argument takes the model by `model_option` alone.
+    """
+    return click.argument("model", type=PATH, required=False)(model_option(command))
+
+
+def model_option(command: Command) -> Command:
+    """As `engine_options`, without the argument."""
 
     @functools.wraps(command)
-    def gathered(*, engine: Path | None, **asked: Any) -> Any:
+    def gathered(*, engine: Path | None, model: Path | None = None, **asked: Any) -> Any:
+        if engine is not None and model is not None:
+            raise click.UsageError(f"{model} and --engine {engine} name two models; leave out one")
         options = engine_options_of(asked)
-        return command(engine=ChosenEngine(engine, options), **asked)
+        return command(engine=ChosenEngine(engine or model, options), **asked)
 
     return together([
         click.option("--engine", type=PATH, metavar="FILE", help=".onnx or .plan to run. [default: bundled, MNIST]"),
@@ -114,7 +125,7 @@ def engine_options(command: Command) -> Command:
 
 
 out_option = click.option(
-    "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
+    "-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
     help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample.",
 )  # fmt: skip
 

@@ -35,18 +35,21 @@ def sample(
 
     \b
     ddpm-rt sample
-    ddpm-rt sample --engine unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
+    ddpm-rt sample unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
+    ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     """
     from ..artifacts.steps_file import read_steps
+    from ..requests.fitted import with_fitted
     from ..requests.request import Request
     from .drawing import draw_images
     from .initial_state import with_initial_state
 
     def ask(card: "ModelCard") -> "Request":
         compiled = None if steps_file is None else read_steps(steps_file, card)
-        request = Request(compiled=compiled, count=COUNT if count is None else count, **asked)
+        wanted = with_fitted({**asked, "compiled": compiled}, engine.model, card)
+        request = Request(count=COUNT if count is None else count, **wanted)
         return with_initial_state(
             request, card, init_image=init_image, strength=strength, mask=mask, resample=resample,
             init_noise=init_noise, count_from_file=count is None,

@@ -13,7 +13,7 @@ import click
 from ..artifacts.plan_record import files_of, is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
-from ..samplers import SAMPLERS
+from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .options import NUMBER, Integers, engine_options_of, place_options
 
@@ -68,12 +68,12 @@ class Reports:
 
     def check(self, *inputs: Path | None) -> None:
         """Raises ValueError for a report of the wrong suffix, or one that would overwrite an input."""
-        from ..artifacts.output_path import check_output_path, check_writable
+        from ..artifacts.output_path import check_output_path, check_target
 
         known = [file for path in inputs if path is not None for file in files_of(path)]
         for kind, path in self.files().items():
             check_output_path(path, f".{kind}", inputs=known, strict=True)
-            check_writable(path.parent)
+            check_target(path)
 
     def write(self, report: "Report") -> None:
         from ..artifacts.atomic_write import replace_file
@@ -93,9 +93,9 @@ class Reports:
 @click.argument("engine", type=click.Path(path_type=Path))
 @click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
 @click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
-@click.option("--sampler", type=click.Choice(list(SAMPLERS)), default="ddpm", show_default=True)
+@click.option("--sampler", type=click.Choice(NAMES), default="ddpm", show_default=True)
 @click.option("--steps", type=click.IntRange(min=1),
-              help="Network calls per sample. [default: for ddpm every timestep, else 50]")  # fmt: skip
+              help="Network calls per sample. [default: ddpm: every timestep; fitted: the most; else 50]")  # fmt: skip
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
 @click.option("--label", type=Integers(), metavar="N,N,...",
               help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
@@ -130,7 +130,7 @@ def verify(
         reports.check(engine, engine_b, reference)
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
-        report = compared(sides, options, limits, lambda card: _request(card, steps, asked))
+        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -139,9 +139,12 @@ def verify(
         sys.exit(DIFFERENT)
 
 
-def _request(card: Any, steps: int | None, asked: dict[str, Any]) -> "Request":
+def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) -> "Request":
+    from ..requests.fitted import with_fitted
     from ..requests.request import Request
 
+    if asked["sampler"] == FITTED:
+        return Request(**with_fitted({"steps": steps, **asked}, engine, card))
     steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
     return Request(steps=steps, spacing=card.spacing, **asked)
 

@@ -1,6 +1,7 @@
 """A device engine as a plain one, `(x, t) -> out`, for what the device loop does not do."""
 
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ class DeviceDenoiser(Engine):
 
     def model_sha256(self) -> str:
         return self.device_engine.model_sha256()
+
+    def model_path(self) -> Path | None:
+        path: Path | None = getattr(self.device_engine, "path", None)
+        return path
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():

@@ -1,5 +1,6 @@
-"""The package onnxruntime: importing it, and its refusals in our words."""
+"""The package onnxruntime: importing it without its telemetry, and its refusals in our words."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,12 @@ DAMAGED = ("INVALID_PROTOBUF", "No graph was found")  # what ONNX Runtime says o
 
 
 def onnx_runtime() -> Any:
-    """The module onnxruntime. Raises DdpmRtError where only pieces of it are left."""
+    """The module onnxruntime. Raises DdpmRtError where only pieces of it are left.
+
+    Its telemetry (on by default since 1.32, with an identifier in the user's cache) is off unless the user has set
+    the variable.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     if not hasattr(onnxruntime, "InferenceSession"):  # onnxruntime and onnxruntime-gpu share their files

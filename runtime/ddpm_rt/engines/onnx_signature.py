@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..artifacts.card import METADATA_KEY, ModelCard
 from ..artifacts.onnx_card import no_card
+from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 
-TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_KINDS}
 
 
 @dataclass(frozen=True)

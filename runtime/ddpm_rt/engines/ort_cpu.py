@@ -11,6 +11,7 @@ from ..artifacts.onnx_card import check_file, find_onnx_card
 from ..denoiser import Batch, Times
 from ..engine import Engine
 from ..errors import DdpmRtError
+from .cpu_threads import default_threads
 from .onnx_runtime import not_a_model, onnx_runtime
 from .onnx_signature import read_signature
 
@@ -20,7 +21,8 @@ class OrtDenoiser(Engine):
 
     x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
     any B, a file of static batch being called as often as it takes. The graph's own t may be int64, int32 or float32,
-    one an image or one for all (rank 0). `threads` are those inside one operation, all cores by default.
+    one an image or one for all (rank 0). `threads` are those inside one operation; the default is every core that this
+    process may use.
     Raises DdpmRtError when the file is not such a model.
     """
 
@@ -33,6 +35,9 @@ class OrtDenoiser(Engine):
 
     def model_sha256(self) -> str:
         return file_sha256(self.path)
+
+    def model_path(self) -> Path | None:
+        return self.path
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
@@ -68,6 +73,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it would log is in the exception as well
+    threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..artifacts.plan_record import FLAVOURS as TITLES
 from ..artifacts.plan_record import PlanRecord, Profile
+from ..denoiser import TIME_KINDS
 from ..device.device_engine import Buffers
 from ..device.gpus import cuda_version
 from ..errors import DdpmRtError
@@ -15,7 +16,7 @@ from .tensorrt_context import Context, Contexts
 from .tensorrt_log import make_log, one_line
 from .tensorrt_network import first_sides, network_fault
 
-TIME_TYPES = {"INT64": np.int64, "INT32": np.int32, "FLOAT": np.float32}
+TIME_TYPES = {kind.tensorrt: kind.dtype for kind in TIME_KINDS}
 
 
 class TensorRtEngine:
@@ -36,7 +37,7 @@ class TensorRtEngine:
         if fault := network_fault(trt, self._engine, record):
             raise DdpmRtError(f"{plan} is not what its record says: {fault}; {again}")
         time = self.card.names["t"]
-        self.time_type: np.dtype[Any] = np.dtype(TIME_TYPES[self._engine.get_tensor_dtype(time).name])
+        self.time_type: np.dtype[Any] = TIME_TYPES[self._engine.get_tensor_dtype(time).name]
         self.one_time = len(tuple(self._engine.get_tensor_shape(time))) == 0
         self._contexts = Contexts(trt, self._engine, self._log, gpu, plan, record.sha256)
         self._spare: dict[int, Context] = {}  # made to be measured, not bound yet

@@ -4,8 +4,9 @@ from typing import Any
 
 from ..artifacts.card import ModelCard
 from ..artifacts.plan_record import PlanRecord
+from ..denoiser import TIME_KINDS
 
-NUMBER_TYPES = {"x": ("FLOAT",), "t": ("INT64", "INT32", "FLOAT"), "y": ("INT64",), "out": ("FLOAT",)}
+NUMBER_TYPES = {"x": ("FLOAT",), "t": tuple(kind.tensorrt for kind in TIME_KINDS), "y": ("INT64",), "out": ("FLOAT",)}
 
 
 def first_sides(card: ModelCard) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
 from .labels import Labels, as_labels, check_labels, every_class, with_labels
-from .sampler_options import SamplerOptions
+from .sampler_options import MODEL_SPACING, SamplerOptions
 
+Kind = TypeVar("Kind", bound="Request")
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
@@ -211,6 +213,13 @@ class BoundRequest:
         loop = self._loop_of(engine)
         return self if loop is None else replace(self, request=replace(self.request, batch=loop.batch_for(self)))
 
+    def describe(self, model_sha256: str = "") -> dict[str, str]:
+        """`Request.describe` with what the model decides: a PNG needs no other file to be drawn again."""
+        text = self.request.describe(model_sha256)
+        if text.get("ddpm-rt.spacing") == MODEL_SPACING:
+            text["ddpm-rt.spacing"] = self.card.spacing
+        return text
+
     def drawn(self, engine: Engine, progress: Progress | None = None) -> Batch:
         """All images, float32 `[count, C, H, W]`."""
         done, total = 0, self.calls_for(self.request.samples)
@@ -222,3 +231,15 @@ class BoundRequest:
                 progress(done, total)
 
         return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
+
+
+def as_batch(images: Batch) -> Batch:
+    """Float32 `[N, C, H, W]` from `[N, C, H, W]`, or from one image `[C, H, W]`."""
+    array = np.asarray(images, np.float32)
+    return array[None] if array.ndim == 3 else array
+
+
+def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:
+    """A request of another kind with the fields of `request`, or their defaults, and `more`."""
+    known = {} if request is None else {field.name: getattr(request, field.name) for field in fields(Request)}
+    return kind(**known | more)

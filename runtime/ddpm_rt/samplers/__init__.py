@@ -27,4 +27,19 @@ SAMPLERS = {
     "lcm": Sampler(lcm),
 }
 
-__all__ = ["SAMPLERS", "Sampler", "ddim", "ddpm", "dpm", "dpm_sde", "euler", "euler_ancestral", "lcm"]
+FITTED = "fitted"  # a table that `ddpm-rt tune` made for one model: it comes from a file, and no function returns it
+NAMES = (*SAMPLERS, FITTED)
+
+__all__ = [
+    "FITTED",
+    "NAMES",
+    "SAMPLERS",
+    "Sampler",
+    "ddim",
+    "ddpm",
+    "dpm",
+    "dpm_sde",
+    "euler",
+    "euler_ancestral",
+    "lcm",
+]

@@ -11,11 +11,14 @@ from command import failed, run
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
+from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.plan_record import names_in_file, network_name, read_plan, sidecar_path
 from ddpm_rt.engines.tensorrt_log import one_line
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
 def test_the_plan_is_tensorrts_own_file_with_the_cards_hash_as_its_name(built):
@@ -63,6 +66,16 @@ def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 2, "--tf32").stdout
     other = changed(tiny, tmp_path / tiny.name, lambda model: setattr(model, "producer_version", "other"))
     assert "built in" in run("build", other, "-o", plan, "--batch", 2, "--tf32").stdout
+
+
+def test_a_plan_carries_the_tables_of_the_file_that_it_was_built_from(tiny, tmp_path):
+    source, plan = tmp_path / "unet.onnx", tmp_path / "unet.plan"
+    source.write_bytes(tiny.read_bytes())
+    card = read_onnx_card(source)
+    embed(source, SamplerOptions(sampler="dpm++", steps=6).compile(card), card)
+    build_plan(source, plan, BuildOptions())
+    assert fitted_tables(plan) == fitted_tables(source)
+    assert "of 6 calls" in run("inspect", plan).stdout
 
 
 def test_another_models_record_is_refused(built, tiny, tmp_path):

@@ -19,11 +19,11 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .module_call import check_network_output, example, first_line, run_module
-from .precision import TYPES, Precision, set_precision
-from .simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
-from .time_branch import TABLE, hoist_time
-from .typed_parity import measure_typed
+from .graph.module_call import check_network_output, example, first_line, run_module
+from .graph.precision import TYPES, Precision, set_precision
+from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
+from .graph.time_branch import TABLE, hoist_time
+from .graph.typed_parity import measure_typed
 
 OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16

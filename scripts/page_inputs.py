@@ -1,0 +1,81 @@
+"""Small files that stand for what the reader of a documentation page has: a checkpoint, images, an exported model."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+
+def make_input(name: str, folder: Path) -> None:
+    """Make the file or directory `name` in `folder`. Raises KeyError for a name that is not known here."""
+    path = folder / name.rstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    MAKERS[name](path)
+
+
+def _bundled_model(path: Path) -> None:
+    from ddpm_rt.models import bundled_model
+
+    shutil.copy(bundled_model(), path)
+
+
+def _digit(path: Path) -> None:
+    from PIL import Image
+
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, 12:16] = 255  # a one
+    Image.fromarray(pixels).save(path)
+
+
+def _half_mask(path: Path) -> None:
+    from PIL import Image
+
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[14:] = 255
+    Image.fromarray(pixels).save(path)
+
+
+def _checkpoint(path: Path, size: int = 28, channels: int = 1) -> None:
+    import torch
+
+    from ddpm_ref import betas
+    from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
+    from ddpm_ref.config import UNetConfig
+    from ddpm_ref.unet import UNet
+
+    torch.manual_seed(0)
+    config = UNetConfig(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=None,
+        norm_num_groups=4,
+        norm_eps=1e-6,
+        downsample_padding=0,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+    )
+    save_checkpoint(path, Checkpoint(UNet(config).eval(), betas.linear(1000), "eps", "fixed_large", (-1.0, 1.0)))
+
+
+def _hub_download(path: Path) -> None:
+    """The flat layout of google/ddpm-cifar10-32: the files of the UNet and of the scheduler side by side."""
+    _checkpoint(path, size=32, channels=3)
+    for folder in ("unet", "scheduler"):
+        for file in (path / folder).iterdir():
+            file.rename(path / file.name)
+        (path / folder).rmdir()
+
+
+MAKERS: dict[str, Callable[[Path], None]] = {
+    "ddpm-cifar10-32/": _hub_download,
+    "digit.png": _digit,
+    "half.png": _half_mask,
+    "runs/mnist": _checkpoint,
+    "unet.onnx": _bundled_model,
+}

@@ -1,0 +1,82 @@
+"""Run what the documentation shows, word by word:
+
+    python scripts/run_pages.py [PAGE ...]
+
+All pages by default. The shell and Python blocks of a page run in order, in an empty folder that holds the files the
+page names as given. A block whose first line says what it needs (`scripts/page_blocks.py` has the list) is not run.
+Exits with 1 if a block failed.
+"""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import page_inputs
+from page_blocks import Block, blocks, given, pages
+
+
+class BlockFailed(Exception):
+    """A block that did not do what the page says it does."""
+
+
+def run_page(page: Path, folder: Path, show: Callable[[str], object] = lambda line: None) -> list[Block]:
+    """Run the blocks of `page` in `folder`; returns those that ran. Raises BlockFailed for the first that fails.
+
+    Python blocks share their names, as the cells of a notebook do.
+    """
+    for name in given(page):
+        page_inputs.make_input(name, folder)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    ran = []
+    for block in blocks(page):
+        if block.runs:
+            _run_shell(block, folder) if block.language == "sh" else _run_python(block, folder, names)
+            ran.append(block)
+            show(f"{block}: ran")
+        elif block.needs:
+            show(f"{block}: not run, {block.needs}")
+    return ran
+
+
+def _run_shell(block: Block, folder: Path) -> None:
+    programs = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", "-euo", "pipefail", "-c", block.text]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise BlockFailed(f"{block} exited with {done.returncode}:\n{block.text}\n{done.stdout}{done.stderr}")
+
+
+def _run_python(block: Block, folder: Path, names: dict[str, Any]) -> None:
+    before = Path.cwd()
+    os.chdir(folder)  # contextlib.chdir needs Python 3.11
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(block.text, str(block), "exec"), names)
+    except Exception as error:
+        raise BlockFailed(f"{block}:\n{block.text}\n{traceback.format_exc()}") from error
+    finally:
+        os.chdir(before)
+
+
+def main(arguments: list[str]) -> int:
+    failed = False
+    for page in [Path(argument).resolve() for argument in arguments] or pages():
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run_page(page, Path(folder), show=print)
+            except BlockFailed as error:
+                failed = True
+                print(error, file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

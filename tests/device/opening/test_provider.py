@@ -1,0 +1,155 @@
+"""Which engine runs a model: --provider, --device, and what is said where there is no GPU."""
+
+import sys
+from types import ModuleType
+
+import pytest
+from command import run
+from device_world import install
+from gaussian_model import gaussian_card, write_gaussian
+
+import ddpm_rt
+from ddpm_rt import DdpmRtError
+from ddpm_rt.device.device_denoiser import DeviceDenoiser
+from ddpm_rt.engines.opening import open_device_engine, provider_for
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.inspection import doctor
+
+pytest.importorskip("cuda.core")
+
+WITHOUT_GPU = pytest.mark.skipif(bool(doctor.gpus()), reason="there is a GPU")
+
+
+def test_auto_is_cuda_where_it_is_and_the_cpu_where_it_is_not(machine, gaussian, monkeypatch):
+    assert provider_for(gaussian, "auto") == "cuda"
+    assert isinstance(ddpm_rt.open_denoiser(gaussian), DeviceDenoiser)
+    assert isinstance(ddpm_rt.open_denoiser(gaussian, provider="cpu"), OrtDenoiser)
+    machine.built_with = ("CPUExecutionProvider",)
+    assert provider_for(gaussian, "auto") == "cpu"
+    machine.built_with = ("CUDAExecutionProvider",)
+    monkeypatch.setattr("ddpm_rt.device.gpus.gpus", list)
+    assert provider_for(gaussian, "auto") == "cpu"
+
+
+def test_auto_goes_on_with_the_cpu_where_cuda_does_not_start(machine, gaussian):
+    machine.starts = {"CPUExecutionProvider"}
+    assert isinstance(ddpm_rt.open_denoiser(gaussian), OrtDenoiser)
+    for options in ({"provider": "cuda"}, {"device": 1}):  # but not where a GPU was asked for
+        with pytest.raises(DdpmRtError):
+            ddpm_rt.open_denoiser(gaussian, **options)
+
+
+def test_auto_goes_on_with_the_cpu_where_the_kernels_cannot_be_compiled(machine, gaussian, monkeypatch):
+    def without_nvrtc(device):
+        raise DdpmRtError("NVRTC is not installed")
+
+    monkeypatch.setattr("ddpm_rt.device.loop.load_kernels", without_nvrtc)
+    assert isinstance(ddpm_rt.open_denoiser(gaussian), OrtDenoiser)
+    with pytest.raises(DdpmRtError, match="NVRTC"):
+        ddpm_rt.open_denoiser(gaussian, provider="cuda")
+
+
+def test_a_plan_is_tensorrts(rtx, plan, gaussian):
+    assert provider_for(plan, "auto") == provider_for(plan, "tensorrt") == "tensorrt"
+    assert open_device_engine(plan).engine.card == gaussian_card()
+    assert provider_for(gaussian, "tensorrt") == "tensorrt"
+
+
+@WITHOUT_GPU
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # before any package that would be of no use
+        (["--provider", "tensorrt"], 1, ["GPU 0", "driver"]),
+        (["--provider", "cpu", "--device", 1], 2, ["device 1"]),
+        (["--device", 3], 1, ["GPU 3", "driver"]),
+        (["--device", -1], 2, ["--device"]),
+        (["--provider", "gpu"], 2, ["--provider"]),
+    ],
+)
+def test_a_gpu_that_is_not_to_be_had_is_one_line_and_no_file(gaussian, tmp_path, options, code, words):
+    result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert [word for word in words if word not in result.stderr] == []
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_provider_that_nobody_knows_is_the_callers_mistake(gaussian, plan):
+    for path in (gaussian, plan):
+        with pytest.raises(ValueError, match="provider must be one of auto, cpu, cuda, tensorrt, not 'bogus'"):
+            ddpm_rt.open_denoiser(path, provider="bogus")
+
+
+def test_an_onnxruntime_in_pieces_is_one_line(gaussian, monkeypatch, tmp_path):
+    install(monkeypatch, ModuleType("onnxruntime"))  # what one of two packages leaves
+    for options in ([], ["--provider", "cpu"]):
+        result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
+        assert result.exit_code == 1
+        assert "in pieces: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert run("doctor").exit_code == 0
+
+
+@WITHOUT_GPU
+def test_a_plan_without_a_driver_names_what_would_run(plan):
+    result = run("sample", "--engine", plan)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    for words in ("driver", "unet.onnx, of which it was built, runs on the CPU"):
+        assert words in result.stderr
+
+
+@pytest.mark.parametrize("provider", ["cpu", "cuda"])
+def test_a_plan_is_of_no_other_provider(plan, provider):
+    result = run("sample", "--engine", plan, "--provider", provider)
+    assert result.exit_code == 2
+    assert f"--provider {provider} cannot run it" in result.stderr
+
+
+def test_a_plan_that_is_truncated_is_one_line(rtx, plan):
+    plan.write_bytes(plan.read_bytes()[:-1])
+    result = run("sample", "--engine", plan)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "not the plan" in result.stderr
+    assert not rtx.loaded
+
+
+def test_a_device_that_is_not_there_is_named(machine, gaussian):
+    result = run("sample", "--engine", gaussian, "--provider", "cuda", "--device", 3)
+    assert result.exit_code == 1
+    assert "there is no GPU 3: the only one is 0" in result.stderr
+
+
+def test_a_model_without_a_card_is_refused(machine, tmp_path):
+    bare = write_gaussian(tmp_path / "bare.onnx", metadata=False)
+    with pytest.raises(DdpmRtError, match="no model card"):
+        open_device_engine(bare, "cuda")
+
+
+def test_the_cpu_is_no_device(gaussian):
+    with pytest.raises(ValueError, match="would run on the CPU"):
+        open_device_engine(gaussian, "cpu")
+
+
+def test_doctor_tries_the_providers(machine, monkeypatch):
+    versions = dict.fromkeys((*doctor.EXTRAS, doctor.LEAN), "1")
+    found = doctor.gpus()
+
+    def said(what):
+        return doctor.works(versions, found, doctor.providers())[f"sample unet.{what}"]
+
+    assert said("onnx, CUDA") == said("onnx, TensorRT") == "yes"
+    assert said("plan, TensorRT") == said("plan, TensorRT-RTX") == "yes, those of 1"
+    machine.starts = {"CPUExecutionProvider"}
+    assert "does not start" in said("onnx, CUDA")
+    machine.built_with = ()
+    assert said("onnx, CUDA") == "no: pip uninstall onnxruntime, then pip install 'ddpm-rt[gpu]'"
+    versions["tensorrt"] = None
+    assert said("plan, TensorRT") == "yes, version-compatible ones of 1 and older"
+    versions["cuda.core"] = None
+    assert said("plan, TensorRT-RTX") == "no: pip install 'ddpm-rt[cuda]'"
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert doctor.providers() == ()

@@ -1,0 +1,59 @@
+"""How tests/ is laid out: as the sources are, what is shared once, and files that can be read in one go."""
+
+import ast
+
+from repository import ROOT
+
+TESTS = ROOT / "tests"
+SUPPORT = TESTS / "support"
+SOURCES = sorted(TESTS.rglob("*.py"))
+LINES = 260  # of a file
+
+
+def imported(path):
+    """The modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def test_no_file_imports_a_test_module_or_a_conftest():
+    """Nor imports by its place: what is shared is a module in tests/support."""
+    wrong = [
+        f"{path.relative_to(TESTS)} imports {name}"
+        for path in SOURCES
+        for name in imported(path)
+        if name.startswith((".", "tests"))
+        or any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+    ]
+    assert wrong == []
+
+
+def test_a_test_module_is_in_the_folder_of_what_it_tests():
+    folders = {path.relative_to(TESTS).parts[0] for path in SOURCES if path.name.startswith("test_")}
+    assert folders == {"cli", "cpp", "device", "export", "project", "ref", "runtime", "scripts", "support"}
+
+
+def test_what_is_shared_is_in_one_place():
+    shared = [path for path in SOURCES if not path.name.startswith("test_") and path.name != "conftest.py"]
+    assert {path.parent for path in shared} == {SUPPORT}
+    test_modules_use = {name for path in SOURCES for name in imported(path)}
+    assert [path.stem for path in shared if path.stem not in test_modules_use] == []
+
+
+def test_a_helper_stands_once():
+    """A function of the same name and text in two files is one that belongs in tests/support."""
+    found = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.setdefault(ast.dump(node), []).append(f"{path.relative_to(TESTS)}: {node.name}")
+    assert [places for places in found.values() if len(places) > 1] == []
+
+
+def test_no_file_is_too_long_to_be_read_in_one_go():
+    files = [*SOURCES, *SUPPORT.rglob("*.h"), *SUPPORT.rglob("*.c*")]
+    lengths = {str(path.relative_to(TESTS)): len(path.read_text().splitlines()) for path in files if path.is_file()}
+    assert {name: length for name, length in lengths.items() if length > LINES} == {}
