@@ -24,8 +24,11 @@ def as_labels(label: Any) -> tuple[int, ...] | None:
 
 
 def every_class(card: ModelCard) -> tuple[int, ...] | None:
-    """All classes of a model in order, the null class left out; None for a model without classes."""
-    if card.classes is None:
+    """All classes in order but the null class, of a model that has one; None for any other model.
+
+    A model with a null class was trained to be asked for nothing in particular. A model without one needs a label.
+    """
+    if card.classes is None or card.null_class is None:
         return None
     return tuple(label for label in range(card.classes) if label != card.null_class)
 

@@ -34,7 +34,7 @@ class Request(SamplerOptions):
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
     label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
-    # asks a model with classes for every class in turn
+    # asks a model with a null class for every class in turn
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -80,9 +80,9 @@ class Request(SamplerOptions):
         return BoundRequest(request, card, request.compile_for(card))
 
     def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
-        """The labels of samples that were asked for without one: every class in turn, so in equal shares.
+        """The labels of samples without a label: every class in turn, so in equal shares, if there is a null class.
 
-        An edit asks for no class, because what it draws is decided by an image.
+        An edit asks for the null class, because an image decides what it draws.
         """
         return every_class(card)
 
