@@ -1,10 +1,11 @@
 """`ddpm-rt train`. Only click is imported here: the command line lists its verbs without waiting for torch."""
 
+import signal
 from pathlib import Path
 
 import click
 
-INTERRUPTED = 130  # as a shell says of a command that SIGINT ended
+SIGNALLED = 128  # and the signal's number: as a shell says of a command that a signal ended
 
 
 @click.command()
@@ -75,13 +76,13 @@ def train(
         outcome = run(chosen, images, out, labels=labels, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
         raise click.ClickException(_sentence(error)) from error
-    done = outcome.steps_done
+    done, code = outcome.steps_done, SIGNALLED + (outcome.signal or signal.SIGINT)
     if not outcome.finished:
         click.echo(f"stopped after {done} steps, all saved; the same command goes on", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(code)
     if not outcome.drawn:
         click.echo(f"{out}: trained for {done} steps, all saved; only the last picture is missing", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(code)
     if outcome.steps_before == done:
         click.echo(f"{out} has had {done} steps already; nothing was done")
         return

@@ -1,7 +1,6 @@
 """Writing files so that nobody ever sees half of one."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .atomic_file import write_whole
 from .errors import OutputError
 
 
@@ -25,6 +25,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turns an OSError into an OutputError that names `path`."""
     try:
         yield
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -48,15 +50,10 @@ def replace_tensors(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a sibling temporary file, then rename it: readers see the old file or the new, never half.
+    """Call `write` on a temporary file, then rename it: readers see the old file or the new, never half.
 
     Raises OutputError when that fails. The temporary file is gone afterwards, whatever happened.
     """
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            write(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        write_whole(path, write)

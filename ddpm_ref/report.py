@@ -19,6 +19,7 @@ from .files import replace_file, writing
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+COLUMNS = ["step", "loss", "learning_rate", "images_per_second"]  # of log.csv
 LOG_EVERY = 50  # steps to a point of the curve, which is their mean
 
 
@@ -67,7 +68,7 @@ class Report:
             with self.log.open("a", newline="") as file:
                 rows = csv.writer(file)
                 if new:
-                    rows.writerow(["step", "loss", "learning_rate", "images_per_second"])
+                    rows.writerow(COLUMNS)
                 rows.writerow(row)
 
     def samples(self, step: int, images: Tensor, columns: int) -> None:
@@ -161,10 +162,12 @@ def as_grid(images: Tensor, columns: int) -> NDArray[np.uint8]:
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drop the points that a resumed run is about to make again."""
+    """Drop the points that a resumed run is about to make again, and what a killed run has not finished writing."""
     if not log.exists():
         return
-    header, *rows = log.read_text().splitlines()
-    kept = [row for row in rows if int(row.split(",")[0]) <= step]
-    text = "\n".join([header, *kept]) + "\n"
+    with writing(log):
+        rows = log.read_text(errors="replace").splitlines(keepends=True)
+    whole = [row for row in rows[1:] if row.endswith("\n") and row.count(",") == len(COLUMNS) - 1]
+    kept = [row for row in whole if row.split(",")[0].isdigit() and int(row.split(",")[0]) <= step]
+    text = "".join([",".join(COLUMNS) + "\n", *kept])
     replace_file(log, lambda file: file.write_text(text))

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .atomic_file import SIGNALS
 from .batches import Batch, Source, batches
 from .checkpoint import Checkpoint, save_checkpoint
 from .data import ImageSet, fingerprint
@@ -21,6 +22,7 @@ from .labels import Labels
 from .loss import Loss
 from .recipe import Recipe
 from .report import Grid, Report, draw_samples
+from .run_owner import owned_run
 from .state import STATE_FILE, State, fresh_state, resume_state, save_state
 
 
@@ -32,6 +34,7 @@ class Outcome:
     steps_done: int  # those before included
     finished: bool  # False: it was interrupted, saved, and the same call goes on
     drawn: bool = True  # False: it was interrupted at its last picture, which is missing
+    signal: int | None = None  # that it was interrupted by
 
 
 def train(
@@ -48,22 +51,32 @@ def train(
 
     `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
     samples/, checkpoints/ and the state for resuming beside it. Started again on the same folder it continues, with
-    the same losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C and SIGTERM save
-    first, and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each batch. Raises
-    CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot be written,
-    ValueError for labels of a model without classes, or none of one with classes.
+    the same losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C, SIGTERM and
+    SIGHUP save first, and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each
+    batch. Raises CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot
+    be written or another process trains in it, ValueError for labels of a model without classes, or none of one with
+    classes.
     """
     from accelerate import Accelerator
 
     if (labels is not None) != recipe.model.labelled:
         raise ValueError("labels must be given if the recipe's model has classes, and only then")
 
-    accelerator = Accelerator(mixed_precision="bf16" if recipe.training.precision == "bf16" else "no", cpu=cpu)
+    # Its own mixed precision is settled once a process; a second run in the process may want another.
+    accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     training, first_process = recipe.training, accelerator.is_main_process
     if training.batch_size % accelerator.num_processes:
         raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
-    device = accelerator.device
     data = fingerprint(images, labels)  # reads some, so that a set which cannot be read leaves no folder
+    with owned_run(folder) if first_process else nullcontext():
+        source = Source(images, labels, recipe, accelerator.process_index, accelerator.num_processes)
+        return _train(source, folder, data, accelerator, workers=workers, quiet=quiet)
+
+
+def _train(source: Source, folder: Path, data: str, accelerator: Any, *, workers: int, quiet: bool) -> Outcome:
+    """`train` in a folder that this process owns."""
+    recipe, device = source.recipe, accelerator.device
+    training, first_process = recipe.training, accelerator.is_main_process
     resuming = (folder / STATE_FILE).exists()
     state = resume_state(folder, recipe, data, device) if resuming else fresh_state(recipe, device)
     if (first := state.step) >= training.steps:
@@ -74,12 +87,11 @@ def train(
         make_folder(folder)
         replace_json(folder / "recipe.json", recipe.to_dict())
     report = Report(folder, first=first, steps=training.steps, quiet=quiet, enabled=first_process)
-    source = Source(images, labels, recipe, accelerator.process_index, accelerator.num_processes)
     stream = batches(source, first=first, workers=workers)
     with stop_requests() as stop, closing(report):
         drawn = _follow(run, stream, report, stop)
     accelerator.end_training()
-    return Outcome(first, state.step, state.step >= training.steps, drawn)
+    return Outcome(first, state.step, state.step >= training.steps, drawn, stop[0] if stop else None)
 
 
 def _follow(run: "Run", stream: Iterator[Batch], report: Report, stop: Sequence[int]) -> bool:
@@ -121,7 +133,7 @@ class Run:
         )
         state.unet.train()
         state.optimizer.zero_grad()
-        with self.accelerator.autocast():
+        with torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16"):
             loss = self.loss(labelled(self.model, batch.y), x0, batch.t.to(device), noise)
         self.accelerator.backward(loss)
         torch.nn.utils.clip_grad_norm_(state.unet.parameters(), training.grad_clip)
@@ -198,7 +210,10 @@ def labelled(model: Callable[..., Tensor], y: Tensor | None, channels: int | Non
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that SIGINT and SIGTERM append to, so that the loop can finish its step; a second one stops at once."""
+    """A list that SIGINT, SIGTERM and SIGHUP append to, so that the loop can finish its step.
+
+    A second one stops at once. One that is ignored, as under nohup, stays ignored.
+    """
     asked: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -206,7 +221,8 @@ def stop_requests() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield asked
     finally:

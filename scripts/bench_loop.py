@@ -60,7 +60,7 @@ def cifar10(folder: Path) -> Path:
     """The CIFAR-10 UNet with the initial weights of Ho et al., exported."""
     import torch
 
-    from ddpm_export.graph.onnx_export import export_onnx
+    from ddpm_export.onnx_export import export_onnx
     from ddpm_export.sources import open_source
     from ddpm_export.sources.checkpoint_card import card_of
     from ddpm_ref.checkpoint import Checkpoint, save_checkpoint

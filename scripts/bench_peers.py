@@ -20,7 +20,7 @@ import torch
 from bench_loop import cifar10
 
 import ddpm_rt
-from ddpm_export.graph.onnx_export import quiet
+from ddpm_export.onnx_export import quiet
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
 from ddpm_rt.requests.request import Request

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from tiny_unet import tiny_card, tiny_unet
 from typed_model import typed
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_ref.recipe import load_preset

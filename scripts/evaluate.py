@@ -131,14 +131,15 @@ def opened(path: Path | None) -> Iterator[Engine]:
     """An engine for an ONNX file, a plan, or a checkpoint directory, which is exported for as long as it is needed."""
     with tempfile.TemporaryDirectory() as folder:
         if path is not None and path.is_dir():
-            from ddpm_export.graph.onnx_export import export_onnx
+            from ddpm_export.onnx_export import export_onnx
             from ddpm_export.sources import open_source
             from ddpm_export.sources.checkpoint_card import card_of
 
             source = open_source(path)
             path = Path(folder) / "unet.onnx"
             export_onnx(source.module, card_of(source, path), path)
-        yield ddpm_rt.open_denoiser(path)
+        with ddpm_rt.open_denoiser(path) as engine:
+            yield engine
 
 
 HEADER = (

@@ -5,19 +5,39 @@
 >>> images = ddpm_rt.sample(sampler="ddpm", steps=20, count=4)
 """
 
-from . import noise
-from .api import open_denoiser, sample
-from .api_edit import from_image, from_noise, inpaint, interpolate, invert
-from .artifacts.card import ModelCard, Provenance
-from .errors import DdpmRtError
-from .host_loop import Step, trajectory
-from .requests.inversion import ddim_inversion
-from .requests.request import Request
-from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
-from .samplers.schedule import Schedule, logsnr_timesteps, timesteps
-from .samplers.table import StepTable
+import importlib
+
+TYPE_CHECKING = False  # for type checkers, to whom the name is known: `typing` itself is slow to import
+if TYPE_CHECKING:
+    from . import noise
+    from .api import open_denoiser, sample
+    from .api_edit import from_image, from_noise, inpaint, interpolate, invert
+    from .artifacts.card import ModelCard, Provenance
+    from .errors import DdpmRtError
+    from .host_loop import Step, trajectory
+    from .requests.inversion import ddim_inversion
+    from .requests.request import Request
+    from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
+    from .samplers.schedule import Schedule, logsnr_timesteps, timesteps
+    from .samplers.table import StepTable
 
 __version__ = "0.1.0"
+
+# Where each public name is. They are loaded when they are used, because Python imports this file before the first line
+# of the command line: that must handle signals before NumPy is loaded.
+_MODULES = {
+    "api": ("open_denoiser", "sample"),
+    "api_edit": ("from_image", "from_noise", "inpaint", "interpolate", "invert"),
+    "artifacts.card": ("ModelCard", "Provenance"),
+    "errors": ("DdpmRtError",),
+    "host_loop": ("Step", "trajectory"),
+    "requests.inversion": ("ddim_inversion",),
+    "requests.request": ("Request",),
+    "samplers": ("ddim", "ddpm", "dpm", "dpm_sde", "euler", "euler_ancestral", "lcm"),
+    "samplers.schedule": ("Schedule", "logsnr_timesteps", "timesteps"),
+    "samplers.table": ("StepTable",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "DdpmRtError",
@@ -47,3 +67,17 @@ __all__ = [
     "timesteps",
     "trajectory",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "noise":
+        return importlib.import_module(".noise", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -132,7 +132,7 @@ def exported(model: str, folder: Path) -> Path:
     """The model as `ddpm-rt export` writes it."""
     import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
 
-    from ddpm_export.graph.onnx_export import export_onnx
+    from ddpm_export.onnx_export import export_onnx
 
     module, card = load_model(model)
     export_onnx(module, card, folder / f"{model}.onnx")

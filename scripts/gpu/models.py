@@ -26,7 +26,7 @@ def load_model(name: str) -> tuple[Any, ModelCard]:
 
 def bundled() -> tuple[Any, ModelCard]:
     """The weights come out of the ONNX file, the card too."""
-    from ddpm_export.graph.onnx_export import weights_of_onnx
+    from ddpm_export.onnx_export import weights_of_onnx
     from ddpm_ref.recipe import load_preset
     from ddpm_ref.unet import UNet
 

@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_whole_images_and_the_same_command_goes_on(gaussian, tmp_pa
     command = ("sample", "--engine", gaussian, "--out", out, *OPTIONS, "--count", 40)
     done = interrupted(place, call, *command)
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
-    assert done.stderr == f"\ninterrupted; {kept} of 40 images are in {out}, the same command goes on\n"
+    assert done.stderr == f"\ninterrupted; {kept} of 40 images are in {out}; the same command resumes\n"
     assert sorted(path.name for path in out.iterdir()) == [f"{sample:06d}.png" for sample in range(kept)]
     assert f"{40 - kept} images in" in run(*command).stdout
     drawn = to_pixels(ddpm_rt.sample(gaussian, sampler="ddpm", steps=20, count=40))
@@ -156,7 +156,7 @@ def test_ctrl_c_keeps_whole_images_and_the_same_command_goes_on(gaussian, tmp_pa
 def test_ctrl_c_leaves_no_part_of_a_file(gaussian, tmp_path, name, place, call):
     done = interrupted(place, call, "sample", "--engine", gaussian, "--out", tmp_path / name, *OPTIONS, "--count", 40)
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
-    assert done.stderr == f"\ninterrupted; {tmp_path / name} was not written, the same command starts again\n"
+    assert done.stderr == f"\ninterrupted; {tmp_path / name} was not written; the same command starts again\n"
     assert list(tmp_path.iterdir()) == []
 
 

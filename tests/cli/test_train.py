@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -86,7 +87,8 @@ main(sys.argv[1:])
 def test_an_interrupt_while_a_picture_is_drawn_is_one_line(folder, name, steps, sentence):
     program = ["-c", INTERRUPTED.format(name=name)]
     done = train(folder, "--steps", 60 if steps == 51 else steps, program=program)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", sentence + "\n")
+    code = 128 + getattr(signal, name)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", sentence + "\n")
 
 
 def test_a_run_that_has_had_more_steps_says_so(folder):

@@ -3,7 +3,7 @@
 import pytest
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 
 
 @pytest.fixture(scope="session")

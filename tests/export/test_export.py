@@ -7,7 +7,7 @@ import torch
 from command import run
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.recipe import load_preset

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_rt import open_denoiser
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ddpm_rt
-from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import export_onnx, weights_of_onnx
 from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256

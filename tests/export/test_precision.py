@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_unet import CONFIG, tiny_card, tiny_unet
 
 import ddpm_rt
-from ddpm_export.graph.onnx_export import export_onnx, weights_of_onnx
 from ddpm_export.graph.precision import set_precision, to_bfloat16, to_low
 from ddpm_export.graph.typed_parity import noised_images, rounded
+from ddpm_export.onnx_export import export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError, open_denoiser

@@ -9,7 +9,7 @@ import torch
 from command import failed, run
 from verify_command import measured, verify
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules

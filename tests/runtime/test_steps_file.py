@@ -192,7 +192,6 @@ def test_what_cannot_be_compiled_is_one_line(gaussian, tmp_path, monkeypatch, op
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ("", "needs a label: 0 to 3, where 3 is no class"),
         ("--label 4", "label 4 is none of the model's"),
         ("--label a", "list of integers"),
         ("--label 0 --guidance nan", "finite"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ddpm_rt.cli.exit_codes import INTERRUPTED
+from ddpm_rt.stopping import line_on_stop
 
 PARTS = 1000  # of the progress bar
 
@@ -55,7 +55,7 @@ def build(
         capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
-        with progress_bar(quiet or verbose) as bar:
+        with progress_bar(quiet or verbose) as bar, line_on_stop(lambda: f"{out} is as it was"):
             record, built = build_plan(
                 model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,
                 report=lambda share: bar.update(max(0, int(PARTS * share) - bar.pos)),
@@ -63,14 +63,11 @@ def build(
             )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; {out} is as it was", err=True)
-        sys.exit(INTERRUPTED)
     done = f"built in {time.perf_counter() - started:.1f} s" if built else "unchanged, not built again (--force)"
     click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
 
 
 def progress_bar(quiet: bool) -> Any:
     """A bar on stderr while there is somebody to see it."""
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
     return click.progressbar(length=PARTS, label="building", file=sys.stderr, hidden=hidden)

@@ -32,7 +32,7 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
     ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
+    from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
     try:
         check_output_path(out, ".onnx", inputs=[source, config])
@@ -43,7 +43,7 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
     from ..sources.checkpoint_card import card_of
 
     try:
-        check_writable(out.parent)
+        check_target(out)
         found = open_source(source, config)
         card = export_onnx(found.module, card_of(found, source), out, **options)
     except (ValueError, DdpmRtError) as error:
@@ -82,7 +82,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
       --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
     """
     from ddpm_rt import DdpmRtError
-    from ddpm_rt.artifacts.output_path import check_output_path, check_writable
+    from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
     from ..graph.foreign_onnx import write_card
     from ..sources.betas_argument import parse_betas
@@ -96,7 +96,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     try:
-        check_writable(copy.parent)
+        check_target(copy)
         written = write_card(model, copy, {**asked, **known})
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error

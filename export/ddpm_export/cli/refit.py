@@ -1,11 +1,10 @@
 """`ddpm-rt refit`. Only click is imported here: the command line lists its verbs without waiting for onnx."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from ddpm_rt.cli.exit_codes import INTERRUPTED
+from ddpm_rt.stopping import line_on_stop
 
 
 @click.command()
@@ -39,11 +38,9 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
         raise click.UsageError(str(error)) from error
     show = (lambda line: click.echo(line, err=True)) if verbose else None
     try:
-        record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
+        with line_on_stop(lambda: f"{out} is as it was"):
+            record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; {out} is as it was", err=True)
-        sys.exit(INTERRUPTED)
     provenance = record.card.provenance
     click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")

@@ -12,14 +12,15 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
-from ddpm_rt.artifacts.output_path import check_writable
-from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.output_path import check_target
+from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
 from .build_options import BuildOptions
 from .builder import build_network
+from .pair import check_pair, settle_pair, write_pair
 from .tensorrt_api import Report, load_tensorrt
 
 
@@ -40,7 +41,9 @@ def build_plan(
     ValueError for options that the flavour lacks, DdpmRtError for a model or a machine that does not do it; then both
     files are as they were.
     """
-    check_writable(plan.parent)
+    check_pair(plan)
+    if timing_cache is not None:
+        check_target(timing_cache)
     card, digests = read_source(source)
     chosen, trt = load_tensorrt(flavour)
     options.check_flavour(chosen)
@@ -48,6 +51,7 @@ def build_plan(
     wanted: dict[str, Any] = {"flavour": chosen, "version": str(trt.__version__), "compute_capabilities": there}
     wanted |= {"options": options.record(), "onnx": digests}
     if not force and (known := unchanged(plan, wanted)):
+        settle_pair(plan)
         return known, False
     log = make_log(trt, show)
     name = network_name(card)
@@ -126,13 +130,3 @@ def check_types(source: Path, card: ModelCard, layers: dict[str, dict[str, int]]
     if found - {card.precision}:
         types = " and ".join(sorted(found))
         raise DdpmRtError(f"{source}: the card says {card.precision}, its convolutions are {types}; export it again")
-
-
-def write_pair(plan: Path, content: bytes, record: PlanRecord) -> None:
-    """Both files whole before either has its name."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-        replace_file(sidecar_path(plan), lambda other: other.write_text(record.to_json(), encoding="utf-8"))
-
-    replace_file(plan, write)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError, ModelCard
-from ddpm_rt.artifacts.output_path import check_writable
 from ddpm_rt.artifacts.plan_record import FLAVOURS, Graph, PlanRecord, Refit, names_in, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
 from ..graph.time_branch import TABLE
-from .build import read_source, write_pair
+from .build import read_source
+from .pair import check_pair, write_pair
 from .refitter import refit_engine, some
 from .tensorrt_api import load_tensorrt
 
@@ -37,7 +37,7 @@ def refit_plan(
     another kind of model, a plan that takes none, and a machine without TensorRT or a GPU: in this order, so that all
     that a CPU can tell is told first.
     """
-    check_writable(out.parent)
+    check_pair(out)
     record = read_plan(plan)
     graph = replaceable(plan, record)
     with as_onnx(weights, record, graph, config, threads) as source:

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int main(int argc, char **argv) {
-  ddpm_rt_sampler *sampler = NULL;
+int main(int argc, char** argv) {
+  ddpm_rt_sampler* sampler = NULL;
   ddpm_rt_info info = DDPM_RT_INFO;
   ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
   options.seed = 7;
@@ -13,7 +13,7 @@ int main(int argc, char **argv) {
     return fprintf(stderr, "%s\n", ddpm_rt_last_error()), 1;
 
   const size_t area = (size_t)info.height * info.width, size = area * info.channels;
-  float *image = malloc(size * sizeof *image);
+  float* image = malloc(size * sizeof *image);
   const ddpm_rt_status status = ddpm_rt_sample(sampler, &options, image, size);
   if (status) fprintf(stderr, "%s\n", ddpm_rt_last_error());
 

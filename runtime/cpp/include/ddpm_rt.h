@@ -61,8 +61,7 @@ typedef struct ddpm_rt_open_options {
   int32_t device;   /* of a GPU, by its number */
 } ddpm_rt_open_options;
 
-#define DDPM_RT_OPEN_OPTIONS \
-  { sizeof(ddpm_rt_open_options), 0, 0, DDPM_RT_AUTO, 0 }
+#define DDPM_RT_OPEN_OPTIONS {sizeof(ddpm_rt_open_options), 0, 0, DDPM_RT_AUTO, 0}
 
 typedef struct ddpm_rt_info {
   size_t struct_size;
@@ -70,11 +69,10 @@ typedef struct ddpm_rt_info {
   uint32_t steps;                   /* calls of the network for an image */
   int64_t classes;                  /* -1: the model is unconditional, and takes no label */
   int64_t null_class;  /* the label that stands for no class; -1: there is none, so no guidance */
-  const char *sampler; /* in words; the sampler's, until it is closed */
+  const char* sampler; /* in words; the sampler's, until it is closed */
 } ddpm_rt_info;
 
-#define DDPM_RT_INFO \
-  { sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL }
+#define DDPM_RT_INFO {sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL}
 
 /* What the progress callback is told after each step of a batch. On a GPU the steps go on
  * meanwhile, at most 48 of them or some 60 milliseconds, 2 with preview; that many run after a
@@ -87,44 +85,44 @@ typedef struct ddpm_rt_step {
   uint64_t done, total;  /* steps of all batches */
   double seconds;        /* this step took; on a GPU the mean of a few */
   double engine_seconds; /* of them, the network; 0 on a GPU, where a step is one piece */
-  const float
-      *x0; /* where the images are going, [count, C, H, W] until the callback returns; or NULL */
+  const float*
+      x0; /* where the images are going, [count, C, H, W] until the callback returns; or NULL */
 } ddpm_rt_step;
 
 /* Returns 0 to go on, anything else to cancel. */
-typedef int (*ddpm_rt_progress)(const ddpm_rt_step *step, void *user);
+typedef int (*ddpm_rt_progress)(const ddpm_rt_step* step, void* user);
 
 typedef struct ddpm_rt_sample_options {
   size_t struct_size;
   uint64_t seed;
   uint64_t first, count; /* samples first .. first + count - 1 */
   uint64_t batch;        /* images to a call of the network; changes the speed, not the images */
-  const int64_t *labels; /* sample n has labels[n mod label_count] */
+  const int64_t* labels; /* sample n has labels[n mod label_count] */
   size_t label_count;
   double guidance;           /* 1: what the label says; above: more of it, at twice the cost */
   ddpm_rt_progress progress; /* or NULL */
-  void *user;                /* handed to it */
+  void* user;                /* handed to it */
   int32_t preview;           /* 1: the callback gets x0 */
-  double *step_seconds;      /* NULL, or [steps]: the time of each step, of all batches together */
+  double* step_seconds;      /* NULL, or [steps]: the time of each step, of all batches together */
 } ddpm_rt_sample_options;
 
 #define DDPM_RT_SAMPLE_OPTIONS \
-  { sizeof(ddpm_rt_sample_options), 0, 0, 1, 16, NULL, 0, 1.0, NULL, NULL, 0, NULL }
+  {sizeof(ddpm_rt_sample_options), 0, 0, 1, 16, NULL, 0, 1.0, NULL, NULL, 0, NULL}
 
 /* Opens both files and checks that they belong together. `options` may be NULL. On failure *sampler
  * is NULL. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_open(const char *engine, const char *steps,
-                                        const ddpm_rt_open_options *options,
-                                        ddpm_rt_sampler **sampler);
+DDPM_RT_API ddpm_rt_status ddpm_rt_open(const char* engine, const char* steps,
+                                        const ddpm_rt_open_options* options,
+                                        ddpm_rt_sampler** sampler);
 
 /* Fills `info`, whose struct_size the caller has set. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler *sampler, ddpm_rt_info *info);
+DDPM_RT_API ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* info);
 
 /* Draws float32 [count, C, H, W], in the model's range, into `images`, which has room for `floats`
  * of them. A batch is written when it is whole; those before it are there even if the call is
  * cancelled or fails. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler *sampler,
-                                          const ddpm_rt_sample_options *options, float *images,
+DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler,
+                                          const ddpm_rt_sample_options* options, float* images,
                                           size_t floats);
 
 /* The same into device memory, for an engine that is a TensorRT plan: `device_images` is memory of
@@ -135,22 +133,22 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler *sampler,
  * The call returns before the last batch is done, unless there is a callback or step_seconds. What
  * went wrong after that, DDPM_RT_NOT_FINITE say, ddpm_rt_finish() says; if nobody asks, the next
  * call that draws with this sampler says it, and draws nothing. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler *sampler,
-                                                 const ddpm_rt_sample_options *options,
-                                                 float *device_images, size_t floats,
-                                                 void *cuda_stream);
+DDPM_RT_API ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler* sampler,
+                                                 const ddpm_rt_sample_options* options,
+                                                 float* device_images, size_t floats,
+                                                 void* cuda_stream);
 
 /* Waits until all that was queued is done, and says whether it went well. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler *sampler);
+DDPM_RT_API ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler* sampler);
 
 /* Waits as well, for memory that is in use. NULL is allowed. */
-DDPM_RT_API void ddpm_rt_close(ddpm_rt_sampler *sampler);
+DDPM_RT_API void ddpm_rt_close(ddpm_rt_sampler* sampler);
 
 /* What is wrong and what to do, of the latest call of this thread that failed; "" before the first.
  */
-DDPM_RT_API const char *ddpm_rt_last_error(void);
+DDPM_RT_API const char* ddpm_rt_last_error(void);
 
-DDPM_RT_API const char *ddpm_rt_version(void);
+DDPM_RT_API const char* ddpm_rt_version(void);
 
 #ifdef __cplusplus
 }

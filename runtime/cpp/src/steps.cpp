@@ -30,7 +30,7 @@ constexpr const char* KEYS[] = {"format",          "sampler",
 
 struct Column {
   const char* key;
-  float Row::*place;
+  float Row::* place;
 };
 constexpr Column COLUMNS[] = {{"x0_from_x", &Row::x0_from_x},
                               {"x0_from_out", &Row::x0_from_out},

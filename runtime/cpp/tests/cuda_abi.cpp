@@ -15,8 +15,8 @@ constexpr bool passes_alike =
 template <class Ours, class Theirs>
 constexpr bool is_same = false;
 template <class... Ours, class R, class... Theirs>
-constexpr bool is_same<int (*)(Ours...), R (*)(Theirs...)> = sizeof(R) == sizeof(int) &&
-                                                             (passes_alike<Ours, Theirs> && ...);
+constexpr bool is_same<int (*)(Ours...), R (*)(Theirs...)> =
+    sizeof(R) == sizeof(int) && (passes_alike<Ours, Theirs> && ...);
 
 #define DDPM_RT_SAME(name, symbol, parameters) \
   static_assert(is_same<decltype(ddpm_rt::cuda::Driver::name), decltype(&symbol)>, #symbol);

@@ -83,17 +83,13 @@ TEST_CASE("the caller's mistakes are INVALID_ARGUMENT, with the reason") {
   const auto nothing = [](ddpm_rt_sample_options&) {};
   refused("room", nothing, nullptr, 24);
   refused("room", nothing, images.data(), 23);
-  refused(
-      "room", [](auto& options) { options.count = ~0ULL; }, images.data(), 24);
-  refused(
-      "first and count", [](auto& options) { options.count = 0; }, images.data(), 24);
+  refused("room", [](auto& options) { options.count = ~0ULL; }, images.data(), 24);
+  refused("first and count", [](auto& options) { options.count = 0; }, images.data(), 24);
   refused(
       "first and count", [](auto& options) { options.first = ~0ULL, options.count = 2; },
       images.data(), 48);
-  refused(
-      "batch", [](auto& options) { options.batch = 0; }, images.data(), 24);
-  refused(
-      "struct_size", [](auto& options) { options.struct_size = 0; }, images.data(), 24);
+  refused("batch", [](auto& options) { options.batch = 0; }, images.data(), 24);
+  refused("struct_size", [](auto& options) { options.struct_size = 0; }, images.data(), 24);
   CHECK(ddpm_rt_sample(nullptr, nullptr, images.data(), 24) == DDPM_RT_INVALID_ARGUMENT);
   ddpm_rt_sampler* none = nullptr;
   CHECK(ddpm_rt_open(nullptr, nullptr, nullptr, &none) == DDPM_RT_INVALID_ARGUMENT);

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DdpmRtError
+from .atomic_write import find_target, temporary_file
 
 # Suffixes that say what a file is; one that is not here may be anything.
 KNOWN = (
@@ -23,23 +24,33 @@ def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] =
     for known in inputs:
         if known is not None and _is_same(out, known):
             raise ValueError(f"{out} is the input; name another output")
-        if known is not None and out.exists() and suffix not in APART and known.resolve() in out.resolve().parents:
+        if known is not None and suffix not in APART and os.path.exists(out) and _real(known) in _real(out).parents:
             raise ValueError(f"{out} is a part of the input {known}; name another output")
     if suffixes and suffix not in suffixes and (strict or suffix in KNOWN):
         raise ValueError(f"{out}: write {' or '.join(suffixes)}")
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+    return _real(path) == _real(other) or (
+        os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
+    )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # which takes links that lead to themselves, unlike Path.resolve
+
+
+def check_target(path: Path) -> None:
+    """Raises DdpmRtError unless `path` can be written: better now than after the work."""
+    check_writable(find_target(path).parent)
 
 
 def check_writable(folder: Path) -> None:
-    """Raises DdpmRtError unless a file can be made in `folder`: better now than after the work."""
+    """Raises DdpmRtError unless a file can be made in `folder`."""
     if not folder.is_dir():
         raise DdpmRtError(f"{folder} is not a folder; make it first")
-    probe = folder / f".ddpm-rt.{os.getpid()}.tmp"
     try:
-        probe.touch()
-        probe.unlink()
+        with temporary_file(folder):
+            pass
     except OSError as error:
         raise DdpmRtError(f"{folder} cannot be written to: {error.strerror}") from error

@@ -9,6 +9,7 @@ import json
 import mmap
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -124,6 +125,11 @@ def sidecar_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".json")
 
 
+def pending_path(plan: Path) -> Path:
+    """Where a new record is until its plan has its name. A write that was killed between the two leaves it there."""
+    return plan.with_name(plan.name + ".json.next")
+
+
 def files_of(model: Path) -> list[Path]:
     """The model, and the record of one that is a plan."""
     return [model, sidecar_path(model)] if is_plan(model) else [model]
@@ -152,9 +158,19 @@ def names_in(content: bytes | mmap.mmap) -> set[str]:
 
 def read_plan(plan: Path) -> PlanRecord:
     """The record of `plan`. Raises DdpmRtError unless it is whole and the plan is the one that it describes."""
+    try:
+        return _read_pair(plan, sidecar_path(plan))
+    except DdpmRtError:
+        for sidecar in (pending_path(plan), sidecar_path(plan)):  # the latter again: a write may just have ended
+            with suppress(DdpmRtError, OSError):
+                return _read_pair(plan, sidecar)
+        raise
+
+
+def _read_pair(plan: Path, sidecar: Path) -> PlanRecord:
     if not plan.is_file():
         raise DdpmRtError(f"{plan} is not a file; make a plan with `ddpm-rt build`")
-    sidecar, names = sidecar_path(plan), names_in_file(plan)
+    names = names_in_file(plan)
     if not names:
         raise DdpmRtError(f"{plan} holds no network of ddpm-rt; make it with `ddpm-rt build`")
     if not sidecar.is_file():

@@ -13,7 +13,7 @@ from ..artifacts.output_path import check_output_path
 from ..engine import Engine
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
-from .exit_codes import INTERRUPTED
+from ..stopping import line_on_stop
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -49,30 +49,30 @@ def _prepared(ask: Ask, engine: Engine, out: Path) -> tuple[BoundRequest, Output
 
 
 def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> None:
-    missing = output.missing()
-    calls = bound.calls_for(missing)
-    started = time.perf_counter()
-    try:
+    with output.owned(lambda line: click.echo(line, err=True)), line_on_stop(lambda: what_is_kept(output)):
+        missing = output.missing()
+        calls = bound.calls_for(missing)
+        started = time.perf_counter()
         with progress_bar(calls, quiet) as bar:
             outcome = output.draw(engine, missing, lambda: bar.update(1))
-    except KeyboardInterrupt:
-        click.echo(f"\n{interrupted(output)}", err=True)
-        sys.exit(INTERRUPTED)
-    seconds = time.perf_counter() - started
-    skipped = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
+        seconds = time.perf_counter() - started
+    notes = [f"{outcome.skipped} were there already"] if outcome.skipped else []
+    notes += [f"{outcome.damaged} were damaged and were drawn again"] if outcome.damaged else []
+    noted = f" ({', '.join(notes)})" if notes else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{skipped}")
+    click.echo(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{noted}")
 
 
 def progress_bar(length: int, quiet: bool) -> Any:
     """A bar on stderr, hidden where stderr is no terminal."""
-    hidden = quiet or not sys.stderr.isatty()
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
     return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
 
 
-def interrupted(output: Output) -> str:
-    """The line that Ctrl-C prints: what is written, and how to resume."""
-    if output.kind != "folder":
-        return f"interrupted; {output.path} was not written; the same command starts again"
-    kept = output.request.count - len(output.missing())
-    return f"interrupted; {kept} of {output.request.count} images are in {output.path}; the same command resumes"
+def what_is_kept(output: Output) -> str:
+    """What a line says after a stop: what is written, and how to resume."""
+    if output.is_written:
+        return f"{output.path} is written"
+    if output.folder is None:
+        return f"{output.path} was not written; the same command starts again"
+    return f"{output.folder.kept} of {output.request.count} images are in {output.path}; the same command resumes"

@@ -1,13 +1,16 @@
 """`ddpm-rt`: the group of verbs. A verb's module is imported when the verb is called, or when its help is shown."""
 
+import contextlib
 import importlib
 import os
+import sys
 from typing import Any
 
 import click
 
 from ..errors import DdpmRtError
 from ..extras import EXTRAS
+from ..stopping import stop_line
 from .exit_codes import INTERRUPTED
 
 # In the order of the pipeline. Verbs of `ddpm_ref` and `ddpm_export` need PyTorch or onnx.
@@ -37,6 +40,16 @@ class WrongUsage(click.ClickException):
 class Verbs(click.Group):
     """Loads a verb when it is called, and turns every expected failure into one line."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Also what click itself prints, help and version, may meet a disk that is full."""
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            if not extra.get("standalone_mode", True):
+                raise
+            report_failure(error)
+            sys.exit(1)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
@@ -62,9 +75,30 @@ class Verbs(click.Group):
             if extra is None:
                 raise
             raise click.ClickException(f"{package} is not installed: pip install 'ddpm-rt[{extra}]'") from error
-        except KeyboardInterrupt:
-            click.echo("\ninterrupted; no partial file is left", err=True)
+        except KeyboardInterrupt as stop:  # where this is not the program but called by one
+            click.echo(f"\n{stop.args[0] if stop.args else stop_line()}", err=True)
             ctx.exit(INTERRUPTED)
+
+
+def report_failure(error: OSError) -> None:
+    """One line for what the system refused: of a file if the error names one, else of standard output."""
+    place = "standard output cannot be written" if error.filename is None else os.fsdecode(error.filename)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+                continue
+        _discard(stream)  # else Python tries again at its end, and fails aloud
+    with contextlib.suppress(OSError):
+        click.echo(f"Error: {place}: {error.strerror or error}", err=True)
+
+
+def _discard(stream: Any) -> None:
+    """Send what a stream still holds to nowhere."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 @click.group(cls=Verbs, context_settings={"max_content_width": 110})

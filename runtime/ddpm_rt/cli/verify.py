@@ -68,12 +68,12 @@ class Reports:
 
     def check(self, *inputs: Path | None) -> None:
         """Raises ValueError for a report of the wrong suffix, or one that would overwrite an input."""
-        from ..artifacts.output_path import check_output_path, check_writable
+        from ..artifacts.output_path import check_output_path, check_target
 
         known = [file for path in inputs if path is not None for file in files_of(path)]
         for kind, path in self.files().items():
             check_output_path(path, f".{kind}", inputs=known, strict=True)
-            check_writable(path.parent)
+            check_target(path)
 
     def write(self, report: "Report") -> None:
         from ..artifacts.atomic_write import replace_file

@@ -1,6 +1,9 @@
 """Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
 
+import contextlib
+import os
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,12 +11,13 @@ from typing import Literal
 import numpy as np
 
 from ..artifacts.atomic_write import replace_file
-from ..artifacts.output_path import check_writable
+from ..artifacts.folder_owner import Say
+from ..artifacts.output_path import check_target
 from ..denoiser import Batch
 from ..engine import Engine, Watch
-from ..errors import DdpmRtError
 from ..requests.request import BoundRequest
-from .write import Pixels, grid, read_text, save_animation, save_png, to_pixels
+from .folder import SampleFolder
+from .write import Pixels, grid, save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
@@ -27,6 +31,7 @@ class Outcome:
 
     drawn: int  # images
     skipped: int  # that were there already
+    damaged: int = 0  # of the drawn, that were there and could not be read
 
 
 class Output:
@@ -38,40 +43,28 @@ class Output:
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
         self.path, self.bound, self.request = path, bound, bound.request
         self.text = bound.describe(model_sha256)
-        suffix = "" if path.is_dir() else path.suffix.lower()
-        if suffix not in KINDS or (suffix == "" and path.exists() and not path.is_dir()):
+        is_folder = os.path.isdir(path)
+        suffix = "" if is_folder else path.suffix.lower()
+        if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
-        self.folder = path if self.kind == "folder" else path.parent
+        self.is_written = False  # the file of anything but a folder
+        self.folder: SampleFolder | None = None
         if self.kind == "folder":
-            try:
-                path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
-        check_writable(self.folder)
+            self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
+        else:
+            check_target(path)
+
+    def owned(self, say: Say) -> AbstractContextManager[None]:
+        """Within this context no other request's samples come into the folder.
+
+        `say` gets the lines that a person should see. Raises DdpmRtError while another request has the folder.
+        """
+        return contextlib.nullcontext() if self.folder is None else self.folder.owned(say)
 
     def missing(self) -> list[int]:
         """The samples that are still to be drawn. Raises DdpmRtError if the folder holds other ones of that name."""
-        if self.kind != "folder":
-            return list(self.request.samples)
-        return [sample for sample in self.request.samples if not self._is_there(sample)]
-
-    def _is_there(self, sample: int) -> bool:
-        path = self._file(sample)
-        if not path.exists():
-            return False
-        found = read_text(path)
-        for key, value in self._text_of(sample).items():
-            if found.get(key) != value:
-                name, other = key.removeprefix("ddpm-rt."), found.get(key, "unknown")
-                raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
-        return True
-
-    def _file(self, sample: int) -> Path:
-        return self.path / f"{sample:06d}.png"
-
-    def _text_of(self, sample: int) -> dict[str, str]:
-        return {**self.text, "ddpm-rt.sample": str(sample)}
+        return list(self.request.samples) if self.folder is None else self.folder.missing()
 
     def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Outcome:
         """Sample and write the `wanted`, which `missing` names.
@@ -83,15 +76,17 @@ class Output:
         frames: list[list[Pixels]] = []
         watch = Watch(progress, lambda step: kept.append(to_pixels(step.x)), self._frames())
         for samples, final in self.bound.finals(engine, wanted, watch):
-            if self.kind == "folder":
-                self._write_batch(samples, final)
+            if self.folder is not None:
+                self.folder.write(samples, to_pixels(final))
             else:
                 images.append(final)
                 frames.append(kept.copy())
                 kept.clear()
-        if self.kind != "folder":
+        if self.folder is None:
             self._write_whole(np.concatenate(images), frames)
-        return Outcome(len(wanted), self.request.count - len(wanted))
+            self.is_written = True
+        damaged = 0 if self.folder is None else self.folder.damaged
+        return Outcome(len(wanted), self.request.count - len(wanted), damaged)
 
     def _frames(self) -> Collection[int]:
         """The rows of the table after which an animation shows x."""
@@ -99,10 +94,6 @@ class Output:
             return ()
         calls = self.request.calls
         return {*range(0, calls, -(-calls // FRAMES)), calls - 1}
-
-    def _write_batch(self, samples: Sequence[int], images: Batch) -> None:
-        for sample, pixels in zip(samples, to_pixels(images), strict=True):
-            save_png(self._file(sample), pixels, self._text_of(sample))
 
     def _write_whole(self, images: Batch, frames: list[list[Pixels]]) -> None:
         if self.kind == "array":

@@ -14,7 +14,7 @@ from ..host_loop import Step, trajectory
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
-from .labels import Labels, as_labels, check_labels, with_labels
+from .labels import Labels, as_labels, check_labels, every_class, with_labels
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
 Kind = TypeVar("Kind", bound="Request")
@@ -33,7 +33,8 @@ class Request(SamplerOptions):
     first: int = 0
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
-    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple
+    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
+    # asks a model with classes for every class in turn
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -74,8 +75,16 @@ class Request(SamplerOptions):
 
     def bind(self, card: ModelCard) -> "BoundRequest":
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
-        check_labels(card, as_labels(self.label), self.guidance)
-        return BoundRequest(self, card, self.compile_for(card))
+        request = self if self.label is not None else replace(self, label=self.default_label(card))
+        check_labels(card, as_labels(request.label), self.guidance)
+        return BoundRequest(request, card, request.compile_for(card))
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        """The labels of samples that were asked for without one: every class in turn, so in equal shares.
+
+        An edit asks for no class, because what it draws is decided by an image.
+        """
+        return every_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         """The sampler of this request for a model. Raises ValueError for what the model does not allow."""

@@ -6,8 +6,8 @@ import onnx
 import pytest
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
 from ddpm_export.graph.precision import set_precision
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions
 from ddpm_ref.recipe import load_preset

@@ -11,7 +11,7 @@ from command import failed, run
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables

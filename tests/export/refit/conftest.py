@@ -5,7 +5,7 @@ import pytest
 from refit_plans import make_plan, other_weights
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans import refit as refit_file
 
 

@@ -13,7 +13,7 @@ from refit_plans import make_plan, refit
 from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.graph.identity import graph_of
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans.build import read_source, unchanged
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint

@@ -44,11 +44,11 @@ enum { TICKET = 0, STOP = 1, RUNNING = 2 };
 
 struct Chain {
   float *x, *x0;
-  const float *out;
-  void *t;
-  const ddpm_rt_row *rows;
-  ddpm_rt_lane *lanes;
-  ddpm_rt_u32 *state;
+  const float* out;
+  void* t;
+  const ddpm_rt_row* rows;
+  ddpm_rt_lane* lanes;
+  ddpm_rt_u32* state;
   ddpm_rt_u32 batch, size, out_size, t_type, t_count, guided;
 };
 
@@ -59,7 +59,7 @@ struct Quad {
   bool whole; /* 16-byte loads: every image then begins on such a border */
 };
 
-static __device__ bool quad_of_thread(const Chain &chain, Quad &quad) {
+static __device__ bool quad_of_thread(const Chain& chain, Quad& quad) {
   quad.number = blockIdx.x * blockDim.x + threadIdx.x;
   quad.lane = blockIdx.y;
   const ddpm_rt_u32 quads = chain.size / 4 + (chain.size % 4 != 0);
@@ -72,20 +72,20 @@ static __device__ bool quad_of_thread(const Chain &chain, Quad &quad) {
 }
 
 /* What is not there is 0, which is finite. */
-static __device__ void load(const float *from, const Quad &quad, float to[4]) {
+static __device__ void load(const float* from, const Quad& quad, float to[4]) {
   from += 4 * (size_t)quad.number;
   if (quad.whole) {
-    const float4 four = *(const float4 *)from;
+    const float4 four = *(const float4*)from;
     to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
   } else {
     for (ddpm_rt_u32 i = 0; i < 4; ++i) to[i] = i < quad.count ? from[i] : 0.0f;
   }
 }
 
-static __device__ void store(const float from[4], const Quad &quad, float *to) {
+static __device__ void store(const float from[4], const Quad& quad, float* to) {
   to += 4 * (size_t)quad.number;
   if (quad.whole) {
-    *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
+    *(float4*)to = make_float4(from[0], from[1], from[2], from[3]);
   } else {
     for (ddpm_rt_u32 i = 0; i < 4; ++i)
       if (i < quad.count) to[i] = from[i];
@@ -93,19 +93,19 @@ static __device__ void store(const float from[4], const Quad &quad, float *to) {
 }
 
 /* x goes to both images of a guided lane. */
-static __device__ void store_x(const Chain &chain, const Quad &quad, const float x[4]) {
+static __device__ void store_x(const Chain& chain, const Quad& quad, const float x[4]) {
   store(x, quad, chain.x + quad.lane * chain.size);
   if (chain.guided) store(x, quad, chain.x + (chain.batch + quad.lane) * chain.size);
 }
 
-static __device__ void store_x0(const Chain &chain, const Quad &quad, const float x0[4]) {
+static __device__ void store_x0(const Chain& chain, const Quad& quad, const float x0[4]) {
   if (chain.x0) store(x0, quad, chain.x0 + quad.lane * chain.size);
 }
 
 /* What the network said of a quad, guided. Returns whether any of it is not finite. */
-static __device__ bool load_output(const Chain &chain, const Quad &quad, float out[4],
+static __device__ bool load_output(const Chain& chain, const Quad& quad, float out[4],
                                    float spread[4]) {
-  const float *const labelled = chain.out + quad.lane * chain.out_size;
+  const float* const labelled = chain.out + quad.lane * chain.out_size;
   load(labelled, quad, out);
   if (chain.guided) {
     float null[4];
@@ -122,10 +122,10 @@ static __device__ bool load_output(const Chain &chain, const Quad &quad, float o
 }
 
 /* One row of the lane that this thread's quad is of; nothing if the lane is done. */
-static __device__ void step_quad(const Chain &chain) {
+static __device__ void step_quad(const Chain& chain) {
   Quad quad;
   if (!quad_of_thread(chain, quad)) return;
-  ddpm_rt_lane *const lane = chain.lanes + quad.lane;
+  ddpm_rt_lane* const lane = chain.lanes + quad.lane;
   float x[4], x0[4] = {0, 0, 0, 0}, out[4], spread[4] = {0, 0, 0, 0};
   load(chain.x + quad.lane * chain.size, quad, x); /* on its way while the row is looked up */
   const bool wrong = load_output(chain, quad, out, spread);
@@ -148,7 +148,7 @@ static __device__ void step_quad(const Chain &chain) {
  * that other blocks did before they came is then seen by this one: each thread's work happens
  * before the barrier, that before thread 0's fence, that before its ticket, and the last ticket's
  * fence before the second barrier. */
-static __device__ bool last_block(const Chain &chain) {
+static __device__ bool last_block(const Chain& chain) {
   __syncthreads();
   bool last = false;
   if (threadIdx.x == 0) {
@@ -161,15 +161,15 @@ static __device__ bool last_block(const Chain &chain) {
   return __syncthreads_or(last) != 0;
 }
 
-static __device__ void tell(const Chain &chain, size_t image, long long t) {
-  if (chain.t_type == 0) ((long long *)chain.t)[image] = t;
-  if (chain.t_type == 1) ((int *)chain.t)[image] = (int)t;
-  if (chain.t_type == 2) ((float *)chain.t)[image] = (float)t;
+static __device__ void tell(const Chain& chain, size_t image, long long t) {
+  if (chain.t_type == 0) ((long long*)chain.t)[image] = t;
+  if (chain.t_type == 1) ((int*)chain.t)[image] = (int)t;
+  if (chain.t_type == 2) ((float*)chain.t)[image] = (float)t;
 }
 
 /* Let the network be told of the lane's next row. Returns whether there is one. */
-static __device__ bool tell_next(const Chain &chain, ddpm_rt_u32 number) {
-  const ddpm_rt_lane *const lane = chain.lanes + number;
+static __device__ bool tell_next(const Chain& chain, ddpm_rt_u32 number) {
+  const ddpm_rt_lane* const lane = chain.lanes + number;
   if (lane->row >= lane->end) return false;
   const long long t = chain.rows[lane->table + lane->row].t;
   if (chain.t_count != 1) {
@@ -183,23 +183,23 @@ static __device__ bool tell_next(const Chain &chain, ddpm_rt_u32 number) {
 
 /* What one block does for all lanes once their quads are done: advances those that are running by
  * `rows`, 1 or 0. Returns whether a row is left that should run. */
-static __device__ bool advance(const Chain &chain, ddpm_rt_u32 rows) {
+static __device__ bool advance(const Chain& chain, ddpm_rt_u32 rows) {
   ddpm_rt_u32 running = 0;
   bool broken = false;
   for (ddpm_rt_u32 first = 0; first < chain.batch; first += DDPM_RT_BLOCK) {
     const ddpm_rt_u32 number = first + threadIdx.x;
     bool runs = false, finite = true;
     if (number < chain.batch) {
-      ddpm_rt_lane *const lane = chain.lanes + number;
+      ddpm_rt_lane* const lane = chain.lanes + number;
       if (lane->row < lane->end) lane->row += rows;
       runs = tell_next(chain, number);
-      finite = *(volatile ddpm_rt_u32 *)&lane->not_finite == DDPM_RT_FINITE;
+      finite = *(volatile ddpm_rt_u32*)&lane->not_finite == DDPM_RT_FINITE;
     }
     running += __syncthreads_count(runs);
     broken |= __syncthreads_or(!finite) != 0;
   }
   if (threadIdx.x == 0) chain.state[RUNNING] = running;
-  return running != 0 && !broken && *(volatile ddpm_rt_u32 *)(chain.state + STOP) == 0;
+  return running != 0 && !broken && *(volatile ddpm_rt_u32*)(chain.state + STOP) == 0;
 }
 
 /* x_T for every lane, x0 = 0, and the time of each lane's next row. */
@@ -207,7 +207,7 @@ DDPM_RT_KERNEL ddpm_rt_begin(DDPM_RT_PARAMETERS) {
   const Chain chain = DDPM_RT_ARGUMENTS;
   Quad quad;
   if (quad_of_thread(chain, quad)) {
-    const ddpm_rt_lane *const lane = chain.lanes + quad.lane;
+    const ddpm_rt_lane* const lane = chain.lanes + quad.lane;
     const float nothing[4] = {0, 0, 0, 0};
     float z[4];
     ddpm_rt_normal4(lane->seed, lane->sample, DDPM_RT_INITIAL_STEP, quad.number, z);
