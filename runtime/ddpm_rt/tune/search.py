@@ -54,7 +54,7 @@ def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points
 
 
 def end_error(engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Points, called: Called) -> float:
-    """Distance to the teacher's images of a table that is fitted to the request's samples: the mean of each image's RMS.
+    """How far a table that is fitted to the request's samples ends from the teacher: the mean of each image's RMS.
 
     The root mean square over all images would be decided by the few samples that end as another picture.
     """
