@@ -54,8 +54,11 @@ def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points
 
 
 def end_error(engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Points, called: Called) -> float:
-    """Root mean square distance to the teacher's images, of a table that is fitted to the request's samples."""
+    """How far a table that is fitted to the request's samples ends from the teacher: the mean of each image's RMS.
+
+    The root mean square over all images would be decided by the few samples that end as another picture.
+    """
     targets = paths.after(path, bound.request.count)
     _, images = fit_rows(engine, bound, paths.grid[path], targets, called=called)
     difference = on_kept(engine.card, images) - targets[-1]
-    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64), axis=1)).mean())
