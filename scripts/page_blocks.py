@@ -19,6 +19,7 @@ NEEDS = (
     "# needs the network",
     "# runs until Ctrl-C",
     "# takes hours",
+    "# takes minutes",
 )
 
 

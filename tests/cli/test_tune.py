@@ -33,7 +33,7 @@ def test_sample_draws_the_same_with_the_file_and_with_the_table_in_the_model(mod
     assert run("tune", model, "--calls", 4, "-o", out, "--embed", *FEW).exit_code == 0
     drawn = []
     for how in (("--steps-file", out), ("--sampler", "fitted"), ("--sampler", "fitted", "--steps", 4)):
-        assert run("sample", "--engine", model, *how, "--count", 3, "--out", images).exit_code == 0
+        assert run("sample", model, *how, "--count", 3, "-o", images).exit_code == 0
         drawn.append(np.load(images))
     np.testing.assert_array_equal(drawn[0], drawn[1])
     np.testing.assert_array_equal(drawn[0], drawn[2])
@@ -47,12 +47,12 @@ def test_a_fitted_table_does_what_others_do(model, tmp_path):
     start, mask, out = tmp_path / "start.npy", tmp_path / "mask.png", tmp_path / "x.npy"
     np.save(start, np.zeros((1, 1, 4, 6), np.float32))
     Image.fromarray(np.eye(4, 6, dtype=np.uint8) * 255).save(mask)
-    fitted = ("--engine", model, "--sampler", "fitted")
+    fitted = (model, "--sampler", "fitted")
     for more in (("--strength", 0.6), ("--mask", mask)):
-        result = run("sample", *fitted, "--init-image", start, *more, "--count", 2, "--out", out)
+        result = run("sample", *fitted, "--init-image", start, *more, "--count", 2, "-o", out)
         assert result.exit_code == 0, result.output
     assert np.isfinite(np.load(out)).all()
-    assert run("interpolate", *fitted, "--from", 0, "--to", 1, "--frames", 3, "--out", out).exit_code == 0
+    assert run("interpolate", *fitted, "--from", 0, "--to", 1, "--frames", 3, "-o", out).exit_code == 0
     result = run("verify", model, "--engine-b", model, "--sampler", "fitted")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("equal to the bit")
@@ -127,6 +127,6 @@ def test_what_cannot_be_fitted_is_one_line(model, tmp_path):
     failed(run("tune", model, "--calls", 60, "-o", out), "more calls than the table", code=2)
     failed(run("tune", model, "--calls", 4, "--label", 1, "-o", out), "unconditional", code=2)
     failed(run("tune", tmp_path / "none.onnx", "--calls", 4, "-o", out), "is not a file")
-    failed(run("sample", "--engine", model, "--sampler", "fitted"), "carries no fitted tables", code=2)
+    failed(run("sample", model, "--sampler", "fitted"), "carries no fitted tables", code=2)
     assert list(tmp_path.iterdir()) == [model]
     assert fitted_tables(model) == {}

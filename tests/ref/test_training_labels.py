@@ -64,10 +64,11 @@ def hub(monkeypatch, features, **columns):
         Image.fromarray(pixels[..., 0]).save(file, "PNG")
         return {"bytes": file.getvalue(), "path": None}
 
-    rows = datasets.Dataset.from_dict(
-        {"image": [png(pixels) for pixels in PIXELS], **columns},
-        features=datasets.Features({"image": datasets.Image(), **features}),
+    info = datasets.DatasetInfo(features=datasets.Features({"image": datasets.Image(), **features}))
+    table = datasets.table.InMemoryTable.from_pydict(
+        {"image": [png(pixels) for pixels in PIXELS], **columns}, schema=info.features.arrow_schema
     )
+    rows = datasets.Dataset(table, info=info, fingerprint="0")
     monkeypatch.setattr("datasets.load_dataset", lambda name, split: rows)
     return HubImages("someone/digits", SHAPE, "exact")
 

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import page_inputs
@@ -64,6 +65,17 @@ def test_every_input_of_a_page_can_be_made_and_is_used():
         for name in given(page):
             assert name in page_inputs.MAKERS, page.name
             assert text.count(name.rstrip("/")) > 1, f"{page.name} has no use for {name}"
+
+
+def test_the_hubs_program_has_the_options_that_a_page_gives_it():
+    lines = [line for page in pages() for block in blocks(page) for line in block.text.splitlines()]
+    downloads = [shlex.split(line) for line in lines if line.startswith("hf download ")]
+    assert downloads
+    command = [Path(sys.executable).with_name("hf"), "download", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert {word for words in downloads for word in words if word.startswith("--")} <= set(
+        said.replace(",", " ").split()
+    )
 
 
 def commands():

@@ -37,7 +37,7 @@ def sample(
     ddpm-rt sample
     ddpm-rt sample unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
-    ddpm-rt sample --engine unet.onnx --sampler fitted --steps 8
+    ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     """
     from ..artifacts.steps_file import read_steps

@@ -68,9 +68,9 @@ def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bo
 
     \b
     ddpm-rt tune unet.onnx --calls 8 -o unet.8.steps.json --png unet.8.png
-    ddpm-rt sample --engine unet.onnx --steps-file unet.8.steps.json
+    ddpm-rt sample unet.onnx --steps-file unet.8.steps.json
     ddpm-rt tune unet.onnx --calls 8 --embed
-    ddpm-rt sample --engine unet.onnx --sampler fitted --steps 8
+    ddpm-rt sample unet.onnx --sampler fitted --steps 8
     The errors are distances to the images of a teacher that makes many calls, on
     samples that the fit has not seen.
     """

@@ -1,4 +1,4 @@
-"""What a model file is, in words or as JSON."""
+"""Facts about an ONNX model file, as text or JSON."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +16,9 @@ NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Everything that is known of the model at `path`. Raises DdpmRtError if it is none.
+    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
 
-    Of one in bf16 that is without its inputs and outputs where ONNX Runtime does not open it.
+    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
     """
     try:
         model = OrtDenoiser(path)
@@ -45,7 +45,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as lines for a person."""
+    """`facts` as text for a person."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
@@ -64,7 +64,7 @@ def tables_text(calls: list[int]) -> str:
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """What a card says, for a person."""
+    """The facts of a card, as text for a person."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
@@ -84,7 +84,7 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
 
 
 def table(lines: dict[str, str]) -> str:
-    """Names to the left, values aligned."""
+    """Lines of names and aligned values."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 

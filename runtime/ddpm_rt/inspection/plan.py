@@ -1,4 +1,4 @@
-"""What a plan is, in words or as JSON: from its bytes and the record beside it, without TensorRT and without a GPU."""
+"""Facts about a plan, as text or JSON: from its bytes and its record, without TensorRT and without a GPU."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ ARITHMETIC = ("convolution", "matrix_multiply", "normalization", "scale", "softm
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Everything that is known of the plan at `path`. Raises DdpmRtError if it is none, or not the record's."""
+    """The facts about the plan at `path`. Raises DdpmRtError when it is no plan, or not that of its record."""
     record = read_plan(path)
     return {
         "file": str(path),
@@ -28,7 +28,7 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as lines for a person."""
+    """`facts` as text for a person."""
     build = found["build"]
     shown = {kind: build["layers"][kind] for kind in ARITHMETIC if kind in build["layers"]}
     options = ", ".join(f"{name} {value}" for name, value in build["options"].items() if value not in (None, False))
@@ -52,7 +52,7 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def weights_text(found: dict[str, Any]) -> str:
-    """Whose weights are in it, and whether others can be."""
+    """Where the weights of the plan come from, and whether `refit` can replace them."""
     if (refit := found["refit"]) is not None:
         source = ", ".join(f"{name} {digest}" for name, digest in refit["onnx"].items())
         return f"refitted from {source}; built as card {refit['built_as']}"
@@ -62,11 +62,11 @@ def weights_text(found: dict[str, Any]) -> str:
 
 
 def profile_text(profile: Profile) -> str:
-    """1, or 1 to 16 (fastest at 8)."""
+    """A batch profile as text: `1`, or `1 to 16 (fastest at 8)`."""
     low, best, high = profile
     return str(low) if low == high else f"{low} to {high} (fastest at {best})"
 
 
 def layer_text(kind: str, types: dict[str, int]) -> str:
-    """convolution 36 fp16."""
+    """A kind of layer as text: `convolution 36 fp16`."""
     return f"{kind} " + " + ".join(f"{count} {name}" for name, count in types.items())

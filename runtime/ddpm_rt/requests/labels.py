@@ -1,4 +1,4 @@
-"""Class labels and classifier-free guidance, bound to a denoiser: the loop knows nothing of them."""
+"""Class labels and classifier-free guidance. They are bound to a denoiser, so the loop does not know them."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def no_class(card: ModelCard) -> tuple[int, ...] | None:
 
 
 def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
-    """Raises ValueError unless a model with this card can be asked so."""
+    """Raises ValueError unless a model with this card takes these labels and this guidance."""
     if not math.isfinite(guidance):
         raise ValueError(f"guidance must be a finite number, not {guidance}")
     if card.classes is None and (labels is not None or guidance != 1.0):
@@ -55,10 +55,10 @@ def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float)
 def with_labels(
     engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
 ) -> Denoiser:
-    """`(x, t) -> out` of a class-conditional engine, each image with its label `[B]`.
+    """The denoiser `(x, t) -> out` of a class-conditional engine for images with the labels int64 `[B]`.
 
-    With `guidance` W it is null + W (labelled - null), Ho and Salimans 2022, eq. (6) with W = 1 + w, from one call for
-    both; a learned variance is the labelled one's. At 1 only the labelled is asked for, which is then the result.
+    With `guidance` W, out = null + W (labelled - null): Ho and Salimans 2022, eq. (6) with W = 1 + w. One call of twice
+    the batch computes both. A learned variance is taken from the labelled half. W = 1 needs no second half.
     """
     if guidance == 1.0:
         return lambda x, t: engine(x, t, labels)

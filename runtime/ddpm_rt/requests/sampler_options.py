@@ -1,4 +1,4 @@
-"""How to sample, and what becomes of that for one model: a table, and the clip that goes with it."""
+"""A sampler and its options, and their compilation into a step table for one model."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerOptions:
-    """A sampler and its options, for any model. Raises ValueError for what cannot be asked of any."""
+    """A sampler and its options, for any model. Raises ValueError for options that no model allows."""
 
     sampler: str | None = None  # None is ddim
     steps: int | None = None  # None is 50, or as many as `timesteps`
@@ -39,7 +39,7 @@ class SamplerOptions:
         if self.steps is not None and self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
         if self.timesteps is not None and (self.steps, self.spacing) != (None, None):
-            raise ValueError("timesteps say how many and which they are; leave out steps and spacing")
+            raise ValueError("timesteps decide the number of steps and their spacing; leave out steps and spacing")
 
     @property
     def calls(self) -> int:
