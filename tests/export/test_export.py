@@ -40,12 +40,14 @@ def card_for(config):
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def exported(request, tmp_path_factory):
+def exported(request, shared):
     """A module, and the file that it was exported to."""
     model = random_unet(CONFIGS[request.param])
-    path = tmp_path_factory.mktemp(request.param) / "unet.onnx"
-    export_onnx(model, card_for(model.config), path)
-    return model, path
+
+    def make(folder):
+        export_onnx(model, card_for(model.config), folder / "unet.onnx")
+
+    return model, shared.folder(f"unet-{request.param}", make) / "unet.onnx"
 
 
 def test_weights_that_are_equal_can_be_read_back_too(tmp_path):
@@ -168,12 +170,9 @@ def test_options_out_of_range_are_refused(tmp_path, options, message):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "digits"
-    save_checkpoint(
-        path, Checkpoint(random_unet(CONFIGS["mnist"]), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
-    )
-    return path
+def checkpoint(shared):
+    made = Checkpoint(random_unet(CONFIGS["mnist"]), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
+    return shared.folder("checkpoint", lambda folder: save_checkpoint(folder / "digits", made)) / "digits"
 
 
 def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):

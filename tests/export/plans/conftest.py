@@ -15,18 +15,15 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tiny") / "unet.onnx"
-    export_onnx(tiny_unet(), tiny_card(), path)
-    return path
+def tiny(exported):
+    return exported("fp32", hoist=False)
 
 
 @pytest.fixture(scope="session")
-def built(tiny, tmp_path_factory):
+def built(tiny, shared):
     """A plan of two static batches, for every GPU that TensorRT-RTX takes."""
-    path = tmp_path_factory.mktemp("built") / "unet.plan"
-    build_plan(tiny, path, BuildOptions())
-    return path
+    folder = shared.folder("tiny-plan", lambda folder: build_plan(tiny, folder / "unet.plan", BuildOptions()))
+    return folder / "unet.plan"
 
 
 def in_each_precision(folder, preset):
@@ -39,14 +36,13 @@ def in_each_precision(folder, preset):
         card = dataclasses.replace(tiny_card(config), precision=precision)
         onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
         onnx.save(model, folder / f"{precision}.onnx")
-    return folder
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    return in_each_precision(tmp_path_factory.mktemp("digits"), "mnist")
+def digits(shared):
+    return shared.folder("digits", lambda folder: in_each_precision(folder, "mnist"))
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory):
-    return in_each_precision(tmp_path_factory.mktemp("photos"), "cifar10")
+def photos(shared):
+    return shared.folder("photos", lambda folder: in_each_precision(folder, "cifar10"))
