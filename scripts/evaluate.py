@@ -105,11 +105,14 @@ class Drawing:
     seed: int
     batch: int
     guidance: float
+    null_class: bool = False  # ask for no class instead of every class
 
     def labels(self, card: ddpm_rt.ModelCard) -> list[int] | None:
         """All classes but the null class, which samples get in turn; None for a model without classes."""
         if card.classes is None:
             return None
+        if self.null_class and card.null_class is not None:
+            return [card.null_class]
         return [label for label in range(card.classes) if label != card.null_class]
 
     def draw(self, run: str, engine: Engine) -> tuple[Digits, Labels | None, float]:
@@ -122,7 +125,7 @@ class Drawing:
         started = time.perf_counter()
         images = ddpm_rt.sample(engine, **options, count=self.count, seed=self.seed, batch=self.batch)
         seconds = time.perf_counter() - started
-        asked = None if labels is None else np.resize(np.array(labels, np.int64), self.count)
+        asked = None if labels in (None, [engine.card.null_class]) else np.resize(np.array(labels), self.count)
         return to_pixels(images)[..., 0], asked, seconds
 
 
@@ -167,6 +170,7 @@ def row(name: str, found: dict[str, Any], seconds: float | None = None) -> str:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--batch", default=32, show_default=True)
 @click.option("--guidance", default=1.0, show_default=True, help="For models with classes.")
+@click.option("--null-class", is_flag=True, help="Ask for the null class instead of every class in turn.")
 @click.option("--scale", is_flag=True, help="Also what worse versions of real images get.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
@@ -177,6 +181,7 @@ def main(
     seed: int,
     batch: int,
     guidance: float,
+    null_class: bool,
     scale: bool,
     json_path: Path | None,
 ) -> None:
@@ -184,7 +189,7 @@ def main(
 
     ENGINES are ONNX files, plans or checkpoint directories; without any, the bundled model is measured.
     """
-    judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance)
+    judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance, null_class)
     real, test = judge.real(count), judge.test_report(count)
     click.echo(f"classifier {judge.name}, {judge.accuracy:.2%} right on the test set; {count} images a row\n\n{HEADER}")
     click.echo(f"{f'real training images, {real.draws} draws':<36} {real.mean:9.2f} +- {real.deviation:.2f}")

@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from command import run
-from tiny_unet import tiny_card, tiny_unet
+from tiny_unet import DIGITS, tiny_card, tiny_unet
 
 from ddpm_export.onnx_export import export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
@@ -27,7 +27,7 @@ CONFIGS = {
         flip_sin_to_cos=True,
         freq_shift=0,
     ),
-    "mnist": load_preset("mnist").model,
+    "digits": DIGITS,
 }
 
 
@@ -106,7 +106,7 @@ def test_the_graph_is_plain_and_says_nothing_of_the_machine(exported):
 
 def test_two_exports_of_the_same_weights_are_the_same_file(tmp_path):
     for name in ("a.onnx", "b.onnx"):
-        export_onnx(random_unet(CONFIGS["mnist"]), card_for(CONFIGS["mnist"]), tmp_path / name)
+        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / name)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
@@ -118,7 +118,7 @@ def test_other_opsets_give_the_same(tmp_path, opset):
 
 
 def test_a_static_batch_is_fixed_in_the_file(tmp_path):
-    model = random_unet(CONFIGS["mnist"])
+    model = random_unet(DIGITS)
     export_onnx(model, card_for(model.config), tmp_path / "unet.onnx", static_batch=4)
     denoise = open_denoiser(tmp_path / "unet.onnx")
     assert denoise.static_batch == 4
@@ -156,7 +156,7 @@ class Branching(torch.nn.Module):
 )
 def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, module, message):
     with pytest.raises(DdpmRtError, match=message) as caught:
-        export_onnx(module, card_for(CONFIGS["mnist"]), tmp_path / "unet.onnx")
+        export_onnx(module, card_for(DIGITS), tmp_path / "unet.onnx")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -166,12 +166,12 @@ def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, modu
 )
 def test_options_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        export_onnx(random_unet(CONFIGS["mnist"]), card_for(CONFIGS["mnist"]), tmp_path / "unet.onnx", **options)
+        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / "unet.onnx", **options)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(shared):
-    made = Checkpoint(random_unet(CONFIGS["mnist"]), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
+    made = Checkpoint(random_unet(DIGITS), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
     return shared.folder("checkpoint", lambda folder: save_checkpoint(folder / "digits", made)) / "digits"
 
 
@@ -183,7 +183,7 @@ def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
     assert (card.prediction, card.clip, card.provenance.source) == ("v", (-1.0, 1.0), "digits")
     assert card.betas == tuple(schedules.cosine(1000).tolist())
     weights = weights_of_onnx(tmp_path / "unet.onnx")
-    own = random_unet(CONFIGS["mnist"]).state_dict()
+    own = random_unet(DIGITS).state_dict()
     assert weights_sha256({name: weights[name] for name in own}) == card.provenance.weights_sha256
     assert run("sample", "--engine", tmp_path / "unet.onnx", "--steps", 2, "--out", tmp_path / "x.png").exit_code == 0
 

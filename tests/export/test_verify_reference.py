@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from command import failed, run
+from tiny_unet import DIGITS
 from verify_command import measured, verify
 
 from ddpm_export.onnx_export import export_onnx
@@ -14,7 +15,6 @@ from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 from ddpm_rt.artifacts.fitted_tables import embed
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
@@ -39,7 +39,7 @@ def checkpoint(shared):
 
 def make_checkpoint(folder):
     config = dataclasses.replace(
-        load_preset("mnist").model,
+        DIGITS,
         sample_size=8,
         block_out_channels=(8, 16),
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),

@@ -1,11 +1,13 @@
 """What the measurement of samples says of labels, and which labels it asks for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from closeness import Gaussian
 from evaluate import Drawing, Judge, Mnist, opened, row
-from gaussian_model import gaussian_card, write_conditional
+from gaussian_model import conditional_card, gaussian_card, write_conditional
 from mnist_classifier import Classifier, answers
 from recipe_search import changed
 
@@ -55,6 +57,16 @@ def test_every_class_but_the_null_class_is_asked_for_in_turn(tmp_path):
         expected = ddpm_rt.sample(engine, label=[0, 1, 2], sampler="ddim", steps=5, count=7, seed=3)
     np.testing.assert_array_equal(images, to_pixels(expected)[..., 0])
     assert DRAWING.labels(gaussian_card()) is None
+
+
+def test_the_null_class_is_asked_for_alone_and_no_image_of_it_is_right_or_wrong(tmp_path):
+    drawing = replace(DRAWING, null_class=True)
+    with opened(write_conditional(tmp_path / "x.onnx")) as engine:
+        images, asked, _ = drawing.draw("ddim:5", engine)
+        expected = ddpm_rt.sample(engine, label=3, sampler="ddim", steps=5, count=7, seed=3)
+    assert asked is None
+    np.testing.assert_array_equal(images, to_pixels(expected)[..., 0])
+    assert drawing.labels(conditional_card(null_class=None)) == [0, 1, 2, 3]
 
 
 def test_a_checkpoint_directory_is_opened_as_its_export(tmp_path):

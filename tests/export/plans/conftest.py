@@ -4,7 +4,7 @@ import dataclasses
 
 import onnx
 import pytest
-from tiny_unet import tiny_card, tiny_unet
+from tiny_unet import DIGITS, tiny_card, tiny_unet
 
 from ddpm_export.graph.precision import set_precision
 from ddpm_export.onnx_export import export_onnx
@@ -26,9 +26,8 @@ def built(tiny, shared):
     return folder / "unet.plan"
 
 
-def in_each_precision(folder, preset):
-    """A preset's network, random weights, in each precision: its graph is traced once, and typed thrice."""
-    config = load_preset(preset).model
+def in_each_precision(folder, config):
+    """A network, random weights, in each precision: its graph is traced once, and typed thrice."""
     export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
     for precision in ("fp16", "bf16"):
         model = onnx.load(folder / "fp32.onnx")
@@ -40,9 +39,9 @@ def in_each_precision(folder, preset):
 
 @pytest.fixture(scope="session")
 def digits(shared):
-    return shared.folder("digits", lambda folder: in_each_precision(folder, "mnist"))
+    return shared.folder("digits", lambda folder: in_each_precision(folder, DIGITS))
 
 
 @pytest.fixture(scope="session")
 def photos(shared):
-    return shared.folder("photos", lambda folder: in_each_precision(folder, "cifar10"))
+    return shared.folder("photos", lambda folder: in_each_precision(folder, load_preset("cifar10").model))
