@@ -14,6 +14,7 @@ from ..engine import Engine
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from .exit_codes import INTERRUPTED
+from .talk import say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -56,12 +57,12 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
         with progress_bar(calls, quiet) as bar:
             outcome = output.draw(engine, missing, lambda: bar.update(1))
     except KeyboardInterrupt:
-        click.echo(f"\n{interrupted(output)}", err=True)
+        say(f"\n{interrupted(output)}", err=True)
         sys.exit(INTERRUPTED)
     seconds = time.perf_counter() - started
     skipped = f" ({outcome.skipped} were there already)" if outcome.skipped else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images in {seconds:.2f} s{each}: {output.path}{skipped}")
+    say(f"{outcome.drawn} images in {seconds:.2f} s{each}: {output.path}{skipped}")
 
 
 def progress_bar(length: int, quiet: bool) -> Any:

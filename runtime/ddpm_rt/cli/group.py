@@ -1,12 +1,15 @@
 """`ddpm-rt`: the group of verbs. A verb's module is imported when the verb is called, or when its help is shown."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ..errors import DdpmRtError
 from ..extras import EXTRAS
+from ..text import ANY_MESSAGE, one_line
 from .exit_codes import INTERRUPTED
 
 # In the order of the pipeline. Verbs of `ddpm_ref` and `ddpm_export` need PyTorch or onnx.
@@ -33,7 +36,7 @@ class WrongUsage(click.ClickException):
 
 
 class Verbs(click.Group):
-    """Loads a verb when it is called, and turns every expected failure into one line."""
+    """Loads a verb when it is called, and turns every expected failure into one line, whose text is printable."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -45,13 +48,14 @@ class Verbs(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _failures():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except DdpmRtError as error:
-            raise click.ClickException(str(error)) from error
-        except click.UsageError as error:
-            raise WrongUsage(error.format_message()) from error
+            with _failures():
+                return super().invoke(ctx)
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
             extra = "train" if (package, ctx.invoked_subcommand) == ("torch", "train") else EXTRAS.get(package)
@@ -61,6 +65,26 @@ class Verbs(click.Group):
         except KeyboardInterrupt:
             click.echo("\ninterrupted; no partial file is left", err=True)
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn failures into click's, the one door through which every message to the terminal goes."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise WrongUsage(one_line(error.format_message(), ANY_MESSAGE)) from error
+    except click.ClickException as error:
+        raise click.ClickException(one_line(error.format_message(), ANY_MESSAGE)) from error
+    except DdpmRtError as error:
+        raise click.ClickException(str(error)) from error
+    except BrokenPipeError:
+        raise  # click ends without a word where nobody reads
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        raise click.ClickException(one_line(f"{place}{error.strerror or error}", ANY_MESSAGE)) from error
+    except MemoryError as error:
+        raise click.ClickException("the memory is not enough for this; ask for less") from error
 
 
 @click.group(cls=Verbs, context_settings={"max_content_width": 110})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..limits import MAX_BATCH
 from ..noise import LIMIT
 from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
@@ -22,7 +23,7 @@ LANE = np.dtype(
     ]
 )
 FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose network has said nothing else
-MAX_LANES = 65535  # lanes of a batch, which are the second dimension of a grid
+MAX_LANES = MAX_BATCH  # lanes of a batch
 BLOCK = 256  # threads of a block; each owns four elements
 TIME_TYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32))  # by `t_type`
 STATE = 4  # words of `state`, of which these are used:

@@ -1,5 +1,7 @@
 """Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
 
+import math
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,18 +9,21 @@ from typing import Literal
 
 import numpy as np
 
-from ..artifacts.atomic_write import replace_file
+from ..artifacts.array_file import Append, write_array
 from ..artifacts.output_path import check_writable
 from ..denoiser import Batch
 from ..engine import Engine, Watch
 from ..errors import DdpmRtError
+from ..host_loop import Step
 from ..requests.request import BoundRequest
-from .write import Pixels, grid, read_text, save_animation, save_png, to_pixels
+from .canvas import Canvas, check_canvas
+from .write import read_text, save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
 FRAMES = 50  # at most, in an animation
 FRAME_MS = 60
+PICTURES = (1, 3)  # channels that a picture can show: grey, and red, green and blue
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Outcome:
 class Output:
     """One destination. `path` decides what it is: by suffix, or a folder where there is none (or it is one).
 
-    Raises ValueError for a suffix that is none of those, DdpmRtError when nothing can be written there.
+    Raises ValueError for a suffix that is none of those, for images that are no pictures and for a picture that would
+    be too large, DdpmRtError when nothing can be written there. All of this is before anything is drawn.
     """
 
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
@@ -42,6 +48,7 @@ class Output:
         if suffix not in KINDS or (suffix == "" and path.exists() and not path.is_dir()):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
+        self._check_picture(suffix)
         self.folder = path if self.kind == "folder" else path.parent
         if self.kind == "folder":
             try:
@@ -49,11 +56,34 @@ class Output:
             except OSError as error:
                 raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
         check_writable(self.folder)
+        if self.kind == "array":
+            self._check_space()
 
-    def missing(self) -> list[int]:
+    def _check_picture(self, suffix: str) -> None:
+        """Raises ValueError where the images cannot be shown, or not together in one file."""
+        channels, height, width = self.bound.card.image_shape
+        if self.kind == "array":
+            return
+        if channels not in PICTURES:
+            raise ValueError(f"the model draws {channels} channels, which are no picture; write .npy")
+        if self.kind == "grid":
+            check_canvas(suffix, self.request.count, 1, height, width)
+        elif self.kind == "animation":
+            check_canvas(suffix, *self._tiles_and_frames(), height, width)
+
+    def _check_space(self) -> None:
+        """Raises DdpmRtError where the disk has not the room for the array."""
+        needed, free = (
+            4 * self.request.count * math.prod(self.bound.card.image_shape),
+            shutil.disk_usage(self.folder).free,
+        )
+        if needed > free:
+            raise DdpmRtError(f"{self.path} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; draw fewer")
+
+    def missing(self) -> Sequence[int]:
         """The samples that are still to be drawn. Raises DdpmRtError if the folder holds other ones of that name."""
         if self.kind != "folder":
-            return list(self.request.samples)
+            return self.request.samples
         return [sample for sample in self.request.samples if not self._is_there(sample)]
 
     def _is_there(self, sample: int) -> bool:
@@ -78,20 +108,21 @@ class Output:
 
         A folder grows batch by batch; a file appears whole, at the end.
         """
-        images: list[Batch] = []
-        kept: list[Pixels] = []
-        frames: list[list[Pixels]] = []
-        watch = Watch(progress, lambda step: kept.append(to_pixels(step.x)), self._frames())
-        for samples, final in self.bound.finals(engine, wanted, watch):
+        with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
             if self.kind == "folder":
-                self._write_batch(samples, final)
+                for samples, images in self.bound.finals(engine, wanted, Watch(progress)):
+                    self._write_batch(samples, images)
+            elif self.kind == "array":
+                self._write_array(engine, wanted, progress)
             else:
-                images.append(final)
-                frames.append(kept.copy())
-                kept.clear()
-        if self.kind != "folder":
-            self._write_whole(np.concatenate(images), frames)
+                self._write_picture(self._painted(engine, wanted, progress))
         return Outcome(len(wanted), self.request.count - len(wanted))
+
+    def _tiles_and_frames(self) -> tuple[int, int]:
+        """Images side by side in a picture, and how many such pictures follow one another."""
+        if self.kind == "grid":
+            return self.request.count, 1
+        return (1, self.request.count) if self.request.is_walk else (self.request.count, len(self._frames()))
 
     def _frames(self) -> Collection[int]:
         """The rows of the table after which an animation shows x."""
@@ -104,14 +135,39 @@ class Output:
         for sample, pixels in zip(samples, to_pixels(images), strict=True):
             save_png(self._file(sample), pixels, self._text_of(sample))
 
-    def _write_whole(self, images: Batch, frames: list[list[Pixels]]) -> None:
-        if self.kind == "array":
-            replace_file(self.path, lambda file: np.save(file, images))
-        elif self.kind == "grid":
+    def _write_array(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> None:
+        """Append each batch to the file, so that the array is never in memory as a whole."""
+
+        def fill(append: Append) -> None:
+            for _, images in self.bound.finals(engine, wanted, Watch(progress)):
+                append(images)
+
+        write_array(self.path, (len(wanted), *self.bound.card.image_shape), fill)
+
+    def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
+        """The grid, or all frames of the animation, each batch put in its place as soon as it is drawn."""
+        tiles, frames = self._tiles_and_frames()
+        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
+        done = shown = 0
+
+        def show(step: Step) -> None:
+            nonlocal shown
+            canvas.put(shown, done, to_pixels(step.x))
+            shown += 1
+
+        for samples, images in self.bound.finals(engine, wanted, Watch(progress, show, rows)):
+            if self.kind == "grid":
+                canvas.put(0, done, to_pixels(images))
+            elif self.request.is_walk:
+                for place, pixels in enumerate(to_pixels(images), done):
+                    canvas.put(place, 0, pixels[None])
+            done, shown = done + len(samples), 0
+        return canvas
+
+    def _write_picture(self, canvas: Canvas) -> None:
+        if self.kind == "grid":
             last = self.request.first + self.request.count - 1
             samples = f"{self.request.first}-{last}"
-            save_png(self.path, grid(to_pixels(images)), {**self.text, "ddpm-rt.samples": samples})
+            save_png(self.path, canvas.pixels[0], {**self.text, "ddpm-rt.samples": samples})
         else:
-            whole = list(to_pixels(images))
-            together = whole if self.request.is_walk else [grid(np.concatenate(p)) for p in zip(*frames, strict=True)]
-            save_animation(self.path, together, frame_ms=FRAME_MS)
+            save_animation(self.path, list(canvas.pixels), frame_ms=FRAME_MS)
