@@ -40,9 +40,7 @@ def batches(
 ) -> Iterator[Batch]:
     """The batches of steps `first` to the last one. Process `rank` of `world` gets every world-th image."""
     steps = range(first, training.steps)
-    loader = DataLoader(
-        StepImages(images, training, rank, world), batch_size=None, sampler=list(steps), num_workers=workers
-    )
+    loader = DataLoader(StepImages(images, training, rank, world), batch_size=None, sampler=steps, num_workers=workers)
     for step, pixels in zip(steps, loader, strict=True):
         yield _draw(pixels, training, step=step, timesteps=timesteps, rank=rank, world=world)
 

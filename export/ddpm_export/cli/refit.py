@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from ddpm_rt.cli.exit_codes import INTERRUPTED
+from ddpm_rt.cli.talk import say
+from ddpm_rt.engines.engine_options import MAX_THREADS
 
 
 @click.command()
@@ -15,7 +17,7 @@ from ddpm_rt.cli.exit_codes import INTERRUPTED
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of a checkpoint, as for export.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an export. [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of an export. [default: all cores]")
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: int | None, verbose: bool) -> None:
     """Put other weights into a plan without building it again. Needs the GPU that the plan is for.
@@ -37,13 +39,13 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
         check_output_path(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    show = (lambda line: click.echo(line, err=True)) if verbose else None
+    show = (lambda line: say(line, err=True)) if verbose else None
     try:
         record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; {out} is as it was", err=True)
+        say(f"\ninterrupted; {out} is as it was", err=True)
         sys.exit(INTERRUPTED)
     provenance = record.card.provenance
-    click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")
+    say(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")
