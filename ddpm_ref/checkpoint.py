@@ -8,7 +8,6 @@ A flat directory (all four side by side, as some on the hub have it) is read too
 """
 
 import hashlib
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .bounded_read import one_line, parse_json, quoted, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, FileError
 from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
-from .unet import UNet
+from .unet import UNet, skeleton
+from .weights_file import check_pickled, check_safetensors
 
 SCHEDULER = "scheduler/scheduler_config.json"
 NULL_CLASS = "_null_class"  # diffusers ignores keys with an underscore, and warns of others that it does not know
@@ -97,10 +98,14 @@ def load_unet(path: Path) -> UNet:
     folder = _unet_folder(path)
     config_file = folder / "config.json"
     try:
-        unet = UNet(UNetConfig.from_dict(read_json(config_file)))
+        config = UNetConfig.from_dict(read_json(config_file))
+        expected = skeleton(config).state_dict()
     except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
         raise CheckpointError(f"{config_file}: {error}") from error
-    load_weights(unet, read_weights(folder), str(folder))
+    weights = read_weights(folder)
+    check_weights(expected, weights, str(folder))  # before the network takes memory
+    unet = UNet(config)
+    load_weights(unet, weights, str(folder))
     return unet.eval()
 
 
@@ -148,24 +153,30 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises CheckpointError."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
+        check_safetensors(path)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except FileError as error:
+        raise CheckpointError(str(error)) from error
+    except Exception as error:  # the library's own, and what memory and the file system raise
+        raise CheckpointError(one_line(f"{path} cannot be read: {error}")) from error
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """What `torch.save` wrote, tensors and plain values only: a pickle can run code. Raises CheckpointError."""
     try:
+        check_pickled(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return content
+    except FileError as error:
+        raise CheckpointError(str(error)) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # of a damaged pickle, errors of any kind
+        reason = str(error) or type(error).__name__
+        raise CheckpointError(one_line(f"{path} cannot be read: {reason}")) from error
 
 
 def state_dict(content: object, source: Path) -> dict[str, Tensor]:
@@ -174,7 +185,7 @@ def state_dict(content: object, source: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{source} holds no state dict, but {type(content).__name__}")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{source} is no state dict: {name!r} is {type(value).__name__}, not a tensor")
+            raise CheckpointError(f"{source} is no state dict: {quoted(name)} is {type(value).__name__}, not a tensor")
     return content
 
 
@@ -186,17 +197,21 @@ def _modern(name: str) -> str:
 
 def load_weights(unet: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
-    own = unet.state_dict()
+    check_weights(unet.state_dict(), weights, source)
+    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+
+def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
+    """Raises CheckpointError unless `weights` have the names and shapes of a network's `own`."""
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
     if unknown := sorted(weights.keys() - own.keys()):
-        raise CheckpointError(f"{source}: the weights hold {unknown[0]!r}, which the config has no place for")
+        raise CheckpointError(f"{source}: the weights hold {quoted(unknown[0])}, which the config has no place for")
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(
                 f"{source}: {name!r} has shape {list(tensor.shape)}, the config asks for {list(own[name].shape)}"
             )
-    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:
@@ -211,10 +226,10 @@ def weights_sha256(weights: Mapping[str, Tensor]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises CheckpointError when there is none."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raw = parse_json(read_bytes(path))
+    except FileError as error:
+        raise CheckpointError(str(error) if path.exists() else f"{path} is missing") from error
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a JSON object")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
+from .bounded_read import quoted
 from .errors import ConfigError
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
@@ -16,6 +17,19 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
 }
 UNUSED = ("num_train_timesteps",)  # read by time_embedding_type "learned" alone
+
+MAX_WIDTH, MAX_LEVELS, MAX_SIDE = 16_384, 16, 65_536
+COUNTS = {  # and the most that each may be
+    "in_channels": 4_096,
+    "out_channels": 8_192,
+    "layers_per_block": 64,
+    "norm_num_groups": MAX_WIDTH,
+    "attention_head_dim": MAX_WIDTH,
+    "attn_norm_num_groups": MAX_WIDTH,
+    "time_embedding_dim": 4 * MAX_WIDTH,
+    "num_class_embeds": 10_000_000,
+}
+OPTIONAL = ("attention_head_dim", "attn_norm_num_groups", "time_embedding_dim", "num_class_embeds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +67,7 @@ class UNetConfig:
     num_class_embeds: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_values()
         levels = len(self.block_out_channels)
         if not levels or len(self.down_block_types) != levels or len(self.up_block_types) != levels:
             raise ConfigError(
@@ -78,6 +93,35 @@ class UNetConfig:
             raise ConfigError(f"{self.block_out_channels[-1]} channels: attn_norm_num_groups={self.middle_groups}")
         for width in self.attention_widths():
             self.heads(width)
+
+    def _check_values(self) -> None:
+        """Raises ConfigError unless every value is of its key's kind and within its limit."""
+        for key, most in COUNTS.items():
+            value = getattr(self, key)
+            _require((value is None and key in OPTIONAL) or _is_count(value, most), key, f"a count up to {most}", value)
+        for key in ("center_input_sample", "flip_sin_to_cos", "add_attention"):
+            _require(type(getattr(self, key)) is bool, key, "true or false", getattr(self, key))
+        for key, least, largest in (
+            ("norm_eps", 0.0, 1.0),
+            ("dropout", 0.0, 1.0),
+            ("mid_block_scale_factor", 1e-6, 1e6),
+        ):
+            value = getattr(self, key)
+            number = type(value) in (int, float) and least <= value <= largest
+            _require(number, key, f"a number in [{least:g}, {largest:g}]", value)
+        size, widths = self.sample_size, self.block_out_channels
+        sides = size if isinstance(size, tuple) else (size, size)
+        sized = size is None or (len(sides) == 2 and all(_is_count(side, MAX_SIDE) for side in sides))
+        _require(sized, "sample_size", f"one or two counts of pixels up to {MAX_SIDE}", size)
+        listed = isinstance(widths, tuple) and len(widths) <= MAX_LEVELS
+        counted = listed and all(_is_count(width, MAX_WIDTH) for width in widths)
+        _require(counted, "block_out_channels", f"up to {MAX_LEVELS} counts up to {MAX_WIDTH}", widths)
+        for key in ("down_block_types", "up_block_types"):
+            value = getattr(self, key)
+            named = isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+            _require(named, key, "a list of names", value)
+        shift = type(self.freq_shift) is int and 0 <= self.freq_shift <= 1
+        _require(shift, "freq_shift", "0 or 1", self.freq_shift)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -125,7 +169,7 @@ class UNetConfig:
             _one_of(allowed, given.pop(key, allowed[0]), key)
         known = {field.name: field for field in fields(cls)}
         if unknown := sorted(given.keys() - known.keys()):
-            raise ConfigError(f"unknown key {unknown[0]!r}; this UNet may mean something that is not built here")
+            raise ConfigError(f"unknown key {quoted(unknown[0])}; this UNet may mean something that is not built here")
         required = [name for name, field in known.items() if field.default is MISSING]
         if missing := [name for name in required if name not in given]:
             hint = "; null is one head (google/ddpm-*), 8 is diffusers' default" if "head" in missing[0] else ""
@@ -141,4 +185,13 @@ class UNetConfig:
 
 def _one_of(allowed: tuple[Any, ...], value: object, key: str) -> None:
     if value not in allowed:
-        raise ConfigError(f"{key}: {value!r} is not supported; known: {', '.join(map(str, allowed))}")
+        raise ConfigError(f"{key}: {quoted(value)} is not supported; known: {', '.join(map(str, allowed))}")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _require(holds: bool, key: str, wanted: str, found: object) -> None:
+    if not holds:
+        raise ConfigError(f"{key} must be {wanted}, not {quoted(found)}")

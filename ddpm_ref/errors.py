@@ -1,6 +1,10 @@
 """What can be wrong with what a user brings; each message names the file and the key."""
 
 
+class FileError(ValueError):
+    """A file that cannot be read, or not within the limits."""
+
+
 class ConfigError(ValueError):
     """A UNet configuration that cannot be built as written."""
 

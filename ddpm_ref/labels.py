@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import ARRAY_KEYS, HubImages, ImageFiles, ImageSet, arrays_of
+from .bounded_read import quoted
+from .data import ARRAY_KEYS, HubImages, ImageFiles, ImageSet, opened_archive
 from .errors import DataError
 
 if TYPE_CHECKING:
@@ -46,14 +47,12 @@ def open_labels(path: str, images: ImageSet, classes: int) -> Labels:
 
 def _of_array(path: Path) -> Labels:
     keys = dict(zip(ARRAY_KEYS, LABEL_KEYS, strict=True))
-    with arrays_of(path) as archive:
-        wanted = next(keys[key] for key in ARRAY_KEYS if key in archive)
-        if wanted not in archive:
-            raise DataError(f"{path} holds {archive.files}, but no {wanted}, which a model with classes needs")
-        labels = archive[wanted]
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path}: {wanted} is {labels.dtype}; whole numbers [N] are wanted")
-    return np.asarray(labels, np.int64)
+    with opened_archive(path) as archive:
+        names = archive.names()
+        wanted = next(keys[key] for key in ARRAY_KEYS if f"{key}.npy" in names)
+        if f"{wanted}.npy" not in names:
+            raise DataError(f"{path} holds {quoted(names)}, but no {wanted}, which a model with classes needs")
+        return np.asarray(archive.read_array(f"{wanted}.npy", np.integer), np.int64)
 
 
 def _of_folders(images: ImageFiles) -> Labels:

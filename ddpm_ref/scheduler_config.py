@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import betas as schedules
+from .bounded_read import quoted
 from .diffusion import AnyVariance, Prediction, Spacing
 from .errors import CheckpointError
 
+FLOAT32_MAX = 3.4028234663852886e38
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # The `_log` form of fixed_small differs only in its floor at t = 0, where no noise is added.
 VARIANCES: dict[str, AnyVariance] = {
@@ -72,13 +74,13 @@ def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
     spacing = _lookup(SPACINGS, raw.get("timestep_spacing", spaced), "timestep_spacing", source)
     if raw.get("steps_offset", 0) and spacing == "leading":
         raise CheckpointError(
-            f"{source}: steps_offset={raw['steps_offset']} shifts every timestep; only 0 is supported"
+            f"{source}: steps_offset={quoted(raw['steps_offset'])} shifts every timestep; only 0 is supported"
         )
     if name.startswith("DDIM") and not raw.get("set_alpha_to_one", True):
         raise CheckpointError(f"{source}: set_alpha_to_one=false stops short of the image; only true is supported")
     reach = raw.get("clip_sample_range", 1.0)
-    if type(reach) not in (int, float) or not 0 < reach < float("inf"):
-        raise CheckpointError(f"{source}: clip_sample_range={reach!r} is not a number above 0")
+    if type(reach) not in (int, float) or not 0 < reach <= FLOAT32_MAX:
+        raise CheckpointError(f"{source}: clip_sample_range={quoted(reach)} is not a number above 0")
     clip = (-float(reach), float(reach)) if raw.get("clip_sample", clips) else None
     return Scheduler(_betas(raw, source), prediction, variance, clip, spacing)
 
@@ -91,17 +93,18 @@ def _betas(raw: Mapping[str, Any], source: Path | str) -> NDArray[np.float64]:
         if missing := [key for key in needed if key not in raw]:
             raise CheckpointError(f"{source}: missing key {missing[0]!r}: the betas cannot be known without it")
         steps, name = int(raw["num_train_timesteps"]), raw["beta_schedule"]
+        schedules.check_steps(steps)
         if name == "squaredcos_cap_v2":
             return schedules.cosine(steps)
         schedule: Callable[..., schedules.Betas] = _lookup(BETA_SCHEDULES, name, "beta_schedule", source)
         return schedule(steps, float(raw["beta_start"]), float(raw["beta_end"]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(str(error) if isinstance(error, CheckpointError) else f"{source}: {error}") from error
 
 
 def _lookup(table: Mapping[str, Any], value: object, key: str, source: Path | str) -> Any:
     if not isinstance(value, str) or value not in table:
-        raise CheckpointError(f"{source}: {key}={value!r} is not supported; known: {', '.join(table)}")
+        raise CheckpointError(f"{source}: {key}={quoted(value)} is not supported; known: {', '.join(table)}")
     return table[value]
 
 

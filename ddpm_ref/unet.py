@@ -11,7 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import UNetConfig
+from .errors import ConfigError
 from .layers import Attention, Downsample, Norm, ResnetBlock, TimeEmbedding, Timesteps, Upsample
+
+MAX_WEIGHTS = 1 << 31
 
 
 class DownBlock(nn.Module):
@@ -130,6 +133,18 @@ class UNet(nn.Module):
             x = up(x, time, skips)
         out: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return out
+
+
+def skeleton(config: UNetConfig) -> UNet:
+    """The network with the names and shapes of its weights, and no memory for them.
+
+    Raises ConfigError for more weights than `MAX_WEIGHTS`.
+    """
+    with torch.device("meta"):
+        unet = UNet(config)
+    if (count := sum(weight.numel() for weight in unet.state_dict().values())) > MAX_WEIGHTS:
+        raise ConfigError(f"the network would have {count:.3g} weights, more than the limit of {MAX_WEIGHTS}")
+    return unet
 
 
 def class_embedding(config: UNetConfig) -> nn.Module | None:

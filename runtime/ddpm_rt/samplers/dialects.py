@@ -3,7 +3,8 @@
 ho2020     Ho et al. 2020 and its corrections: float64 tables, x0 clipped, DDIM's eps derived again after the clip, each
            step leading to the next timestep and the last to the data without noise.
 guided     guided-diffusion and improved-diffusion: the same, but `linspace` adds up its stride in floating point and
-           rounds as it goes, which for 278 of the 999 step counts from 2 to 1000 is another set of timesteps.
+           rounds as it goes, which for 278 of the 999 step counts from 2 to 1000 is another set of timesteps; and
+           `leading` is its `ddimN`: the smallest stride that gives N timesteps, an error where there is none.
 diffusers  float32 alpha_bar and everything derived from it, betas included; DDIM keeps the network's eps when x0 is
            clipped and leads to t - T // steps; DDPM adds noise in its last step unless that is at t = 0;
            DPM-Solver++ counts one timestep more than it uses, and like Euler never clips, and takes 2^-24 for an
@@ -38,6 +39,7 @@ class Dialect:
     last_noise: bool = False  # ddpm: noise in the last step too, unless it is at t = 0
     strided: bool = False  # ddim leads to t - T // steps
     summed: bool = False  # linspace by adding up
+    exact_stride: bool = False  # leading by the smallest stride that gives as many timesteps as steps
     unclipped: frozenset[str] = frozenset()  # samplers without a clip
     one_more: frozenset[str] = frozenset()  # samplers whose linspace and leading are for steps + 1, the last left out
     zero_alpha_bar: float = 0.0  # of the unclipped ones
@@ -55,6 +57,8 @@ class Dialect:
         if spacing == "logsnr":  # ours alone
             return logsnr_timesteps(schedule, steps)
         train_steps, chosen = len(schedule), timesteps(len(schedule), steps, spacing)
+        if self.exact_stride and spacing == "leading":
+            return _exact_stride(train_steps, steps)
         if self.summed and spacing == "linspace":
             return _summed_linspace(train_steps, steps)
         if sampler in self.one_more and spacing == "linspace":
@@ -76,9 +80,20 @@ def _summed_linspace(train_steps: int, steps: int) -> Integers:
     return np.round(np.cumsum(np.append(0.0, np.full(steps - 1, stride))))[::-1].astype(np.int64)
 
 
+def _exact_stride(train_steps: int, steps: int) -> Integers:
+    """`ddimN` of guided-diffusion, N = `steps`. Raises ValueError where no stride below T gives N timesteps."""
+    stride = -(-train_steps // steps)
+    if stride >= train_steps > 1 or len(range(0, train_steps, stride)) != steps:
+        raise ValueError(
+            f"no integer stride visits {steps} of {train_steps} timesteps, as ddim{steps} of guided-diffusion would; "
+            "choose another count of steps or another spacing"
+        )
+    return np.arange(0, train_steps, stride, dtype=np.int64)[::-1].copy()
+
+
 DIALECTS: dict[str, Dialect] = {
     "ho2020": Dialect(),
-    "guided": Dialect(summed=True),
+    "guided": Dialect(summed=True, exact_stride=True),
     "diffusers": Dialect(
         precision=np.float32,
         raw_eps=True,

@@ -16,6 +16,8 @@ Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
 Spacing = Literal["trailing", "leading", "linspace", "logsnr"]
 
+NUMBERS_AT_ONCE = 1 << 22  # of a matrix that is not needed as a whole
+
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
@@ -83,7 +85,10 @@ def logsnr_timesteps(schedule: Schedule, steps: int) -> Integers:
     if np.isinf(logsnr[-1]):  # no signal at all: as good as a little of it
         logsnr[-1] = logsnr[-2] - 1.0
     wanted = np.linspace(logsnr[-1], logsnr[0], steps)[::-1]
-    nearest = np.abs(logsnr[None] - wanted[:, None]).argmin(1)  # ascending; below, each is made another
+    nearest = np.empty(steps, np.int64)  # ascending; below, each is made another
+    for first in range(0, steps, at_once := max(1, NUMBERS_AT_ONCE // len(logsnr))):
+        part = wanted[first : first + at_once, None]
+        nearest[first : first + at_once] = np.abs(logsnr[None] - part).argmin(1)
     i = np.arange(steps)
     distinct = np.maximum.accumulate(nearest - i) + i
     return np.minimum(distinct, len(schedule) - steps + i)[::-1].astype(np.int64)

@@ -84,3 +84,15 @@ def assemble(timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **c
     table = StepTable(timesteps, *rest)
     assert not columns, columns
     return table
+
+
+def check_table(table: StepTable) -> None:
+    """Raises ValueError unless float32, in which the loop runs, can hold every coefficient."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(np.stack(table[1:]).astype(np.float32)).all(axis=0)
+    if not finite.all():
+        t = table.t[finite.argmin()]
+        raise ValueError(
+            f"the betas give a step table that is not finite in float32 at t = {t}: they are too small or too close to"
+            " 1 there; choose other timesteps, or correct the betas of the model"
+        )
