@@ -92,8 +92,8 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     from ddpm_rt import DdpmRtError
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
+    from ..betas_argument import parse_betas
     from ..graph.foreign_onnx import write_card
-    from ..sources.betas_argument import parse_betas
 
     names = {key: asked.pop(key) for key in ("x", "t", "y", "out")}
     if asked["classes"] is None:

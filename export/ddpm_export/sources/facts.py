@@ -13,7 +13,7 @@ from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError, RecipeError
 from ddpm_ref.recipe import read_toml
 
-from .betas_argument import parse_betas
+from ..betas_argument import parse_betas
 
 AttentionOrder = Literal["legacy", "new"]
 CHOICES: dict[str, tuple[str, ...]] = {

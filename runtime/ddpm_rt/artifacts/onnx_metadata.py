@@ -89,6 +89,8 @@ def _read_entries(path: Path) -> list[Entry]:
 
 
 def _entries(content: Content) -> Iterator[Entry]:
+    if not content:
+        raise ValueError("the file is empty")
     at = 0
     for _ in range(MAX_FIELDS):
         if at == len(content):
