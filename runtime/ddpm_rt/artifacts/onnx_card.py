@@ -8,7 +8,7 @@ from ..errors import DdpmRtError
 from .bounded_read import TEXT_BYTES, decoded, failure, is_regular, mapped
 from .card import METADATA_KEY, ModelCard
 
-METADATA_PROPS = 14  # field of a ModelProto; each holds key, 1, and value, 2
+GRAPH, METADATA_PROPS = 7, 14  # fields of a ModelProto; an entry of the second holds key, 1, and value, 2
 BYTES = 2  # wire type of protobuf: strings, bytes and messages
 SCALAR_BYTES = {1: 8, 5: 4}  # wire types of protobuf whose length is fixed
 MAX_FIELDS = 20_000  # of a ModelProto; one has some ten, and one for each function and each entry of metadata
@@ -53,14 +53,18 @@ def no_card(path: Path) -> DdpmRtError:
 
 
 def _metadata(content: mmap.mmap | bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each entry of metadata. The graph, which is big, is skipped."""
+    """Key and value of each entry of metadata. The graph, which is big, is skipped. Raises ValueError without one."""
+    has_graph = False
     for field, start, end in _fields(content, 0, len(content)):
+        has_graph = has_graph or field == GRAPH
         if field == METADATA_PROPS:
             entry = {part: (begin, stop) for part, begin, stop in _fields(content, start, end)}
             for begin, stop in entry.values():
                 if stop - begin > TEXT_BYTES:
                     raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
             yield bytes(content[slice(*entry[1])]), bytes(content[slice(*entry[2])])
+    if not has_graph:
+        raise ValueError("it has no graph")
 
 
 def _fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[Field]:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.card import METADATA_KEY, ModelCard
-from ..artifacts.onnx_card import no_card
+from ..artifacts.card import ModelCard
 from ..errors import DdpmRtError
 
 TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
@@ -23,12 +22,8 @@ class Signature:
     one_time: bool  # t has rank 0
 
 
-def read_signature(session: Any, path: Path) -> Signature:
-    """Raises DdpmRtError unless the session has a card, and the inputs and the output that the card describes."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise no_card(path)
-    card = ModelCard.from_json(text, source=str(path))
+def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
+    """Raises DdpmRtError unless the session has the inputs and the output that the card of `path` describes."""
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
