@@ -25,7 +25,8 @@ def read_onnx_card(path: Path) -> ModelCard:
             texts = [text for key, text in _metadata(content) if key == METADATA_KEY.encode()]
             found = [decoded(text) for text in texts]
         except (ValueError, IndexError, KeyError) as error:
-            raise failure(path, f"is not a whole ONNX model ({error})", AGAIN) from error
+            reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
+            raise failure(path, f"is not a whole ONNX model ({reason})", AGAIN) from error
     if not found:
         raise no_card(path)
     if len(found) > 1:
