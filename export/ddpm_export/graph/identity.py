@@ -9,6 +9,8 @@ from onnx import TensorProto, numpy_helper
 
 from ddpm_rt.artifacts.plan_record import Graph
 
+from .onnx_file import load_onnx
+
 TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 SETTINGS = ("Resize", "Upsample", "Pad", "Clip")  # whose constants are no weights: TensorRT builds them in
 
@@ -19,7 +21,7 @@ def graph_of(path: Path) -> Graph:
     A refit goes by the names of the weights alone. So the same weights in another arrangement, of more heads of
     attention for one, would be taken without a word.
     """
-    model = onnx.load(path, load_external_data=False)
+    model = load_onnx(path, external=False)
     settings = {name for node in model.graph.node if node.op_type in SETTINGS for name in node.input[1:]}
     tensors = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
     weights = {t.name: described(t) for t in tensors if t.data_type in TYPES and t.name not in settings}

@@ -9,15 +9,16 @@ import onnx
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
-from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.output_path import check_target
 from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
+from ..graph.onnx_file import load_onnx
 from .build_options import BuildOptions
 from .builder import build_network
 from .pair import check_pair, settle_pair, write_pair
@@ -75,22 +76,15 @@ def read_source(source: Path) -> tuple[ModelCard, dict[str, str]]:
     """The card in an ONNX file; SHA-256 of it and of its external data. Raises DdpmRtError if one is missing."""
     if not source.is_file():
         raise DdpmRtError(f"{source} is not a file; name an .onnx that `ddpm-rt export` wrote")
-    try:
-        model = onnx.load(source, load_external_data=False)
-    except Exception as error:  # of protobuf's kind, which is not ours to import
-        raise DdpmRtError(f"{source} is no ONNX file, or only a part of one; export the model again") from error
-    if not model.HasField("graph"):
-        raise DdpmRtError(f"{source} is not a whole ONNX model; export the model again")
-    cards = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
-    if not cards:
-        raise DdpmRtError(f"{source} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
+    card = read_onnx_card(source)
+    model = load_onnx(source, external=False)
     digests = {source.name: file_sha256(source)}
     for name in sorted(set(external_files(model))):
         data = source.parent / name
         if not data.is_file():
             raise DdpmRtError(f"{source}: its weights are in {name}, which is missing; put it beside it")
         digests[name] = file_sha256(data)
-    return ModelCard.from_json(cards[0], source=str(source)), digests
+    return card, digests
 
 
 def external_files(model: onnx.ModelProto) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.bounded_read import read_bytes
 from ddpm_rt.artifacts.plan_record import Flavour, Profile
 from ddpm_rt.engines.tensorrt_log import one_line
 
@@ -20,6 +21,7 @@ DEFAULT_RANGE = ((1, 16, 16),)  # where there may be one profile only: TensorRT 
 FP16_ONLY = (
     "; export it with --precision fp16, and with the time embedding, which is in float32, hoisted (--hoist-time)"
 )
+CACHE_BYTES = 1 << 30  # of a timing cache
 TICK = 0.2  # seconds between looks for Ctrl-C
 
 
@@ -50,7 +52,8 @@ def build_network(
     profiles = add_profiles(builder, network, config, options)
     configure(trt, flavour, config, options)
     if timing_cache is not None:
-        known = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        advice = "name another --timing-cache"
+        known = read_bytes(timing_cache, advice, CACHE_BYTES) if timing_cache.is_file() else b""
         config.set_timing_cache(config.create_timing_cache(known), False)
     return Network(trt, builder, network, config, profiles, log, parser)
 

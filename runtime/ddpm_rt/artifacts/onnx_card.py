@@ -8,7 +8,7 @@ from ..errors import DdpmRtError
 from .bounded_read import TEXT_BYTES, decoded, failure, is_regular, mapped
 from .card import METADATA_KEY, ModelCard
 
-METADATA_PROPS = 14  # field of a ModelProto; each holds key, 1, and value, 2
+GRAPH, METADATA_PROPS = 7, 14  # fields of a ModelProto; an entry of the second holds key, 1, and value, 2
 BYTES = 2  # wire type of protobuf: strings, bytes and messages
 SCALAR_BYTES = {1: 8, 5: 4}  # wire types of protobuf whose length is fixed
 MAX_FIELDS = 20_000  # of a ModelProto; one has some ten, and one for each function and each entry of metadata
@@ -25,7 +25,8 @@ def read_onnx_card(path: Path) -> ModelCard:
             texts = [text for key, text in _metadata(content) if key == METADATA_KEY.encode()]
             found = [decoded(text) for text in texts]
         except (ValueError, IndexError, KeyError) as error:
-            raise failure(path, f"is not a whole ONNX model ({error})", AGAIN) from error
+            reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
+            raise failure(path, f"is not a whole ONNX model ({reason})", AGAIN) from error
     if not found:
         raise no_card(path)
     if len(found) > 1:
@@ -53,14 +54,18 @@ def no_card(path: Path) -> DdpmRtError:
 
 
 def _metadata(content: mmap.mmap | bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each entry of metadata. The graph, which is big, is skipped."""
+    """Key and value of each entry of metadata. The graph, which is big, is skipped. Raises ValueError without one."""
+    has_graph = False
     for field, start, end in message_fields(content, 0, len(content)):
+        has_graph = has_graph or field == GRAPH
         if field == METADATA_PROPS:
             entry = {part: (begin, stop) for part, begin, stop in message_fields(content, start, end)}
             for begin, stop in entry.values():
                 if stop - begin > TEXT_BYTES:
                     raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
             yield bytes(content[slice(*entry[1])]), bytes(content[slice(*entry[2])])
+    if not has_graph:
+        raise ValueError("it has no graph")
 
 
 def message_fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[Field]:
