@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.plan_record import FLAVOURS, Graph, PlanRecord, Refit, names_in, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
+from ddpm_rt.stopping import undone_on_stop
 
 from ..graph.identity import graph_of
 from ..graph.time_branch import TABLE
@@ -85,7 +87,7 @@ def as_onnx(
     options: dict[str, Any] = {"precision": record.card.precision, "static_batch": graph.batch, "threads": threads}
     options["hoist"] = any(name.endswith(TABLE) for name in graph.weights)
     options["opset"] = graph.opset if graph.opset in OPSETS else OPSETS[0]  # bf16 has raised it
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, undone_on_stop(lambda: shutil.rmtree(folder, ignore_errors=True)):
         path = Path(folder) / f"{card.provenance.source}.onnx"
         export_onnx(found.module, card, path, **options)
         yield path
