@@ -1,6 +1,6 @@
-"""Noise schedules: the variances beta_1 .. beta_T of the forward process, float64 `[T]`, `betas[t]` is beta_{t+1}.
+"""Noise schedules: the variances beta_1 .. beta_T of the forward process, float64 `[T]`; `betas[t]` is beta_{t+1}.
 
-A name is a convenience for training only. What a checkpoint stores, and all that leaves this package, is the array.
+Schedule names are a convenience of training. Checkpoints and exports contain the array.
 """
 
 import math
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 
 Betas = NDArray[np.float64]
 
-MAX_BETA = 0.999  # keeps alpha_bar above zero where a curve for it ends at zero (Nichol and Dhariwal 2021, section 3.2)
+MAX_BETA = 0.999  # keeps alpha_bar above zero where its curve ends at zero (Nichol and Dhariwal 2021, section 3.2)
 
 
 def linear(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
-    """Evenly spaced from `start` to `end`, both included: DDPM section 4. Not rescaled when T is not 1000."""
+    """Evenly spaced from `start` to `end`, both included (DDPM, section 4). Not rescaled when T is not 1000."""
     return custom(np.linspace(start, end, steps, dtype=np.float64))
 
 
 def quadratic(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
-    """Squares of evenly spaced roots; diffusers calls it `scaled_linear`, Ho's code `quad`."""
+    """Squares of evenly spaced roots. diffusers calls this schedule `scaled_linear`, Ho's code `quad`."""
     return custom(np.linspace(start**0.5, end**0.5, steps, dtype=np.float64) ** 2)
 
 
 def cosine(steps: int, offset: float = 0.008) -> Betas:
-    """Nichol and Dhariwal 2021, eq. (17); diffusers calls it `squaredcos_cap_v2`."""
+    """Nichol and Dhariwal 2021, eq. (17). diffusers calls this schedule `squaredcos_cap_v2`."""
     return from_alpha_bar(lambda u: math.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2, steps)
 
 
 def sigmoid(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
-    """A logistic curve from -6 to 6 for beta itself, scaled to [start, end]: GeoDiff's, and diffusers' `sigmoid`."""
+    """beta is a logistic curve over [-6, 6], scaled to [start, end], as in GeoDiff and in diffusers' `sigmoid`."""
     return custom((end - start) / (1 + np.exp(-np.linspace(-6.0, 6.0, steps, dtype=np.float64))) + start)
 
 
 def sigmoid_alpha_bar(steps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Betas:
-    """A logistic curve for alpha_bar: Jabri et al. 2022, algorithm 1. Unrelated to `sigmoid` but for the name."""
+    """alpha_bar is a logistic curve: Jabri et al. 2022, algorithm 1. Only the name resembles `sigmoid`."""
 
     def logistic(value: float) -> float:
         return 1.0 / (1.0 + math.exp(-value / tau))
@@ -51,7 +51,7 @@ def from_alpha_bar(alpha_bar: Callable[[float], float], steps: int) -> Betas:
 
 
 def custom(values: Sequence[float] | Betas) -> Betas:
-    """Any schedule, checked. Raises ValueError unless it is a list of numbers inside (0, 1)."""
+    """`values` as float64 `[T]`. Raises ValueError unless they are a non-empty list of numbers inside (0, 1)."""
     betas = np.array(values, dtype=np.float64)
     if betas.ndim != 1 or not len(betas) or not ((betas > 0) & (betas < 1)).all():
         raise ValueError("betas must be a non-empty list of numbers inside (0, 1)")
