@@ -1,6 +1,6 @@
-"""Noise schedules: the variances beta_1 .. beta_T of the forward process, float64 `[T]`, `betas[t]` is beta_{t+1}.
+"""Noise schedules: the variances beta_1 .. beta_T of the forward process, float64 `[T]`; `betas[t]` is beta_{t+1}.
 
-A name is a convenience for training only. What a checkpoint stores, and all that leaves this package, is the array.
+Schedule names are a convenience of training. Checkpoints and exports contain the array.
 """
 
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Betas = NDArray[np.float64]
 
-MAX_BETA = 0.999  # keeps alpha_bar above zero where a curve for it ends at zero (Nichol and Dhariwal 2021, section 3.2)
+MAX_BETA = 0.999  # keeps alpha_bar above zero where its curve ends at zero (Nichol and Dhariwal 2021, section 3.2)
 
 
 MAX_TIMESTEPS = 65_536  # of a process
@@ -36,7 +36,7 @@ def quadratic(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
 
 
 def cosine(steps: int, offset: float = 0.008) -> Betas:
-    """Nichol and Dhariwal 2021, eq. (17); diffusers calls it `squaredcos_cap_v2`."""
+    """Nichol and Dhariwal 2021, eq. (17). diffusers calls this schedule `squaredcos_cap_v2`."""
     return from_alpha_bar(lambda u: math.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2, steps)
 
 
@@ -47,7 +47,7 @@ def sigmoid(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
 
 
 def sigmoid_alpha_bar(steps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Betas:
-    """A logistic curve for alpha_bar: Jabri et al. 2022, algorithm 1. Unrelated to `sigmoid` but for the name."""
+    """alpha_bar is a logistic curve: Jabri et al. 2022, algorithm 1. Only the name resembles `sigmoid`."""
 
     def logistic(value: float) -> float:
         return 1.0 / (1.0 + math.exp(-value / tau))

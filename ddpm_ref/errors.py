@@ -1,4 +1,4 @@
-"""What can be wrong with what a user brings; each message names the file and the key."""
+"""The errors in a user's files. Each message names the file and the key."""
 
 
 class FileError(ValueError):
@@ -18,8 +18,8 @@ class DataError(ValueError):
 
 
 class RecipeError(ValueError):
-    """A training recipe that cannot be followed."""
+    """A training recipe with an unknown, missing or invalid value."""
 
 
 class OutputError(OSError):
-    """A file or folder that cannot be written where it was asked for."""
+    """A file or folder that cannot be written."""

@@ -1,4 +1,4 @@
-"""Everything a training run must keep to go on exactly where it stopped, in one file."""
+"""The training state: one file with everything that a run needs to resume exactly where it stopped."""
 
 import copy
 import operator
@@ -20,11 +20,11 @@ STATE_FILE = "training_state.pt"
 
 @dataclass(eq=False)
 class State:
-    """The step that comes next, the weights, their moving average, and Adam's moments."""
+    """The next step, the weights, their moving average, and Adam's moments."""
 
     step: int
     unet: UNet
-    average: UNet  # exponential moving average of the weights: what is sampled and exported
+    average: UNet  # exponential moving average of the weights, for samples and exports
     optimizer: torch.optim.Adam
 
 
@@ -33,14 +33,14 @@ def fresh_state(recipe: Recipe, device: torch.device) -> State:
     skeleton(recipe.model)  # raises ConfigError for a network that is too large, before it takes memory
     unet = UNet(recipe.model)
     init_like_ho(unet, torch.Generator().manual_seed(recipe.training.seed))
-    # channels_last only changes strides: a tenth faster on a CPU, more on tensor cores.
+    # channels_last only changes strides: 10% faster on a CPU, more on tensor cores.
     unet.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks the overload
     average = copy.deepcopy(unet).eval().requires_grad_(False)
     return State(0, unet, average, torch.optim.Adam(unet.parameters(), lr=recipe.training.learning_rate, fused=True))
 
 
 def save_state(folder: Path, state: State, recipe: Recipe, data: str) -> None:
-    """Write the state in one move; `data` says what it was trained on, as `data.fingerprint` does."""
+    """Write the state atomically; `data` is the `data.fingerprint` of the images. Raises OutputError."""
     content = {
         "format": 1,
         "recipe": recipe.to_dict(),
@@ -54,7 +54,7 @@ def save_state(folder: Path, state: State, recipe: Recipe, data: str) -> None:
 
 
 def resume_state(folder: Path, recipe: Recipe, data: str, device: torch.device) -> State:
-    """The state in `folder`. Raises CheckpointError if it is damaged, or is of another recipe or other images."""
+    """The state in `folder`. Raises CheckpointError if it is damaged, or belongs to another recipe or other images."""
     path = folder / STATE_FILE
     content = load_tensors(path, device)
     if not isinstance(content, dict) or content.get("format") != 1:
@@ -65,8 +65,8 @@ def resume_state(folder: Path, recipe: Recipe, data: str, device: torch.device) 
         raise CheckpointError(f"{path} holds a recipe that this version does not know: {error}") from error
     if changed := _differences(before, recipe.to_dict()):
         raise CheckpointError(f"{folder} was trained with another recipe ({', '.join(changed)}); use another --out")
-    if content.get("data", data) != data:  # states of before this key have none
-        raise CheckpointError(f"{folder} was trained on other images; name the same --data, or use another --out")
+    if content.get("data", data) != data:  # older states lack the key
+        raise CheckpointError(f"{folder} was trained on other images; pass the same --data, or use another --out")
     state = fresh_state(recipe, device)
     try:
         state.step = operator.index(content["step"])

@@ -1,4 +1,4 @@
-"""The reverse loop on the host, the one loop that every sampler shares: read this first."""
+"""The reverse loop on the host, shared by all samplers. Read this file first."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -16,15 +16,15 @@ Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> 
 
 
 class Step(NamedTuple):
-    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step.
+    """The state after a reverse step. The arrays belong to the loop, which overwrites them at the next step.
 
-    Whoever runs the loop may change `x` in place before asking for the next step: inpainting does.
+    The caller may change `x` in place before the next step; inpainting does.
     """
 
-    row: int  # of the table, from 0
-    t: int  # what the network was told
-    x: Batch  # the images so far; after the last row, the result
-    x0: Batch  # where the network thinks they are going, clipped
+    row: int  # of the step table, from 0
+    t: int  # the timestep given to the network
+    x: Batch  # the images after this step; after the last row, the result
+    x0: Batch  # the predicted data, clipped
 
 
 def trajectory(
@@ -39,7 +39,7 @@ def trajectory(
     start: Batch | None = None,
     first_row: int = 0,
 ) -> Iterator[Step]:
-    """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
+    """Run `table` from noise to images and yield every step; `shape` is C, H, W, `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
     A network with a learned variance says it in as many channels again, after those of the image.
@@ -50,7 +50,7 @@ def trajectory(
     """
     steps = _steps_with_noise(table, first_row)
     draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
-    initial = next(draw)  # drawn in any case: a `noise` with state then stands where it would
+    initial = next(draw)  # drawn even if `start` is given: a `noise` with state must advance
     x = np.array(initial if start is None else start, np.float32).reshape(len(samples), *shape)
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     columns = np.stack(table[1:], axis=1).astype(np.float32)

@@ -133,12 +133,12 @@ def test_labels_that_do_not_fit_are_refused_in_a_sentence(tmp_path, arrays, mess
 
 def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
     Image.fromarray(PIXELS[5, ..., 0]).save(folders / "loose.png")
-    with pytest.raises(DataError, match="outside of class folders"):
+    with pytest.raises(DataError, match="outside class folders"):
         labels_of(folders, 3)
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for file in folders.rglob("*.png"):
             archive.write(file, file.relative_to(folders))
-    with pytest.raises(DataError, match="outside of class folders"):
+    with pytest.raises(DataError, match="outside class folders"):
         labels_of(tmp_path / "data.zip", 3)
 
 

@@ -29,7 +29,7 @@
  *               and then the time of lane 0 holds for all; t_type is 0: int64, 1: int32, 2: float32
  *     rows      the rows of all tables, one table after the other
  *     lanes     [batch]
- *     state     [4]
+ *     state     [4], see below
  */
 #define DDPM_RT_PARAMETERS                                                                         \
   float *x, float *x0, const float *out, void *t, const ddpm_rt_row *rows, ddpm_rt_lane *lanes,    \
