@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+SOAK ?= 30
 CONSTRAINTS ?= --constraint constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 
-.PHONY: sample test quick hooks cpp-test docs check clean
+.PHONY: sample test quick hooks cpp-test docs campaign check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
@@ -24,6 +25,9 @@ cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare it
 
 docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/sphinx-build --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+
+campaign: $(VENV)/dev  ## kills, signals, full disks, writers at once, hostile files: benchmarks/campaign.txt
+	PYTHONPATH=scripts $(BIN)/python -m campaign --soak $(SOAK) --out benchmarks/campaign.txt
 
 check: test
 

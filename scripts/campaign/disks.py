@@ -9,7 +9,7 @@ from pathlib import Path
 from .children import command
 from .kills import not_whole
 from .result import Result
-from .verbs import VERBS, Verb, content, leftovers
+from .verbs import VERBS, Verb, content, in_turn, leftovers
 from .world import World
 
 MOUNTED = 64 << 10  # bytes
@@ -18,17 +18,16 @@ MOUNTED = 64 << 10  # bytes
 def run(world: World, count: int, seed: int, *, slow: bool = True) -> Result:
     """`count` commands that may write files of at most a random size, half of them over an output that is there."""
     result, chance = Result("full disk"), random.Random(seed)
-    verbs = [verb for verb in VERBS if slow or not verb.slow]
     sizes: dict[str, int] = {}
     for number in range(count):
-        verb = verbs[number % len(verbs)]
+        verb = in_turn(number, slow=slow)
         with world.place() as folder:
             if verb.name not in sizes or chance.random() < 0.5:
                 assert command(verb.arguments, folder).code == 0, verb.name
                 sizes[verb.name] = max(len(part) for part in content(folder / verb.out).values())
             limit = int(sizes[verb.name] * chance.random() ** 2)
             result.count("limit on files", [f"{verb.name}: {fault}" for fault in _limited(verb, folder, limit)])
-    for verb in [verb for verb in verbs if not verb.slow]:
+    for verb in [verb for verb in VERBS if not verb.slow]:
         with world.place() as folder:
             if (faults := _mounted(verb, folder)) is not None:
                 result.count("file system of 64 KiB", [f"{verb.name}: {fault}" for fault in faults])

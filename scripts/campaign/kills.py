@@ -7,17 +7,18 @@ from pathlib import Path
 
 from .children import Child, command
 from .result import Result
-from .verbs import VERBS, Verb, content, leftovers
+from .verbs import Verb, content, in_turn, leftovers
 from .world import World
 
 
 def run(world: World, count: int, seed: int, *, slow: bool = True) -> Result:
     """`count` kills, over every verb in turn, each at a random moment of a run's usual length."""
     result, chance = Result("kill -9"), random.Random(seed)
-    verbs = [verb for verb in VERBS if slow or not verb.slow]
-    wanted = {verb.name: _undisturbed(world, verb) for verb in verbs}
+    wanted: dict[str, tuple[dict[str, bytes], float]] = {}
     for number in range(count):
-        verb = verbs[number % len(verbs)]
+        verb = in_turn(number, slow=slow)
+        if verb.name not in wanted:
+            wanted[verb.name] = _undisturbed(world, verb)
         bytes_, seconds = wanted[verb.name]
         result.count(verb.name, _one(world, verb, bytes_, chance.uniform(0, 1.1 * seconds)))
     return result

@@ -7,7 +7,7 @@ import time
 from .children import Child, command
 from .kills import not_whole
 from .result import Result
-from .verbs import VERBS, Verb, leftovers
+from .verbs import Verb, in_turn, leftovers
 from .world import World
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -16,10 +16,9 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run(world: World, count: int, seed: int, *, fresh: int = 0, slow: bool = True) -> Result:
     """`count` signals to forked children and `fresh` to processes that start anew, whose imports are hit too."""
     result, chance = Result("signal"), random.Random(seed)
-    verbs = [verb for verb in VERBS if slow or not verb.slow]
     seconds: dict[tuple[str, bool], float] = {}
     for number in range(count + fresh):
-        verb, is_fresh = verbs[number % len(verbs)], number >= count
+        verb, is_fresh = in_turn(number, slow=slow), number >= count
         if (key := (verb.name, is_fresh)) not in seconds:
             with world.place() as folder:
                 seconds[key] = command(verb.arguments, folder, fresh=is_fresh).seconds

@@ -11,6 +11,7 @@ from PIL import Image
 FACTS = ("--betas", "linear:40:1e-3:0.3", "--prediction", "eps", "--variance", "fixed_small", "--clip", "-1,1")
 DRAW = ("--engine", "model.onnx", "--threads", "1", "--quiet")
 LITTLE = ("--sampler", "ddim", "--steps", "5", "--threads", "1")
+SHARE = 20
 LOCKS = ".lock"
 
 
@@ -99,6 +100,14 @@ VERBS = (
         slow=True,
     ),
 )
+
+
+def in_turn(number: int, *, slow: bool) -> Verb:
+    """The verb of trial `number`: those that take long have a twentieth of the trials, if they are wanted at all."""
+    quick, late = ([verb for verb in VERBS if verb.slow == is_slow] for is_slow in (False, True))
+    if slow and number % SHARE == SHARE - 1:
+        return late[number // SHARE % len(late)]
+    return quick[number % len(quick)]
 
 
 def leftovers(folder: Path) -> list[str]:
