@@ -1,5 +1,4 @@
-"""Write what the tests of runtime/cpp open: small Gaussian models and plans, sound and broken,
-with their steps files.
+"""Write the models, plans and steps files that the tests of runtime/cpp open: valid and damaged ones.
 
     python scripts/cpp_files.py FOLDER
 
@@ -120,6 +119,7 @@ def main(folder: Path) -> None:
 
     write("gaussian")
     write("fixed", batch=2)
+    write("empty_batch", batch=0)
     for name, type_ in TIMES.items():
         with_time(write(name), type_)
     with_time(write("one_time"), TensorProto.INT64, one=True)

@@ -96,8 +96,8 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
         ("--out disks.npz", "Invalid value for '--out': Directory 'disks.npz' is a file."),
         ("--data no.npz", f"no.npz is not there; {DATA}"),
         ("--data no/", f"no/ is not there; {DATA}"),
-        ("--data a.npy", f"a.npy cannot be read as a zip of images (File is not a zip file); {DATA}"),
-        ("--data dir.npz", "dir.npz cannot be read: Is a directory"),
+        ("--data a.npy", f"a.npy cannot be read as a zip: no directory at its end; {DATA}"),
+        ("--data dir.npz", "dir.npz is a folder, not a regular file"),
         ("--data p --out p", "--out p and --data p overlap; use another --out"),
         ("--data p --out p/run", "--out p/run and --data p overlap; use another --out"),
         ("--data p/q --out p", "--out p and --data p/q overlap; use another --out"),
@@ -135,4 +135,4 @@ def test_an_error_of_the_system_names_the_file_and_no_number(inside, monkeypatch
 def test_a_picture_that_cannot_be_read_is_named(inside):
     (inside / "p" / "a.png").mkdir(parents=True)
     done = call("--data", "p")
-    assert (done.exit_code, done.stderr) == (1, "Error: p/a.png cannot be read: Is a directory\n")
+    assert (done.exit_code, done.stderr) == (1, "Error: p/a.png is a folder, not a regular file\n")

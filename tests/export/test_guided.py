@@ -151,7 +151,7 @@ def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"heads": 5}, "64 channels do not go into heads=5"),
+        ({"heads": 5}, "64 channels cannot be split into heads=5"),
         ({"head_channels": 16}, "not both"),
         ({"betas": "linear:1000"}, "linear:STEPS:START:END"),
         ({"betas": "cosine:4000"}, "rescale_timesteps"),

@@ -14,9 +14,11 @@ import click
 from ..artifacts.plan_record import files_of, is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
+from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
-from .options import NUMBER, Integers, engine_options_of, place_options
+from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
+from .talk import say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -96,14 +98,14 @@ class Reports:
 @click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
 @click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
 @click.option("--sampler", type=click.Choice(NAMES), default="ddpm", show_default=True)
-@click.option("--steps", type=click.IntRange(min=1),
+@click.option("--steps", type=STEPS,
               help="Network calls per sample. [default: ddpm: every timestep; fitted: the most; else 50]")  # fmt: skip
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
 @click.option("--label", type=Integers(), metavar="N,N,...",
               help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
 @click.option("--seed", type=NUMBER, default=0, show_default=True)
-@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How many samples.")
-@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples per network call.")
+@click.option("--count", type=click.IntRange(1, MAX_COUNT), default=4, show_default=True, help="How many samples.")
+@click.option("--batch", type=BATCH, default=4, show_default=True, help="Samples per network call.")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
 @click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
@@ -136,7 +138,7 @@ def verify(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
-    click.echo(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
+    say(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
     if not report.verdict.ok:
         sys.exit(DIFFERENT)
 

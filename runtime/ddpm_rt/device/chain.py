@@ -9,7 +9,8 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..engine import Watch
-from ..errors import DdpmRtError
+from ..errors import DdpmRtError, NotFiniteError
+from ..host_loop import not_finite
 from .device_engine import Buffers, DeviceEngine
 from .driver import Arena, Pinned, cuda_core, cuda_errors
 from .frames import Frames
@@ -156,7 +157,8 @@ class DeviceChain:
     def result(self, portion: Portion, watch: Watch) -> Batch:
         """Wait for the run: its images, float32 `[samples, C, H, W]`.
 
-        Raises DdpmRtError when an output of the network was not finite, naming the step.
+        Raises NotFiniteError, naming the sample and the step, when an output of the network was not finite, or the
+        images after the last step are not.
         """
         with cuda_errors("the GPU failed"):
             while self._launcher.mode == "while" and not self._done.is_done:
@@ -165,15 +167,24 @@ class DeviceChain:
             while self._frames is not None and not self._frames.is_empty:
                 self._show(watch)
         self._tell(len(portion.rows), watch)
-        self._check_finite(portion.samples)
+        self._check_outputs(portion.samples)
         images: Batch = self._x.array[: portion.samples].copy()
+        if not np.isfinite(images).all():
+            row = portion.rows[-1]
+            raise not_finite("the image", images, self._samples(portion.samples), row, int(self.rows["t"][row]))
         return images
 
-    def _check_finite(self, count: int) -> None:
-        row = int(self._lanes.array["not_finite"][:count].min())
-        if row != FINITE:
-            t = int(self.rows["t"][row])
-            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {t}; check the model")
+    def _check_outputs(self, count: int) -> None:
+        rows = self._lanes.array["not_finite"][:count]
+        if (row := int(rows.min())) != FINITE:
+            sample, t = self._samples(count)[int(rows.argmin())], int(self.rows["t"][row])
+            raise NotFiniteError(
+                f"the network's output of sample {sample} is not finite at step {row}, t = {t}; check the model"
+            )
+
+    def _samples(self, count: int) -> list[int]:
+        numbers: list[int] = self._lanes.array["sample"][:count].tolist()
+        return numbers
 
     def close(self) -> None:
         """Waits for queued work, at most the rest of a run, and frees everything on the GPU."""

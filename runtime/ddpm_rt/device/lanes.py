@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..denoiser import TIME_KINDS
+from ..limits import MAX_BATCH
 from ..noise import LIMIT
 from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
@@ -23,7 +24,7 @@ LANE = np.dtype(
     ]
 )
 FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose outputs were all finite
-MAX_LANES = 65535  # the limit of a grid's second dimension
+MAX_LANES = MAX_BATCH  # the limit of a grid's second dimension
 BLOCK = 256  # threads per block; each computes four elements
 TIME_TYPES = tuple(kind.dtype for kind in TIME_KINDS)  # by the kernels' `t_type`
 STATE = 4  # words of `state`, of which these are used:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.card import METADATA_KEY, ModelCard
-from ..artifacts.onnx_card import no_card
+from ..artifacts.card import ModelCard
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 
@@ -22,12 +21,8 @@ class Signature:
     one_time: bool  # t has rank 0
 
 
-def read_signature(session: Any, path: Path) -> Signature:
-    """The signature. Raises DdpmRtError unless the session has a card, and the tensors that the card names."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise no_card(path)
-    card = ModelCard.from_json(text, source=str(path))
+def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
+    """The signature. Raises DdpmRtError unless the session has the tensors that the card of `path` names."""
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.digest import file_sha256
-from ..artifacts.onnx_card import check_file, find_onnx_card
+from ..artifacts.onnx_card import check_file, find_onnx_card, read_onnx_card
 from ..denoiser import Batch, Times
 from ..engine import Engine
 from ..errors import DdpmRtError
@@ -28,8 +28,9 @@ class OrtDenoiser(Engine):
 
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         self.path = Path(path)
+        card = read_onnx_card(self.path)  # within limits, before a library reads the file
         self.session = open_session(self.path, threads)
-        known = read_signature(self.session, self.path)
+        known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
         self.time_type, self.one_time = known.time_type, known.one_time
 

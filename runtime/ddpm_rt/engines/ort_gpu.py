@@ -52,7 +52,7 @@ class OrtEngine:
         try:
             options = provider_options(provider, self._number, int(self.stream.handle), card.precision)
             self._session: Any = open_gpu_session(runtime, path, provider, options)
-            known = read_signature(self._session, path)
+            known = read_signature(self._session, path, card)
         except BaseException:
             self.stream.close()
             raise
