@@ -63,6 +63,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps", "sentence"),
     [

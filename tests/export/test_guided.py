@@ -103,6 +103,7 @@ def test_rescaled_timesteps_reach_the_network_as_fractions(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_labelled_model_of_learned_variance_is_exported_with_its_labels_and_all_its_channels(tmp_path):
     hyper, facts = NETWORKS["ADM"]
     hyper = dataclasses.replace(hyper, channel_mult=(1, 2), num_res_blocks=1, attention_ds=(2,))

@@ -71,6 +71,7 @@ def open_model(path):
     return card, lambda x, t: session.run(None, {"x": x, "t": t})[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddpm", "ddim"])
 def test_fifty_steps_of_the_export_are_fifty_steps_of_the_pipeline_it_came_from(exported, monkeypatch, kind):
     """DDIM unclipped on 100 timesteps: diffusers keeps the raw eps where ours follows the clipped x0."""

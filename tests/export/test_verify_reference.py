@@ -53,6 +53,7 @@ def make_checkpoint(folder):
     export_onnx(source.module, card_of(source, folder / "model"), folder / "unet.onnx")
 
 
+@pytest.mark.slow
 def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_path):
     engine = tmp_path / "unet.onnx"
     engine.write_bytes((checkpoint / "unet.onnx").read_bytes())
@@ -62,6 +63,7 @@ def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_pa
     failed(run("verify", engine, *reference, "--sampler", "fitted"), "fitted tables", "--engine-b", code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [
     ["--sampler", "ddpm", "--steps", 250, "--count", 1],
     ["--sampler", "ddpm", "--steps", 48],
@@ -77,6 +79,7 @@ def test_an_exported_network_follows_its_checkpoint_through_the_whole_chain(chec
     assert found["engine"]["weights_sha256"] == found["reference"]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     betas = loaded.betas.copy()
@@ -85,6 +88,7 @@ def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     failed(verify(checkpoint / "unet.onnx", "--reference", tmp_path / "model"), "schedule", "t = 13", "1 differ")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_trained_on_is_a_mismatched_reference(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     with torch.no_grad():

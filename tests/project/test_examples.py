@@ -13,6 +13,7 @@ WRITES = {
     "sample": ["digits.png"],
     "shards": [],
 }
+SLOW = {"export_module"}  # it imports PyTorch, and exports
 
 
 def test_every_example_is_known_and_short():
@@ -23,7 +24,10 @@ def test_every_example_is_known_and_short():
     assert {name: length for name, length in lengths.items() if length > 40} == {}
 
 
-@pytest.mark.parametrize("name", WRITES)
+PROGRAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRITES]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_an_example_runs_and_writes_what_it_says(name, tmp_path):
     command = [sys.executable, ROOT / "examples" / f"{name}.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

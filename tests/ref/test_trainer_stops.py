@@ -20,6 +20,7 @@ from ddpm_ref.errors import OutputError
 from ddpm_ref.report import Report
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_path, every_step):
     run(tmp_path / "whole")
     np.savez(tmp_path / "disks.npz", images=disks())

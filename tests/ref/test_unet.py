@@ -32,8 +32,12 @@ GOOGLE_CAT_256 = load_preset("lsun256").model.to_dict()
 
 @pytest.mark.parametrize(
     ("raw", "size"),
-    [(GOOGLE_CIFAR10, 32), (GOOGLE_CAT_256, 64), (TRAIN_UNCONDITIONAL, 64), (DIGITS.to_dict(), 28)],
-    ids=["google/ddpm-cifar10-32", "google/ddpm-cat-256 at 64x64", "train_unconditional.py", "mnist"],
+    [
+        pytest.param(GOOGLE_CIFAR10, 32, id="google/ddpm-cifar10-32"),
+        pytest.param(GOOGLE_CAT_256, 64, id="google/ddpm-cat-256 at 64x64", marks=pytest.mark.slow),
+        pytest.param(TRAIN_UNCONDITIONAL, 64, id="train_unconditional.py", marks=pytest.mark.slow),
+        pytest.param(DIGITS.to_dict(), 28, id="digits"),
+    ],
 )
 def test_the_unet_equals_diffusers_with_the_same_weights(raw, size):
     from diffusers import UNet2DModel

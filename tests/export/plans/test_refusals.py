@@ -135,6 +135,7 @@ def limited(tiny, plan, size):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100_000, 4000], ids=["the plan does not fit", "nothing fits"])
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path, size):
     plan = tmp_path / "unet.plan"

@@ -52,6 +52,7 @@ def test_a_plan_can_be_refitted_over_itself_and_again_and_is_still_called_as_it_
         assert weights_in(plan.read_bytes()) == fake_refitter.digests(weights)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
     """In its precision, for its batch, with its tables: what `ddpm-rt export` gives when it is told so."""
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", precision="bf16", static_batch=2, threads=1)
