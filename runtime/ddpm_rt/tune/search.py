@@ -54,11 +54,11 @@ def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points
 
 
 def end_error(engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Points, called: Called) -> float:
-    """How far a table that is fitted to the request's samples ends from the teacher: the mean of each image's RMS.
+    """Root mean square distance to the teacher's images, of a table that is fitted to the request's samples.
 
-    The root mean square over all images would be decided by the few samples that end as another picture.
+    Over all images together: the few samples that end as another picture weigh most, and are what a table should mend.
     """
     targets = paths.after(path, bound.request.count)
     _, images = fit_rows(engine, bound, paths.grid[path], targets, called=called)
     difference = on_kept(engine.card, images) - targets[-1]
-    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64), axis=1)).mean())
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
