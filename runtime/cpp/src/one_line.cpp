@@ -54,9 +54,23 @@ std::string escaped(std::uint32_t code) {
   return text;
 }
 
+// The begin and the end of a long text, cut between characters: the middle will not be in the line.
+// A character has at most 4 bytes.
+std::string begin_and_end(std::string_view text, std::size_t most) {
+  const std::size_t kept = 4 * most;
+  if (text.size() <= 2 * kept) return std::string(text);
+  const auto continues = [&](std::size_t i) { return (text[i] & 0xC0) == 0x80; };
+  std::size_t head = kept, tail = text.size() - kept;
+  while (head > 0 && continues(head)) --head;
+  while (tail < text.size() && continues(tail)) ++tail;
+  return std::string(text.substr(0, head)).append(text.substr(tail));
+}
+
 }  // namespace
 
-std::string one_line(std::string_view text, std::size_t most) {
+std::string one_line(std::string_view whole, std::size_t most) {
+  const std::string relevant = begin_and_end(whole, most);
+  std::string_view text = relevant;
   std::string line;
   std::vector<std::size_t> begins;  // of the characters of the line
   while (!text.empty()) {

@@ -32,3 +32,14 @@ TEST_CASE("a long text keeps its begin and its end, and no character is cut") {
   CHECK(one_line(letters).size() == 2 * 295 + 5);
   CHECK(one_line(std::string(300, 'x')) == std::string(300, 'x'));
 }
+
+TEST_CASE("a very long text gives the line of its begin and end, wherever its characters lie") {
+  std::string letters;
+  for (int i = 0; i < 5000; ++i) letters += "\xE4\xB8\xAD";
+  for (std::size_t shift = 0; shift < 3; ++shift) {
+    const std::string text = std::string(shift, 'x') + letters + std::string(shift, 'y');
+    const std::string line = one_line(text);
+    CHECK(line.find("\\x") == std::string::npos);  // no character was cut
+    CHECK(line.size() == 2 * shift + 3 * (295 - 2 * shift) + 5);
+  }
+}
