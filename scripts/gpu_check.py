@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(rows))
     gpu = report.machine.get("gpu", "no GPU")
     print(f"\n{gpu}: {report.summary()}")
-    print(f"{report.path}: the record")
+    print(f"{report.path}: the results")
     print(save_plot(asked.out / "gpu_check.png", [check for _, check in report.rows()], gpu))
     states = {check.state for _, check in rows}
     return 1 if "FAIL" in states else 2 if states <= {"not run"} else 0
