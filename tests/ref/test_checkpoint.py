@@ -94,7 +94,7 @@ def test_a_flat_directory_is_read(saved, tmp_path):
         ("unet/config.json", lambda raw: raw.update(colour=1), "colour"),
         ("unet/config.json", lambda raw: raw.update(block_out_channels=[16, 32, 64]), "shape"),
         ("unet/config.json", lambda raw: raw.update(layers_per_block=2), "lack"),
-        ("unet/config.json", lambda raw: raw.update(add_attention=False), "no place"),
+        ("unet/config.json", lambda raw: raw.update(add_attention=False), "which the config's network lacks"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(prediction_type="flow"), "flow"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(variance_type="learned_range"), "learned_range"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(trained_betas=[2.0]), "inside"),

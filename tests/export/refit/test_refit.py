@@ -73,7 +73,7 @@ def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
 def test_a_stripped_plan_takes_back_what_it_was_built_from_and_nothing_else(gpu, source, other, tmp_path):
     plan, new = make_plan(tmp_path / "unet.plan", source, refittable=False, strip_weights=True), tmp_path / "new.plan"
     assert not read_plan(plan).has_weights
-    failed(refit(plan, other, new), "not what the plan was built from", "--refittable")
+    failed(refit(plan, other, new), "not the model that the plan was built from", "--refittable")
     failed(refit(plan, tmp_path, new), "needs the .onnx it was built from")
     assert refit(plan, source, new).exit_code == 0
     assert weights_in(new.read_bytes()) == fake_refitter.digests(source)
