@@ -1,4 +1,4 @@
-"""`python -m ddpm_ref` is `ddpm-rt train`, in the form that torchrun and accelerate can launch."""
+"""`python -m ddpm_ref` runs `ddpm-rt train`, in the form that torchrun and accelerate can launch."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ WORDS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Ends the process. What is raised while a library is loaded may be printed or lost instead."""
+    """End the process at once. An exception raised while a library loads could be printed as a traceback, or lost."""
     os.write(2, f"{WORDS[signal.Signals(number).name]}; the same command resumes\n".encode())
     os._exit(128 + number)
 
 
 def run() -> None:
-    """The training itself saves before it ends; until then, and while it writes nothing, a signal ends the process."""
+    """Run the training command. A signal ends the process until the training loop starts; the loop saves first."""
     for name in WORDS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:

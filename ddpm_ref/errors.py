@@ -1,4 +1,8 @@
-"""What can be wrong with what a user brings; each message names the file and the key."""
+"""The errors in a user's files. Each message names the file and the key."""
+
+
+class FileError(ValueError):
+    """A file that cannot be read, or not within the limits."""
 
 
 class ConfigError(ValueError):
@@ -14,8 +18,8 @@ class DataError(ValueError):
 
 
 class RecipeError(ValueError):
-    """A training recipe that cannot be followed."""
+    """A training recipe with an unknown, missing or invalid value."""
 
 
 class OutputError(OSError):
-    """A file or folder that cannot be written where it was asked for."""
+    """A file or folder that cannot be written."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 import ddpm_rt
-from ddpm_export.graph.onnx_export import export_onnx
+from ddpm_export.onnx_export import export_onnx
 from ddpm_ref.checkpoint import weights_sha256
 
 

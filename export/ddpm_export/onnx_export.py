@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
+from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
 from .graph.module_call import check_network_output, example, first_line, run_module
+from .graph.onnx_file import load_onnx
 from .graph.precision import TYPES, Precision, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .graph.time_branch import TABLE, hoist_time
@@ -158,7 +160,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
     Shapes are those of the file: a scale that is used as [C, 1, 1] comes so. Raises DdpmRtError where the weights are
     not in the file as they were: rounded to another type, or hoisted into tables.
     """
-    model, weights = onnx.load(path), {}
+    model, weights = load_onnx(path), {}
     for tensor in model.graph.initializer:
         if tensor.name.endswith(TABLE) or tensor.data_type in TYPES.values():
             lost = "hoisted out of it" if tensor.name.endswith(TABLE) else "rounded"
@@ -168,7 +170,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
             weights[tensor.name.removesuffix(".T")] = value.T if tensor.name.endswith(".T") else value
     merged = next((entry.value for entry in model.metadata_props if entry.key == MERGED_KEY), "{}")
-    return weights | {name: weights[twin] for name, twin in json.loads(merged).items()}
+    return weights | {name: weights[twin] for name, twin in parse_json(merged).items()}
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .engine import Engine
 from .engines.engine_options import EngineOptions, Provider
 from .engines.opening import DEFAULT, Model, open_engine, opened
 from .engines.ort_cpu import bf16_on_cpu
+from .requests.fitted import with_fitted
 from .requests.request import Progress, Request
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ def sample(
     `engine` is a path, an open engine, or None for the bundled model. `request` says what to draw and `options` how
     the engine is opened; or give their fields as keywords: `sampler`, `steps`, `eta`, `spacing`, `timesteps`,
     `dialect`, `seed`, `first`, `count`, `batch`, `label`, `guidance`; `threads`, `provider`, `device`, `stream_steps`.
-    `steps_file` names a file of `ddpm-rt steps`, which replaces the options of the sampler. The default is ddim with
-    50 steps. Of several labels, sample n has number n modulo their count. A sample is the same whatever `first`,
-    `count` and `batch` it is drawn with, up to the rounding of the network at that batch size.
+    `steps_file` names a file of `ddpm-rt steps`, which replaces the options of the sampler; sampler `fitted` is a
+    table that the model file carries. The default is ddim with 50 steps. Of several labels, sample n has number n
+    modulo their count. A sample is the same whatever `first`, `count` and `batch` it is drawn with, up to the rounding
+    of the network at that batch size.
 
     >>> ddpm_rt.sample(steps=10, count=4).shape
     (4, 1, 28, 28)
@@ -115,7 +117,7 @@ def sample(
     with opened(engine, options or EngineOptions(**of_engine)) as denoise:
         if request is None:
             compiled = None if steps_file is None else read_steps(Path(steps_file), denoise.card)
-            request = Request(compiled=compiled, **asked)
+            request = Request(**with_fitted({**asked, "compiled": compiled}, denoise.model_path(), denoise.card))
         return request.drawn(denoise, progress)
 
 

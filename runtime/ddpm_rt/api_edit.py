@@ -9,10 +9,9 @@ from .denoiser import Batch
 from .engines.engine_options import EngineOptions
 from .engines.opening import Model
 from .requests.edit import Edit, Mask
-from .requests.extend import as_batch, extended
 from .requests.interpolation import Between
 from .requests.inversion import FromNoise, Inversion
-from .requests.request import Request
+from .requests.request import Request, as_batch, extended
 
 
 def from_image(

@@ -1,6 +1,7 @@
 """What runs a network: the callable with a card that every engine is, and the loop that an engine may bring along."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -88,6 +89,10 @@ class Engine(Protocol):
     def model_sha256(self) -> str:
         """SHA-256 of the file that the engine was opened from; empty if there is none."""
         return ""
+
+    def model_path(self) -> Path | None:
+        """The file that the engine was opened from, if there is one."""
+        return None
 
     def close(self) -> None:
         """Frees what the engine holds. A second call does nothing."""

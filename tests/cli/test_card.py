@@ -115,7 +115,7 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
         ({}, {"--classes": 3}, "has no input 'y'"),
         ({"labelled": True}, {}, "one input more, 'label'"),
         ({"labelled": True}, {"--classes": 3, "--y": "label", "--null-class": 3}, "null_class"),
-        ({"labelled": True}, {"--classes": 4, "--y": "label"}, "does not run"),
+        ({"labelled": True}, {"--classes": 4, "--y": "label"}, "the model fails on the inputs of its card"),
         ({"t_kind": TensorProto.FLOAT}, {}, "must be int64"),
         ({"side": "height"}, {}, "must be float32"),
         ({"out_channels": 2}, {}, "with variance fixed_small it must be"),

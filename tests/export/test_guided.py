@@ -103,6 +103,7 @@ def test_rescaled_timesteps_reach_the_network_as_fractions(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_labelled_model_of_learned_variance_is_exported_with_its_labels_and_all_its_channels(tmp_path):
     hyper, facts = NETWORKS["ADM"]
     hyper = dataclasses.replace(hyper, channel_mult=(1, 2), num_res_blocks=1, attention_ds=(2,))
@@ -150,7 +151,7 @@ def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"heads": 5}, "64 channels do not go into heads=5"),
+        ({"heads": 5}, "64 channels cannot be split into heads=5"),
         ({"head_channels": 16}, "not both"),
         ({"betas": "linear:1000"}, "linear:STEPS:START:END"),
         ({"betas": "cosine:4000"}, "rescale_timesteps"),

@@ -49,6 +49,7 @@ def largest_difference(engine, request, reference):
     return max(differences)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
@@ -69,6 +70,7 @@ def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     recipe = load_preset("cifar10")
     torch.manual_seed(0)
@@ -87,6 +89,7 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_another_schedule_would_be_noticed(bundled):
     """The comparison can fail: betas that differ by a thousandth are seen."""
     engine, unet = bundled

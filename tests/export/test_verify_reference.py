@@ -6,7 +6,8 @@ import sys
 
 import pytest
 import torch
-from command import failed
+from command import failed, run
+from tiny_unet import DIGITS
 from verify_command import measured, verify
 
 from ddpm_export.onnx_export import export_onnx
@@ -14,13 +15,15 @@ from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
+from ddpm_rt.artifacts.fitted_tables import embed
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(engines):
+def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
-    asked = ["verify", engines["right"], "--reference", "x"]
+    asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr.strip() == (
@@ -29,11 +32,14 @@ def test_torch_that_is_missing_for_a_reference_is_one_line(engines):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(shared):
     """A random UNet as a checkpoint and, exported, as an engine."""
-    folder = tmp_path_factory.mktemp("checkpoint")
+    return shared.folder("verified-checkpoint", make_checkpoint)
+
+
+def make_checkpoint(folder):
     config = dataclasses.replace(
-        load_preset("mnist").model,
+        DIGITS,
         sample_size=8,
         block_out_channels=(8, 16),
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),
@@ -45,9 +51,19 @@ def checkpoint(tmp_path_factory):
     save_checkpoint(folder / "model", made)
     source = open_source(folder / "model")
     export_onnx(source.module, card_of(source, folder / "model"), folder / "unet.onnx")
-    return folder
 
 
+@pytest.mark.slow
+def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_path):
+    engine = tmp_path / "unet.onnx"
+    engine.write_bytes((checkpoint / "unet.onnx").read_bytes())
+    card = read_onnx_card(engine)
+    embed(engine, SamplerOptions(sampler="dpm++", steps=6).compile(card), card)
+    reference = ("--reference", checkpoint / "model")
+    failed(run("verify", engine, *reference, "--sampler", "fitted"), "fitted tables", "--engine-b", code=2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [
     ["--sampler", "ddpm", "--steps", 250, "--count", 1],
     ["--sampler", "ddpm", "--steps", 48],
@@ -63,6 +79,7 @@ def test_an_exported_network_follows_its_checkpoint_through_the_whole_chain(chec
     assert found["engine"]["weights_sha256"] == found["reference"]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     betas = loaded.betas.copy()
@@ -71,6 +88,7 @@ def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     failed(verify(checkpoint / "unet.onnx", "--reference", tmp_path / "model"), "schedule", "t = 13", "1 differ")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_trained_on_is_a_mismatched_reference(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     with torch.no_grad():

@@ -61,6 +61,7 @@ def run(folder, recipe, **options):
     return train(recipe, images, folder, labels=labels, quiet=True, cpu=True, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RESUMED.values(), ids=RESUMED)
 def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_path, every_step, recipe):
     run(tmp_path / "whole", recipe)
@@ -87,7 +88,7 @@ def test_labels_are_asked_for_by_recipes_with_classes_and_by_no_other(tmp_path):
         LABELLED.with_training(label_dropout=0.0), model=dataclasses.replace(MODEL, num_class_embeds=None)
     )
     for recipe, given in ((LABELLED, None), (plain, labels)):
-        with pytest.raises(ValueError, match="labels must be given"):
+        with pytest.raises(ValueError, match="a model with classes needs labels; a model without classes takes none"):
             train(recipe, images, tmp_path / "run", labels=given, quiet=True, cpu=True)
     assert not (tmp_path / "run").exists()
 
@@ -118,6 +119,7 @@ def test_the_processes_of_a_step_share_the_labels_that_one_process_sees():
     assert torch.equal(torch.stack([share.y for share in shares], dim=1).flatten(), whole.y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_model_draws_what_its_label_says(tmp_path, recipe):
     """The mean brightness of a class, through export and ddpm-rt, with the variance that the network learned."""
@@ -135,6 +137,7 @@ def test_the_model_draws_what_its_label_says(tmp_path, recipe):
         assert drawn.mean() == pytest.approx(wanted, abs=0.2)  # classes are 0.78 apart
 
 
+@pytest.mark.slow
 def test_a_learned_variance_comes_to_lie_nearer_to_the_bound_than_a_fixed_one(tmp_path):
     """After training, L_vlb with the learned variance is below that with beta and that with beta tilde, same mean."""
     from ddpm_ref.diffusion import Diffusion

@@ -156,7 +156,7 @@ def test_one_image_without_a_batch_is_a_batch_of_one(turn):
     (lambda: ddpm_rt.from_image(np.zeros((1, 5, 6)), Linear()), "images are 1 x 5 x 6 but the model draws 1 x 4 x 6"),
     (lambda: ddpm_rt.from_image(np.full(SHAPE, np.nan), Linear()), "not finite"),
     (lambda: ddpm_rt.inpaint(pictures(), MASK.T, Linear()), "mask is 6 x 4 but the model draws 4 x 6"),
-    (lambda: ddpm_rt.inpaint(pictures(), MASK & False, Linear()), "marks nothing"),
+    (lambda: ddpm_rt.inpaint(pictures(), MASK & False, Linear()), "marks no pixel"),
     (lambda: ddpm_rt.inpaint(pictures(), MASK, Linear(), resample=0), "resample must be at least 1"),
     (lambda: ddpm_rt.interpolate(0, 1, Linear(), frames=1), "at least 2"),
     (lambda: ddpm_rt.interpolate(-1, 1, Linear()), "samples must lie in"),

@@ -6,6 +6,9 @@ from gaussian_model import CLASS_MEANS, conditional_card, gaussian_card, write_c
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
+from ddpm_rt.requests.edit import Edit
+from ddpm_rt.requests.interpolation import Between
+from ddpm_rt.requests.inversion import FromNoise
 from ddpm_rt.requests.labels import with_labels
 from ddpm_rt.requests.request import Request
 
@@ -73,17 +76,45 @@ def test_guidance_of_zero_is_the_null_class(conditional):
     )
 
 
+def test_without_a_label_every_class_is_drawn_in_turn(conditional):
+    """All but the null class, by the number of the sample: a later or a smaller batch has the same."""
+    asked = ddpm_rt.sample(conditional, label=[0, 1, 2], steps=5, count=7)
+    np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, count=7), asked)
+    np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, first=4, count=3, batch=2), asked[4:])
+    guided = ddpm_rt.sample(conditional, label=[0, 1, 2], guidance=2.0, steps=5, count=4)
+    np.testing.assert_array_equal(ddpm_rt.sample(conditional, guidance=2.0, steps=5, count=4), guided)
+
+
+def test_a_request_says_which_labels_it_was_drawn_with():
+    bound = Request(count=4).bind(conditional_card())
+    assert bound.labels([5, 6]).tolist() == [2, 0]
+    assert bound.request.describe()["ddpm-rt.label"] == "0 1 2"
+    assert Request(count=4).bind(gaussian_card()).labels([5, 6]) is None
+
+
+def test_an_edit_without_a_label_asks_for_no_class_and_needs_one_where_there_is_none():
+    images = np.zeros((1, *conditional_card().image_shape), np.float32)
+    for request in (
+        Edit(images=images, count=2),
+        Between(start=0, end=1, count=2),
+        FromNoise(noise=images, count=1),
+    ):
+        assert request.bind(conditional_card()).labels([0, 1]).tolist() == [3, 3]
+        with pytest.raises(ValueError, match="needs a label: 0 to 3$"):
+            request.bind(conditional_card(null_class=None))
+
+
 @pytest.mark.parametrize(
     ("card", "options", "message"),
     [
         (gaussian_card(), {"label": [1]}, "unconditional"),
         (gaussian_card(), {"guidance": 2.0}, "unconditional"),
-        (conditional_card(), {}, "needs a label: 0 to 3, where 3 is no class"),
-        (conditional_card(), {"label": []}, "needs a label"),
+        (conditional_card(), {"label": []}, "needs a label: 0 to 3, where 3 is no class"),
         (conditional_card(), {"label": [4]}, "label 4 is none of the model's: 0 to 3"),
         (conditional_card(), {"label": [0, -1]}, "label -1"),
         (conditional_card(), {"label": [0], "guidance": float("nan")}, "finite"),
         (conditional_card(null_class=None), {"label": [0], "guidance": 2.0}, "null class"),
+        (conditional_card(null_class=None), {}, "needs a label: 0 to 3$"),
         (conditional_card(null_class=None), {"guidance": 2.0}, "needs a label: 0 to 3$"),
     ],
 )

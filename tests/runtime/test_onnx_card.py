@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from gaussian_model import gaussian_card
+from plan_files import write_plan
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.api import read_card
@@ -21,10 +22,11 @@ def test_a_file_that_cannot_be_read_is_one_line(gaussian, monkeypatch):
         read_onnx_card(gaussian)
 
 
-def test_a_card_is_read_from_the_bytes_of_an_onnx_file(gaussian, plan):
+def test_a_card_is_read_from_the_bytes_of_an_onnx_file(gaussian, tmp_path):
+    write_plan(tmp_path / "unet.plan", gaussian_card())
     for path in (gaussian, bundled_model()):
         assert read_onnx_card(path) == OrtDenoiser(path).card == read_card(path)
-    assert read_card(plan) == gaussian_card()
+    assert read_card(tmp_path / "unet.plan") == gaussian_card()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08\x3a\xff\xff\xff\x7f", b"\xff" * 30, b"\x0b" * 9])

@@ -39,16 +39,19 @@ static void pair(uint32_t top, uint32_t turn, float out[2]) {
   float r = (float)(n - (q << 22)) * 3.7450704e-07f;
   float z = r * r;
   float sine = r + (r * z) * (-0.16666664f + z * (0.008332662f + z * -0.00019570084f));
-  float cosine = 1.0f + z * (-0.5f + z * (0.041666623f + z * (-0.0013885986f + z * 2.4267682e-05f)));
+  float cosine =
+      1.0f + z * (-0.5f + z * (0.041666623f + z * (-0.0013885986f + z * 2.4267682e-05f)));
   float a = q & 1 ? sine : cosine, b = q & 1 ? cosine : sine;
   q &= 3;
   out[0] = radius * (q == 1 || q == 2 ? -a : a);
   out[1] = radius * (q >= 2 ? -b : b);
 }
 
-void normal(uint64_t seed, uint64_t sample, uint32_t step, uint32_t first_block, uint32_t blocks, float *out) {
+void normal(uint64_t seed, uint64_t sample, uint32_t step, uint32_t first_block, uint32_t blocks,
+            float* out) {
   for (uint32_t block = 0; block < blocks; ++block) {
-    uint32_t counter[4] = {first_block + block, step, (uint32_t)sample, (uint32_t)(sample >> 32)}, words[4];
+    uint32_t counter[4] = {first_block + block, step, (uint32_t)sample, (uint32_t)(sample >> 32)},
+             words[4];
     philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32), words);
     pair(words[0], words[1], out + 4 * (uint64_t)block);
     pair(words[2], words[3], out + 4 * (uint64_t)block + 2);

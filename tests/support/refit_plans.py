@@ -10,7 +10,7 @@ from fake_refitter import plan_bytes
 from onnx import numpy_helper
 
 from ddpm_export.graph.identity import graph_of
-from ddpm_export.plans.build import read_model
+from ddpm_export.plans.build import read_source
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
 from ddpm_rt.cli import main
@@ -19,7 +19,7 @@ from ddpm_rt.cli import main
 def make_plan(path, source, **options):
     """A plan of the stand-in's kind, with its record."""
     options = {"batch": None, "refittable": True, "strip_weights": False, "version_compatible": False} | options
-    card, onnx_digests = read_model(source)
+    card, onnx_digests = read_source(source)
     replaceable = options["refittable"] or options["strip_weights"]
     build = Build(
         flavour="tensorrt",
@@ -44,7 +44,7 @@ def make_plan(path, source, **options):
 
 def other_weights(source, path, card=None, change=lambda model: None):
     """The same network with weights of 3/4 the size, as another training would give."""
-    model, known = onnx.load(source), read_model(source)[0]
+    model, known = onnx.load(source), read_source(source)[0]
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT16:
             tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float16(0.75), tensor.name))

@@ -28,12 +28,12 @@ struct Place {
 };
 static thread_local Place gridDim, blockDim, blockIdx, threadIdx;
 
-static unsigned atomicAdd(unsigned *at, unsigned more) {
+static unsigned atomicAdd(unsigned* at, unsigned more) {
   const unsigned before = *at;
   *at += more;
   return before;
 }
-static unsigned atomicCAS(unsigned *at, unsigned expected, unsigned wanted) {
+static unsigned atomicCAS(unsigned* at, unsigned expected, unsigned wanted) {
   const unsigned before = *at;
   if (before == expected) *at = wanted;
   return before;
@@ -56,14 +56,14 @@ struct Block {
   ucontext_t scheduler;
   unsigned running = 0;
   int sum = 0;  // of what the threads said at the barrier before
-  void (*kernel)(void **) = nullptr;
-  void **params = nullptr;
+  void (*kernel)(void**) = nullptr;
+  void** params = nullptr;
 };
 thread_local Block block;
 thread_local std::map<unsigned long long, unsigned> conditions;
 
 int barrier(int says) {
-  Thread &self = block.threads[block.running];
+  Thread& self = block.threads[block.running];
   self.says = says;
   swapcontext(&self.context, &block.scheduler);
   return block.sum;
@@ -74,7 +74,7 @@ void run_thread() {
   block.threads[block.running].done = true;
 }
 
-void prepare(Thread &thread) {
+void prepare(Thread& thread) {
   getcontext(&thread.context);
   thread.context.uc_stack.ss_sp = thread.stack.data();
   thread.context.uc_stack.ss_size = thread.stack.size();
@@ -85,10 +85,10 @@ void prepare(Thread &thread) {
 
 // Returns false where some threads wait at a barrier and others have left: on a device they would
 // wait for ever.
-bool run_block(std::mt19937_64 &random) {
+bool run_block(std::mt19937_64& random) {
   std::vector<unsigned> order(block.threads.size());
   std::iota(order.begin(), order.end(), 0U);
-  for (Thread &thread : block.threads) prepare(thread);
+  for (Thread& thread : block.threads) prepare(thread);
   while (true) {
     std::shuffle(order.begin(), order.end(), random);
     for (const unsigned number : order) {
@@ -100,7 +100,7 @@ bool run_block(std::mt19937_64 &random) {
         std::count_if(order.begin(), order.end(), [](unsigned i) { return block.threads[i].done; });
     if (done != 0) return done == static_cast<long>(order.size());
     block.sum = 0;
-    for (const Thread &thread : block.threads) block.sum += thread.says;
+    for (const Thread& thread : block.threads) block.sum += thread.says;
   }
 }
 
@@ -116,31 +116,31 @@ static void cudaGraphSetConditional(unsigned long long handle, unsigned value) {
 #include "ddpm_rt/kernels.cu"
 
 template <class T>
-static T param(void **params, int number) {
+static T param(void** params, int number) {
   T value;
   std::memcpy(&value, params[number], sizeof value);
   return value;
 }
 
 #define FLAT(p)                                                                                    \
-  param<float *>(p, 0), param<float *>(p, 1), param<const float *>(p, 2), param<void *>(p, 3),     \
-      param<const ddpm_rt_row *>(p, 4), param<ddpm_rt_lane *>(p, 5), param<unsigned *>(p, 6),      \
+  param<float*>(p, 0), param<float*>(p, 1), param<const float*>(p, 2), param<void*>(p, 3),         \
+      param<const ddpm_rt_row*>(p, 4), param<ddpm_rt_lane*>(p, 5), param<unsigned*>(p, 6),         \
       param<unsigned>(p, 7), param<unsigned>(p, 8), param<unsigned>(p, 9), param<unsigned>(p, 10), \
       param<unsigned>(p, 11), param<unsigned>(p, 12)
 
-static const std::map<std::string, void (*)(void **)> KERNELS = {
-    {"ddpm_rt_begin", [](void **p) { ddpm_rt_begin(FLAT(p)); }},
-    {"ddpm_rt_resume", [](void **p) { ddpm_rt_resume(FLAT(p)); }},
-    {"ddpm_rt_step", [](void **p) { ddpm_rt_step(FLAT(p)); }},
+static const std::map<std::string, void (*)(void**)> KERNELS = {
+    {"ddpm_rt_begin", [](void** p) { ddpm_rt_begin(FLAT(p)); }},
+    {"ddpm_rt_resume", [](void** p) { ddpm_rt_resume(FLAT(p)); }},
+    {"ddpm_rt_step", [](void** p) { ddpm_rt_step(FLAT(p)); }},
     {"ddpm_rt_step_while",
-     [](void **p) { ddpm_rt_step_while(FLAT(p), param<unsigned long long>(p, 13)); }},
+     [](void** p) { ddpm_rt_step_while(FLAT(p), param<unsigned long long>(p, 13)); }},
 };
 
 extern "C" {
 
 // As cuLaunchKernel: `params` point at the kernel's parameters. 0, or 1: no such kernel, 2: no such
 // grid, 3: a barrier that not all threads came to.
-int ddpm_rt_host_launch(const char *name, void **params, unsigned grid_x, unsigned grid_y,
+int ddpm_rt_host_launch(const char* name, void** params, unsigned grid_x, unsigned grid_y,
                         unsigned block_x, unsigned long long shuffle) {
   const auto kernel = KERNELS.find(name);
   if (kernel == KERNELS.end()) return 1;
@@ -168,12 +168,12 @@ int ddpm_rt_host_condition(unsigned long long handle) {
 }
 
 void ddpm_rt_host_normals(unsigned long long seed, unsigned long long sample, unsigned step,
-                          unsigned first_quad, unsigned quads, float *out) {
+                          unsigned first_quad, unsigned quads, float* out) {
   for (unsigned i = 0; i < quads; ++i)
     ddpm_rt_normal4(seed, sample, step, first_quad + i, out + 4 * std::size_t{i});
 }
 
-void ddpm_rt_host_exp(const float *x, std::size_t count, float *out) {
+void ddpm_rt_host_exp(const float* x, std::size_t count, float* out) {
   for (std::size_t i = 0; i < count; ++i) out[i] = ddpm_rt_exp(x[i]);
 }
 }

@@ -5,6 +5,10 @@ from typing import Any
 
 import click
 
+from ddpm_rt.cli.talk import say
+from ddpm_rt.engines.engine_options import MAX_THREADS
+from ddpm_rt.limits import MAX_BATCH, MAX_CLASSES
+
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
@@ -14,13 +18,15 @@ import click
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
 @click.option("--hoist-time/--no-hoist-time", "hoist", default=None,
               help="Look up what depends on t alone in a table. [default: unless fp32]")  # fmt: skip
-@click.option("--static-batch", type=click.IntRange(min=1), metavar="N", help="Fix the batch. [default: any]")
+@click.option("--static-batch", type=click.IntRange(1, MAX_BATCH), metavar="N", help="Fix the batch. [default: any]")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
     help="Largest error, a share of the largest output. [default: by precision]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the comparison. [default: all cores]")
+@click.option(
+    "--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of the comparison. [default: all cores]"
+)
 def export(source: Path, out: Path, config: Path | None, **options: Any) -> None:
     """Write a checkpoint as ONNX, compared with PyTorch on the spot.
 
@@ -50,7 +56,7 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
         raise click.ClickException(str(error)) from error
     off, largest = card.provenance.parity["max_abs_error"], card.provenance.parity["max_abs_out"]
     megabytes = out.stat().st_size / 1e6
-    click.echo(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
+    say(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
 
 
 @click.command()
@@ -72,8 +78,10 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
 @click.option("--t", default="t", show_default=True, metavar="NAME", help="... for the timestep.")
 @click.option("--y", default="y", show_default=True, metavar="NAME", help="... for the label, with --classes.")
 @click.option("--out", default="out", show_default=True, metavar="NAME", help="... for the output.")
-@click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Classes, if it takes labels.")
-@click.option("--null-class", type=click.IntRange(min=0), metavar="K", help="The label that stands for no class.")
+@click.option("--classes", type=click.IntRange(1, MAX_CLASSES), metavar="N", help="Classes, if it takes labels.")
+@click.option(
+    "--null-class", type=click.IntRange(0, MAX_CLASSES - 1), metavar="K", help="The label that stands for no class."
+)
 def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     """Write a model card into a copy of an ONNX file that something else exported.
 
@@ -84,8 +92,8 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     from ddpm_rt import DdpmRtError
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
+    from ..betas_argument import parse_betas
     from ..graph.foreign_onnx import write_card
-    from ..sources.betas_argument import parse_betas
 
     names = {key: asked.pop(key) for key in ("x", "t", "y", "out")}
     if asked["classes"] is None:
@@ -101,7 +109,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     shape = " x ".join(map(str, written.image_shape))
-    click.echo(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
+    say(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
 
 
 def parse_clip(text: str) -> tuple[float, float] | None:

@@ -13,12 +13,12 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
+from .onnx_file import LIMIT, load_onnx
 from .versions import package_versions
 
 PACKAGES = ("ddpm-rt", "onnx")
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 PRECISIONS = {FLOAT: "fp32", onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
-LIMIT = 2**31  # bytes of one protobuf
 
 Sides = list[int | str]  # a number, or the name of a side that is free
 
@@ -29,7 +29,7 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
     `facts` are the fields of `ModelCard` that a graph does not show; image shape, precision and provenance are read
     from the file. Raises DdpmRtError, and writes nothing, if the graph does not bear them out or does not run.
     """
-    model = read_model(path)
+    model = load_whole(path)
     card = ModelCard(
         image_shape=check_graph(path, model.graph, facts),
         precision=precision_of(model.graph),
@@ -46,14 +46,13 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
     return card
 
 
-def read_model(path: Path) -> onnx.ModelProto:
+def load_whole(path: Path) -> onnx.ModelProto:
     """The model, weights kept beside it included. Raises DdpmRtError."""
+    model = load_onnx(path)
     try:
-        model = onnx.load(path)
         size = model.ByteSize()
-    except Exception as error:  # protobuf's, the file system's and onnx's own share no base class
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DdpmRtError(f"{path} cannot be read as ONNX: {reason}") from error
+    except Exception as error:  # of protobuf's, which has no base class here
+        raise DdpmRtError(f"{path} is larger than one protobuf can be, {LIMIT} bytes, with its weights") from error
     if not model.graph.output or size >= LIMIT:
         raise DdpmRtError(f"{path} holds no graph, or more than one file can: {size} bytes of {LIMIT}")
     return model

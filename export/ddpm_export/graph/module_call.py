@@ -1,4 +1,4 @@
-"""Calling a denoiser in PyTorch as its card says, with inputs to try it on."""
+"""Call a PyTorch denoiser with the inputs that its card describes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,10 @@ from ddpm_rt import DdpmRtError, ModelCard
 
 
 def example(card: ModelCard, batch: int, generator: np.random.Generator, times: Sequence[int]) -> dict[str, Any]:
-    """Inputs by the names of the card: normal x, `times` over and over, and labels from all of the classes."""
+    """Inputs by the card's names: random x float32 `[batch, C, H, W]`, and t int64 `[batch]` that repeats `times`.
+
+    A class-conditional model also gets random labels y int64 `[batch]`.
+    """
     values = {
         "x": generator.standard_normal((batch, *card.image_shape)).astype(np.float32),
         "t": np.resize(np.array(times), batch).astype(np.int64),
@@ -23,13 +26,13 @@ def example(card: ModelCard, batch: int, generator: np.random.Generator, times: 
 
 
 def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]:
-    """What PyTorch says. Raises DdpmRtError when the module does not take these inputs or gives no tensor."""
+    """The module's output for `inputs`. Raises DdpmRtError when the module fails on them or returns no tensor."""
     try:
         with torch.no_grad():
             out = module(*map(torch.from_numpy, inputs.values()))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise DdpmRtError(
-            f"the model does not run on ({', '.join(inputs)}) of its card: {first_line(error)}"
+            f"the model fails on the inputs of its card, ({', '.join(inputs)}): {first_line(error)}"
         ) from error
     if not isinstance(out, Tensor):
         raise DdpmRtError(f"the model must return a tensor, not {type(out).__name__}; wrap it in a module that does")
@@ -38,12 +41,12 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
 
 
 def check_network_output(module: nn.Module, card: ModelCard) -> None:
-    """Raises DdpmRtError unless the module's output has the shape and type that the card implies."""
+    """Raises DdpmRtError unless the module's output has the shape and dtype that the card implies."""
     out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
     wanted = (1, card.output_channels, *card.image_shape[1:])
     if out.shape != wanted or out.dtype != np.float32:
         raise DdpmRtError(
-            f"the model gives {list(out.shape)} {out.dtype} where its card (variance {card.variance}) asks for "
+            f"the model returns {list(out.shape)} {out.dtype}, but its card (variance {card.variance}) implies "
             f"{list(wanted)} float32"
         )
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_ref.betas import custom
+from ddpm_ref.bounded_read import quoted
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError, RecipeError
 from ddpm_ref.recipe import read_toml
 
-from .betas_argument import parse_betas
+from ..betas_argument import parse_betas
 
 AttentionOrder = Literal["legacy", "new"]
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -77,7 +78,7 @@ def read_facts(path: Path | None) -> Facts:
         raw = read_toml(path)
         known = [field.name for field in fields(Facts) if field.name != "path"]
         if unknown := sorted(raw.keys() - set(known)):
-            raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(known)}")
+            raise ValueError(f"unknown key {quoted(unknown[0])}; known: {', '.join(known)}")
         return Facts(**{key: _value(key, value, path.parent) for key, value in raw.items()}, path=path)
     except RecipeError as error:
         raise CheckpointError(str(error)) from error
@@ -116,4 +117,4 @@ def _size(value: Any) -> tuple[int, int]:
 
 def _require(holds: bool, key: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ValueError(f"{key} must be {wanted}, not {found!r}")
+        raise ValueError(f"{key} must be {wanted}, not {quoted(found)}")

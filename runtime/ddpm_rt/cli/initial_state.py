@@ -5,9 +5,8 @@ from pathlib import Path
 from ..artifacts.card import ModelCard
 from ..images.read import load_array, load_images, load_mask
 from ..requests.edit import Edit
-from ..requests.extend import extended
 from ..requests.inversion import FromNoise
-from ..requests.request import Request
+from ..requests.request import Request, extended
 
 
 def with_initial_state(

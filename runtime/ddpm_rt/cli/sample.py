@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..limits import MAX_COUNT
 from .options import NUMBER, PATH, engine_options, out_option, request_options, sampler_options, start_options
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
               help="A sampler that `ddpm-rt steps` compiled; replaces the options above.")  # fmt: skip
 @request_options
 @click.option("--first", type=NUMBER, default=0, show_default=True, help="Number of the first sample.")
-@click.option("--count", type=click.IntRange(min=1),
+@click.option("--count", type=click.IntRange(1, MAX_COUNT),
               help="How many samples. [default: 16, or as many as the .npy to start from holds]")  # fmt: skip
 @start_options
 @out_option
@@ -37,16 +38,19 @@ def sample(
     ddpm-rt sample
     ddpm-rt sample unet.onnx --sampler ddpm --steps 1000 --count 64 --out pictures/
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
+    ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     """
     from ..artifacts.steps_file import read_steps
+    from ..requests.fitted import with_fitted
     from ..requests.request import Request
     from .drawing import draw_images
     from .initial_state import with_initial_state
 
     def ask(card: "ModelCard") -> "Request":
         compiled = None if steps_file is None else read_steps(steps_file, card)
-        request = Request(compiled=compiled, count=COUNT if count is None else count, **asked)
+        wanted = with_fitted({**asked, "compiled": compiled}, engine.model, card)
+        request = Request(count=COUNT if count is None else count, **wanted)
         return with_initial_state(
             request, card, init_image=init_image, strength=strength, mask=mask, resample=resample,
             init_noise=init_noise, count_from_file=count is None,

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import PATH, sampler_options
+from .talk import say
 
 
 @click.command()
@@ -17,19 +18,21 @@ def steps(model: Path, out: Path, **asked: Any) -> None:
 
     \b
     ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
+    ddpm-rt steps unet.onnx --sampler fitted --steps 8 -o unet.steps.json
     """
     from ..api import read_card
     from ..artifacts.output_path import check_output_path
     from ..artifacts.plan_record import files_of
     from ..artifacts.steps_file import write_steps
+    from ..requests.fitted import with_fitted
     from ..requests.sampler_options import SamplerOptions
 
     try:
         check_output_path(out, ".json", inputs=files_of(model))
-        options = SamplerOptions(**asked)
         card = read_card(model)
-        compiled = options.compile(card)
+        wanted = with_fitted(asked, model, card)
+        compiled = wanted.pop("compiled", None) or SamplerOptions(**wanted).compile(card)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     write_steps(out, compiled, card)
-    click.echo(f"{compiled.sampler}: {out}")
+    say(f"{compiled.sampler}: {out}")

@@ -1,34 +1,28 @@
-"""What the inputs and the output of an ONNX file with a card must be, on whatever runs it."""
+"""The inputs and the output that an ONNX file with a card must have, for every provider."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..artifacts.card import METADATA_KEY, ModelCard
-from ..artifacts.onnx_card import no_card
+from ..artifacts.card import ModelCard
+from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 
-TIME_TYPES: dict[str, type[Any]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
+TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_KINDS}
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What the inputs of an ONNX file with a card are."""
+    """The inputs of an ONNX file with a card."""
 
     card: ModelCard
-    static_batch: int | None  # the batch that the graph is fixed to
+    static_batch: int | None  # the fixed batch of the graph, or None
     time_type: type[Any]  # int64, int32 or float32
     one_time: bool  # t has rank 0
 
 
-def read_signature(session: Any, path: Path) -> Signature:
-    """Raises DdpmRtError unless the session has a card, and the inputs and the output that the card describes."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise no_card(path)
-    card = ModelCard.from_json(text, source=str(path))
+def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
+    """The signature. Raises DdpmRtError unless the session has the tensors that the card of `path` names."""
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
@@ -37,7 +31,7 @@ def read_signature(session: Any, path: Path) -> Signature:
 
 
 def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
-    """Raises DdpmRtError unless the graph's inputs are those that the card names, of types that are known."""
+    """Raises DdpmRtError unless the graph's inputs have the card's names and supported types."""
     names = card.names
     known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
     known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
@@ -48,7 +42,7 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
 
 
 def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs: list[Any]) -> int | None:
-    """The batch that the graph is fixed to, or None. Raises DdpmRtError when images and card disagree."""
+    """The fixed batch of the graph, or None. Raises DdpmRtError when the graph's images contradict the card."""
     output, expected = card.names["out"], card.image_shape
     if [tensor.name for tensor in outputs] != [output]:
         raise DdpmRtError(f"{path}: there must be one output, {output!r}")

@@ -1,4 +1,4 @@
-"""A denoiser in ONNX Runtime, on the CPU; and what an ONNX file with a card must be, on whatever it runs."""
+"""The CPU engine: an ONNX file in ONNX Runtime."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.digest import file_sha256
-from ..artifacts.onnx_card import check_file, find_onnx_card
+from ..artifacts.onnx_card import check_file, find_onnx_card, read_onnx_card
 from ..denoiser import Batch, Times
 from ..engine import Engine
 from ..errors import DdpmRtError
@@ -19,29 +19,33 @@ from .onnx_signature import read_signature
 class OrtDenoiser(Engine):
     """`out = denoiser(x, t)` for an ONNX file with a card inside; `denoiser(x, t, y)` if it is class-conditional.
 
-    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
-    any B, a file of static batch being called as often as it takes. The graph's own t may be int64, int32 or float32,
-    one an image or one for all (rank 0). `threads` are those inside one operation; the default is every core that this
+    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, with twice the channels if the variance is
+    learned. B may be any number: a graph of fixed batch is called several times. t in the graph may be int64, int32 or
+    float32, `[B]` or a scalar. `threads` are those inside one operation; the default is every core that this
     process may use.
     Raises DdpmRtError when the file is not such a model.
     """
 
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         self.path = Path(path)
+        card = read_onnx_card(self.path)  # within limits, before a library reads the file
         self.session = open_session(self.path, threads)
-        known = read_signature(self.session, self.path)
+        known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
         self.time_type, self.one_time = known.time_type, known.one_time
 
     def model_sha256(self) -> str:
         return file_sha256(self.path)
 
+    def model_path(self) -> Path | None:
+        return self.path
+
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
             return self._run(x, t, y)
         size, parts = self.static_batch, []
         for first in range(0, len(x), size):
-            # the last call is filled up with copies of the last image
+            # the last call is padded with copies of the last image
             filled = np.minimum(np.arange(first, first + size), len(x) - 1)
             out = self._run(x[filled], t[filled], None if y is None else y[filled])
             parts.append(out[: len(x) - first])
@@ -69,7 +73,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     check_file(path)
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would log is in the exception as well
+    options.log_severity_level = 4  # the exception holds what the log would
     threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads

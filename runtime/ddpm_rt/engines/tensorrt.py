@@ -7,6 +7,7 @@ import numpy as np
 
 from ..artifacts.plan_record import FLAVOURS as TITLES
 from ..artifacts.plan_record import PlanRecord, Profile
+from ..denoiser import TIME_KINDS
 from ..device.device_engine import Buffers
 from ..device.gpus import cuda_version
 from ..errors import DdpmRtError
@@ -15,7 +16,7 @@ from .tensorrt_context import Context, Contexts
 from .tensorrt_log import make_log, one_line
 from .tensorrt_network import first_sides, network_fault
 
-TIME_TYPES = {"INT64": np.int64, "INT32": np.int32, "FLOAT": np.float32}
+TIME_TYPES = {kind.tensorrt: kind.dtype for kind in TIME_KINDS}
 
 
 class TensorRtEngine:
@@ -36,14 +37,14 @@ class TensorRtEngine:
         if fault := network_fault(trt, self._engine, record):
             raise DdpmRtError(f"{plan} is not what its record says: {fault}; {again}")
         time = self.card.names["t"]
-        self.time_type: np.dtype[Any] = np.dtype(TIME_TYPES[self._engine.get_tensor_dtype(time).name])
+        self.time_type: np.dtype[Any] = TIME_TYPES[self._engine.get_tensor_dtype(time).name]
         self.one_time = len(tuple(self._engine.get_tensor_shape(time))) == 0
         self._contexts = Contexts(trt, self._engine, self._log, gpu, plan, record.sha256)
-        self._spare: dict[int, Context] = {}  # made to be measured, not bound yet
+        self._spare: dict[int, Context] = {}  # created to measure their scratch memory, not bound yet
         self._closed = False
 
     def _deserialised(self, trt: Any, again: str) -> Any:
-        """The ICudaEngine. Raises DdpmRtError with the reason that TensorRT gives."""
+        """The ICudaEngine. Raises DdpmRtError with TensorRT's reason."""
         content = self.path.read_bytes()
         engine = None
         if not self._is_invalid(trt, content):
@@ -57,7 +58,7 @@ class TensorRtEngine:
         return engine
 
     def _is_invalid(self, trt: Any, content: bytes) -> bool:
-        """What TensorRT-RTX says of a plan beforehand; the others are asked by loading it."""
+        """Whether TensorRT-RTX rejects the plan without loading it. Other flavours must load it to tell."""
         if not hasattr(self._runtime, "get_engine_validity"):
             return False
         validity = self._runtime.get_engine_validity(content)[0]
@@ -68,11 +69,11 @@ class TensorRtEngine:
 
     @property
     def capturable(self) -> bool:
-        """TensorRT-RTX is asked at every `bind`; TensorRT's networks of this kind can be captured."""
+        """TensorRT-RTX tells at every `bind`; TensorRT's networks of this kind can be captured."""
         return self._contexts.capturable
 
     def batch_for(self, count: int) -> int:
-        """The smallest batch that holds `count` and a profile has, else the largest that there is."""
+        """The smallest batch of a profile that holds `count` images, else the largest batch."""
         holding = [max(low, count) for low, _, high in self.profiles if high >= count]
         return min(holding, default=max(high for _, _, high in self.profiles))
 
@@ -95,7 +96,7 @@ class TensorRtEngine:
         return self._contexts.make(self._profile(batch), shapes)
 
     def _profile(self, batch: int) -> int:
-        """The narrowest profile with this batch: TensorRT chose its kernels for few sizes."""
+        """The index of the narrowest profile with this batch: its kernels were chosen for the fewest sizes."""
         fitting = [(high - low, index) for index, (low, _, high) in enumerate(self.profiles) if low <= batch <= high]
         if not fitting:
             raise ValueError(f"{self.path} has no profile with batch {batch}")

@@ -1,4 +1,4 @@
-"""What this machine has, what works with it, and what to install for the rest."""
+"""What this machine has, which commands work on it, and what to install for the others."""
 
 import importlib
 import os
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ..engines.engine_options import Provider
 
 PACKAGES = ("onnxruntime", "cuda.core", "tensorrt", "tensorrt_rtx", "torch", "onnx")
-LEAN = "tensorrt_lean"  # runs version-compatible plans, and is in no extra
+LEAN = "tensorrt_lean"  # runs version-compatible plans; no extra installs it
 NO_GPU = "no: it needs a GPU and NVIDIA's driver"
 
 
 def driver_version() -> str | None:
-    """The driver's own number, which is nvidia-smi's to tell."""
+    """The version of NVIDIA's driver, from nvidia-smi; None without a driver."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.split()
@@ -33,7 +33,7 @@ def package_version(name: str) -> str | None:
     """The version of a package that can be imported here, or None."""
     try:
         return str(importlib.import_module(name).__version__)
-    except (ImportError, OSError, RuntimeError, AttributeError):  # without the libraries it looks for, for one
+    except (ImportError, OSError, RuntimeError, AttributeError):  # for example where a shared library is missing
         return None
 
 
@@ -56,7 +56,7 @@ def facts() -> dict[str, Any]:
 
 
 def providers() -> tuple[str, ...]:
-    """What the onnxruntime here was built with."""
+    """The providers that the installed onnxruntime was built with."""
     try:
         return tuple(onnx_runtime().get_available_providers())
     except (ImportError, OSError, RuntimeError, AttributeError, DdpmRtError):  # the last: two packages, one folder
@@ -64,7 +64,7 @@ def providers() -> tuple[str, ...]:
 
 
 def works(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, ...] = ()) -> dict[str, str]:
-    """What can be done here: `yes`, or what to do for it."""
+    """Command to answer: `yes`, or what to do first."""
     builds = versions["onnx"] is not None
     return {
         "sample unet.onnx, CPU": "yes" if versions["onnxruntime"] else install("cpu"),
@@ -80,7 +80,7 @@ def works(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, .
 
 
 def _run_onnx(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, ...], provider: "Provider") -> str:
-    """Whether ONNX Runtime works on the GPU, which is tried: its libraries may be missing."""
+    """Whether ONNX Runtime works on the GPU. Only opening an engine tells: its libraries may be missing."""
     if not found:
         return NO_GPU
     if f"{provider.lower()}executionprovider" not in map(str.lower, taken):
@@ -136,17 +136,17 @@ def _refit(versions: dict[str, str | None], found: list[Gpu]) -> str:
 
 
 def install(extra: str) -> str:
-    """What to type."""
+    """The answer for a missing extra."""
     return f"no: pip install 'ddpm-rt[{extra}]'"
 
 
 def missing(package: str) -> str:
-    """Of a package that is not here: where it comes from."""
+    """The text for a package that is not installed: the extra that installs it."""
     return f"- ('ddpm-rt[{EXTRAS[package]}]')" if package in EXTRAS else "-"
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as lines for a person."""
+    """`facts` as text for a person."""
     cards = [f"{gpu['name']}, {gpu['compute_capability']}, {gpu['memory'] >> 20} MiB" for gpu in found["gpus"]]
     lines = {
         "system": found["system"],

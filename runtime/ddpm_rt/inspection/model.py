@@ -1,4 +1,4 @@
-"""What a model file is, in words or as JSON."""
+"""Facts about an ONNX model file, as text or JSON."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.digest import file_sha256
+from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.onnx_card import find_onnx_card
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
@@ -15,9 +16,9 @@ NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Everything that is known of the model at `path`. Raises DdpmRtError if it is none.
+    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
 
-    Of one in bf16 that is without its inputs and outputs where ONNX Runtime does not open it.
+    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
     """
     try:
         model = OrtDenoiser(path)
@@ -34,6 +35,7 @@ def facts(path: Path) -> dict[str, Any]:
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
         "card_sha256": card.sha256,
+        "fitted_tables": list(fitted_tables(path)),
         "card": asdict(card),
     }
 
@@ -43,20 +45,26 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as lines for a person."""
+    """`facts` as text for a person."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
             "SHA-256": found["sha256"],
             "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
+            "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
         }
     )
 
 
+def tables_text(calls: list[int]) -> str:
+    """The tables that a model carries for `--sampler fitted`, by their network calls."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+
+
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """What a card says, for a person."""
+    """The facts of a card, as text for a person."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
@@ -76,7 +84,7 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
 
 
 def table(lines: dict[str, str]) -> str:
-    """Names to the left, values aligned."""
+    """Lines of names and aligned values."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 

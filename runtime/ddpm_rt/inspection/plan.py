@@ -1,17 +1,17 @@
-"""What a plan is, in words or as JSON: from its bytes and the record beside it, without TensorRT and without a GPU."""
+"""Facts about a plan, as text or JSON: from its bytes and its record, without TensorRT and without a GPU."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..artifacts.plan_record import FLAVOURS, Profile, read_plan
-from .model import card_lines, table
+from .model import card_lines, table, tables_text
 
 ARITHMETIC = ("convolution", "matrix_multiply", "normalization", "scale", "softmax", "activation", "resize", "unary")
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Everything that is known of the plan at `path`. Raises DdpmRtError if it is none, or not the record's."""
+    """The facts about the plan at `path`. Raises DdpmRtError when it is no plan, or not that of its record."""
     record = read_plan(path)
     return {
         "file": str(path),
@@ -22,12 +22,13 @@ def facts(path: Path) -> dict[str, Any]:
         "refit": None if record.refit is None else asdict(record.refit),
         "has_weights": record.has_weights,
         "card_sha256": record.card.sha256,
+        "fitted_tables": sorted(map(int, record.steps)),
         "card": asdict(record.card),
     }
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as lines for a person."""
+    """`facts` as text for a person."""
     build = found["build"]
     shown = {kind: build["layers"][kind] for kind in ARITHMETIC if kind in build["layers"]}
     options = ", ".join(f"{name} {value}" for name, value in build["options"].items() if value not in (None, False))
@@ -44,13 +45,14 @@ def describe(found: dict[str, Any]) -> str:
             "built from": ", ".join(f"{name} {digest}" for name, digest in build["onnx"].items()),
             "weights": weights_text(found),
             "card": found["card_sha256"],
+            "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
         }
     )
 
 
 def weights_text(found: dict[str, Any]) -> str:
-    """Whose weights are in it, and whether others can be."""
+    """Where the weights of the plan come from, and whether `refit` can replace them."""
     if (refit := found["refit"]) is not None:
         source = ", ".join(f"{name} {digest}" for name, digest in refit["onnx"].items())
         return f"refitted from {source}; built as card {refit['built_as']}"
@@ -60,11 +62,11 @@ def weights_text(found: dict[str, Any]) -> str:
 
 
 def profile_text(profile: Profile) -> str:
-    """1, or 1 to 16 (fastest at 8)."""
+    """A batch profile as text: `1`, or `1 to 16 (fastest at 8)`."""
     low, best, high = profile
     return str(low) if low == high else f"{low} to {high} (fastest at {best})"
 
 
 def layer_text(kind: str, types: dict[str, int]) -> str:
-    """convolution 36 fp16."""
+    """A kind of layer as text: `convolution 36 fp16`."""
     return f"{kind} " + " + ".join(f"{count} {name}" for name, count in types.items())

@@ -1,6 +1,6 @@
-"""From an image: to another one like it, or to a new middle in an old frame.
+"""Edits of images: image to image (SDEdit) and inpainting (RePaint).
 
-An edit is a `Request` whose chain begins elsewhere, or is held to an image on its way.
+An edit is a `Request` whose chain starts from a noised image, or is held to an image after every step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,50 +15,56 @@ from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs, Engine
 from ..host_loop import Step
+from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
+from .labels import no_class
 from .request import BoundRequest, Request
 
-Mask = NDArray[np.bool_]  # [H, W]: True is drawn anew, False is kept
+Mask = NDArray[np.bool_]  # [H, W]: True is redrawn, False is kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Edit(Request):
-    """Samples that begin with `images`, and keep of them what `mask` does not mark.
+    """Samples that start from `images`, and keep the pixels that `mask` does not mark.
 
-    From an image: x = sqrt(alpha_bar) image + sqrt(1 - alpha_bar) noise at the level of the first row that is run
-    (SDEdit, Meng et al. 2022, section 3), the noise being that which a sample begins with.
-    With a mask: after each step the kept part is the image at the level which the step went to (RePaint, Lugmayr et
-    al. 2022, algorithm 1, lines 4 to 8), by those elements of the step's own noise that are not used there; with
-    `resample`, x is then brought a step back, and the step is gone again (lines 9 to 10).
+    Without a mask, the chain starts at the noise level of the first row that is run, from
+    x = sqrt(alpha_bar) image + sqrt(1 - alpha_bar) noise (SDEdit, Meng et al. 2022, section 3). The noise is the x_T of
+    the sample.
+    With a mask, each step is followed by a replacement: the kept pixels become the image at the noise level that the
+    step leads to (RePaint, Lugmayr et al. 2022, algorithm 1, lines 4 to 8), with those elements of the step's noise
+    that belong to kept pixels. With `resample`, x is then noised back by one step, and the step is repeated (lines 9
+    to 10).
 
-    Raises ValueError for what cannot be asked; `table` does when images or mask do not fit the model.
+    Raises ValueError for arguments out of range. `bind` raises ValueError when images or mask do not fit the model.
     """
 
     images: Batch  # float32 [N, C, H, W] in [-1, 1]: one for all samples, or one a sample
-    strength: float = 0.5  # share of the steps that are run, in (0, 1]; 1 is from noise alone
-    mask: Mask | None = None  # None draws all anew
-    resample: int = 1  # times that each step is gone with a mask, to bring old and new as_batch
+    strength: float = 0.5  # share of the steps that are run, in (0, 1]; 1 starts from noise alone
+    mask: Mask | None = None  # None redraws everything
+    resample: int = 1  # RePaint passes per step, which harmonise the new part with the kept one
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength must lie in (0, 1], not {self.strength}")
-        if self.resample < 1:
-            raise ValueError(f"resample must be at least 1, not {self.resample}")
+        check_count("resample", self.resample, MAX_RESAMPLE)
         if self.resample > 1 and self.mask is None:
-            raise ValueError("resample is an option of a mask; there is none")
+            raise ValueError("resample needs a mask")
         if self.images.ndim != 4 or len(self.images) not in (1, self.count):
             raise ValueError(f"images {list(self.images.shape)} must be [1, C, H, W], or {self.count} of them")
         if not np.isfinite(self.images).all():
-            raise ValueError("images hold values that are not finite")
+            raise ValueError("images contain values that are not finite")
         if self.mask is not None and not self.mask.any():
-            raise ValueError("the mask marks nothing to be drawn anew")
+            raise ValueError("the mask marks no pixel to redraw")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     @property
     def first_row(self) -> int:
-        """Of the table: the rows before it are left out. At least one row is run."""
+        """The first row of the table that is run. At least one row is."""
         return self.calls - self.rows_run
 
     @property
@@ -72,9 +78,11 @@ class Edit(Request):
         if self.mask is not None and self.mask.shape != shape[1:]:
             raise ValueError(f"the mask is {_by(self.mask.shape)} but the model draws {_by(shape[1:])}")
         compiled = super().compile_for(card)
+        if compiled.table.steps * self.resample > MAX_ROWS:
+            raise ValueError(f"{compiled.table.steps} steps, {self.resample} times each, are more than {MAX_ROWS}")
         table = without_history(compiled.table, self.first_row)
         if self.resample > 1 and table.mean_from_prev_x0.any():
-            raise ValueError(f"resample needs a sampler whose steps stand alone, not {compiled.sampler}")
+            raise ValueError(f"resample needs a sampler without history, not {compiled.sampler}")
         return compiled._replace(table=table)
 
     @property
@@ -82,7 +90,7 @@ class Edit(Request):
         return self.mask is not None
 
     def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
-        """From `first_row`, at whose noise level the chain starts; a row that is repeated is there as often."""
+        """The chain from `first_row` on, started at its noise level. Repeated rows stand in the table several times."""
         card, table, first = bound.card, bound.table, self.first_row
         level = card.schedule.alpha_bar[table.t[first]]
         start = noised(self._images(samples), level, self._noise(card, samples, INITIAL_STEP)) if first else None
@@ -91,7 +99,7 @@ class Edit(Request):
     def trajectory(self, bound: BoundRequest, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch, from `first_row`; a step that is repeated counts once."""
         card, table, again, images = bound.card, bound.table, self.resample, self._images(samples)
-        level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row, and of the images
+        level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row; the images have 1
         rows, last = (table.steps - 1) * again + 1, table.steps - 1
         for step in super().trajectory(bound, engine, samples):
             row, time = divmod(step.row, again)
@@ -99,7 +107,7 @@ class Edit(Request):
                 kept = noised(images, level[row + 1], self._noise(card, samples, step.row))
                 np.copyto(step.x, kept, where=~self.mask)
             if row < last and time < again - 1:
-                back = level[row] / level[row + 1]  # one step of the forward process, by noise past the table's end
+                back = level[row] / level[row + 1]  # a forward step, with noise of steps past the table
                 step.x[...] = noised(step.x, back, self._noise(card, samples, rows + step.row))
             else:
                 yield step._replace(row=row)
@@ -121,12 +129,12 @@ class Edit(Request):
 
 
 def noised(images: Batch, alpha_bar: float, noise: Batch) -> Batch:
-    """A draw from q(x_t | x_0): Ho et al. 2020, eq. (4), float32. At alpha_bar 1 the images themselves."""
+    """A sample of q(x_t | x_0), Ho et al. 2020, eq. (4), float32. alpha_bar 1 gives the images themselves."""
     return np.asarray(np.float32(alpha_bar**0.5) * images + np.float32((1.0 - alpha_bar) ** 0.5) * noise, np.float32)
 
 
 def without_history(table: StepTable, row: int) -> StepTable:
-    """The table that can be begun at `row`: there the x0 of the row before is taken to be that of the row itself."""
+    """The table for a chain that starts at `row`: that row takes its own x0 for the previous one."""
     mean, history = table.mean_from_x0.copy(), table.mean_from_prev_x0.copy()
     mean[row] += history[row]
     history[row] = 0.0
@@ -134,7 +142,7 @@ def without_history(table: StepTable, row: int) -> StepTable:
 
 
 def repeated(table: StepTable, times: int) -> StepTable:
-    """Every row `times` times, but the last, which goes to the images, once."""
+    """Every row `times` times, except the last row, which leads to the images, once."""
     columns: list[Any] = [np.repeat(column, times)[: (table.steps - 1) * times + 1] for column in table]
     return StepTable(*columns)
 

@@ -1,22 +1,24 @@
-"""From one sample to another, over images in between."""
+"""Interpolation between two samples of a seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import ChainInputs
 from ..noise import LIMIT, normal
 from ..samplers.schedule import Floats
+from .labels import no_class
 from .request import BoundRequest, Request
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Between(Request):
-    """`count` frames from sample `start` to sample `end` of `seed`; a request's samples are the frames' numbers.
+    """`count` frames from sample `start` to sample `end` of `seed`. Sample numbers of this request count frames.
 
-    Raises ValueError for what cannot be asked.
+    Raises ValueError for arguments out of range.
     """
 
     start: int
@@ -27,7 +29,10 @@ class Between(Request):
         if not (0 <= self.start < LIMIT and 0 <= self.end < LIMIT):
             raise ValueError(f"samples must lie in [0, 2^64), not {self.start} and {self.end}")
         if self.first != 0 or self.count < 2:
-            raise ValueError(f"frames must be at least 2, counted from 0, not {self.count} from {self.first}")
+            raise ValueError(f"interpolation needs at least 2 frames, from 0, not {self.count} from {self.first}")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     @property
     def is_walk(self) -> bool:
@@ -38,7 +43,7 @@ class Between(Request):
         return True
 
     def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
-        """All noise of a frame, of x_T and of every step, lies between that of the two."""
+        """x_T and the noise of every step are interpolated between those of the two samples."""
         size = int(np.prod(bound.card.image_shape))
         share = np.array(samples)[:, None] / (self.count - 1)
 
@@ -54,12 +59,14 @@ class Between(Request):
 
 
 def slerp(start: Floats, end: Floats, share: Floats) -> Floats:
-    """Points on the arc from `start` to `end` [size], one a row of `share` [N, 1]: as long as noise is, all the way.
+    """Spherical interpolation from `start` to `end` [size] at `share` [N, 1] of the arc: float64 [N, size].
+
+    The length of the noise stays that of a Gaussian along the whole arc.
 
     Song et al. 2021 (DDIM), appendix D.5. Both ends are exact.
     """
     cosine = start @ end / np.sqrt((start @ start) * (end @ end))
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    if np.sin(angle) < 1e-6:  # one and the same sample
+    if np.sin(angle) < 1e-6:  # the two samples are the same
         return start + share * (end - start)
     return np.sin((1.0 - share) * angle) / np.sin(angle) * start + np.sin(share * angle) / np.sin(angle) * end

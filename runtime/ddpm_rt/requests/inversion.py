@@ -1,4 +1,4 @@
-"""From an image to the noise that DDIM makes it from, and back."""
+"""DDIM inversion: from an image to the x_T that DDIM draws it from; and samples from a given x_T."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,19 @@ from ..samplers import ddim
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Prediction, Schedule
 from ..samplers.table import StepTable, form
+from .labels import no_class
 from .request import BoundRequest, Request
 
 
 def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """DDIM with eta 0 run backwards: a table whose t ascends, from an image to x_T.
+    """The table of DDIM with eta 0 run backwards: t ascends, from an image to x_T.
 
-    Song et al. 2021, section 4.3: the steps of eq. (13) from low to high noise. A row leaves the level of the t
-    before it (the first one the image, alpha_bar 1) and goes to that of its own t, where the network's eps is taken to
-    be the same: the error of a step is of second order in its length, that of the whole of first. x0 is for looking
-    at, x does not depend on it, and so not on a clip.
+    Song et al. 2021, section 4.3: the steps of eq. (13) from low to high noise. A row starts at the noise level of the
+    previous row's t (the first row at the image, alpha_bar 1) and leads to the level of its own t. Both levels share
+    one eps, so the error of a step is of second order in its length, and that of the chain of first order. x does not
+    depend on x0, and therefore not on a clip; x0 is only shown.
     """
-    ddim(schedule, timesteps, prediction=prediction)  # raises ValueError for timesteps that are none
+    ddim(schedule, timesteps, prediction=prediction)  # checks the timesteps: raises ValueError
     t = timesteps[::-1].copy()
     now = schedule.alpha_bar[t]
     before = np.append(1.0, now[:-1])
@@ -47,9 +48,12 @@ def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Predi
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FromNoise(Request):
-    """Samples whose x_T is given. Raises ValueError for what cannot be asked; `table` does when it does not fit."""
+    """Samples with a given x_T.
 
-    said: ClassVar[str] = "the noise is"  # what an error begins with
+    Raises ValueError for arguments out of range. `bind` raises ValueError when x_T does not fit the model.
+    """
+
+    said: ClassVar[str] = "the noise is"  # the start of an error message
     noise: Batch  # float32 [count, C, H, W]
 
     def __post_init__(self) -> None:
@@ -59,6 +63,9 @@ class FromNoise(Request):
             raise ValueError(f"{self.said} {shape} but must be [count, C, H, W], with count {self.count}")
         if not np.isfinite(self.noise).all():
             raise ValueError(f"{self.said} not finite everywhere")
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        return no_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         if self.noise.shape[1:] != card.image_shape:
@@ -76,14 +83,14 @@ class FromNoise(Request):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inversion(FromNoise):
-    """The way back: what it begins with are images, and what it ends with is x_T."""
+    """DDIM inversion: the chain starts from images and ends with their x_T."""
 
     said: ClassVar[str] = "the images are"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.sampler not in (None, "ddim") or self.eta or self.compiled is not None:
-            raise ValueError("only ddim without noise of its own (eta 0) has a way back")
+            raise ValueError("only ddim with eta 0 can be inverted")
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         compiled = super().compile_for(card)

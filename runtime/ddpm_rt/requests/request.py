@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from ..artifacts.steps_file import table_sha256
 from ..denoiser import Batch, Denoiser, LabelledDenoiser
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Step, trajectory
+from ..limits import MAX_BATCH, MAX_COUNT, check_count
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
-from ..samplers.table import StepTable
-from .labels import Labels, as_labels, check_labels, with_labels
+from ..samplers.table import StepTable, check_table
+from ..text import quoted
+from .labels import Labels, as_labels, check_labels, every_class, with_labels
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
+Kind = TypeVar("Kind", bound="Request")
 Progress = Callable[[int, int], object]  # (network calls done, network calls in all)
 
 
@@ -31,7 +35,8 @@ class Request(SamplerOptions):
     first: int = 0
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
-    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple
+    label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
+    # asks a model with a null class for every class in turn
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -41,11 +46,11 @@ class Request(SamplerOptions):
         if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
         if not 0 <= self.seed < LIMIT:
-            raise ValueError(f"seed must lie in [0, 2^64), not {self.seed}")
-        if self.first < 0 or self.count < 1 or self.first + self.count > LIMIT:
-            raise ValueError(f"first {self.first} and count {self.count} must name samples in [0, 2^64)")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, not {self.batch}")
+            raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
+        check_count("count", self.count, MAX_COUNT)
+        check_count("batch", self.batch, MAX_BATCH)
+        if self.first < 0 or self.first + self.count > LIMIT:
+            raise ValueError(f"first {quoted(self.first)} and count {self.count} must name samples in [0, 2^64)")
 
     @property
     def calls(self) -> int:
@@ -72,8 +77,18 @@ class Request(SamplerOptions):
 
     def bind(self, card: ModelCard) -> "BoundRequest":
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
-        check_labels(card, as_labels(self.label), self.guidance)
-        return BoundRequest(self, card, self.compile_for(card))
+        request = self if self.label is not None else replace(self, label=self.default_label(card))
+        check_labels(card, as_labels(request.label), self.guidance)
+        compiled = request.compile_for(card)
+        check_table(compiled.table)
+        return BoundRequest(request, card, compiled)
+
+    def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
+        """The labels of samples without a label: every class in turn, so in equal shares, if there is a null class.
+
+        An edit asks for the null class, because an image decides what it draws.
+        """
+        return every_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         """The sampler of this request for a model. Raises ValueError for what the model does not allow."""
@@ -219,4 +234,17 @@ class BoundRequest:
             if progress is not None:
                 progress(done, total)
 
-        return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
+        with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
+            return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
+
+
+def as_batch(images: Batch) -> Batch:
+    """Float32 `[N, C, H, W]` from `[N, C, H, W]`, or from one image `[C, H, W]`."""
+    array = np.asarray(images, np.float32)
+    return array[None] if array.ndim == 3 else array
+
+
+def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:
+    """A request of another kind with the fields of `request`, or their defaults, and `more`."""
+    known = {} if request is None else {field.name: getattr(request, field.name) for field in fields(Request)}
+    return kind(**known | more)

@@ -1,4 +1,4 @@
-"""How to sample, and what becomes of that for one model: a table, and the clip that goes with it."""
+"""A sampler and its options, and their compilation into a step table for one model."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ from typing import get_args
 import numpy as np
 
 from ..artifacts.card import ModelCard
-from ..samplers import SAMPLERS
+from ..limits import MAX_TIMESTEPS, check_count
+from ..samplers import FITTED, NAMES, SAMPLERS
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.dialects import DIALECTS
-from ..samplers.schedule import Spacing
+from ..samplers.schedule import Integers, Schedule, Spacing
+from ..samplers.table import StepTable, check_table
+from ..text import quoted
 
 SAMPLER, STEPS, DIALECT = "ddim", 50, "ho2020"  # defaults
 MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
@@ -18,7 +21,7 @@ MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerOptions:
-    """A sampler and its options, for any model. Raises ValueError for what cannot be asked of any."""
+    """A sampler and its options, for any model. Raises ValueError for options that no model allows."""
 
     sampler: str | None = None  # None is ddim
     steps: int | None = None  # None is 50, or as many as `timesteps`
@@ -28,18 +31,20 @@ class SamplerOptions:
     dialect: str | None = None  # None is ho2020
 
     def __post_init__(self) -> None:
-        _one_of("sampler", self.sampler, SAMPLERS)
+        _one_of("sampler", self.sampler, NAMES)
         _one_of("dialect", self.dialect, DIALECTS)
         _one_of("spacing", self.spacing, get_args(Spacing))
         name = self.sampler or SAMPLER
-        if self.eta is not None and "eta" not in SAMPLERS[name].options:
+        if self.eta is not None and not _has_eta(name):
             raise ValueError(f"eta is an option of ddim; {name} has none")
         if self.eta is not None and not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"eta must lie in [0, 1], not {self.eta}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        if self.steps is not None:
+            check_count("steps", self.steps, MAX_TIMESTEPS)
+        if self.timesteps is not None:
+            _check_timesteps(self.timesteps)
         if self.timesteps is not None and (self.steps, self.spacing) != (None, None):
-            raise ValueError("timesteps say how many and which they are; leave out steps and spacing")
+            raise ValueError("timesteps decide the number of steps and their spacing; leave out steps and spacing")
 
     @property
     def calls(self) -> int:
@@ -47,14 +52,28 @@ class SamplerOptions:
         return len(self.timesteps) if self.timesteps is not None else self.steps or STEPS
 
     def compile(self, card: ModelCard) -> CompiledSampler:
-        """For this model. Raises ValueError when it was trained with fewer steps, or cannot be sampled so."""
+        """For this model.
+
+        Raises ValueError when it was trained with fewer steps, cannot be sampled so, or its betas give coefficients
+        that float32 cannot hold.
+        """
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
+        if name == FITTED:
+            raise ValueError("a fitted table is in the file of its model, which is not known here; give a steps file")
         schedule, spacing = dialect.schedule(np.array(card.betas), name), None
         if self.timesteps is None:
             spacing = self.spacing or card.spacing
             visited = dialect.timesteps(schedule, self.calls, spacing, name)
         else:
             visited = np.array(self.timesteps, np.int64)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `check_table` says it in words
+            rows = self._rows(card, schedule, visited, spacing)
+        check_table(rows)
+        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
+        return CompiledSampler(rows, dialect.clip(card.clip, name), words)
+
+    def _rows(self, card: ModelCard, schedule: Schedule, visited: Integers, spacing: Spacing | None) -> StepTable:
+        name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         given = {
             "variance": card.variance,
             "eta": self.eta or 0.0,
@@ -64,9 +83,7 @@ class SamplerOptions:
         }
         table, options = SAMPLERS[name]
         chosen = {option: given[option] for option in options}
-        rows = table(schedule, visited, prediction=card.prediction, **chosen)
-        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
-        return CompiledSampler(rows, dialect.clip(card.clip, name), words)
+        return table(schedule, visited, prediction=card.prediction, **chosen)
 
     def describe(self) -> dict[str, str]:
         """Everything above as text; `-` is what does not apply."""
@@ -74,13 +91,28 @@ class SamplerOptions:
         return {
             "sampler": name,
             "steps": str(self.calls),
-            "eta": str(self.eta or 0.0) if "eta" in SAMPLERS[name].options else "-",
+            "eta": str(self.eta or 0.0) if _has_eta(name) else "-",
             "spacing": "-" if listed else self.spacing or MODEL_SPACING,
             "timesteps": " ".join(map(str, self.timesteps or ())) or "-",
             "dialect": self.dialect or DIALECT,
         }
 
 
+def _has_eta(name: str) -> bool:
+    return name in SAMPLERS and "eta" in SAMPLERS[name].options
+
+
 def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
     if value is not None and value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, not {value!r}")
+        raise ValueError(f"{key} must be one of {', '.join(known)}, not {quoted(value)}")
+
+
+def _check_timesteps(timesteps: Sequence[int]) -> None:
+    """Raises ValueError unless these are integers that could be timesteps of a model, and not too many."""
+    if len(timesteps) > MAX_TIMESTEPS:
+        raise ValueError(f"timesteps must be at most {MAX_TIMESTEPS}, not {len(timesteps)}")
+    array = np.asarray(timesteps, object)
+    if array.ndim != 1 or not all(isinstance(t, int | np.integer) and not isinstance(t, bool) for t in array):
+        raise ValueError(f"timesteps must be a list of integers, not {quoted(timesteps)}")
+    if wrong := [t for t in array if not 0 <= t < MAX_TIMESTEPS]:
+        raise ValueError(f"timesteps must descend strictly and lie in [0, {MAX_TIMESTEPS}), not {quoted(wrong[0])}")

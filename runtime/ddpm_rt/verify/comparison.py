@@ -1,11 +1,12 @@
-"""Is an engine what it should be? Two chains from the same noise, compared at every step.
+"""Compare two chains from the same noise at every step.
 
     comparison = compare(engine_side(a, bound), engine_side(b, bound), bound)
     judge(comparison, default_tolerance("fp32", "fp16")).ok
 
-The second side is the one to be trusted, the reference. Nothing here knows what stands behind a side.
+The second side is the reference, which is trusted. This module does not know what runs either side.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser, Times
 from ..engine import Engine
-from ..errors import DdpmRtError
+from ..errors import NotFiniteError
 from ..host_loop import trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
+MAX_NUMBERS = 1 << 26  # of the final images of a side: 256 MiB
 
 Which = Literal["engine", "reference"]
 RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
@@ -28,15 +30,15 @@ RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared: a network, and the code that samples with it from `ddpm_rt.noise`."""
+    """One side of a comparison: a network, and the code that samples with it from `ddpm_rt.noise`."""
 
-    network: Callable[[Sequence[int]], Denoiser]  # for samples: their labels, if there are any, are in it
+    network: Callable[[Sequence[int]], Denoiser]  # sample numbers to a denoiser with their labels bound
     chain: RunChain
     card: ModelCard
 
 
 def engine_side(engine: Engine, bound: BoundRequest) -> Side:
-    """An engine sampled by this package."""
+    """The side of an engine that this package samples."""
     card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
@@ -48,18 +50,18 @@ def engine_side(engine: Engine, bound: BoundRequest) -> Side:
 
 
 class StepError(NamedTuple):
-    """How far the sides are from each other at one step; None where one of them was not finite."""
+    """The differences between the sides at one step; None where a side was not finite."""
 
     row: int  # of the step table, from 0
     t: int
-    out_max: float | None  # of the networks' outputs, both fed the x of the reference's chain: largest and
-    out_rms: float | None  # root mean square of the worst image
-    x_max: float | None  # of x after the step, each side on a chain of its own
+    out_max: float | None  # of the outputs, when both networks get the x of the reference's chain: largest,
+    out_rms: float | None  # and root mean square of the worst image
+    x_max: float | None  # of x after the step, each side on its own chain
     x_rms: float | None
 
 
 class NonFinite(NamedTuple):
-    """Where a side gave NaN or infinity."""
+    """A step at which a side gave NaN or infinity."""
 
     side: Which
     row: int
@@ -68,7 +70,7 @@ class NonFinite(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All that was measured."""
+    """The errors of every step, and the final images of both sides."""
 
     steps: tuple[StepError, ...]
     non_finite: tuple[NonFinite, ...]
@@ -77,7 +79,7 @@ class Comparison:
 
     @property
     def psnr(self) -> NDArray[np.float64]:
-        """Of every final image, in dB with a peak of 2; infinite where the two are equal, NaN where one broke."""
+        """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN where a chain broke."""
         squares = (self.images.astype(np.float64) - self.reference) ** 2
         with np.errstate(divide="ignore"):
             return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
@@ -86,12 +88,17 @@ class Comparison:
 def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     """Sample the request on both sides.
 
-    Values that are not finite end their side's chain and are part of the result."""
+    Values that are not finite end their side's chain and are part of the result. Raises ValueError for more images
+    than memory should hold."""
+    card = engine.card
+    if (size := bound.request.count * math.prod(card.image_shape)) > MAX_NUMBERS:
+        raise ValueError(f"count {bound.request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     rows = _Rows(bound.table.t)
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
-        x, expected = _compare_batch(engine, reference, samples, rows)
-        blank = np.full((len(samples), *engine.card.image_shape), np.nan, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is part of the result
+            x, expected = _compare_batch(engine, reference, samples, rows)
+        blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
         trusted.append(blank if expected is None else expected.astype(np.float32))
     broken = sorted(rows.broken, key=lambda place: (place.row, place.side))
@@ -101,7 +108,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
 def _compare_batch(
     engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows"
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """The final images, None for a chain that broke. The engine is asked twice a step, the reference once."""
+    """The final images; None for a chain that broke. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
     ours, theirs = _Recorded(network), _Recorded(reference.network(samples))
     chain = _while_finite(engine.chain(ours, samples), ours)
@@ -127,13 +134,13 @@ def _compare_batch(
 
 
 class _Recorded:
-    """A denoiser that remembers what it was last asked and what it said."""
+    """A denoiser that keeps its last inputs and output."""
 
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise = denoise
 
     def __call__(self, x: Batch, t: Times, /) -> Batch:
-        self.x, self.t = x.copy(), t.copy()  # the loop writes over its own
+        self.x, self.t = x.copy(), t.copy()  # the loop overwrites its x in place
         self.out = self.denoise(x, t)
         return self.out
 
@@ -141,16 +148,15 @@ class _Recorded:
 def _while_finite(chain: Iterator[NDArray[Any]], recorded: _Recorded) -> Iterator[NDArray[Any]]:
     try:
         for x in chain:
-            if not (np.isfinite(recorded.out).all() and np.isfinite(x).all()):
+            if not (np.isfinite(recorded.out).all() and np.isfinite(np.asarray(x, np.float32)).all()):
                 return
             yield x
-    except DdpmRtError:
-        if np.isfinite(recorded.out).all():
-            raise  # it was about something else
+    except NotFiniteError:
+        return
 
 
 class _Errors:
-    """Errors a row, the worst of all images; NaN where nothing was added."""
+    """The errors of every row, of the worst image; NaN where nothing was added."""
 
     def __init__(self, rows: int) -> None:
         self.largest, self.rms = np.full(rows, np.nan), np.full(rows, np.nan)
@@ -167,7 +173,7 @@ class _Errors:
 
 
 class _Rows:
-    """What is gathered over the batches."""
+    """The errors and the broken steps, collected over the batches."""
 
     def __init__(self, t: Times) -> None:
         self.t, self.out, self.x = t, _Errors(len(t)), _Errors(len(t))

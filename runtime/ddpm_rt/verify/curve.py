@@ -1,6 +1,6 @@
-"""The error curve as geometry, which the PNG and the HTML page draw alike.
+"""The geometry of the error curve, which the PNG and the HTML page share.
 
-Places are shares of the box, from its top left; values stand on a logarithmic axis of whole decades.
+Positions are fractions of the plot box, from its top left corner. The value axis is logarithmic, in whole decades.
 """
 
 import math
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from .comparison import StepError
 from .report import Report
 
-LOWEST = 1e-9  # nothing in float32 is as near as this without being equal
-TICKS = 6  # at most, of t
+LOWEST = 1e-9  # float32 values of this range that differ by less are equal
+TICKS = 6  # most ticks on the t axis
 
 Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """One curve: pieces, because it ends where a value is not finite."""
+    """One curve, in pieces: a curve is interrupted where a value is not finite."""
 
     label: str
     pieces: list[list[Point]]
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """The largest error of every step, of `out` and of `x`, and the tolerance if it is one of x."""
+    """The largest error of `out` and of `x` at every step, and the tolerance on x if there is one."""
 
     steps: tuple[StepError, ...]
     limit: float | None
@@ -62,18 +62,18 @@ class Curve:
         return row / max(len(self.steps) - 1, 1)
 
     def down(self, value: float) -> float:
-        """0 is the top. What is below the axis, equality too, lies on its foot."""
+        """The vertical position of a value: 0 is the top. Values below the axis, 0 included, lie on the bottom."""
         exponent = math.log10(max(value, 10.0**self.low))
         return (self.high - exponent) / (self.high - self.low)
 
     def decades(self) -> Iterator[tuple[float, str]]:
-        """Where the powers of ten stand, and what they are called."""
+        """Positions and labels of the powers of ten."""
         every = -(-(self.high - self.low) // 8)
         for exponent in range(self.low, self.high + 1, every):
             yield self.down(10.0**exponent), f"1e{exponent}"
 
     def times(self) -> Iterator[tuple[float, str]]:
-        """Where some of the steps stand, and their t."""
+        """Positions of some steps, and their t as labels."""
         last = len(self.steps) - 1
         for row in sorted({round(i * last / (TICKS - 1)) for i in range(TICKS)}):
             yield self.across(row), str(self.steps[row].t)

@@ -1,4 +1,4 @@
-"""What `verify` found as one HTML page that needs no other file and no network."""
+"""The report of `verify` as one HTML page that needs no other file and no network."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from .curve import Curve, Point
 from .png import GAIN, grids
 from .report import Report, number
 
-WIDTH, HEIGHT = 800, 300  # of the curve's box; its text lies around it
+WIDTH, HEIGHT = 800, 300  # of the plot box; its labels lie around it
 LEFT, TOP, RIGHT, BOTTOM = 60, 30, 20, 40
 
 STYLE = """
@@ -33,7 +33,7 @@ th, td { text-align: right; padding: .1rem .9rem .1rem 0; } td:last-child, .fact
 
 
 def page(report: Report) -> str:
-    """The whole page."""
+    """The report as HTML text."""
     facts = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in report.lines.items())
     shown = report.chosen()
     return f"""<!DOCTYPE html>
@@ -62,7 +62,7 @@ def page(report: Report) -> str:
 
 
 def curve_svg(curve: Curve) -> str:
-    """The curve, coloured by the page's style."""
+    """The curve as SVG; the page's style colours it."""
 
     def place(point: Point) -> str:
         return f"{LEFT + point[0] * WIDTH:.1f},{TOP + point[1] * HEIGHT:.1f}"

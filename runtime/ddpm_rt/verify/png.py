@@ -1,4 +1,4 @@
-"""What `verify` found as one PNG: the verdict, the error curve, the final images and their difference.
+"""The report of `verify` as one PNG: the verdict, the error curve, the final images and their difference.
 
 Drawn with Pillow alone.
 """
@@ -9,31 +9,32 @@ from typing import Any
 import numpy as np
 
 from ..denoiser import Batch
-from ..images.write import Pixels, grid, save_png, to_pixels
+from ..images.canvas import grid
+from ..images.write import Pixels, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
 from .report import Report
 
-SHOWN = 16  # images at most
-GAIN = 10  # of the difference
-SIDE = 300  # pixels that a grid is brought near to
+SHOWN = 16  # most images
+GAIN = 10  # gain of the difference
+SIDE = 300  # target side of a grid, in pixels
 MARGIN, TOP, CHART = 24, 96, 280  # pixels
 AXIS = 64  # left of the chart
 
 INK, FAINT, PAPER = "#1a1a1a", "#d9d9d9", "#ffffff"
-COLOURS = ("#0072b2", "#d55e00")  # told apart by colour-blind readers
+COLOURS = ("#0072b2", "#d55e00")  # distinguishable by colour-blind readers
 LIMIT, BROKEN = "#7a7a7a", "#b3005e"
 
 
 def grids(comparison: Comparison) -> dict[str, Pixels]:
-    """The engine's final images, the reference's, and ten times their difference around grey, enlarged."""
+    """Grids of the engine's final images, the reference's, and ten times their difference around grey."""
     ours, theirs = comparison.images[:SHOWN], comparison.reference[:SHOWN]
     views = {"engine": ours, "reference": theirs, f"difference x{GAIN}": GAIN * (ours.astype(np.float32) - theirs)}
     return {name: _enlarged(grid(to_pixels(_visible(images)))) for name, images in views.items()}
 
 
 def _visible(images: Batch) -> Batch:
-    """Channels as a picture can show them; black where there is no value."""
+    """Channels that a picture can show; black where a value is not finite."""
     shown = images if images.shape[1] in (1, 3) else images[:, :1]
     return np.nan_to_num(shown, nan=-1.0)
 
@@ -96,7 +97,7 @@ def _font(size: int) -> Any:
 
     try:
         return ImageFont.load_default(size)
-    except TypeError:  # Pillow 10.0 has one size
+    except TypeError:  # Pillow 10.0 has only one size
         return ImageFont.load_default()
 
 

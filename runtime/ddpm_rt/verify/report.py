@@ -1,4 +1,4 @@
-"""What `verify` found, as lines for a person and as JSON for a machine."""
+"""The report of `verify`: lines for a person, JSON for a machine."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from .comparison import Comparison, StepError
 from .verdict import Tolerance, Verdict, judge
 
 FORMAT = 1
-LINES = 8  # of the short table, besides the steps that matter
+LINES = 8  # of the short table, besides the worst steps
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the two, as the report names it."""
+    """One side, as the report names it."""
 
     name: str  # of the file or folder
     card: ModelCard
@@ -49,12 +49,12 @@ class Report:
 
     @property
     def line(self) -> str:
-        """The verdict."""
+        """The verdict in one line."""
         return self.verdict.line(self.comparison, self.tolerance)
 
     @property
     def lines(self) -> dict[str, str]:
-        """What was compared, name to value."""
+        """What was compared: name to value."""
         request = self.request
         eta = f", eta {request.eta or 0.0:g}" if request.sampler == "ddim" else ""
         return {
@@ -72,7 +72,7 @@ class Report:
         return one.weights_sha256 == other.weights_sha256
 
     def chosen(self) -> list[StepError]:
-        """The steps of the short table: some from all of the chain, the worst, and the first over the tolerance."""
+        """The steps of the short table: evenly spaced ones, the worst, and the first beyond the tolerance."""
         steps = self.comparison.steps
         rows = set(np.linspace(0, len(steps) - 1, LINES).round().astype(int).tolist())
         rows |= {step.row for step in (self.verdict.first_over, self.verdict.worst_x) if step is not None}
@@ -80,7 +80,7 @@ class Report:
         return [steps[row] for row in sorted(rows)]
 
     def table(self) -> str:
-        """The short table."""
+        """The short table as text."""
         rows: list[tuple[str, ...]] = [("step", "t", "out max", "out rms", "x max", "x rms", "")]
         for step in self.chosen():
             numbers = (step.out_max, step.out_rms, step.x_max, step.x_rms)
@@ -89,14 +89,14 @@ class Report:
         return "\n".join(form.format(*row).rstrip() for row in rows)
 
     def remark(self, step: StepError) -> str:
-        """What is to be said of a step."""
+        """The remark on a step: a side that is not finite, or the first step beyond the tolerance."""
         remarks = [f"{place.side} not finite" for place in self.comparison.non_finite if place.row == step.row]
         if step == self.verdict.first_over:
             remarks.append("first over the tolerance")
         return ", ".join(remarks)
 
     def to_json(self) -> str:
-        """Everything but the images. null is a number that is not finite, and the PSNR of equal images."""
+        """The report without the images, as JSON. null stands for a number that is not finite."""
         verdict, request = self.verdict, self.request
         whole: dict[str, Any] = {
             "format": FORMAT,
@@ -122,5 +122,5 @@ class Report:
 
 
 def number(value: float | None) -> str:
-    """An error as text."""
+    """An error as short text."""
     return "-" if value is None else "0" if value == 0 else f"{value:.2e}"

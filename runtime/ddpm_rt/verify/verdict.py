@@ -1,4 +1,4 @@
-"""When are two engines the same: what may be compared at all, tolerances, and the verdict."""
+"""The verdict on two sides: which models may be compared, the tolerances, and the decision."""
 
 import math
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from ..artifacts.card import ModelCard
 from ..errors import DdpmRtError
 from .comparison import Comparison, StepError
 
-SAME_BETAS = 1e-6  # relative: below it float32 coefficients do not change
+SAME_BETAS = 1e-6  # relative; a smaller difference does not change float32 coefficients
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What is asked of a comparison; None asks nothing."""
+    """The limits of a comparison; None is no limit."""
 
     max_x: float | None  # largest difference of x, at every step
-    min_psnr: float | None  # of every final image, dB
+    min_psnr: float | None  # least PSNR of any final image, dB
 
     def __post_init__(self) -> None:
         for name, limit in (("max_x", self.max_x), ("min_psnr", self.min_psnr)):
             if limit is not None and not 0 <= limit < math.inf:
-                raise ValueError(f"{name} must be a number from 0, not {limit}")
+                raise ValueError(f"{name} must be a finite number of at least 0, not {limit}")
 
 
 # From exact to coarse; docs/verify.md gives the reason of each.
@@ -34,7 +34,7 @@ TOLERANCES = {
 
 
 def default_tolerance(*precisions: str) -> Tolerance:
-    """That of the coarsest of `precisions`. Raises ValueError for one that has none."""
+    """The tolerance of the coarsest of `precisions`. Raises ValueError for a precision without one."""
     known = list(TOLERANCES)
     for precision in precisions:
         if precision not in known:
@@ -71,7 +71,7 @@ def _text(value: object) -> object:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer. `first_over` is the first step beyond the tolerance; it is told only of engines that differ."""
+    """The decision. `first_over` is the first step beyond the tolerance, for sides that differ."""
 
     ok: bool
     first_over: StepError | None
@@ -79,7 +79,7 @@ class Verdict:
     worst_x: StepError | None  # the step where x differs most
 
     def line(self, comparison: Comparison, tolerance: Tolerance) -> str:
-        """One line for a person."""
+        """The verdict in one line."""
         psnr = "" if self.worst_psnr is None else f"; final images {_decibel(self.worst_psnr)}"
         if comparison.non_finite:
             side, row, t = comparison.non_finite[0]
@@ -105,7 +105,7 @@ def _asked(tolerance: Tolerance) -> str:
 
 
 def judge(comparison: Comparison, tolerance: Tolerance) -> Verdict:
-    """Equal within `tolerance`, and finite everywhere?"""
+    """The verdict: are the sides equal within `tolerance`, and finite everywhere?"""
     known = [step for step in comparison.steps if step.x_max is not None]
     over = next((step for step in known if _is_over(step, tolerance)), None)
     psnr = comparison.psnr
@@ -118,6 +118,6 @@ def judge(comparison: Comparison, tolerance: Tolerance) -> Verdict:
 
 
 def _is_over(step: StepError, tolerance: Tolerance) -> bool:
-    """For a PSNR: x_rms is beyond what it stands for, which counts in the end only."""
+    """Whether a step is beyond the tolerance. A least PSNR is read as a largest x_rms; only the final one decides."""
     far = tolerance.max_x is not None and (step.x_max or 0.0) > tolerance.max_x
     return far or (tolerance.min_psnr is not None and (step.x_rms or 0.0) > 2.0 * 10 ** (-tolerance.min_psnr / 20))

@@ -14,23 +14,28 @@ from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.graph.identity import graph_of
 from ddpm_export.onnx_export import export_onnx
-from ddpm_export.plans.build import read_model, unchanged
+from ddpm_export.plans.build import read_source, unchanged
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables
 from ddpm_rt.artifacts.plan_record import network_name, read_plan, sidecar_path
 from ddpm_rt.cli import main
+from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
 def test_a_refitted_plan_holds_the_new_weights_and_their_card_under_the_old_name(gpu, plan, source, other, tmp_path):
+    card = read_plan(plan).card
+    embed(plan, SamplerOptions(steps=6).compile(card), card)
     result = refit(plan, other, tmp_path / "new.plan")
     assert result.exit_code == 0, result.output
+    assert fitted_tables(tmp_path / "new.plan") == {}  # they were fitted to the old weights
     assert "longer, weights 111111111111" in result.stdout
     before, after = read_plan(plan), read_plan(tmp_path / "new.plan")
     assert weights_in((tmp_path / "new.plan").read_bytes()) == fake_refitter.digests(other)
     assert weights_in(plan.read_bytes()) == fake_refitter.digests(source)
-    assert after.card == read_model(other)[0]
+    assert after.card == read_source(other)[0]
     assert after.name == before.name == network_name(before.card)
     assert after.refit.built_as == before.card.sha256
     assert after.refit.onnx == {"longer.onnx": file_sha256(other)}
@@ -43,10 +48,11 @@ def test_a_plan_can_be_refitted_over_itself_and_again_and_is_still_called_as_it_
         assert refit(plan, weights, plan).exit_code == 0
         record = read_plan(plan)
         assert record.refit.built_as == built_as
-        assert record.card == read_model(weights)[0]
+        assert record.card == read_source(weights)[0]
         assert weights_in(plan.read_bytes()) == fake_refitter.digests(weights)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
     """In its precision, for its batch, with its tables: what `ddpm-rt export` gives when it is told so."""
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", precision="bf16", static_batch=2, threads=1)
@@ -67,12 +73,12 @@ def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
 def test_a_stripped_plan_takes_back_what_it_was_built_from_and_nothing_else(gpu, source, other, tmp_path):
     plan, new = make_plan(tmp_path / "unet.plan", source, refittable=False, strip_weights=True), tmp_path / "new.plan"
     assert not read_plan(plan).has_weights
-    failed(refit(plan, other, new), "not what the plan was built from", "--refittable")
-    failed(refit(plan, tmp_path, new), "takes back the file it was built from")
+    failed(refit(plan, other, new), "not the model that the plan was built from", "--refittable")
+    failed(refit(plan, tmp_path, new), "needs the .onnx it was built from")
     assert refit(plan, source, new).exit_code == 0
     assert weights_in(new.read_bytes()) == fake_refitter.digests(source)
     assert read_plan(new).has_weights
-    failed(refit(new, source, new), "got its weights back")
+    failed(refit(new, source, new), "already has the weights it was stripped of")
 
 
 def test_inspect_says_whose_weights_a_plan_holds(gpu, plan, source, other, tmp_path):

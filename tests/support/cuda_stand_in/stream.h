@@ -33,7 +33,7 @@ struct Capture {
   bool invalid = false;
   std::map<Handle, std::vector<Handle>>
       ends;  // of each stream that takes part: the nodes that its next one follows
-  std::vector<Handle> answer;  // what cuStreamGetCaptureInfo points to
+  std::vector<Handle> answer;        // what cuStreamGetCaptureInfo points to
   std::vector<std::uint64_t> plain;  // the data of as many edges, which is all 0
 };
 

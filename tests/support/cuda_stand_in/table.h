@@ -9,8 +9,7 @@ struct Entry {
   void* function;
 };
 
-#define FUNCTION(name, since, function) \
-  { name, since, reinterpret_cast<void*>(function) }
+#define FUNCTION(name, since, function) {name, since, reinterpret_cast<void*>(function)}
 
 inline const Entry entries[] = {
     FUNCTION("cuStreamCreateWithPriority", 0, cuStreamCreateWithPriority),

@@ -1,10 +1,11 @@
-/* Gaussian noise as a function of (seed, sample, step, element): the definition in
- * runtime/ddpm_rt/noise.py once more.
+/* Gaussian noise as a function of (seed, sample, step, element). runtime/ddpm_rt/noise.py has the
+ * definition, in four numbered parts.
  *
- * One header for C, C++, nvcc and NVRTC, bit-equal in all of them and to NumPy. That needs every
- * operation rounded once and none fused, so contraction is switched off here for whoever includes
- * this (but clang's -ffp-contract=fast goes over it); ddpm_rt_noise_is_exact() says at run time
- * whether the compiler obeyed, and the library asks before it draws.
+ * This header compiles as C, C++, CUDA (nvcc) and NVRTC, and gives the bits of the NumPy version in
+ * all of them. For that, every operation must be rounded once and none may be fused. The header
+ * therefore switches contraction off for the file that includes it. clang's -ffp-contract=fast
+ * overrides that; ddpm_rt_noise_is_exact() tells at run time whether the arithmetic is exact, and
+ * the library calls it before it draws.
  */
 #ifndef DDPM_RT_NOISE_H
 #define DDPM_RT_NOISE_H
@@ -23,7 +24,7 @@
 #include <string.h>
 #if FLT_EVAL_METHOD != 0
 #error \
-    "float arithmetic is wider than float here, so the noise would be another; on x86 build with -msse2 -mfpmath=sse"
+    "float arithmetic is wider than float here and changes the noise; on x86 use -msse2 -mfpmath=sse"
 #endif
 #endif
 #ifdef __FAST_MATH__
@@ -39,15 +40,16 @@
 #pragma fp_contract(off)
 #endif
 
-#define DDPM_RT_INITIAL_STEP 0xFFFFFFFFu /* the step of x_T */
-#define DDPM_RT_NOISE_FOLD \
-  0x13042ADCu /* what ddpm_rt_noise_is_exact() expects: tests/golden says where from */
+#define DDPM_RT_INITIAL_STEP 0xFFFFFFFFu /* the step that addresses x_T */
+
+/* The checksum that ddpm_rt_noise_is_exact() expects. Tests derive it from tests/golden. */
+#define DDPM_RT_NOISE_FOLD 0x13042ADCu
 
 typedef unsigned int ddpm_rt_u32;
 typedef unsigned long long ddpm_rt_u64;
 
-/* On a device nvcc fuses across statements; its intrinsics are never fused. On a host these are
- * plain operators. */
+/* nvcc fuses operations even across statements, but never these intrinsics. On a host the functions
+ * are plain operators. */
 #ifdef __CUDA_ARCH__
 DDPM_RT_FN float ddpm_rt_add(float a, float b) { return __fadd_rn(a, b); }
 DDPM_RT_FN float ddpm_rt_mul(float a, float b) { return __fmul_rn(a, b); }
@@ -72,8 +74,8 @@ DDPM_RT_FN float ddpm_rt_float(ddpm_rt_u32 bits) {
 }
 #endif
 
-/* Philox4x32-10, Salmon et al. 2011: four words from a counter and a key, and the counter becomes
- * the words. */
+/* Philox4x32-10, Salmon et al. 2011. Replaces the counter with the four random words that belong to
+ * the counter and the key (k0, k1). */
 DDPM_RT_FN void ddpm_rt_philox(ddpm_rt_u32 counter[4], ddpm_rt_u32 k0, ddpm_rt_u32 k1) {
   ddpm_rt_u32 c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
   for (int round = 0; round < 10; ++round) {
@@ -106,7 +108,7 @@ DDPM_RT_FN float ddpm_rt_ln(float u) {
 }
 
 /* Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), part 4. */
-DDPM_RT_FN void ddpm_rt_cos_sin(ddpm_rt_u32 n, float *cosine_of, float *sine_of) {
+DDPM_RT_FN void ddpm_rt_cos_sin(ddpm_rt_u32 n, float* cosine_of, float* sine_of) {
   const ddpm_rt_u32 q = (n + (1u << 21)) >> 22;
   const float r = ddpm_rt_mul((float)((int)n - (int)(q << 22)), 3.7450704e-07f);
   const float z = ddpm_rt_mul(r, r);
@@ -145,12 +147,11 @@ DDPM_RT_FN void ddpm_rt_normal4(ddpm_rt_u64 seed, ddpm_rt_u64 sample, ddpm_rt_u3
   ddpm_rt_box_muller(words[2], words[3], out + 2);
 }
 
-/* 1 if this translation unit makes the noise of the definition, 0 if its compiler fuses or
- * reorders: 512 values of seed 7, sample 40, step 3, folded into one word that a fused build
- * misses. */
+/* 1 if this translation unit computes the noise of the definition, 0 if the compiler fuses or
+ * reorders operations. The test folds 512 values (seed 7, sample 40, step 3) into a checksum. */
 DDPM_RT_FN int ddpm_rt_noise_is_exact(void) {
-  volatile ddpm_rt_u64 seed =
-      7; /* the compiler must not answer by itself: it never fuses when it does */
+  /* volatile, because a compiler that evaluates this at compile time never fuses */
+  volatile ddpm_rt_u64 seed = 7;
   ddpm_rt_u32 fold = 0;
   for (ddpm_rt_u32 quad = 0; quad < 128; ++quad) {
     float z[4];

@@ -1,54 +1,66 @@
-/* One row of a step table, for four elements of one sample: the loop of runtime/ddpm_rt/sampler.py
- * once more, and the exponential of runtime/ddpm_rt/exponential.py.
+/* clang-format off */
+/* One row of a step table, applied to four elements of one sample.
  *
- * One header for C, C++, nvcc and NVRTC, bit-equal in all of them and to NumPy, on noise.h's terms.
- * Every + - and * is rounded once, in the order written, none fused:
+ * This header specifies the arithmetic of the reverse loop. The host loop in runtime/ddpm_rt, the
+ * host loop in runtime/cpp and the CUDA kernels give the same bits. The header compiles as C, C++,
+ * CUDA (nvcc) and NVRTC; noise.h lists what the compiler must not do.
  *
- *     out     = null + guidance * (labelled - null)          guided only; spread is the labelled
- * one's prev_x0 = x0 x0      = x0_from_x * x + x0_from_out * out            two products, then
- * their sum x0      = clip_low if below it, then clip_high if above it (NaN and -0 stay what they
- * are) x       = mean_from_x * x x       = x + mean_from_x0 * x0 x       = x + mean_from_out * out
- * left out where the coefficient is 0 x       = x + mean_from_prev_x0 * prev_x0              left
- * out where the coefficient is 0 part    = sigma * z                                    left out,
- * with the rest, where sigma is 0 part    = part * exp(log_sigma_from_spread * spread)   left out
- * where the coefficient is 0 x       = x + part
+ * Every operation +, - and * is rounded to float32 once, in the order written. None is fused.
  *
- * What is left out is not added as 0: infinity times 0 is no number, and -0 + 0 is not -0.
+ *     out     = null + guidance * (labelled - null)           only with guidance; `spread` is the
+ *                                                             spread of the labelled output
+ *     prev_x0 = x0
+ *     x0      = x0_from_x * x + x0_from_out * out             round both products, then their sum
+ *     x0      = clip_low if x0 < clip_low                     NaN and -0 are unchanged
+ *     x0      = clip_high if x0 > clip_high
+ *     x       = mean_from_x * x
+ *     x       = x + mean_from_x0 * x0
+ *     x       = x + mean_from_out * out                       skipped if the coefficient is 0
+ *     x       = x + mean_from_prev_x0 * prev_x0               skipped if the coefficient is 0
+ *     part    = sigma * z                                     this line and the two below are
+ *                                                             skipped if sigma is 0
+ *     part    = part * exp(log_sigma_from_spread * spread)    skipped if the coefficient is 0
+ *     x       = x + part
+ *
+ * A skipped term is not added as 0, because infinity * 0 is NaN and -0 + 0 is +0. `exp` is
+ * ddpm_rt_exp below, the exponential of runtime/ddpm_rt/exponential.py. `z` is ddpm_rt_normal4 of
+ * noise.h for the same seed, sample, row and elements.
  */
+/* clang-format on */
 #ifndef DDPM_RT_STEP_H
 #define DDPM_RT_STEP_H
 
 #include "noise.h"
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
-#define DDPM_RT_ALIGNED __align__(16) /* so that a thread reads a whole one in three loads */
+#define DDPM_RT_ALIGNED __align__(16) /* a thread reads a struct in three 16-byte loads */
 #else
 #define DDPM_RT_ALIGNED
 #endif
 
-#define DDPM_RT_FINITE 0xFFFFFFFFu /* `not_finite` of a lane whose network has said nothing else \
-                                    */
+/* The value of `not_finite` while every output of the network is finite. */
+#define DDPM_RT_FINITE 0xFFFFFFFFu
 
-/* A row of a step table: ddpm_rt.table.StepTable, rounded to float32, and the clip. */
+/* One row of a step table (StepTable in Python), rounded to float32, and the clip range. */
 typedef struct DDPM_RT_ALIGNED ddpm_rt_row {
   float x0_from_x, x0_from_out;
   float mean_from_x0, mean_from_x, mean_from_out, mean_from_prev_x0;
   float sigma, log_sigma_from_spread;
-  float clip_low, clip_high; /* -inf and inf: no clip */
-  long long t;               /* what the network is told */
+  float clip_low, clip_high; /* -inf and inf do not clip */
+  long long t;               /* the time that the network is given */
 } ddpm_rt_row;
 
-/* A sample of the batch, and where it stands. */
+/* One sample of the batch and its progress through its step table. */
 typedef struct DDPM_RT_ALIGNED ddpm_rt_lane {
-  ddpm_rt_u64 seed, sample; /* the address of its noise */
-  ddpm_rt_u32 table;        /* the first row of its table */
-  ddpm_rt_u32 row, end;     /* the next row of its table, and where it stops: row >= end is done */
-  ddpm_rt_u32 not_finite;   /* the first row whose output was not finite, or DDPM_RT_FINITE */
-  float guidance;           /* of a guided batch */
-  ddpm_rt_u32 unused[3];    /* 0 */
+  ddpm_rt_u64 seed, sample; /* with the row and the element, these address the noise */
+  ddpm_rt_u32 table;        /* the index of the first row of its table */
+  ddpm_rt_u32 row, end;     /* the next row, and the end: a lane with row >= end is done */
+  ddpm_rt_u32 not_finite;   /* the first row with an output that is not finite */
+  float guidance;           /* read only if the batch is guided */
+  ddpm_rt_u32 unused[3];    /* must be 0: padding to 48 bytes */
 } ddpm_rt_lane;
 
-/* Host and device write to the same bytes: an array of negative size does not compile. */
+/* Host and device share these bytes. A wrong size makes an array of negative size: an error. */
 typedef char ddpm_rt_row_is_48_bytes[sizeof(ddpm_rt_row) == 48 ? 1 : -1];
 typedef char ddpm_rt_lane_is_48_bytes[sizeof(ddpm_rt_lane) == 48 ? 1 : -1];
 
@@ -61,7 +73,7 @@ typedef char ddpm_rt_lane_is_48_bytes[sizeof(ddpm_rt_lane) == 48 ? 1 : -1];
 #pragma fp_contract(off)
 #endif
 
-/* e to the power of x, NaN and infinities included. */
+/* e to the power of x, also for NaN and infinities. */
 DDPM_RT_FN float ddpm_rt_exp(float x) {
   const float above = x < -104.0f ? -104.0f : x;
   const float v = above > 89.0f ? 89.0f : above;
@@ -79,7 +91,7 @@ DDPM_RT_FN float ddpm_rt_exp(float x) {
   return ddpm_rt_mul(once, ddpm_rt_float((j - h - 1u) << 23));
 }
 
-/* Whether a value is infinite or no number, and a later `|` may join several. */
+/* 1 if the value is infinite or NaN, else 0. Results may be combined with `|`. */
 DDPM_RT_FN int ddpm_rt_not_finite(float value) {
   return (ddpm_rt_bits(value) & 0x7F800000u) == 0x7F800000u;
 }
@@ -89,9 +101,9 @@ DDPM_RT_FN float ddpm_rt_guide(float labelled, float null, float guidance) {
   return ddpm_rt_add(null, ddpm_rt_mul(guidance, ddpm_rt_add(labelled, -null)));
 }
 
-/* One row for four elements, all but its noise: x0 is the row before's on entry and this one's on
- * exit. */
-DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row *row, const float out[4], float x[4],
+/* Applies one row to four elements, except for its noise. On entry x0 is that of the previous row,
+ * on exit that of this row. */
+DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row* row, const float out[4], float x[4],
                                 float x0[4]) {
   for (int i = 0; i < 4; ++i) {
     const float prev_x0 = x0[i];
@@ -109,9 +121,9 @@ DDPM_RT_FN void ddpm_rt_update4(const ddpm_rt_row *row, const float out[4], floa
   }
 }
 
-/* The noise of a row whose sigma is not 0, for four elements. `spread` is only looked at where the
- * row has a coefficient for it. */
-DDPM_RT_FN void ddpm_rt_add_noise4(const ddpm_rt_row *row, const float spread[4], const float z[4],
+/* Adds the noise of a row with sigma != 0 to four elements. `spread` is read only if
+ * log_sigma_from_spread is not 0. */
+DDPM_RT_FN void ddpm_rt_add_noise4(const ddpm_rt_row* row, const float spread[4], const float z[4],
                                    float x[4]) {
   for (int i = 0; i < 4; ++i) {
     float part = ddpm_rt_mul(row->sigma, z[i]);

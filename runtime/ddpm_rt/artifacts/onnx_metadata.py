@@ -1,0 +1,131 @@
+"""The texts in the metadata of an ONNX file, read and written in its bytes: without onnx, and without its weights."""
+
+import mmap
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ..errors import DdpmRtError
+from .atomic_write import replace_file
+from .bounded_read import TEXT_BYTES, decoded, failure, mapped
+from .onnx_card import AGAIN, BYTES, MAX_FIELDS, METADATA_PROPS, SCALAR_BYTES, check_file, message_fields, varint
+
+KEY, VALUE = 1, 2  # fields of one entry
+LIMIT = 2**31  # bytes of one protobuf
+PIECE = 1 << 24  # bytes that are copied at a time
+
+Content = mmap.mmap | bytes
+
+
+class Entry(NamedTuple):
+    """One text of the metadata, and the bytes of the file that it takes."""
+
+    key: str
+    text: str
+    start: int
+    end: int
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """All texts by key. Raises DdpmRtError when the file is no ONNX model."""
+    return {entry.key: entry.text for entry in _read_entries(path)}
+
+
+def write_metadata(path: Path, texts: Mapping[str, str]) -> None:
+    """Put `texts` into the file, in place of those of the same keys, in one move; all other bytes stay as they are.
+
+    Raises DdpmRtError when the file is no ONNX model, cannot be written, or would be longer than ONNX allows.
+    """
+    added = b"".join(_encoded(METADATA_PROPS, _encoded(KEY, key.encode()) + _encoded(VALUE, text.encode()))
+                     for key, text in texts.items())  # fmt: skip
+    kept = spans_without(path, set(texts))
+    if sum(end - start for start, end in kept) + len(added) >= LIMIT:
+        raise DdpmRtError(f"{path} would be longer than the 2 GiB of an ONNX file; keep its weights beside it")
+
+    def write(temporary: Path) -> None:
+        with path.open("rb") as source, temporary.open("wb") as target:
+            for piece in _pieces(source, kept):
+                target.write(piece)
+            target.write(added)
+            target.flush()
+            os.fsync(target.fileno())
+        shutil.copymode(path, temporary)
+
+    replace_file(path, write)
+
+
+def spans_without(path: Path, keys: set[str]) -> list[tuple[int, int]]:
+    """Begin and end of the parts of the file that are left without the texts of these keys."""
+    spans, at = [], 0
+    for entry in _read_entries(path):
+        if entry.key in keys:
+            spans.append((at, entry.start))
+            at = entry.end
+    return [(start, end) for start, end in (*spans, (at, path.stat().st_size)) if end > start]
+
+
+def pieces_without(path: Path, keys: set[str]) -> Iterator[bytes]:
+    """The bytes of the file without the texts of these keys, in pieces."""
+    with path.open("rb") as source:
+        yield from _pieces(source, spans_without(path, keys))
+
+
+def _pieces(file: BinaryIO, spans: list[tuple[int, int]]) -> Iterator[bytes]:
+    for start, end in spans:
+        file.seek(start)
+        for at in range(start, end, PIECE):
+            yield file.read(min(PIECE, end - at))
+
+
+def _read_entries(path: Path) -> list[Entry]:
+    check_file(path)
+    with mapped(path, AGAIN) as content:
+        try:
+            return list(_entries(content))
+        except (ValueError, IndexError, KeyError) as error:
+            raise failure(path, f"is not a whole ONNX model ({error})", AGAIN) from error
+
+
+def _entries(content: Content) -> Iterator[Entry]:
+    if not content:
+        raise ValueError("the file is empty")
+    at = 0
+    for _ in range(MAX_FIELDS):
+        if at == len(content):
+            return
+        start = at
+        key, at = varint(content, at)
+        field, wire = key >> 3, key & 7
+        if wire == 0:
+            _, at = varint(content, at)
+            continue
+        size, at = varint(content, at) if wire == BYTES else (SCALAR_BYTES[wire], at)
+        if at + size > len(content):
+            raise ValueError("truncated")
+        if field == METADATA_PROPS:
+            parts = {part: _text(content, *span) for part, *span in message_fields(content, at, at + size)}
+            yield Entry(parts[KEY], parts.get(VALUE, ""), start, at + size)
+        at += size
+    if at != len(content):
+        raise ValueError(f"it has more than {MAX_FIELDS} fields")
+
+
+def _text(content: Content, start: int, end: int) -> str:
+    if end - start > TEXT_BYTES:
+        raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
+    return decoded(bytes(content[start:end]))
+
+
+def _encoded(field: int, content: bytes) -> bytes:
+    """A field of a message, as protobuf writes texts and messages."""
+    return _number(field << 3 | BYTES) + _number(len(content)) + content
+
+
+def _number(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out + bytes([value]))

@@ -1,0 +1,133 @@
+"""Fit a table to one engine: the teacher, the timesteps, the coefficients, and what the table is worth."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..artifacts.card import ModelCard
+from ..denoiser import Batch
+from ..engine import Engine
+from ..requests.labels import as_labels
+from ..requests.request import BoundRequest
+from ..requests.sampler_options import SamplerOptions
+from ..samplers import FITTED, ddim, dpm, dpm_sde
+from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.schedule import Integers
+from ..samplers.table import alpha_bars
+from .held_out import Distances, end_of, measure
+from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
+from .provenance import Fit, RanOn
+from .rows import fit_rows
+from .search import Points, improved_path
+from .settings import Tuning
+from .teacher import Called, Kept, TeacherPaths, on_kept, teacher_grid, teacher_paths
+from .timesteps import cheapest_path, step_errors
+
+Progress = Callable[[str], object]  # after each call of the network: what it was for
+
+
+class Fitted(NamedTuple):
+    """A table that was fitted to an engine."""
+
+    sampler: CompiledSampler
+    fit: Fit
+    distances: Distances  # on the samples that were held out
+
+
+def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lambda stage: None) -> Fitted:
+    """Fit a table to `engine`; `ran_on` says what the engine is.
+
+    The table is an ordinary one: `write_steps` writes it, every loop runs it. Raises ValueError for timesteps, labels
+    or guidance that the model does not allow, DdpmRtError where the network's output is not finite.
+    """
+    card = engine.card
+    bound, held_out = tuning.fitting_to(card), tuning.measured_on(card)
+    wanted = np.array(tuning.timesteps or (), np.int64)
+    if len(wanted):
+        alpha_bars(card.schedule, wanted)  # raises unless they descend within the schedule
+    grid = teacher_grid(card.schedule, tuning.teacher_calls, wanted.tolist())
+    paths = teacher_paths(engine, bound, grid, lambda: progress("teacher"))
+    path = points_of(grid, wanted) if len(wanted) else chosen_path(engine, bound, paths, tuning.count, progress)
+    rows = noisy_rows(card, grid[path], tuning.eta)
+    if tuning.eta:
+        targets = noisy_targets(engine, bound, rows, grid, lambda: progress("teacher"))
+    else:
+        targets = paths.after(path, bound.request.count)
+    del paths  # the largest array of all
+    table, _ = fit_rows(engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
+    samplers = {**compared(card, tuning, grid[path]), FITTED: CompiledSampler(table, card.clip, FITTED)}
+
+    def called() -> None:
+        progress("held-out samples")
+
+    def teacher(samples: Sequence[int]) -> Batch:
+        if tuning.eta:
+            *_, images = noisy_steps(engine, held_out, samples, rows, grid, called)
+            return images
+        dense = CompiledSampler(dpm(card.schedule, grid, prediction=card.prediction), card.clip, "dpm++")
+        return end_of(engine, held_out, samples, dense, called)
+
+    distances = measure(engine, held_out, teacher, samplers, called)
+    fit = fit_of(tuning, bound, held_out, grid[path], len(grid), distances, ran_on)
+    return Fitted(CompiledSampler(table, card.clip, fit.describe()), fit, distances)
+
+
+def points_of(grid: Integers, timesteps: Integers) -> Points:
+    """Where `timesteps`, of which the grid has each, are in it."""
+    return [int(point) for point in np.flatnonzero(np.isin(grid, timesteps))]
+
+
+def chosen_path(engine: Engine, bound: BoundRequest, paths: TeacherPaths, calls: int, progress: Progress) -> Points:
+    """The points of the teacher's grid that a table of `calls` rows visits."""
+    cheapest = cheapest_path(step_errors(paths, engine.card.schedule), calls)
+    return improved_path(engine, bound, paths, cheapest.tolist(), lambda: progress("timesteps"))
+
+
+def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: Integers, called: Called) -> Kept:
+    """What x is to be after each row and before its noise: float32 `[K, N, E]`."""
+    portions = []
+    for portion in bound.batches(bound.request.samples):
+        steps = noisy_steps(engine, bound, portion, rows, grid, called)
+        portions.append(np.stack([on_kept(engine.card, x) for x in steps]))
+    return np.concatenate(portions, axis=1)
+
+
+def compared(card: ModelCard, tuning: Tuning, timesteps: Integers) -> dict[str, CompiledSampler]:
+    """The tables that a fitted one is compared with, by name; each makes as many calls.
+
+    They are what `sample --sampler` makes. A table with noise, and one over timesteps that the user chose, is compared
+    at its own timesteps: only then do the chains meet the same noise, or begin alike.
+    """
+    if tuning.eta:
+        noisy = {f"ddim eta {tuning.eta}": ddim(card.schedule, timesteps, prediction=card.prediction, eta=tuning.eta)}
+        if tuning.eta == 1.0:
+            noisy["dpm++sde"] = dpm_sde(card.schedule, timesteps, prediction=card.prediction)
+        return {name: CompiledSampler(table, card.clip, name) for name, table in noisy.items()}
+    if tuning.timesteps is not None:
+        listed = timesteps.tolist()
+        return {name: SamplerOptions(sampler=name, timesteps=listed).compile(card) for name in ("ddim", "dpm++")}
+    return {
+        "ddim": SamplerOptions(sampler="ddim", steps=tuning.count).compile(card),
+        "dpm++ logsnr": SamplerOptions(sampler="dpm++", steps=tuning.count, spacing="logsnr").compile(card),
+    }
+
+
+def fit_of(
+    tuning: Tuning, bound: BoundRequest, held_out: BoundRequest, timesteps: Integers, teacher_calls: int,
+    distances: Distances, ran_on: RanOn,
+) -> Fit:  # fmt: skip
+    """What is to be known of a fit that is done."""
+    return Fit(
+        timesteps=timesteps.tolist(),
+        eta=tuning.eta,
+        label=as_labels(bound.request.label),
+        guidance=bound.guidance,
+        teacher_calls=teacher_calls,
+        seed=bound.seed,
+        samples=bound.request.count,
+        held_out_seed=held_out.seed,
+        held_out=held_out.request.count,
+        errors=distances.rms,
+        ran_on=ran_on,
+    )

@@ -1,0 +1,60 @@
+"""How far tables are from the teacher on samples that the fit has not seen."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..engine import Engine
+from ..host_loop import trajectory
+from ..requests.request import BoundRequest
+from ..samplers.compiled_sampler import CompiledSampler
+from .teacher import Called
+
+SHOWN = 8  # samples that are kept for a picture
+
+Teacher = Callable[[Sequence[int]], Batch]  # samples -> the teacher's images [B, C, H, W]
+
+
+@dataclass
+class Distances:
+    """Root mean square distances to the teacher's images, by table, and the images of the first samples."""
+
+    rms: dict[str, float] = field(default_factory=dict)
+    images: dict[str, Batch] = field(default_factory=dict)  # float32 [SHOWN, C, H, W], the teacher's first
+
+
+def measure(
+    engine: Engine, bound: BoundRequest, teacher: Teacher, tables: Mapping[str, CompiledSampler], called: Called
+) -> Distances:
+    """Draw the request's samples by the teacher and by every table, from the same noise."""
+    squares = dict.fromkeys(tables, 0.0)
+    shown: dict[str, list[Batch]] = {name: [] for name in ("teacher", *tables)}
+    for portion in bound.batches(bound.request.samples):
+        wanted = teacher(portion)
+        shown["teacher"].append(wanted.copy())
+        for name, compiled in tables.items():
+            images = end_of(engine, bound, portion, compiled, called)
+            squares[name] += float(np.sum((images.astype(np.float64) - wanted) ** 2))
+            shown[name].append(images.copy())
+        if sum(map(len, shown["teacher"])) > SHOWN:
+            shown = {name: [np.concatenate(parts)[:SHOWN]] for name, parts in shown.items()}
+    size = bound.request.count * int(np.prod(engine.card.image_shape))
+    rms = {name: float(np.sqrt(total / size)) for name, total in squares.items()}
+    return Distances(rms, {name: np.concatenate(parts)[:SHOWN] for name, parts in shown.items()})
+
+
+def end_of(
+    engine: Engine, bound: BoundRequest, portion: Sequence[int], compiled: CompiledSampler, called: Called
+) -> Batch:
+    """The images of some samples of the request by a table, float32 `[B, C, H, W]`."""
+    card = engine.card
+    steps = trajectory(
+        bound.denoiser(engine, portion), compiled.table, card.image_shape,
+        seed=bound.seed, samples=portion, clip=compiled.clip,
+    )  # fmt: skip
+    for step in steps:
+        called()
+        images = step.x
+    return images

@@ -1,0 +1,45 @@
+"""The same samples by the teacher, the fitted table and its rivals, as one PNG."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..images.write import Pixels, save_png, to_pixels
+from .fitting import Fitted
+
+SIDE = 64  # pixels that an image is at least shown in
+MARGIN, LINE = 12, 24  # pixels
+INK, PAPER = "#1a1a1a", "#ffffff"
+
+
+def save_comparison(path: Path, fitted: Fitted) -> None:
+    """Write the held-out samples of `fitted`: a row of images for each table, under its name and its error."""
+    picture = comparison(fitted)
+    save_png(path, picture, {"ddpm-rt.sampler": fitted.sampler.sampler})
+
+
+def comparison(fitted: Fitted) -> Pixels:
+    """The picture, uint8 `[H, W, 3]`."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    errors = fitted.distances.rms
+    rows = {name: strip(images) for name, images in fitted.distances.images.items()}
+    height, width = next(iter(rows.values())).shape[:2]
+    canvas = Image.new("RGB", (max(width, 480) + 2 * MARGIN, len(rows) * (height + LINE) + 2 * MARGIN), PAPER)
+    pen, top = ImageDraw.Draw(canvas), MARGIN
+    for name, pixels in rows.items():
+        error = f", RMS error {errors[name]:.4f}" if name in errors else f", {fitted.fit.teacher_calls} calls"
+        pen.text((MARGIN, top), f"{name}{error}", INK, ImageFont.load_default(14))
+        canvas.paste(Image.fromarray(pixels), (MARGIN, top + LINE))
+        top += height + LINE
+    return np.asarray(canvas)
+
+
+def strip(images: Batch) -> Pixels:
+    """Images `[N, C, H, W]` side by side in RGB, enlarged by a whole factor if they are small: uint8 `[H, W, 3]`."""
+    shown = images if images.shape[1] == 3 else np.repeat(images[:, :1], 3, axis=1)
+    pixels = to_pixels(shown)
+    factor = -(-SIDE // pixels.shape[1])
+    row = np.concatenate(list(pixels), axis=1)
+    return row.repeat(factor, axis=0).repeat(factor, axis=1)

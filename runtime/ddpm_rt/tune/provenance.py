@@ -1,0 +1,58 @@
+"""What a fitted table was fitted on, in the words that stand in a steps file under `sampler`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..samplers import FITTED
+
+
+@dataclass(frozen=True, kw_only=True)
+class RanOn:
+    """The engine that a table was fitted on."""
+
+    model: str  # SHA-256 of the model file, without the tables that are embedded in it
+    precision: str  # of the card
+    provider: str  # cpu, cuda or tensorrt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a table was fitted, and how good it is."""
+
+    timesteps: Sequence[int]
+    eta: float
+    label: Sequence[int] | None
+    guidance: float
+    teacher_calls: int
+    seed: int  # of the samples that the table was fitted to
+    samples: int
+    held_out_seed: int  # of the samples that the errors are of
+    held_out: int
+    errors: Mapping[str, float]  # by table: root mean square distance to the teacher's images
+    ran_on: RanOn
+
+    @property
+    def worse_than(self) -> list[str]:
+        """The tables that are nearer to the teacher than the fitted one."""
+        fitted = self.errors[FITTED]
+        return [name for name, error in self.errors.items() if error < fitted]
+
+    def describe(self) -> str:
+        """`key value` pairs in one line, as a steps file holds them under `sampler`."""
+        words = {
+            "sampler": FITTED,
+            "steps": str(len(self.timesteps)),
+            "eta": str(self.eta),
+            "label": "-" if self.label is None else " ".join(map(str, self.label)),
+            "guidance": str(self.guidance),
+            "teacher": f"dpm++ {self.teacher_calls}",
+            "seed": str(self.seed),
+            "samples": str(self.samples),
+            "held-out seed": str(self.held_out_seed),
+            "held-out samples": str(self.held_out),
+            **{f"RMS error of {name}": f"{error:.4g}" for name, error in self.errors.items()},
+            "model": self.ran_on.model,
+            "precision": self.ran_on.precision,
+            "provider": self.ran_on.provider,
+        }
+        return ", ".join(f"{key} {value}" for key, value in words.items() if value != "-")

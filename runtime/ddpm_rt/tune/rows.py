@@ -1,0 +1,122 @@
+"""The coefficients of a table, fitted row by row along the table's own path."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..engine import Engine
+from ..requests.request import BoundRequest
+from ..samplers import ddim
+from ..samplers.schedule import Floats, Integers
+from ..samplers.table import StepTable
+from .teacher import Called, Kept, initial_noise, on_kept, row_noise
+
+RIDGE = 1e-5  # towards DDIM, of the features' mean square: features that say the same do not part into large numbers
+
+
+def fit_rows(
+    engine: Engine, bound: BoundRequest, timesteps: Integers, targets: Kept, *, eta: float = 0.0,
+    ridge: float = RIDGE, called: Called = lambda: None,
+) -> tuple[StepTable, Batch]:  # fmt: skip
+    """A table over `timesteps` that leads the request's samples through `targets`; and their images `[N, C, H, W]`.
+
+    targets float32 `[K, N, E]`: what x is to be after each row, before the row's noise. Row by row, x_next is the
+    least squares fit to the target by x, x0 and the x0 of the row before, all of them the table's own: a row corrects
+    what the rows before it left. With `eta` a row adds as much noise as that of DDIM.
+    """
+    card = engine.card
+    columns: list[Any] = [
+        column.copy() for column in ddim(card.schedule, timesteps, prediction=card.prediction, eta=eta)
+    ]
+    table = StepTable(*columns)  # of its own columns: those that are 0 are one array, and rows are written in place
+    path = StudentPath(engine, bound)
+    for row in range(table.steps):
+        path.call(table, row, called)
+        products, with_target = path.products(targets[row])
+        found = fitted_row(products, with_target, ddim_row(table, row, len(products)), ridge)
+        set_row(table, row, found)
+        path.take(table, row)
+    return table, path.x
+
+
+def ddim_row(table: StepTable, row: int, count: int) -> Floats:
+    """The first `count` of the coefficients of x, x0 and the x0 before, of a row as it is."""
+    return np.array([table.mean_from_x[row], table.mean_from_x0[row], table.mean_from_prev_x0[row]])[:count]
+
+
+def set_row(table: StepTable, row: int, found: Sequence[float] | Floats) -> None:
+    """Write these coefficients into a row of the table, in place."""
+    for column, value in zip((table.mean_from_x, table.mean_from_x0, table.mean_from_prev_x0), found, strict=False):
+        column[row] = value
+
+
+def fitted_row(products: Floats, with_target: Floats, prior: Floats, ridge: float) -> Floats:
+    """Least squares of the target on the features, with a ridge towards `prior`.
+
+    products `[F, F]` are the mean products of the features, with_target `[F]` those with the target.
+    """
+    weight = ridge * np.trace(products) / len(prior)
+    system = products + weight * np.eye(len(prior))
+    return np.asarray(np.linalg.solve(system, with_target + weight * prior), np.float64)
+
+
+class StudentPath:
+    """The chains of all samples of a request, one row of a table after the other: x, x0 and the x0 before."""
+
+    def __init__(self, engine: Engine, bound: BoundRequest) -> None:
+        self.engine, self.bound, self.card = engine, bound, engine.card
+        self.x: Batch = np.concatenate(
+            [initial_noise(bound, self.card, portion) for portion in bound.batches(bound.request.samples)]
+        )  # float32 [N, C, H, W]
+        self.x0: Batch | None = None
+        self.prev_x0: Batch | None = None
+
+    def call(self, table: StepTable, row: int, called: Called) -> None:
+        """Ask the network for the x0 of a row: as the loop does, to the bit."""
+        from_x, from_out = np.float32(table.x0_from_x[row]), np.float32(table.x0_from_out[row])
+        self.prev_x0, self.x0 = self.x0, np.empty_like(self.x)
+        for portion, at in self._portions():
+            x = self.x[at]
+            out = self.bound.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64))
+            x0 = from_x * x + from_out * out[:, : x.shape[1]]
+            self.x0[at] = x0 if self.card.clip is None else np.clip(x0, *self.card.clip)
+            called()
+
+    @property
+    def features(self) -> list[Batch]:
+        """x, x0 and, from the second row on, the x0 of the row before."""
+        return [part for part in (self.x, self.x0, self.prev_x0) if part is not None]
+
+    def products(self, target: Kept) -> tuple[Floats, Floats]:
+        """Mean products of the features with each other and with the target `[N, E]`, over the kept elements."""
+        features = self.features
+        products = np.zeros((len(features) + 1,) * 2)
+        for _, at in self._portions():
+            kept = [on_kept(self.card, feature[at]) for feature in features]
+            columns = np.stack([part.ravel() for part in (*kept, target[at])]).astype(np.float64)
+            products += columns @ columns.T
+        products /= target.size
+        return products[:-1, :-1], products[:-1, -1]
+
+    def take(self, table: StepTable, row: int) -> None:
+        """The step of a row, in the order of the loop."""
+        for portion, at in self._portions():
+            x = self.x[at]  # a view
+            x *= np.float32(table.mean_from_x[row])
+            x += np.float32(table.mean_from_x0[row]) * self._of(self.x0, at)
+            if self.prev_x0 is not None:
+                x += np.float32(table.mean_from_prev_x0[row]) * self.prev_x0[at]
+            if table.sigma[row]:
+                x += np.float32(table.sigma[row]) * row_noise(self.bound, self.card, portion, row)
+
+    @staticmethod
+    def _of(part: Batch | None, at: slice) -> Batch:
+        assert part is not None  # `call` comes before `take`
+        return part[at]
+
+    def _portions(self) -> list[tuple[Sequence[int], slice]]:
+        first = self.bound.request.first
+        portions = self.bound.batches(self.bound.request.samples)
+        return [(portion, slice(portion[0] - first, portion[-1] - first + 1)) for portion in portions]
