@@ -11,6 +11,7 @@ from PIL import Image
 FACTS = ("--betas", "linear:40:1e-3:0.3", "--prediction", "eps", "--variance", "fixed_small", "--clip", "-1,1")
 DRAW = ("--engine", "model.onnx", "--threads", "1", "--quiet")
 LITTLE = ("--sampler", "ddim", "--steps", "5", "--threads", "1")
+FIT = ("--calls", "3", "--samples", "8", "--held-out", "8", "--teacher-calls", "8", "--threads", "1", "--quiet")
 SHARE = 20
 LOCKS = ".lock"
 
@@ -89,6 +90,8 @@ VERBS = (
             ("--out", "x.html", whole_page),
         )
     ),
+    Verb("tune -o", ("tune", "model.onnx", *FIT, "-o", "t.steps.json"), "t.steps.json", whole_json),
+    Verb("tune --embed", ("tune", "other.onnx", *FIT, "--embed"), "other.onnx", whole_model, repeatable=False),
     Verb("card", ("card", "model.onnx", "-o", "carded.onnx", *FACTS), "carded.onnx", whole_model),
     Verb("export", ("export", "run", "-o", "unet.onnx", "--threads", "1"), "unet.onnx", whole_model, slow=True),
     Verb(
