@@ -21,7 +21,12 @@ def run() -> None:
             signal.signal(number, leave)
     from .cli import train
 
-    train(prog_name="python -m ddpm_ref")
+    try:
+        train(prog_name="python -m ddpm_ref")
+    finally:
+        for name in WORDS:  # the command is done; while Python ends, it would let a signal kill the process
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -160,3 +160,23 @@ def test_a_signal_in_any_verb_that_writes_leaves_nothing(gaussian, tmp_path, ver
     assert done.returncode == 143, done.stderr
     assert done.stderr.startswith("terminated; ")
     assert os.listdir(tmp_path) == ["z.npy"]
+
+
+def test_a_signal_after_the_command_is_done_changes_nothing(gaussian, tmp_path):
+    """While Python ends, it gives the signals back to the system."""
+    script = (
+        "import atexit, os, signal, sys\n"
+        "number = int(sys.argv.pop(1))\n"
+        "signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid()):\n"
+        "        kill(pid, number)\n"
+        "sys.last_of_all = Last()\n"
+        "atexit.register(lambda: os.kill(os.getpid(), number))\n"
+        "from ddpm_rt.__main__ import run\n"
+        "run()"
+    )
+    for number in SIGNALS:
+        command = [sys.executable, "-c", script, str(int(number)), "inspect", str(gaussian)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")

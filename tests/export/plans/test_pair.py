@@ -14,7 +14,7 @@ from ddpm_export.plans.pair import check_pair, settle_pair, write_pair
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, pending_path, read_plan, sidecar_path
-from ddpm_rt.stopping import stop_on_signals
+from ddpm_rt.stopping import stopped_by_signals
 
 # What `write_pair` does to files, by the functions of `os`.
 OPERATIONS = ("open", "replace", "unlink", "fsync", "chmod")
@@ -65,11 +65,11 @@ def killed(plan, seed, place, number):
     child = os.fork()
     if child == 0:
         try:
-            stop_on_signals()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            end_at(place, number)
-            put(plan, seed)
-            os._exit(0)
+            with stopped_by_signals():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                end_at(place, number)
+                put(plan, seed)
+                os._exit(0)
         finally:
             os._exit(1)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
