@@ -8,9 +8,7 @@ A flat directory (all four side by side, as some on the hub have it) is read too
 """
 
 import hashlib
-import json
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,9 @@ from torch import Tensor, nn
 
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, shown
 from .files import replace_file, replace_json
+from .reading import load_safetensors, load_tensors, read_json, state_dict
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
 from .unet import UNet
 
@@ -82,13 +81,18 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
 def load_unet(path: Path) -> UNet:
     """The network of a checkpoint directory, in eval mode, float32."""
     folder = path / "unet" if (path / "unet").is_dir() else path
-    config_file = folder / "config.json"
+    return build_unet(folder / "config.json", read_json(folder / "config.json"), read_weights(folder), str(folder))
+
+
+def build_unet(config_file: Path, raw: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> UNet:
+    """The network that `raw`, the content of `config_file`, describes, with `weights` in it, in eval mode, float32."""
     try:
-        unet = UNet(UNetConfig.from_dict(read_json(config_file)))
+        config = UNetConfig.from_dict(raw)
     except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
         raise CheckpointError(f"{config_file}: {error}") from error
-    load_weights(unet, read_weights(folder), str(folder))
-    return unet.eval()
+    unet = filled(lambda: UNet(config), modern(weights), source)
+    assert isinstance(unet, UNet)
+    return unet
 
 
 def scheduler_file(path: Path) -> Path | None:
@@ -125,39 +129,12 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if not safe.exists() and not pickled.exists():
         raise CheckpointError(f"{safe} is missing (nor is there a .bin)")
     raw = load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
-    return {_modern(name): tensor for name, tensor in raw.items()}
+    return modern(raw)
 
 
-def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `torch.save` wrote, tensors and plain values only: a pickle can run code. Raises CheckpointError."""
-    try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        return content
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def state_dict(content: object, source: Path) -> dict[str, Tensor]:
-    """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{source} holds no state dict, but {type(content).__name__}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{source} is no state dict: {name!r} is {type(value).__name__}, not a tensor")
-    return content
+def modern(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` with the attention names of old diffusers files brought up to date."""
+    return {_modern(name): tensor for name, tensor in weights.items()}
 
 
 def _modern(name: str) -> str:
@@ -166,19 +143,41 @@ def _modern(name: str) -> str:
     return name
 
 
-def load_weights(unet: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
-    own = unet.state_dict()
+def filled(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], source: str) -> nn.Module:
+    """The network that `make` builds with `weights` in it, in eval mode. Raises CheckpointError if they do not fit.
+
+    The two are compared before any memory is taken: sizes in a file may be absurd.
+    """
+    try:
+        with torch.device("meta"):
+            check_fit(make(), weights, source)
+    except (RuntimeError, OverflowError) as error:  # more elements than a tensor can have
+        raise CheckpointError(f"{source}: a network of these sizes cannot be built") from error
+    network = make()
+    load_weights(network, weights, source)
+    return network.eval()
+
+
+def check_fit(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Raises CheckpointError unless `weights` have every name of the network's, no other, and the same shapes."""
+    own = network.state_dict()
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
     if unknown := sorted(weights.keys() - own.keys()):
-        raise CheckpointError(f"{source}: the weights hold {unknown[0]!r}, which the config has no place for")
+        raise CheckpointError(f"{source}: the weights hold {shown(unknown[0])}, which the config has no place for")
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(
                 f"{source}: {name!r} has shape {list(tensor.shape)}, the config asks for {list(own[name].shape)}"
             )
-    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{source}: {name!r} is {tensor.dtype}; quantised weights are not read")
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
+    check_fit(network, weights, source)
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:
@@ -188,16 +187,3 @@ def weights_sha256(weights: Mapping[str, Tensor]) -> str:
         digest.update(name.encode() + b"\0")
         digest.update(weights[name].detach().cpu().float().contiguous().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises CheckpointError when there is none."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return raw

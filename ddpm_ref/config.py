@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, shown
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
@@ -15,7 +15,13 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional",),  # "fourier" takes a noise level where a DDPM has a timestep
     "act_fn": ("silu", "swish"),
 }
-UNUSED = ("num_train_timesteps",)  # read by time_embedding_type "learned" alone
+# Not read: what time_embedding_type "learned" alone needs, and what diffusers' average of weights adds.
+UNUSED = (
+    *("num_train_timesteps", "decay", "min_decay", "optimization_step", "update_after_step"),
+    *("use_ema_warmup", "inv_gamma", "power"),
+)
+# The largest of each kind, well above what anybody has trained: a wrong file must not ask for all of the memory.
+MAX_LEVELS, MAX_LAYERS, MAX_WIDTH, MAX_SIDE, MAX_CLASSES = 16, 64, 1 << 15, 1 << 14, 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,7 @@ class UNetConfig:
     num_class_embeds: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         levels = len(self.block_out_channels)
         if not levels or len(self.down_block_types) != levels or len(self.up_block_types) != levels:
             raise ConfigError(
@@ -78,6 +85,33 @@ class UNetConfig:
             raise ConfigError(f"{self.block_out_channels[-1]} channels: attn_norm_num_groups={self.middle_groups}")
         for width in self.attention_widths():
             self.heads(width)
+
+    def _check_kinds(self) -> None:
+        """Raises ConfigError for a value that is not of its key's kind, or beyond its bounds."""
+        for key in ("in_channels", "out_channels", "norm_num_groups"):
+            _whole(key, getattr(self, key), MAX_WIDTH)
+        for key in ("attention_head_dim", "attn_norm_num_groups", "time_embedding_dim"):
+            _whole(key, getattr(self, key), MAX_WIDTH, optional=True)
+        _whole("layers_per_block", self.layers_per_block, MAX_LAYERS)
+        _whole("num_class_embeds", self.num_class_embeds, MAX_CLASSES, optional=True)
+        for key in ("block_out_channels", "down_block_types", "up_block_types"):
+            if not isinstance(getattr(self, key), tuple) or len(getattr(self, key)) > MAX_LEVELS:
+                raise ConfigError(f"{key} must be a list of at most {MAX_LEVELS}, not {shown(getattr(self, key))}")
+        for width in self.block_out_channels:
+            _whole("block_out_channels", width, MAX_WIDTH)
+        size = self.sample_size if isinstance(self.sample_size, tuple) else (self.sample_size,) * 2
+        if len(size) != 2:
+            raise ConfigError(f"sample_size must be one side or [height, width], not {shown(size)}")
+        for side in size:
+            _whole("sample_size", side, MAX_SIDE, optional=not isinstance(self.sample_size, tuple))
+        for key in ("flip_sin_to_cos", "add_attention", "center_input_sample"):
+            if type(getattr(self, key)) is not bool:
+                raise ConfigError(f"{key} must be true or false, not {shown(getattr(self, key))}")
+        for key, above in (("norm_eps", 0.0), ("mid_block_scale_factor", 0.0), ("dropout", -1.0)):
+            value = getattr(self, key)
+            if type(value) not in (int, float) or not above < value < 1e6:
+                raise ConfigError(f"{key} must be a number above {above:g}, not {shown(value)}")
+        _one_of((0, 1), self.freq_shift, "freq_shift")
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -125,7 +159,7 @@ class UNetConfig:
             _one_of(allowed, given.pop(key, allowed[0]), key)
         known = {field.name: field for field in fields(cls)}
         if unknown := sorted(given.keys() - known.keys()):
-            raise ConfigError(f"unknown key {unknown[0]!r}; this UNet may mean something that is not built here")
+            raise ConfigError(f"unknown key {shown(unknown[0])}; this UNet may mean something that is not built here")
         required = [name for name, field in known.items() if field.default is MISSING]
         if missing := [name for name in required if name not in given]:
             hint = "; null is one head (google/ddpm-*), 8 is diffusers' default" if "head" in missing[0] else ""
@@ -139,6 +173,13 @@ class UNetConfig:
         return {"_class_name": "UNet2DModel", **own, **{key: allowed[0] for key, allowed in FIXED.items()}}
 
 
+def _whole(key: str, value: object, most: int, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if type(value) is not int or not 1 <= value <= most:
+        raise ConfigError(f"{key} must be a whole number from 1 to {most}, not {shown(value)}")
+
+
 def _one_of(allowed: tuple[Any, ...], value: object, key: str) -> None:
     if value not in allowed:
-        raise ConfigError(f"{key}: {value!r} is not supported; known: {', '.join(map(str, allowed))}")
+        raise ConfigError(f"{key}: {shown(value)} is not supported; known: {', '.join(map(str, allowed))}")

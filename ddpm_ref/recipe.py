@@ -9,8 +9,10 @@ from typing import Any, Literal, TypeVar, get_args
 from .betas import SCHEDULES, Betas
 from .config import UNetConfig
 from .diffusion import Prediction, Variance
-from .errors import ConfigError, RecipeError
+from .errors import CheckpointError, ConfigError, RecipeError
+from .reading import check_regular, first_line
 
+MAX_TOML = 1 << 22  # bytes
 PRESETS = Path(__file__).parent / "presets"
 Precision = Literal["fp32", "bf16"]
 Section = TypeVar("Section")
@@ -116,15 +118,19 @@ FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "sample_every",
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. Raises RecipeError when there is none."""
+    """The content of a TOML file of at most `MAX_TOML` bytes. Raises RecipeError when there is none."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
+        if (size := check_regular(path, empty=True)) > MAX_TOML:
+            raise RecipeError(f"{path} has {size} bytes, more than the {MAX_TOML} that such a file may have")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
+    except CheckpointError as error:
+        raise RecipeError(str(error)) from error
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no TOML, too many digits
+        raise RecipeError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .checkpoint import load_tensors
 from .errors import CheckpointError
 from .files import replace_tensors
+from .reading import load_tensors
 from .recipe import FREE_ON_RESUME, Recipe
 from .unet import UNet, init_like_ho
 

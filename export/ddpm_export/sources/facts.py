@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ddpm_ref.betas import custom
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
-from ddpm_ref.errors import CheckpointError, RecipeError
+from ddpm_ref.errors import CheckpointError, RecipeError, shown
 from ddpm_ref.recipe import read_toml
 
 from ..betas_argument import parse_betas
@@ -43,6 +43,7 @@ class Facts:
     head_channels: int | None = None  # guided-diffusion's num_head_channels
     attention_order: AttentionOrder | None = None  # guided-diffusion's use_new_attention_order: "new" if true
     rescale_timesteps: bool | None = None  # guided-diffusion's flag of that name
+    weights: str | None = None  # which network of a file of several, by the name that the question gave it
     path: Path | None = None  # the file itself
 
     def need(self, key: str, why: str) -> Any:
@@ -77,7 +78,7 @@ def read_facts(path: Path | None) -> Facts:
         raw = read_toml(path)
         known = [field.name for field in fields(Facts) if field.name != "path"]
         if unknown := sorted(raw.keys() - set(known)):
-            raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(known)}")
+            raise ValueError(f"unknown key {shown(unknown[0])}; known: {', '.join(known)}")
         return Facts(**{key: _value(key, value, path.parent) for key, value in raw.items()}, path=path)
     except RecipeError as error:
         raise CheckpointError(str(error)) from error
@@ -94,6 +95,8 @@ def _value(key: str, value: Any, folder: Path) -> Any:
         return _size(value)
     if key in CHOICES:
         _require(isinstance(value, str) and value in CHOICES[key], key, f"one of {', '.join(CHOICES[key])}", value)
+    elif key == "weights":
+        _require(isinstance(value, str) and value != "", key, "the name of one of several networks", value)
     elif key == "rescale_timesteps":
         _require(type(value) is bool, key, "true or false", value)
     else:
@@ -116,4 +119,4 @@ def _size(value: Any) -> tuple[int, int]:
 
 def _require(holds: bool, key: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ValueError(f"{key} must be {wanted}, not {found!r}")
+        raise ValueError(f"{key} must be {wanted}, not {shown(found)}")
