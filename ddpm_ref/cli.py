@@ -10,6 +10,7 @@ INTERRUPTED = 130  # as a shell says of a command that SIGINT ended
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
 @click.option(
+    "-o",
     "--out",
     required=True,
     type=click.Path(file_okay=False, writable=True, path_type=Path),

@@ -1,14 +1,16 @@
 """Betas as a person gives them: a name with its numbers, or a file. There is no default."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_ref.betas import SCHEDULES, custom
+from ddpm_ref.betas import MAX_STEPS, SCHEDULES, custom
 
 RANGED = ("linear", "quadratic", "sigmoid")  # these need START and END; a usual value would be a guess
+MAX_FILE = 1 << 25  # bytes
 FORMS = "NAME:STEPS[:START:END] (linear:1000:1e-4:0.02, cosine:1000), a .json or .npy file"
 
 
@@ -23,8 +25,8 @@ def parse_betas(text: str, folder: Path | None = None) -> NDArray[np.float64]:
         raise ValueError(f"betas {text!r}: {name} is {name}:STEPS{':START:END' if name in RANGED else ''}")
     try:
         steps, limits = int(numbers[0]), [float(number) for number in numbers[1:]]
-        if steps < 1:
-            raise ValueError("STEPS must be at least 1")
+        if not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"STEPS must be at least 1 and at most {MAX_STEPS}")
         return SCHEDULES[name](steps, *limits)
     except (ValueError, ArithmeticError) as error:
         raise ValueError(f"betas {text!r}: {error}") from error
@@ -33,8 +35,24 @@ def parse_betas(text: str, folder: Path | None = None) -> NDArray[np.float64]:
 def read_betas(path: Path) -> NDArray[np.float64]:
     """A JSON list or a NumPy array of betas. Raises ValueError."""
     try:
+        if not path.is_file():
+            raise ValueError("it is not a file")
+        if (size := path.stat().st_size) > MAX_FILE:
+            raise ValueError(f"it has {size} bytes, more than the {MAX_FILE} that betas may have")
         if path.suffix == ".npy":
-            return custom(np.load(path, allow_pickle=False))
+            return custom(np.load(path, allow_pickle=False, mmap_mode="r"))  # mapped: its header may promise too much
         return custom(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, EOFError, TypeError, ValueError) as error:
+    except (OSError, EOFError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as betas: {error}") from error
+
+
+def check_signal(betas: Sequence[float] | NDArray[np.float64], prediction: str, source: Path) -> None:
+    """Raises ValueError for a network that predicts eps, and betas that leave no signal at the last timestep.
+
+    x0 is what remains of x after eps, divided by sqrt(alpha_bar): of an alpha_bar of 0 there is none.
+    """
+    if prediction == "eps" and betas[-1] == 1.0:
+        raise ValueError(
+            f"{source}: the last beta is 1, so alpha_bar ends at 0 (zero terminal SNR), and a network that predicts "
+            "eps cannot begin where there is no signal; one that predicts v or x0 can"
+        )

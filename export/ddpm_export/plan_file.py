@@ -12,6 +12,8 @@ from ddpm_rt.card import METADATA_KEY
 from ddpm_rt.device.tensorrt_log import make_log
 from ddpm_rt.doctor import gpus
 from ddpm_rt.files import check_writable, file_sha256, replace_file
+from ddpm_rt.onnx_card import no_card
+from ddpm_rt.onnx_types import contradiction, graph_precision
 from ddpm_rt.plan import Build, Flavour, PlanRecord, network_name, read_plan, sidecar_path
 
 from .build_options import BuildOptions
@@ -74,14 +76,19 @@ def read_model(source: Path) -> tuple[ModelCard, dict[str, str]]:
         raise DdpmRtError(f"{source} is not a whole ONNX model; export the model again")
     cards = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
     if not cards:
-        raise DdpmRtError(f"{source} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
+        raise no_card(source)
     digests = {source.name: file_sha256(source)}
     for name in sorted(set(external_files(model))):
         data = source.parent / name
         if not data.is_file():
             raise DdpmRtError(f"{source}: its weights are in {name}, which is missing; put it beside it")
         digests[name] = file_sha256(data)
-    return ModelCard.from_json(cards[0], source=str(source)), digests
+    card = ModelCard.from_json(cards[0], source=str(source))
+    if wrong := contradiction(card.precision, graph_precision(source)):
+        raise DdpmRtError(
+            f"{source}: {wrong}: it was changed after its card was written; write one with `ddpm-rt card`"
+        )
+    return card, digests
 
 
 def external_files(model: onnx.ModelProto) -> Iterator[str]:

@@ -91,7 +91,7 @@ def engine_options(command: Command) -> Command:
 
 
 out_option = click.option(
-    "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
+    "-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
     help="x.png a grid, x.gif or x.webp an animation, x.npy the numbers, DIR/ a PNG a sample.",
 )  # fmt: skip
 

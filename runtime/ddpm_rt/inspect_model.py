@@ -9,6 +9,7 @@ import numpy as np
 from .errors import DdpmRtError
 from .files import file_sha256
 from .onnx_card import find_onnx_card
+from .onnx_types import contradiction, graph_precision
 from .ort import OrtDenoiser
 
 NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
@@ -33,6 +34,7 @@ def facts(path: Path) -> dict[str, Any]:
         "sha256": file_sha256(path),
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
+        "precision": graph_precision(path),
         "card_sha256": card.sha256,
         "card": asdict(card),
     }
@@ -51,8 +53,15 @@ def describe(found: dict[str, Any]) -> str:
             "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
             **card_lines(found["card"]),
+            "precision": _precision(found["card"]["precision"], found["precision"]),
         }
     )
+
+
+def _precision(said: str, found: str) -> str:
+    """That of the graph's types, with a word where the card says otherwise."""
+    wrong = contradiction(said, found)
+    return said if wrong is None else f"{found} ({wrong}; write it anew with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:

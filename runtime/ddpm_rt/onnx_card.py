@@ -8,6 +8,7 @@ from .card import METADATA_KEY, ModelCard
 from .errors import DdpmRtError
 
 METADATA_PROPS = 14  # field of a ModelProto; each holds key, 1, and value, 2
+LFS = b"version https://git-lfs.github.com/spec/"  # how a pointer begins that Git LFS leaves in a file's place
 SCALAR_BYTES = {1: 8, 5: 4}  # wire types of protobuf whose length is fixed
 
 
@@ -36,26 +37,36 @@ def find_onnx_card(path: Path) -> ModelCard | None:
 
 
 def check_file(path: Path) -> None:
-    """Raises DdpmRtError unless there is one."""
-    if not path.is_file():
-        raise DdpmRtError(f"{path} is not a file; name an .onnx that `ddpm-rt export` wrote")
+    """Raises DdpmRtError unless there is one, and it is more than a pointer to one."""
+    try:
+        if not path.is_file():
+            raise DdpmRtError(f"{path} is not a file; name an .onnx that `ddpm-rt export` wrote")
+        with path.open("rb") as file:
+            head = file.read(len(LFS))
+    except OSError as error:
+        raise DdpmRtError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it here") from error
+    if head == LFS:
+        raise DdpmRtError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` in its folder")
 
 
 def no_card(path: Path) -> DdpmRtError:
     """What to raise for a model without one."""
-    return DdpmRtError(f"{path} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
+    return DdpmRtError(
+        f"{path} has no model card, so its betas are unknown; make it with `ddpm-rt export`, or add a card to a copy "
+        "with `ddpm-rt card`"
+    )
 
 
 def _fields(content: mmap.mmap | bytes) -> Iterator[tuple[int, bytes]]:
     """Numbers and bytes of a message's strings, bytes and messages; but of the graph, which is big, only the number."""
     at = 0
     while at < len(content):
-        key, at = _varint(content, at)
+        key, at = varint(content, at)
         field, wire = key >> 3, key & 7
         if wire == 0:
-            _, at = _varint(content, at)
+            _, at = varint(content, at)
         elif wire == 2:
-            size, at = _varint(content, at)
+            size, at = varint(content, at)
             if at + size > len(content):
                 raise ValueError("truncated")
             yield field, bytes(content[at : at + size]) if size < 1 << 24 else b""
@@ -64,7 +75,8 @@ def _fields(content: mmap.mmap | bytes) -> Iterator[tuple[int, bytes]]:
             at += SCALAR_BYTES[wire]
 
 
-def _varint(content: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+def varint(content: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+    """The number of protobuf at `at`, and where it ends."""
     value = shift = 0
     while True:
         byte = content[at]

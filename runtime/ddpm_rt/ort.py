@@ -24,7 +24,12 @@ class Signature:
     card: ModelCard
     static_batch: int | None  # the batch that the graph is fixed to
     time_type: type[Any]  # int64, int32 or float32
-    one_time: bool  # t has rank 0
+    time_shape: tuple[int, ...] | None  # of a t that is one number for all images: () or (1,); None: one an image
+
+    @property
+    def one_time(self) -> bool:
+        """Whether t is one number for all images."""
+        return self.time_shape is not None
 
 
 def read_signature(session: Any, path: Path) -> Signature:
@@ -37,7 +42,23 @@ def read_signature(session: Any, path: Path) -> Signature:
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
     time = inputs[card.names["t"]]
-    return Signature(card, batch, TIME_TYPES[time.type], not time.shape)
+    shape = _time_shape(path, card.names["t"], list(time.shape), batch)
+    if "y" in card.names:
+        labels = list(inputs[card.names["y"]].shape)
+        if len(labels) != 1 or (isinstance(labels[0], int) and labels[0] != batch):
+            raise DdpmRtError(f"{path}: {card.names['y']} is {labels}; it must be [batch], a label for each image")
+    return Signature(card, batch, TIME_TYPES[time.type], shape)
+
+
+def _time_shape(path: Path, name: str, shape: list[int | str], batch: int | None) -> tuple[int, ...] | None:
+    """The shape of a t that is one number for all images, or None. Raises DdpmRtError for any other than a list."""
+    if not shape:
+        return ()
+    if len(shape) == 1 and (not isinstance(shape[0], int) or shape[0] == batch):
+        return None
+    if shape == [1]:
+        return (1,)
+    raise DdpmRtError(f"{path}: {name} is {shape}; it must be a number, [1], or [batch]: a timestep for each image")
 
 
 def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
@@ -71,7 +92,7 @@ class OrtDenoiser:
 
     x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
     any B, a file of static batch being called as often as it takes. The graph's own t may be int64, int32 or float32,
-    one an image or one for all (rank 0). `threads` are those inside one operation, all cores by default.
+    one an image or one for all (a number, or [1]). `threads` are those inside one operation, all cores by default.
     Raises DdpmRtError when the file is not such a model.
     """
 
@@ -80,7 +101,7 @@ class OrtDenoiser:
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path)
         self.card, self.static_batch = known.card, known.static_batch
-        self.time_type, self.one_time = known.time_type, known.one_time
+        self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
@@ -97,8 +118,8 @@ class OrtDenoiser:
         names = self.card.names
         if self.one_time and (t != t[0]).any():
             raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
-        times = (t[0] if self.one_time else t).astype(self.time_type, copy=False)
-        inputs = {names["x"]: x, names["t"]: np.asarray(times)}
+        times = t.astype(self.time_type, copy=False)
+        inputs = {names["x"]: x, names["t"]: times if self._time_shape is None else times[:1].reshape(self._time_shape)}
         if y is not None:
             inputs[names["y"]] = y
         out: Batch = self.session.run(None, inputs)[0]

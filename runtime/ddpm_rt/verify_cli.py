@@ -35,7 +35,7 @@ DIFFERENT = 1  # the exit code
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
 @click.option("--other-weights", is_flag=True, help="Go on although the weights are not the same.")
-@click.option("--out", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("-o", "--out", type=FILE, metavar="HTML", help="Write the report as a page.")
 @click.option("--png", type=FILE, metavar="PNG", help="Write it as a picture.")
 @click.option("--json", "json_file", metavar="FILE", help="Write it for machines; - is stdout, instead of the text.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an engine. [default: all cores]")

@@ -110,7 +110,7 @@ def _chosen(path: Path, contents: Contents, loaders: dict[str, Loader], facts: F
             failed[candidate.label] = error
     if not fitting:
         raise next(iter(failed.values()))
-    if len({source.weights_sha256 for _, source in fitting.values()}) == 1:  # one network under several names
+    if len(fitting) > 1 and len({source.weights_sha256 for _, source in fitting.values()}) == 1:  # one, named twice
         fitting = dict(list(fitting.items())[:1])
     candidate, source = selection.pick(fitting)
     check_numbers(path, candidate.weights)
