@@ -79,9 +79,8 @@ def _spare_inputs(module: nn.Module, taken: int) -> list[str]:
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
     """The module inside of one that `torch.compile` or a parallel training made of it."""
-    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return module.module
-    inner = getattr(module, "_orig_mod", None)
+    parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    inner = getattr(module, "module" if parallel else "_orig_mod", None)
     return inner if isinstance(inner, nn.Module) else None
 
 

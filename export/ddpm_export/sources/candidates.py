@@ -78,7 +78,8 @@ def find(tensors: Weights, layouts: Mapping[str, Layout]) -> Contents:
         if layouts[prefixes[prefix]].matches(weights):
             candidates.append(Candidate(prefix.removesuffix(".") or TOP, prefixes[prefix], weights))
             used |= {prefix + name for name in weights}
-    candidates.reverse()
+    places = {name: place for place, name in enumerate(kept)}
+    candidates.sort(key=lambda found: places[_full(found, layouts[found.layout].anchor)])
     for group in sorted({match[0] for name in kept if (match := FLAT_AVERAGE.match(name))}):
         averages = (_flat_average(candidate, kept, group) for candidate in candidates)
         if (average := next((found for found in averages if found), None)) is not None:
@@ -130,6 +131,10 @@ def notes(contents: Contents, chosen: Candidate, betas: NDArray[np.float64]) -> 
 
 def _is_derived(name: str, tensor: Tensor) -> bool:
     return name.rpartition(".")[2] in DERIVED and tensor.ndim <= 1 or tensor.ndim == 0
+
+
+def _full(candidate: Candidate, name: str) -> str:
+    return name if candidate.label == TOP else f"{candidate.label}.{name}"
 
 
 def _prefix(name: str, anchor: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ddpm_ref.errors import CheckpointError
+from ddpm_ref.errors import CheckpointError, shown
 
 Choice = TypeVar("Choice")
 TOP = "."  # what the top of a file is called, where the others have a name
@@ -31,8 +31,9 @@ class Selection:
         if len(options) == 1:
             return next(iter(options.values()))
         names = shortened(named or list(options))
+        wrong = "" if self._found else f", and none is called {shown(self._name)}"
         raise CheckpointError(
-            f"{self._path} holds several networks that fit: {', '.join(names)}; say which: --weights {names[-1]}, or "
+            f"{self._path} holds several networks that fit: {', '.join(names)}{wrong}; say which: --weights {names[-1]}, or "
             f'weights = "{names[-1]}" in the TOML file'
         )
 
@@ -56,7 +57,7 @@ class Selection:
         """Raises CheckpointError if nothing was called as the user said."""
         if not self._found:
             there = ", ".join(dict.fromkeys(self._seen)) or "one network, and it has no name"
-            raise CheckpointError(f"{self._path} holds no weights called {self._name!r}; there are: {there}")
+            raise CheckpointError(f"{self._path} holds no weights called {shown(self._name)}; there are: {there}")
 
 
 def shortened(labels: Sequence[str]) -> list[str]:
