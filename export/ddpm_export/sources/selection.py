@@ -33,8 +33,8 @@ class Selection:
         names = shortened(named or list(options))
         wrong = "" if self._found else f", and none is called {shown(self._name)}"
         raise CheckpointError(
-            f"{self._path} holds several networks that fit: {', '.join(names)}{wrong}; say which: --weights {names[-1]}, or "
-            f'weights = "{names[-1]}" in the TOML file'
+            f"{self._path} holds several networks that fit: {', '.join(names)}{wrong}; say which: "
+            f'--weights {names[-1]}, or weights = "{names[-1]}" in the TOML file'
         )
 
     def matching(self, labels: Sequence[str]) -> list[str]:
