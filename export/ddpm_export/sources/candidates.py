@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -101,9 +100,9 @@ def check_pixels(path: Path, tensors: Weights) -> None:
 def check_numbers(path: Path, weights: Weights) -> None:
     """Raises CheckpointError, which names the tensor, for a weight that float32 does not hold as a finite number."""
     for name, tensor in weights.items():
-        values = tensor.float()
-        if not torch.isfinite(values).all():
-            what = "NaN" if torch.isnan(values).any() else "infinite or too large for float32"
+        values = tensor.float().numpy()
+        if not np.isfinite(values).all():
+            what = "NaN" if np.isnan(values).any() else "infinite or too large for float32"
             raise CheckpointError(
                 f"{path}: {name!r} is not finite ({what}): the training diverged; take an earlier one"
             )
