@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool |
     """
     check_regular(path)
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle's protocol, before it is refused
+            content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         return content
     except pickle.UnpicklingError as error:
         found = FOREIGN_OBJECT.search(str(error))
@@ -84,7 +87,8 @@ def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool |
             f"{path} is damaged, or holds more than tensors and plain values{what}; save its state dict alone"
         ) from error
     except Exception as error:  # of a damaged pickle, anything
-        raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
+        what = f"{type(error).__name__}: {first_line(error)}"
+        raise CheckpointError(f"{path} is damaged, or no file that `torch.save` wrote ({what})") from error
 
 
 def state_dict(content: object, source: Path) -> dict[str, Tensor]:

@@ -6,10 +6,10 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from .betas import SCHEDULES, Betas
+from .betas import MAX_STEPS, SCHEDULES, Betas
 from .config import UNetConfig
 from .diffusion import Prediction, Variance
-from .errors import CheckpointError, ConfigError, RecipeError
+from .errors import CheckpointError, ConfigError, RecipeError, shown
 from .reading import check_regular, first_line
 
 MAX_TOML = 1 << 22  # bytes
@@ -33,6 +33,8 @@ class Process:
         _choice("diffusion.prediction", self.prediction, get_args(Prediction))
         _choice("diffusion.variance", self.variance, get_args(Variance))
         _at_least("diffusion.steps", self.steps, 1)
+        if self.steps > MAX_STEPS:
+            raise RecipeError(f"diffusion.steps must be at most {MAX_STEPS}, not {shown(self.steps)}")
 
     @property
     def betas(self) -> Betas:
