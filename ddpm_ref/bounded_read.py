@@ -25,6 +25,7 @@ KEYS = 20_000  # of all objects of a file together
 PICTURE_BYTES = 256 << 20
 MESSAGE = 300  # characters of a message about a file
 QUOTE = 60  # characters of a value that a message quotes
+POINTER = b"version https://git-lfs.github.com/spec/"  # the start of what a clone without `git lfs pull` has
 
 # A string up to its end, or to the end of a text that lacks one: no backtracking, so the time is linear.
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -117,7 +118,14 @@ def read_bytes(path: Path, limit: int = TEXT_BYTES) -> bytes:
             raise failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > limit:  # it has grown
         raise failure(path, f"is larger than the limit of {limit >> 20} MiB")
+    refuse_pointer(path, content)
     return content
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raises FileError if `start`, the first bytes of a file, are those of a Git LFS pointer."""
+    if start.startswith(POINTER):
+        raise failure(path, "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder")
 
 
 def decoded(content: bytes) -> str:

@@ -12,6 +12,7 @@ ANY_MESSAGE = 1000  # characters of a message
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
 @click.option(
+    "-o",
     "--out",
     required=True,
     type=click.Path(file_okay=False, writable=True, path_type=Path),
