@@ -9,6 +9,7 @@ A flat directory (all four side by side, as some on the hub have it) is read too
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .bounded_read import one_line, parse_json, quoted, read_bytes
+from .bounded_read import parse_json, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
 from .errors import CheckpointError, ConfigError, FileError
 from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
+from .text import quoted
 from .unet import UNet, skeleton
 from .weights_file import check_pickled, check_safetensors
 
@@ -143,14 +145,16 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     except FileError as error:
         raise CheckpointError(str(error)) from error
     except Exception as error:  # the library's own, and what memory and the file system raise
-        raise CheckpointError(one_line(f"{path} cannot be read: {error}")) from error
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """What `torch.save` wrote, tensors and plain values only: a pickle can run code. Raises CheckpointError."""
     try:
         check_pickled(path)
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is wrong with a file is said once, below
+            content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return content
     except FileError as error:
         raise CheckpointError(str(error)) from error
@@ -158,7 +162,7 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
         raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
     except Exception as error:  # of a damaged pickle, errors of any kind
         reason = str(error) or type(error).__name__
-        raise CheckpointError(one_line(f"{path} cannot be read: {reason}")) from error
+        raise CheckpointError(f"{path} cannot be read: {reason}") from error
 
 
 def state_dict(content: object, source: Path) -> dict[str, Tensor]:
