@@ -23,15 +23,22 @@ def check_steps(steps: int) -> None:
         raise ValueError(f"steps must be at least 1 and at most {MAX_TIMESTEPS}, not {steps:.6g}")
 
 
+def _check_ends(start: float, end: float) -> None:
+    if not (0 <= start <= 1 and 0 <= end <= 1):
+        raise ValueError(f"betas must be numbers inside (0, 1), not from {start:g} to {end:g}")
+
+
 def linear(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
     """Evenly spaced from `start` to `end`, both included: DDPM section 4. Not rescaled when T is not 1000."""
     check_steps(steps)
+    _check_ends(start, end)
     return custom(np.linspace(start, end, steps, dtype=np.float64))
 
 
 def quadratic(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
     """Squares of evenly spaced roots; diffusers calls it `scaled_linear`, Ho's code `quad`."""
     check_steps(steps)
+    _check_ends(start, end)
     return custom(np.linspace(start**0.5, end**0.5, steps, dtype=np.float64) ** 2)
 
 
@@ -43,6 +50,7 @@ def cosine(steps: int, offset: float = 0.008) -> Betas:
 def sigmoid(steps: int, start: float = 1e-4, end: float = 0.02) -> Betas:
     """A logistic curve from -6 to 6 for beta itself, scaled to [start, end]: GeoDiff's, and diffusers' `sigmoid`."""
     check_steps(steps)
+    _check_ends(start, end)
     return custom((end - start) / (1 + np.exp(-np.linspace(-6.0, 6.0, steps, dtype=np.float64))) + start)
 
 

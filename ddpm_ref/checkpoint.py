@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .bounded_read import parse_json, quoted, read_bytes
+from .bounded_read import parse_json, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
 from .errors import CheckpointError, ConfigError, FileError
 from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
+from .text import quoted
 from .unet import Network, UNet, skeleton
 from .weights_file import load_safetensors, load_tensors, state_dict
 

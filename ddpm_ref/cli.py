@@ -63,9 +63,9 @@ def train(
     if _overlap(Path(data), out):
         raise click.UsageError(f"--out {out} and --data {data} overlap; use another --out")
     from . import recipe as recipes
-    from .bounded_read import one_line, printable
     from .data import open_images
     from .labels import open_labels
+    from .text import one_line, printable
     from .trainer import train as run
 
     try:

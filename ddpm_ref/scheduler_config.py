@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import betas as schedules
-from .bounded_read import quoted
 from .diffusion import AnyVariance, Prediction, Spacing
 from .errors import CheckpointError
+from .text import quoted
 
 FLOAT32_MAX = 3.4028234663852886e38
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}

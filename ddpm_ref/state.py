@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from .bounded_read import one_line
 from .errors import CheckpointError
 from .files import replace_tensors
 from .recipe import FREE_ON_RESUME, Recipe
@@ -74,7 +73,7 @@ def resume_state(folder: Path, recipe: Recipe, data: str, device: torch.device) 
         state.average.load_state_dict(content["average"])
         state.optimizer.load_state_dict(content["optimizer"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(one_line(f"{path} is damaged: {error}")) from error
+        raise CheckpointError(f"{path} is damaged: {error}") from error
     return state
 
 

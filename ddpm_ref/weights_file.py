@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from .archive import check_directory
-from .bounded_read import POINTER, TEXT_BYTES, failure, one_line, open_regular, quoted, refuse_pointer
+from .bounded_read import POINTER, TEXT_BYTES, failure, open_regular, refuse_pointer
 from .errors import CheckpointError, FileError
+from .text import one_line, quoted
 
 ZIP = b"PK\3\4"
 MEMBERS = 100_000  # of a zip by `torch.save`: one a tensor, and a few

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_ref.betas import MAX_TIMESTEPS, SCHEDULES, custom
-from ddpm_ref.bounded_read import parse_json, quoted, read_bytes
+from ddpm_ref.bounded_read import parse_json, read_bytes
+from ddpm_ref.text import quoted
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.array_file import read_array
 

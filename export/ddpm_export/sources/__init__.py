@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.text import quoted
 
 from . import diffusers, guided, pesser
 from .candidates import Candidate, Contents, Layout, check_numbers, check_pixels, find, notes

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.checkpoint import build_unet, read_json, read_null_class, scheduler_file
 from ddpm_ref.config import UNetConfig
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.scheduler_config import Scheduler, read_scheduler
+from ddpm_ref.text import quoted
 
 from .candidates import DECODERS
 from .facts import Facts, first

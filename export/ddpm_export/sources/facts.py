@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_ref.betas import custom
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError, RecipeError
 from ddpm_ref.recipe import read_toml
+from ddpm_ref.text import quoted
 
 from ..betas_argument import parse_betas
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.text import quoted
 
 Choice = TypeVar("Choice")
 TOP = "."  # what the top of a file is called, where the others have a name

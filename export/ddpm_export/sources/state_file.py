@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.text import quoted
 from ddpm_ref.weights_file import load_weights_file
 
 Weights = Mapping[str, Tensor]

@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.checkpoint import WEIGHTS, read_json
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.text import quoted
 
 from .selection import Selection
 from .state_file import MAX_TENSORS, read_state
