@@ -3,6 +3,7 @@
 import math
 import os
 import struct
+import warnings
 import zipfile
 from io import BufferedReader
 from pathlib import Path
@@ -109,7 +110,9 @@ def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }
-        shape, fortran, kind = readers[version](file, max_header_size=HEADER_BYTES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            shape, fortran, kind = readers[version](file, max_header_size=HEADER_BYTES)
     except Exception as error:  # NumPy evaluates the header, whose faults are of many kinds
         raise ValueError("damaged header") from error
     if any(type(side) is not int or side < 0 for side in shape):

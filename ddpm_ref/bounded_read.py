@@ -8,7 +8,6 @@ has no size. Size, nesting, digits and keys are checked before a parser sees the
 import json
 import os
 import re
-import reprlib
 import stat
 import sys
 from functools import lru_cache
@@ -17,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FileError
+from .text import one_line, quoted
 
 TEXT_BYTES = 16 << 20  # of a JSON or TOML file
 NESTING = 64  # lists and objects inside each other
 DIGITS = 100  # of one number; a float64 written in full has fewer
 KEYS = 20_000  # of all objects of a file together
 PICTURE_BYTES = 256 << 20
-MESSAGE = 300  # characters of a message about a file
-QUOTE = 60  # characters of a value that a message quotes
+POINTER = b"version https://git-lfs.github.com/spec/"  # the start of what a clone without `git lfs pull` has
 
 # A string up to its end, or to the end of a text that lacks one: no backtracking, so the time is linear.
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -34,42 +33,9 @@ ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 TOML_STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*")
 
 
-def printable(text: str) -> str:
-    """`text` with every character that is not printable as its escape, so that no terminal obeys it."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def one_line(text: str, limit: int = MESSAGE) -> str:
-    """`text` as one printable line of at most `limit` characters; what is too long loses its middle."""
-    cut = len(text) > 4 * limit
-    if cut:
-        text = text[: 2 * limit] + text[-2 * limit :]
-    line = printable(" ".join(part.strip() for part in text.splitlines()))
-    if len(line) <= limit and not cut:
-        return line
-    tail = limit // 3
-    return f"{line[: limit - tail - 5]} ... {line[-tail:]}"
-
-
-_REPR = reprlib.Repr()
-_REPR.maxstring = _REPR.maxother = _REPR.maxlong = QUOTE
-_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 4
-_REPR.maxlevel = 2
-
-
-def quoted(value: object) -> str:
-    """`value` as Python writes it, in at most `QUOTE` characters: a message quotes a little of a wrong value."""
-    try:
-        return one_line(_REPR.repr(value), QUOTE)
-    except ValueError:  # an integer of more digits than Python writes
-        return f"a {type(value).__name__} of too many digits"
-
-
 def failure(path: Path | str, reason: str) -> FileError:
     """The error about a file: one printable line of at most 300 characters."""
-    return FileError(one_line(f"{path} {reason}"))
+    return FileError(f"{path} {reason}")
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -117,7 +83,14 @@ def read_bytes(path: Path, limit: int = TEXT_BYTES) -> bytes:
             raise failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(content) > limit:  # it has grown
         raise failure(path, f"is larger than the limit of {limit >> 20} MiB")
+    refuse_pointer(path, content)
     return content
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raises FileError if `start`, the first bytes of a file, are those of a Git LFS pointer."""
+    if start.startswith(POINTER):
+        raise failure(path, "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder")
 
 
 def decoded(content: bytes) -> str:

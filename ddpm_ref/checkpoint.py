@@ -9,25 +9,24 @@ A flat directory with these files side by side, as some repositories on the hub 
 """
 
 import hashlib
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .bounded_read import one_line, parse_json, quoted, read_bytes
+from .bounded_read import parse_json, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
 from .errors import CheckpointError, ConfigError, FileError
 from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
-from .unet import UNet, skeleton
-from .weights_file import check_pickled, check_safetensors
+from .text import quoted
+from .unet import Network, UNet, skeleton
+from .weights_file import load_safetensors, load_tensors, state_dict
 
 SCHEDULER = "scheduler/scheduler_config.json"
 NULL_CLASS = "_null_class"  # diffusers ignores unknown keys with an underscore, and warns about others
@@ -98,16 +97,19 @@ def load_unet(path: Path) -> UNet:
     """The network of a checkpoint directory, float32, in eval mode. Raises CheckpointError as `load_checkpoint`."""
     folder = _unet_folder(path)
     config_file = folder / "config.json"
+    return build_unet(config_file, read_json(config_file), read_weights(folder), str(folder))
+
+
+def build_unet(config_file: Path, raw: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> UNet:
+    """The network that `raw`, the content of `config_file`, describes, with `weights` in it, float32, in eval mode.
+
+    Raises CheckpointError if the config cannot be built, or the weights do not fit.
+    """
     try:
-        config = UNetConfig.from_dict(read_json(config_file))
-        expected = skeleton(config).state_dict()
+        config = UNetConfig.from_dict(raw)
+        return filled(lambda: UNet(config), modern(weights), source)
     except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
         raise CheckpointError(f"{config_file}: {error}") from error
-    weights = read_weights(folder)
-    check_weights(expected, weights, str(folder))  # before the network takes memory
-    unet = UNet(config)
-    load_weights(unet, weights, str(folder))
-    return unet.eval()
 
 
 def _unet_folder(path: Path) -> Path:
@@ -145,53 +147,16 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The state dict in `folder`, with the attention layers of old diffusers files renamed to today's names."""
+    """The state dict in `folder`, under the names of the file."""
     safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
     if not safe.exists() and not pickled.exists():
         raise CheckpointError(f"{safe} is missing, and so is the .bin")
-    raw = load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
-    return {_modern(name): tensor for name, tensor in raw.items()}
+    return load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
 
 
-def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError."""
-    from safetensors.torch import load_file
-
-    try:
-        check_safetensors(path)
-        return load_file(path)
-    except FileError as error:
-        raise CheckpointError(str(error)) from error
-    except Exception as error:  # the library's own, and what memory and the file system raise
-        raise CheckpointError(one_line(f"{path} cannot be read: {error}")) from error
-
-
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The content of a `torch.save` file, if it contains only tensors and plain values: other pickles can run code.
-
-    Raises CheckpointError otherwise, or if the file cannot be read.
-    """
-    try:
-        check_pickled(path)
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        return content
-    except FileError as error:
-        raise CheckpointError(str(error)) from error
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
-    except Exception as error:  # of a damaged pickle, errors of any kind
-        reason = str(error) or type(error).__name__
-        raise CheckpointError(one_line(f"{path} cannot be read: {reason}")) from error
-
-
-def state_dict(content: object, source: Path) -> dict[str, Tensor]:
-    """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{source} contains no state dict, but {type(content).__name__}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{source} is no state dict: {quoted(name)} is {type(value).__name__}, not a tensor")
-    return content
+def modern(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` with the attention layers of old diffusers files renamed to today's names."""
+    return {_modern(name): tensor for name, tensor in weights.items()}
 
 
 def _modern(name: str) -> str:
@@ -200,14 +165,26 @@ def _modern(name: str) -> str:
     return name
 
 
-def load_weights(unet: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+def filled(make: Callable[[], Network], weights: Mapping[str, Tensor], source: str) -> Network:
+    """The network that `make` builds with `weights` in it, float32, in eval mode.
+
+    The two are compared before the network takes memory. Raises CheckpointError if they do not fit, and ConfigError for
+    more weights than `MAX_WEIGHTS`.
+    """
+    check_weights(skeleton(make).state_dict(), weights, source)
+    network = make()
+    load_weights(network, weights, source)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
-    check_weights(unet.state_dict(), weights, source)
-    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    check_weights(network.state_dict(), weights, source)
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
 
 
 def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
-    """Raises CheckpointError unless `weights` have the names and shapes of a network's `own`."""
+    """Raises CheckpointError unless `weights` have the names and shapes of a network's `own`, and are floats."""
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
     if unknown := sorted(weights.keys() - own.keys()):
@@ -217,6 +194,8 @@ def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sour
             raise CheckpointError(
                 f"{source}: {name!r} has shape {list(tensor.shape)}, but the config needs {list(own[name].shape)}"
             )
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{source}: {name!r} is {tensor.dtype}; quantised weights are not read")
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:

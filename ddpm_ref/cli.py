@@ -12,6 +12,7 @@ ANY_MESSAGE = 1000  # characters of a message
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
 @click.option(
+    "-o",
     "--out",
     required=True,
     type=click.Path(file_okay=False, writable=True, path_type=Path),
@@ -62,9 +63,9 @@ def train(
     if _overlap(Path(data), out):
         raise click.UsageError(f"--out {out} and --data {data} overlap; use another --out")
     from . import recipe as recipes
-    from .bounded_read import one_line, printable
     from .data import open_images
     from .labels import open_labels
+    from .text import one_line, printable
     from .trainer import train as run
 
     try:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-from .bounded_read import quoted
 from .errors import ConfigError
+from .text import quoted
 
 DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
@@ -16,7 +16,11 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional",),  # "fourier" takes a noise level, where a DDPM takes a timestep
     "act_fn": ("silu", "swish"),
 }
-UNUSED = ("num_train_timesteps",)  # only time_embedding_type "learned" reads it
+# Not read: what only time_embedding_type "learned" reads, and what diffusers' average of weights adds.
+UNUSED = (
+    *("num_train_timesteps", "decay", "min_decay", "optimization_step", "update_after_step"),
+    *("use_ema_warmup", "inv_gamma", "power"),
+)
 
 MAX_WIDTH, MAX_LEVELS, MAX_SIDE = 16_384, 16, 65_536
 COUNTS = {  # and the most that each may be

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .archive import Archive
-from .bounded_read import PICTURE_BYTES, one_line, quoted, read_bytes
+from .bounded_read import PICTURE_BYTES, read_bytes
 from .errors import DataError, FileError
+from .text import quoted
 
 Image = NDArray[np.uint8]  # [H, W, C]
 Fit = Literal["exact", "crop"]
@@ -171,7 +172,7 @@ def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Ima
             picture = file.convert("L" if channels == 1 else "RGB")
     except Exception as error:  # of damaged files, decoders raise errors of many kinds
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(one_line(f"{name} is not a readable image: {reason}")) from error
+        raise DataError(f"{name} is not a readable image: {reason}") from error
     if fit == "crop":
         picture = ImageOps.fit(picture, (width, height), Pillow.Resampling.LANCZOS)
     if picture.size != (width, height):

@@ -22,7 +22,7 @@ class GuidedUNet(nn.Module):
         super().__init__()
         self.config = config
         half = config.model_channels // 2
-        frequencies = (torch.arange(half, dtype=torch.float32) * -math.log(10_000) / half).exp()
+        frequencies = (torch.arange(half, dtype=torch.float32, device="cpu") * -math.log(10_000) / half).exp()
         self.register_buffer("frequencies", frequencies, persistent=False)
         width = config.time_width
         self.time_embed = nn.Sequential(nn.Linear(config.model_channels, width), nn.SiLU(), nn.Linear(width, width))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .bounded_read import quoted
 from .data import ARRAY_KEYS, HubImages, ImageFiles, ImageSet, opened_archive
 from .errors import DataError
+from .text import quoted
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -17,7 +17,9 @@ class Timesteps(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         half = config.block_out_channels[0] // 2
-        exponent = torch.arange(half, dtype=torch.float32) * -math.log(10_000) / (half - config.freq_shift)
+        exponent = (
+            torch.arange(half, dtype=torch.float32, device="cpu") * -math.log(10_000) / (half - config.freq_shift)
+        )
         self.register_buffer("frequencies", exponent.exp(), persistent=False)
         self.cos_first = config.flip_sin_to_cos
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from .betas import MAX_TIMESTEPS, SCHEDULES, Betas
-from .bounded_read import parse_toml, quoted, read_bytes
+from .bounded_read import parse_toml, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Prediction
 from .errors import ConfigError, FileError, RecipeError
+from .text import quoted
 
 MAX_BATCH, MAX_SAMPLES = 65_535, 4_096
 MAX_STEPS = 1_000_000_000  # of a training run

@@ -4,6 +4,8 @@ A state dict therefore fits both without changes. The code favours clarity over 
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from .errors import ConfigError
 from .layers import Attention, Downsample, Norm, ResnetBlock, TimeEmbedding, Timesteps, Upsample
 
 MAX_WEIGHTS = 1 << 31
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class DownBlock(nn.Module):
@@ -140,16 +143,19 @@ class UNet(nn.Module):
         return out
 
 
-def skeleton(config: UNetConfig) -> UNet:
-    """The network with the names and shapes of its weights, and no memory for them.
+def skeleton(make: Callable[[], Network]) -> Network:
+    """The network that `make` builds, with the names and shapes of its weights, and no memory for them.
 
     Raises ConfigError for more weights than `MAX_WEIGHTS`.
     """
-    with torch.device("meta"):
-        unet = UNet(config)
-    if (count := sum(weight.numel() for weight in unet.state_dict().values())) > MAX_WEIGHTS:
+    try:
+        with torch.device("meta"):
+            network = make()
+    except (RuntimeError, OverflowError) as error:  # more elements than a tensor can have
+        raise ConfigError("the network would have a weight of more numbers than a tensor can have") from error
+    if (count := sum(weight.numel() for weight in network.state_dict().values())) > MAX_WEIGHTS:
         raise ConfigError(f"the network would have {count:.3g} weights, more than the limit of {MAX_WEIGHTS}")
-    return unet
+    return network
 
 
 def class_embedding(config: UNetConfig) -> nn.Module | None:

@@ -1,12 +1,14 @@
 """Betas as a person gives them: a name with its numbers, or a file. There is no default."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_ref.betas import MAX_TIMESTEPS, SCHEDULES, custom
-from ddpm_ref.bounded_read import parse_json, quoted, read_bytes
+from ddpm_ref.bounded_read import parse_json, read_bytes
+from ddpm_ref.text import quoted
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.array_file import read_array
 
@@ -26,8 +28,6 @@ def parse_betas(text: str, folder: Path | None = None) -> NDArray[np.float64]:
         raise ValueError(f"betas {shown}: {name} is {name}:STEPS{':START:END' if name in RANGED else ''}")
     try:
         steps, limits = int(numbers[0]), [float(number) for number in numbers[1:]]
-        if steps < 1:
-            raise ValueError("STEPS must be at least 1")
         return SCHEDULES[name](steps, *limits)
     except (ValueError, ArithmeticError) as error:
         raise ValueError(f"betas {shown}: {error}") from error
@@ -41,3 +41,15 @@ def read_betas(path: Path) -> NDArray[np.float64]:
         return custom(parse_json(read_bytes(path)))
     except (ValueError, DdpmRtError) as error:
         raise ValueError(f"{path} cannot be read as betas: {error}") from error
+
+
+def check_signal(betas: Sequence[float] | NDArray[np.float64], prediction: str, source: Path) -> None:
+    """Raises ValueError for a network that predicts eps, and betas that leave no signal at the last timestep.
+
+    x0 is what remains of x after eps, divided by sqrt(alpha_bar): of an alpha_bar of 0 there is none.
+    """
+    if prediction == "eps" and betas[-1] == 1.0:
+        raise ValueError(
+            f"{source}: the last beta is 1, so alpha_bar ends at 0 (zero terminal SNR), and a network that predicts "
+            "eps cannot begin where there is no signal; one that predicts v or x0 can"
+        )

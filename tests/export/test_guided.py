@@ -181,7 +181,7 @@ def test_a_toml_that_does_not_fit_is_one_line_that_names_the_key(tmp_path, chang
         ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "no UNet of equal levels"),
         ("out.2.weight", torch.ones(3), "out.2.weight"),
         ("input_blocks.9.0.op.weight", torch.ones(1), "input_blocks.4"),
-        ("epoch", 7, "'epoch' is int"),
+        ("head.weight", torch.ones(2, 2), "hold 'head.weight'"),
     ],
 )
 def test_weights_that_are_not_such_a_network_are_one_line_that_names_them(tmp_path, name, value, message):

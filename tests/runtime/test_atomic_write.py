@@ -14,7 +14,6 @@ from ddpm_ref import atomic_file
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts import atomic_write
 from ddpm_rt.artifacts.atomic_write import TEMPORARY, replace_file
-from ddpm_rt.artifacts.output_path import check_target, check_writable
 
 # The runtime and the reference have one each, which must agree.
 WRITERS = {"runtime": (replace_file, DdpmRtError), "reference": (atomic_file.write_whole, OSError)}
@@ -248,15 +247,6 @@ def test_a_link_of_the_name_of_a_temporary_file_is_not_swept_to(tmp_path, monkey
     replace_file(tmp_path / "c", put("text"))
     assert (tmp_path / "mine").read_text() == "precious"
     assert planted.is_symlink()
-
-
-def test_a_folder_is_tried_without_a_name_that_can_be_foreseen(tmp_path, monkeypatch):
-    (tmp_path / "mine").write_text("precious")
-    (tmp_path / f".ddpm-rt.{os.getpid()}.tmp").symlink_to("mine")
-    check_writable(tmp_path)
-    assert (tmp_path / "mine").read_text() == "precious"
-    check_target(tmp_path / "new.png")
-    assert names(tmp_path) == [f".ddpm-rt.{os.getpid()}.tmp", "mine"]
 
 
 def test_without_locks_a_file_is_written_and_nothing_is_swept(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ddpm_rt import Schedule, ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, logsnr_timesteps, timesteps, trajectory
@@ -26,6 +26,9 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     schedule = Schedule(np.array(values))
     spacing = data.draw(st.sampled_from(["trailing", "leading", "linspace", "logsnr"]))
     steps = data.draw(st.integers(1, len(values)))
+    if (dialect, spacing) == ("guided", "leading"):  # whose stride is an integer
+        strides = range(1, len(values))
+        assume(any(len(range(0, len(values), stride)) == steps for stride in strides))
     t = DIALECTS[dialect].timesteps(schedule, steps, spacing, name)
     table = SAMPLERS[name].table(schedule, t, prediction=prediction)
     assert table.steps == steps

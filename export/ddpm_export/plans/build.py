@@ -12,6 +12,7 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.output_path import check_target
 from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
@@ -87,6 +88,8 @@ def read_source(source: Path) -> tuple[ModelCard, dict[str, str]]:
         if not data.is_file():
             raise DdpmRtError(f"{source}: its weights are in {name}, which is missing; put {name} beside it")
         digests[name] = file_sha256(data)
+    if wrong := contradiction(card.precision, graph_precision(source)):
+        raise DdpmRtError(f"{source}: {wrong}, so it was changed after its card was written; run `ddpm-rt card`")
     return card, digests
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_ref.betas import custom
-from ddpm_ref.bounded_read import quoted
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError, RecipeError
 from ddpm_ref.recipe import read_toml
+from ddpm_ref.text import quoted
 
 from ..betas_argument import parse_betas
 
@@ -44,6 +44,7 @@ class Facts:
     head_channels: int | None = None  # guided-diffusion's num_head_channels
     attention_order: AttentionOrder | None = None  # guided-diffusion's use_new_attention_order: "new" if true
     rescale_timesteps: bool | None = None  # guided-diffusion's flag of that name
+    weights: str | None = None  # which network of a file of several, by the name that the question gave it
     path: Path | None = None  # the file itself
 
     def need(self, key: str, why: str) -> Any:
@@ -95,6 +96,8 @@ def _value(key: str, value: Any, folder: Path) -> Any:
         return _size(value)
     if key in CHOICES:
         _require(isinstance(value, str) and value in CHOICES[key], key, f"one of {', '.join(CHOICES[key])}", value)
+    elif key == "weights":
+        _require(isinstance(value, str) and value != "", key, "the name of one of several networks", value)
     elif key == "rescale_timesteps":
         _require(type(value) is bool, key, "true or false", value)
     else:

@@ -73,7 +73,7 @@ enum {
 typedef struct ddpm_rt_open_options {
   uint32_t struct_size;
   int32_t threads;           /* CPU threads for one operation of the network, at most 1024;
-                                0: as many as this process may use (affinity, cgroup quota) */
+                                0: the cores that this process may use (affinity, cgroup quota) */
   ddpm_rt_provider provider; /* a provider that is not available is an error */
   int32_t device;            /* the number of the GPU */
 } ddpm_rt_open_options;

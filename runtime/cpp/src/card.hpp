@@ -1,5 +1,5 @@
-// The model card: the part of it that sampling with a steps file needs. runtime/ddpm_rt has the
-// definition.
+// The model card: the part of it that sampling with a steps file needs.
+// runtime/ddpm_rt/artifacts/card.py has the definition.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The engine that the loop on a GPU calls. runtime/ddpm_rt/device/engine.py is its counterpart.
+// The engine that the loop on a GPU calls. runtime/ddpm_rt/device/device_engine.py is its
+// counterpart.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// The reverse loop on the host. It does the operations of the Python loop, in the same order and
-// with the same rounding.
+// The reverse loop on the host. It does the operations of runtime/ddpm_rt/host_loop.py, in the same
+// order and with the same rounding.
 #pragma once
 
 #include <cstdint>

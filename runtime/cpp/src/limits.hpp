@@ -1,4 +1,4 @@
-// The limits of what the readers accept. The readers of Python have the same limits.
+// The limits of what the readers accept.
 #pragma once
 
 #include <cstddef>

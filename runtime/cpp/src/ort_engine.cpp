@@ -148,6 +148,7 @@ class OrtEngine final : public Engine {
                                    const ddpm_rt_open_options& wanted) {
     Ort::SessionOptions options;
     options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_FATAL);  // the exception has the reason as well
+    // 0: ONNX Runtime chooses
     options.SetIntraOpNumThreads(wanted.threads > 0 ? wanted.threads : default_threads());
     if (wanted.provider == DDPM_RT_CUDA) add_cuda(options, wanted.device);
     if (source.in_memory)

@@ -1,4 +1,4 @@
-// ONNX Runtime as an engine. The Python counterpart is in runtime/ddpm_rt.
+// ONNX Runtime as an engine. runtime/ddpm_rt/engines/ort_cpu.py is its counterpart.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// A TensorRT plan and its record, the JSON file beside it (unet.plan.json). runtime/ddpm_rt has the
-// definition.
+// A TensorRT plan and its record, the JSON file beside it (unet.plan.json).
+// runtime/ddpm_rt/artifacts/plan_record.py has the definition.
 #pragma once
 
 #include <cstdint>

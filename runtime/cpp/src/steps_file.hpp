@@ -1,5 +1,5 @@
-// A steps file: a compiled sampler with the facts of its model. runtime/ddpm_rt/steps_file.py has
-// the definition.
+// A steps file: a compiled sampler with the facts of its model.
+// runtime/ddpm_rt/artifacts/steps_file.py has the definition.
 #pragma once
 
 #include <cstdint>

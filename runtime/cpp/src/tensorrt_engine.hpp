@@ -1,4 +1,4 @@
-// TensorRT as an engine on a GPU. runtime/ddpm_rt/device/tensorrt.py is its counterpart.
+// TensorRT as an engine on a GPU. runtime/ddpm_rt/engines/tensorrt.py is its counterpart.
 #pragma once
 
 #include <memory>

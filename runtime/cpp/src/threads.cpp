@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -10,6 +11,7 @@
 
 #ifdef __linux__
 #include <sched.h>
+#include <unistd.h>
 #endif
 
 #include "limits.hpp"
@@ -21,23 +23,31 @@ namespace fs = std::filesystem;
 
 constexpr int NO_QUOTA = 0;
 
-int processors_of_machine() { return static_cast<int>(std::thread::hardware_concurrency()); }
-
 #ifdef __linux__
 
-// The kernel refuses a mask that is smaller than its own, so the mask grows until it is accepted.
-int allowed_processors() {
+int processors_of_machine() { return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)); }
+
+// The processors that this process may run on; empty if unknown. The kernel refuses a mask that is
+// smaller than its own, so the mask grows until it is accepted.
+std::vector<int> allowed_processors() {
+  std::vector<int> allowed;
   for (int size = 1024; size <= 1 << 20; size *= 2) {
     std::vector<cpu_set_t> mask(static_cast<std::size_t>(size) / CPU_SETSIZE);
     const std::size_t bytes = mask.size() * sizeof(cpu_set_t);
-    if (::sched_getaffinity(0, bytes, mask.data()) == 0) return CPU_COUNT_S(bytes, mask.data());
+    if (::sched_getaffinity(0, bytes, mask.data()) != 0) continue;
+    for (int number = 0; number < size; ++number)
+      if (CPU_ISSET_S(static_cast<std::size_t>(number), bytes, mask.data()))
+        allowed.push_back(number);
+    break;
   }
-  return processors_of_machine();
+  return allowed;
 }
 
 #else
 
-int allowed_processors() { return processors_of_machine(); }
+int processors_of_machine() { return static_cast<int>(std::thread::hardware_concurrency()); }
+
+std::vector<int> allowed_processors() { return {}; }
 
 #endif
 
@@ -113,10 +123,24 @@ int cgroup_quota(const fs::path& proc, const fs::path& cgroups) {
   return quota;
 }
 
+int physical_cores(const std::vector<int>& processors, const fs::path& topology) {
+  std::set<std::string> cores;
+  for (const int number : processors) {
+    const std::string name = "cpu" + std::to_string(number);
+    const std::string siblings = first_line(topology / name / "topology" / "thread_siblings_list");
+    cores.insert(siblings.empty() ? name : siblings);
+  }
+  return static_cast<int>(cores.size());
+}
+
 int default_threads() {
-  const int allowed = allowed_processors();
+  const std::vector<int> allowed = allowed_processors();
+  const int machine = processors_of_machine();
   const int quota = cgroup_quota("/proc/self/cgroup", "/sys/fs/cgroup");
-  return std::clamp(smaller(quota, allowed), 1, MAX_THREADS);
+  const bool all = allowed.empty() || static_cast<int>(allowed.size()) == machine;
+  if (quota == NO_QUOTA && all) return 0;
+  const int cores = allowed.empty() ? machine : physical_cores(allowed, "/sys/devices/system/cpu");
+  return std::clamp(smaller(quota, cores), 1, MAX_THREADS);
 }
 
 }  // namespace ddpm_rt

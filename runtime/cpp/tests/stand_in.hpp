@@ -1,4 +1,4 @@
-// The interface of tests/cuda_stand_in, a stand-in for the driver. The kernels of
+// The interface of tests/support/cuda_stand_in, a stand-in for the driver. The kernels of
 // ddpm_rt/kernels.cu are compiled as host code, unchanged.
 #pragma once
 

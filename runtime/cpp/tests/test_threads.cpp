@@ -50,10 +50,23 @@ TEST_CASE("the quota of a cgroup of version 1 is read from the cpu controller") 
   CHECK(quota(folder, "2:cpuset:/docker/x\n") == 0);
 }
 
-TEST_CASE("without cgroups there is no quota, and there is always a thread") {
+TEST_CASE("two hardware threads of a core count once") {
+  const TemporaryFolder folder;
+  const auto siblings = [&](int number, const char* list) {
+    folder.write("cpu" + std::to_string(number) + "/topology/thread_siblings_list", list);
+  };
+  siblings(0, "0,4\n");
+  siblings(1, "1,5\n");
+  siblings(4, "0,4\n");
+  CHECK(ddpm_rt::physical_cores({0, 1, 4}, folder.path()) == 2);
+  CHECK(ddpm_rt::physical_cores({4}, folder.path()) == 1);
+  CHECK(ddpm_rt::physical_cores({7, 8}, folder.path()) == 2);  // unknown: a core each
+  CHECK(ddpm_rt::physical_cores({}, folder.path()) == 0);
+}
+
+TEST_CASE("without cgroups there is no quota") {
   const TemporaryFolder folder;
   CHECK(ddpm_rt::cgroup_quota(folder / "missing", folder / "cgroup") == 0);
   CHECK(quota(folder, "") == 0);
   CHECK(quota(folder, "nonsense\n0\n:\n::\n") == 0);
-  CHECK(ddpm_rt::default_threads() >= 1);
 }

@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
@@ -55,7 +56,9 @@ def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[
         }
         if version not in readers:
             raise ValueError(f"version {version} of the format")
-        shape, fortran, stored = readers[version](file, max_header_size=HEADER_BYTES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            shape, fortran, stored = readers[version](file, max_header_size=HEADER_BYTES)
     except Exception as error:  # NumPy evaluates the header, whose faults are of many kinds
         raise ValueError("damaged header") from error
     if not NUMBERS.fullmatch(stored.str) or stored.shape:

@@ -25,6 +25,7 @@ NESTING = 64  # lists and objects inside each other
 DIGITS = 100  # of one number; a float64 written in full has fewer
 KEYS = 20_000  # of all objects of a file together
 PICTURE_BYTES = 256 << 20
+POINTER = b"version https://git-lfs.github.com/spec/"  # the start of what a clone without `git lfs pull` has
 
 # A string up to its end, or to the end of a text that lacks one: no backtracking, so the time is linear.
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -78,6 +79,12 @@ def _require_regular(path: Path, found: os.stat_result, advice: str) -> None:
 def _kernel_devices() -> frozenset[int]:
     """The devices of `/proc` and `/sys`, whose files look regular and have no size."""
     return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))
+
+
+def refuse_pointer(path: Path, start: bytes) -> None:
+    """Raises DdpmRtError if `start`, the first bytes of a file, are those of a Git LFS pointer."""
+    if start.startswith(POINTER):
+        raise failure(path, "is a Git LFS pointer, not the file itself", "run `git lfs pull` in its folder")
 
 
 def size_of(file: BufferedReader) -> int:

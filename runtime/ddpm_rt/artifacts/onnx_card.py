@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DdpmRtError
-from .bounded_read import TEXT_BYTES, decoded, failure, is_regular, mapped
+from .bounded_read import POINTER, TEXT_BYTES, decoded, failure, is_regular, mapped, open_regular, refuse_pointer
 from .card import METADATA_KEY, ModelCard
 
 GRAPH, METADATA_PROPS = 7, 14  # fields of a ModelProto; an entry of the second holds key, 1, and value, 2
-BYTES = 2  # wire type of protobuf: strings, bytes and messages
+VARINT, BYTES = 0, 2  # wire types of protobuf: whole numbers; strings, bytes and messages
 SCALAR_BYTES = {1: 8, 5: 4}  # wire types of protobuf whose length is fixed
 MAX_FIELDS = 20_000  # of a ModelProto; one has some ten, and one for each function and each entry of metadata
 AGAIN = "export the model again"
@@ -43,14 +43,21 @@ def find_onnx_card(path: Path) -> ModelCard | None:
 
 
 def check_file(path: Path) -> None:
-    """Raises DdpmRtError unless there is one."""
+    """Raises DdpmRtError unless there is one, and it is not a Git LFS pointer."""
+    advice = "name an .onnx that `ddpm-rt export` wrote"
     if not is_regular(path):
-        raise failure(path, "is not a file", "name an .onnx that `ddpm-rt export` wrote")
+        raise failure(path, "is not a file", advice)
+    with open_regular(path, advice) as file:
+        refuse_pointer(path, file.read(len(POINTER)))
 
 
 def no_card(path: Path) -> DdpmRtError:
     """What to raise for a model without one."""
-    return failure(path, "has no model card, so its betas are unknown", "make it with `ddpm-rt export`")
+    return failure(
+        path,
+        "has no model card, so its betas are unknown",
+        "make it with `ddpm-rt export`, or add one to a copy with `ddpm-rt card`",
+    )
 
 
 def _metadata(content: mmap.mmap | bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -73,27 +80,33 @@ def message_fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[Fi
 
     Raises ValueError, IndexError or KeyError where there is no message, and for more than `MAX_FIELDS` fields.
     """
-    for _ in range(MAX_FIELDS):
-        if at == end:
-            return
+    for count, (field, wire, start, stop) in enumerate(all_fields(content, at, end)):
+        if count == MAX_FIELDS:
+            raise ValueError(f"it has more than {MAX_FIELDS} fields")
+        if wire == BYTES:
+            yield field, start, stop
+
+
+def all_fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Number, wire type, and start and end of the content of each field of the message between `at` and `end`.
+
+    A varint has its value in place of both. Raises ValueError, IndexError or KeyError where there is no message.
+    """
+    while at != end:
         key, at = varint(content, at)
         field, wire = key >> 3, key & 7
         if field == 0:
             raise ValueError("a field has the number 0")
-        if wire == 0:
-            _, at = varint(content, at)
-        elif wire == BYTES:
-            size, at = varint(content, at)
-            if at + size > end:
-                raise ValueError("truncated")
-            yield field, at, at + size
-            at += size
+        if wire == VARINT:
+            value, at = varint(content, at)
+            start, stop = value, value
         else:
-            at += SCALAR_BYTES[wire]
+            size, at = varint(content, at) if wire == BYTES else (SCALAR_BYTES[wire], at)
+            start, stop = at, at + size
+            at = stop
         if at > end:
             raise ValueError("truncated")
-    if at != end:
-        raise ValueError(f"it has more than {MAX_FIELDS} fields")
+        yield field, wire, start, stop
 
 
 def varint(content: mmap.mmap | bytes, at: int) -> tuple[int, int]:

@@ -109,7 +109,7 @@ class Reports:
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
 @click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
-@click.option("--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("-o", "--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options

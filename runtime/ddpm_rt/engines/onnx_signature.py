@@ -18,7 +18,12 @@ class Signature:
     card: ModelCard
     static_batch: int | None  # the fixed batch of the graph, or None
     time_type: type[Any]  # int64, int32 or float32
-    one_time: bool  # t has rank 0
+    time_shape: tuple[int, ...] | None  # of a t that is one number for all images, () or (1,); None: one for each image
+
+    @property
+    def one_time(self) -> bool:
+        """Whether t is one number for all images."""
+        return self.time_shape is not None
 
 
 def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
@@ -27,7 +32,23 @@ def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
     time = inputs[card.names["t"]]
-    return Signature(card, batch, TIME_TYPES[time.type], not time.shape)
+    shape = _time_shape(path, card.names["t"], list(time.shape), batch)
+    if "y" in card.names:
+        labels = list(inputs[card.names["y"]].shape)
+        if len(labels) != 1 or (isinstance(labels[0], int) and labels[0] != batch):
+            raise DdpmRtError(f"{path}: {card.names['y']} is {labels}; it must be [batch], a label for each image")
+    return Signature(card, batch, TIME_TYPES[time.type], shape)
+
+
+def _time_shape(path: Path, name: str, shape: list[int | str], batch: int | None) -> tuple[int, ...] | None:
+    """The shape of a t that is one number for all images, or None. Raises DdpmRtError for any other than a list."""
+    if not shape:
+        return ()
+    if len(shape) == 1 and (not isinstance(shape[0], int) or shape[0] == batch):
+        return None
+    if shape == [1]:
+        return (1,)
+    raise DdpmRtError(f"{path}: {name} is {shape}; it must be a number, [1], or [batch]: a timestep for each image")
 
 
 def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:

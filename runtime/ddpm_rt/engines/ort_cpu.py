@@ -21,7 +21,7 @@ class OrtDenoiser(Engine):
 
     x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, with twice the channels if the variance is
     learned. B may be any number: a graph of fixed batch is called several times. t in the graph may be int64, int32 or
-    float32, `[B]` or a scalar. `threads` are those inside one operation; the default is every core that this
+    float32, `[B]`, `[1]` or a scalar. `threads` are those inside one operation; the default is every core that this
     process may use.
     Raises DdpmRtError when the file is not such a model.
     """
@@ -32,7 +32,7 @@ class OrtDenoiser(Engine):
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
-        self.time_type, self.one_time = known.time_type, known.one_time
+        self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
 
     def model_sha256(self) -> str:
         return file_sha256(self.path)
@@ -57,8 +57,8 @@ class OrtDenoiser(Engine):
         names = self.card.names
         if self.one_time and (t != t[0]).any():
             raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
-        times = (t[0] if self.one_time else t).astype(self.time_type, copy=False)
-        inputs = {names["x"]: x, names["t"]: np.asarray(times)}
+        times = t.astype(self.time_type, copy=False)
+        inputs = {names["x"]: x, names["t"]: times if self._time_shape is None else times[:1].reshape(self._time_shape)}
         if y is not None:
             inputs[names["y"]] = y
         out: Batch = self.session.run(None, inputs)[0]

@@ -58,7 +58,7 @@ class OrtEngine:
             raise
         self.card, self._static_batch = known.card, known.static_batch
         self.time_type: np.dtype[Any] = np.dtype(known.time_type)
-        self.one_time = known.one_time
+        self.one_time, self._time_shape = known.one_time, known.time_shape
         self._run_options = runtime.RunOptions()
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
@@ -78,7 +78,11 @@ class OrtEngine:
             raise ValueError(f"{self.path} is of batch {self._static_batch} and of no other")
         binding, card = self._session.io_binding(), self.card
         channels, *sides = card.image_shape
-        shapes = {"x": [batch, channels, *sides], "t": [] if self.one_time else [batch], "y": [batch]}
+        shapes = {
+            "x": [batch, channels, *sides],
+            "t": [batch] if self._time_shape is None else list(self._time_shape),
+            "y": [batch],
+        }
         types = {"x": np.float32, "t": self.time_type.type, "y": np.int64}
         for key, name in card.names.items():
             address = getattr(buffers, key)

@@ -38,7 +38,10 @@ class TensorRtEngine:
             raise DdpmRtError(f"{plan} is not what its record says: {fault}; {again}")
         time = self.card.names["t"]
         self.time_type: np.dtype[Any] = TIME_TYPES[self._engine.get_tensor_dtype(time).name]
-        self.one_time = len(tuple(self._engine.get_tensor_shape(time))) == 0
+        shape, batch = (tuple(self._engine.get_tensor_shape(name)) for name in (time, self.card.names["x"]))
+        # One number for all images, of rank 0 or 1; [1] is also the t of a plan for batch 1.
+        self.one_time = shape == () or (shape == (1,) and batch[0] != 1)
+        self._time_shape = list(shape)
         self._contexts = Contexts(trt, self._engine, self._log, gpu, plan, record.sha256)
         self._spare: dict[int, Context] = {}  # created to measure their scratch memory, not bound yet
         self._closed = False
@@ -92,7 +95,7 @@ class TensorRtEngine:
             raise ValueError(f"{self.path} has been closed")
         shapes = {name: [batch, *sides] for name, sides in first_sides(self.card).items()}
         if self.one_time:
-            shapes[self.card.names["t"]] = []
+            shapes[self.card.names["t"]] = self._time_shape
         return self._contexts.make(self._profile(batch), shapes)
 
     def _profile(self, batch: int) -> int:

@@ -42,7 +42,7 @@ class SamplerOptions:
         if self.steps is not None:
             check_count("steps", self.steps, MAX_TIMESTEPS)
         if self.timesteps is not None:
-            _check_timesteps(self.timesteps)
+            object.__setattr__(self, "timesteps", _as_timesteps(self.timesteps))
         if self.timesteps is not None and (self.steps, self.spacing) != (None, None):
             raise ValueError("timesteps decide the number of steps and their spacing; leave out steps and spacing")
 
@@ -107,8 +107,8 @@ def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
         raise ValueError(f"{key} must be one of {', '.join(known)}, not {quoted(value)}")
 
 
-def _check_timesteps(timesteps: Sequence[int]) -> None:
-    """Raises ValueError unless these are integers that could be timesteps of a model, and not too many."""
+def _as_timesteps(timesteps: Sequence[int]) -> tuple[int, ...]:
+    """The timesteps as ints. Raises ValueError unless they are integers of some type, in range, and not too many."""
     if len(timesteps) > MAX_TIMESTEPS:
         raise ValueError(f"timesteps must be at most {MAX_TIMESTEPS}, not {len(timesteps)}")
     array = np.asarray(timesteps, object)
@@ -116,3 +116,4 @@ def _check_timesteps(timesteps: Sequence[int]) -> None:
         raise ValueError(f"timesteps must be a list of integers, not {quoted(timesteps)}")
     if wrong := [t for t in array if not 0 <= t < MAX_TIMESTEPS]:
         raise ValueError(f"timesteps must descend strictly and lie in [0, {MAX_TIMESTEPS}), not {quoted(wrong[0])}")
+    return tuple(map(int, array))
