@@ -85,7 +85,7 @@ def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
         raise AssertionError("a batch was made long before its time")
 
     monkeypatch.setattr(BoundRequest, "batches", few)
-    request = Request(steps=3, count=1 << 40, batch=2)
+    request = Request(steps=3, count=10_000_000, batch=2)
     gpu = Gpu(stand_in, device, streams=2)
     assert next(request.bind(gpu.card).finals(gpu, request.samples, Watch()))[0] == range(2)
 
