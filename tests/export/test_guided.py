@@ -174,14 +174,14 @@ def test_a_toml_that_does_not_fit_is_one_line_that_names_the_key(tmp_path, chang
     [
         ("out.2.bias", None, "lack 'out.2.bias'"),
         ("middle_block.1.qkv.weight", None, "lack 'middle_block.1.qkv.weight'"),
-        ("middle_block.3.weight", torch.ones(1), "hold 'middle_block.3.weight'"),
+        ("middle_block.3.weight", torch.ones(1), "contain 'middle_block.3.weight'"),
         ("time_embed.2.weight", torch.ones(4, 4), "'time_embed.2.weight' has shape"),
         ("out.2.weight", torch.ones(4, 32, 3, 3), "super-resolution"),
         ("output_blocks.1.2.conv.weight", None, "the weights lack"),
         ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "no UNet of equal levels"),
         ("out.2.weight", torch.ones(3), "out.2.weight"),
         ("input_blocks.9.0.op.weight", torch.ones(1), "input_blocks.4"),
-        ("head.weight", torch.ones(2, 2), "hold 'head.weight'"),
+        ("head.weight", torch.ones(2, 2), "contain 'head.weight'"),
     ],
 )
 def test_weights_that_are_not_such_a_network_are_one_line_that_names_them(tmp_path, name, value, message):
