@@ -15,6 +15,8 @@ from ddpm_rt.device.driver import Pinned, cuda_errors
 from ddpm_rt.device.kernels import WHILE, load_kernels
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.engine import Watch
+from ddpm_rt.limits import MAX_BATCH, MAX_COUNT
+from ddpm_rt.requests.request import BoundRequest
 
 pytest.importorskip("cuda.core")
 
@@ -83,8 +85,8 @@ def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
             yield samples[first : first + 2]
         raise AssertionError("a batch was made long before its time")
 
-    monkeypatch.setattr(Request, "batches", few)
-    request = Request(steps=3, count=1 << 40, batch=2)
+    monkeypatch.setattr(BoundRequest, "batches", few)
+    request = Request(steps=3, count=MAX_COUNT, batch=2)
     assert next(
         request.bind(Gpu(stand_in, device, streams=2).card).finals(
             Gpu(stand_in, device, streams=2), request.samples, Watch()
@@ -104,7 +106,7 @@ def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device)
 def test_no_batch_is_larger_than_a_grid(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1 << 20,))
     assert (
-        gpu.loop.batch_for(Request(count=1 << 20, batch=1 << 20).bind(gpu.card)) == 65535
+        gpu.loop.batch_for(Request(count=1 << 20, batch=MAX_BATCH).bind(gpu.card)) == 65535
     )  # gridDim.y's limit since Fermi
 
 
