@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOAK ?= 30
+FUZZ_SECONDS ?= 600
+FUZZ_FIRST ?= 0
 CONSTRAINTS ?= --constraint constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 
-.PHONY: sample test quick hooks cpp-test docs campaign check clean
+.PHONY: sample test quick hooks cpp-test docs campaign fuzz check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
@@ -28,6 +30,9 @@ docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an 
 
 campaign: $(VENV)/dev  ## kills, signals, full disks, writers at once, hostile files: benchmarks/campaign.txt
 	PYTHONPATH=scripts $(BIN)/python -m campaign --soak $(SOAK) --out benchmarks/campaign.txt
+
+fuzz: $(VENV)/dev  ## mutate files of every kind for FUZZ_SECONDS and read them; failing files are kept in build/fuzz
+	$(BIN)/python scripts/fuzz/readers.py --seconds $(FUZZ_SECONDS) --first $(FUZZ_FIRST)
 
 check: test
 

@@ -117,3 +117,21 @@ def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, devic
     assert len(gpu.loop._idle) == 1
     gpu.close()
     assert not stand_in.live()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_that_overflows_in_the_last_step_is_refused_as_on_the_host(stand_in, device, mode):
+    def loud(x, t, y=None):
+        out = np.zeros_like(x)
+        out[-1, 0, 1, 2] = 3e38  # finite, and no later call shows what becomes of it
+        return out
+
+    request = Request(steps=1, count=4, batch=2)
+    with pytest.raises(DdpmRtError, match="image of sample 1 is not finite at step 0") as host:
+        request.drawn(Host(loud))
+    gpu = Gpu(stand_in, device, loud, mode=mode)
+    with pytest.raises(DdpmRtError) as ours:
+        request.drawn(gpu)
+    assert str(ours.value) == str(host.value)
+    gpu.close()
+    assert not stand_in.live()
