@@ -188,7 +188,7 @@ def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sour
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
     if unknown := sorted(weights.keys() - own.keys()):
-        raise CheckpointError(f"{source}: the weights hold {quoted(unknown[0])}, which the config has no place for")
+        raise CheckpointError(f"{source}: the weights contain {quoted(unknown[0])}, which the config's network lacks")
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(

@@ -133,8 +133,8 @@ def fingerprint(images: ImageSet, labels: NDArray[np.int64] | None = None) -> st
 def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError when it is not there or not of `shape`."""
     with opened_archive(path) as archive:
-        names = archive.names()
-        key = next((key for key in ARRAY_KEYS if f"{key}.npy" in names), None)
+        names = [name.removesuffix(".npy") for name in archive.names()]
+        key = next((key for key in ARRAY_KEYS if key in names), None)
         if key is None:
             raise DataError(f"{path} holds {quoted(names)}, none of {', '.join(ARRAY_KEYS)}")
         images = archive.read_array(f"{key}.npy")

@@ -48,9 +48,9 @@ def open_labels(path: str, images: ImageSet, classes: int) -> Labels:
 def _of_array(path: Path) -> Labels:
     keys = dict(zip(ARRAY_KEYS, LABEL_KEYS, strict=True))
     with opened_archive(path) as archive:
-        names = archive.names()
-        wanted = next(keys[key] for key in ARRAY_KEYS if f"{key}.npy" in names)
-        if f"{wanted}.npy" not in names:
+        names = [name.removesuffix(".npy") for name in archive.names()]
+        wanted = next(keys[key] for key in ARRAY_KEYS if key in names)
+        if wanted not in names:
             raise DataError(f"{path} holds {quoted(names)}, but no {wanted}, which a model with classes needs")
         return np.asarray(archive.read_array(f"{wanted}.npy", np.integer), np.int64)
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from safetensors.torch import save
 
-from ddpm_export.sources.betas_argument import read_betas
+from ddpm_export.betas_argument import read_betas
 from ddpm_export.sources.facts import read_facts
 from ddpm_ref.checkpoint import load_safetensors, load_tensors, read_json
 from ddpm_ref.config import UNetConfig

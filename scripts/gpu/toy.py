@@ -12,6 +12,7 @@ from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.device.driver import cuda_core
 from ddpm_rt.device.lanes import TIME_TYPES
 from ddpm_rt.device.layout import sizes_of
+from ddpm_rt.engine import Engine
 from ddpm_rt.samplers.schedule import Prediction, Variance
 
 NAME, THREADS = "ddpm_rt_toy", 256
@@ -69,7 +70,7 @@ def toy_cubin(arch: str) -> bytes:
     return code
 
 
-class ToyNetwork:
+class ToyNetwork(Engine):
     """The toy network as an `Engine` on the host."""
 
     def __init__(self, card: ModelCard, *, poison: float = -1.0) -> None:

@@ -93,7 +93,7 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
     [
         ("--out /proc/x", "/proc/x cannot be made: No such file or directory"),
         ("--out disks.npz/x", "disks.npz/x cannot be made: Not a directory"),
-        ("--out disks.npz", "Invalid value for '--out': Directory 'disks.npz' is a file."),
+        ("--out disks.npz", "Invalid value for '-o' / '--out': Directory 'disks.npz' is a file."),
         ("--data no.npz", f"no.npz is not there; {DATA}"),
         ("--data no/", f"no/ is not there; {DATA}"),
         ("--data a.npy", f"a.npy cannot be read as a zip: no directory at its end; {DATA}"),
@@ -121,7 +121,10 @@ def test_a_folder_that_must_not_be_written_to_is_named(inside, monkeypatch):
     (inside / "run").mkdir()
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # what it says when one is not root
     done = call()
-    assert (done.exit_code, done.stderr) == (2, "Error: Invalid value for '--out': Directory 'run' is not writable.\n")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "Error: Invalid value for '-o' / '--out': Directory 'run' is not writable.\n",
+    )
 
 
 def test_an_error_of_the_system_names_the_file_and_no_number(inside, monkeypatch):

@@ -15,6 +15,7 @@ from ddpm_rt.device.driver import Pinned, cuda_errors
 from ddpm_rt.device.kernels import WHILE, load_kernels
 from ddpm_rt.device.loop import DeviceLoop
 from ddpm_rt.engine import Watch
+from ddpm_rt.requests.request import BoundRequest
 
 pytest.importorskip("cuda.core")
 
@@ -83,13 +84,10 @@ def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
             yield samples[first : first + 2]
         raise AssertionError("a batch was made long before its time")
 
-    monkeypatch.setattr(Request, "batches", few)
-    request = Request(steps=3, count=1 << 40, batch=2)
-    assert next(
-        request.bind(Gpu(stand_in, device, streams=2).card).finals(
-            Gpu(stand_in, device, streams=2), request.samples, Watch()
-        )
-    )[0] == range(2)
+    monkeypatch.setattr(BoundRequest, "batches", few)
+    request = Request(steps=3, count=10_000_000, batch=2)
+    gpu = Gpu(stand_in, device, streams=2)
+    assert next(request.bind(gpu.card).finals(gpu, request.samples, Watch()))[0] == range(2)
 
 
 def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device):
@@ -103,9 +101,10 @@ def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device)
 
 def test_no_batch_is_larger_than_a_grid(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1 << 20,))
-    assert (
-        gpu.loop.batch_for(Request(count=1 << 20, batch=1 << 20).bind(gpu.card)) == 65535
-    )  # gridDim.y's limit since Fermi
+    asked = Request(count=1 << 20, batch=65535).bind(gpu.card)
+    assert gpu.loop.batch_for(asked) == 65535  # gridDim.y's limit since Fermi
+    with pytest.raises(ValueError, match="batch must be at most 65535"):
+        Request(count=1 << 20, batch=1 << 20)
 
 
 @pytest.mark.parametrize("mode", ["replay", "chunks", "while"])

@@ -90,12 +90,9 @@ def test_frames_are_x_and_x0_after_their_rows(stand_in, device):
     gpu = Gpu(stand_in, device)
     final(request, gpu, Watch(frame=lambda step: seen.append(copied(step)), frames={0, 3, 4, 5, 8}))
     known = []
-    for samples in request.batches(request.samples):
-        known += [
-            copied(step)
-            for step in request.bind(Host().card).trajectory(Host(), samples)
-            if step.row in {0, 3, 4, 5, 8}
-        ]
+    bound = request.bind(Host().card)
+    for samples in bound.batches(request.samples):
+        known += [copied(step) for step in bound.trajectory(Host(), samples) if step.row in {0, 3, 4, 5, 8}]
     assert [(step.row, step.t) for step in seen] == [(step.row, step.t) for step in known]
     for ours, theirs in zip(seen, known, strict=True):
         np.testing.assert_array_equal(ours.x, theirs.x)

@@ -13,6 +13,7 @@ from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.opening import open_device_engine
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.engines.ort_gpu import provider_options
 
 pytest.importorskip("cuda.core")
 
@@ -57,11 +58,16 @@ def test_labels_and_every_type_of_time(machine, tmp_path, time):
 
 
 def test_what_cuda_is_told(machine, gaussian):
-    engine = open_device_engine(gaussian, "cuda", 2).engine
+    engine = open_device_engine(gaussian, "cuda", 0).engine
     (session,) = machine.sessions
     assert list(session.providers) == ["CUDAExecutionProvider"]
     stream = str(int(engine.stream.handle))
-    assert session.options == {"device_id": "2", "user_compute_stream": stream, "use_tf32": "0"}
+    assert session.options == {"device_id": "0", "user_compute_stream": stream, "use_tf32": "0"}
+    assert provider_options("cuda", 2, 7, "fp32")[0][1] == {
+        "device_id": "2",
+        "user_compute_stream": "7",
+        "use_tf32": "0",
+    }
     assert not engine.capturable
 
 

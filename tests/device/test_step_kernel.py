@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 import pytest
@@ -49,16 +49,17 @@ def test_coefficients_of_zero_leave_out_what_they_would_spoil(step_host):
     rng = np.random.default_rng(4)
     values = np.array([0.0, -0.0, 1.0, -1.0, 0.3, 1e-42, 1e30, -3e38], np.float32)
     for case in range(60):
-        columns = rng.choice([0.0, -0.0, 1.0, -0.7, 1e-30, 1e30], (8, 3))
-        table = StepTable(np.array([2, 1, 0]), *columns)
+        columns = rng.choice([0.0, -0.0, 1.0, -0.7, 1e-30, 1e30], (8, 4))
+        table = StepTable(np.array([3, 2, 1, 0]), *columns)
         clip = [(-1.0, 1.0), None, (0.0, 1.0), (-1.0, -0.0)][case % 4]
-        lanes = lanes_of(SEED, SAMPLES, end=3)
+        lanes = lanes_of(SEED, SAMPLES, end=4)
         chain = HostChain(step_host, rows_of(table, clip), lanes, 9, learned=True)
-        outs = rng.choice(values, (3, *chain.out.shape))
+        outs = rng.choice(values, (4, *chain.out.shape))
         chain.x[:] = start = rng.choice(values, chain.x.shape)
         chain.run("ddpm_rt_resume")
         with np.errstate(all="ignore"):
-            for row, x, x0 in NumpyLoop(table, outs, 9, clip=clip, start=start):
+            # not the last row: the host loop refuses images that are not finite
+            for row, x, x0 in islice(NumpyLoop(table, outs, 9, clip=clip, start=start), 3):
                 chain.out[:] = outs[row]
                 chain.run("ddpm_rt_step")
                 same_bits(chain.x, x)

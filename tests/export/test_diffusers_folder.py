@@ -153,12 +153,12 @@ def spoiled(pipeline, name):
         (lambda p: change_json(p / "unet/config.json", sample_size=[8, 5]), "8 x 5 cannot be halved"),
         (lambda p: spoiled(p, f"unet/{NAME}.safetensors"), "'conv_out.bias' is not finite .NaN"),
         (lambda p: change_json(p / "unet/config.json", layers_per_block=10**9), "layers_per_block must be"),
-        (lambda p: change_json(p / "unet/config.json", block_out_channels=[1 << 14] * 2), "shape|lack"),
+        (lambda p: change_json(p / "unet/config.json", block_out_channels=[1 << 14] * 2), "more than the limit"),
         (lambda p: change_json(p / "unet/config.json", time_embedding_dim=-1), "time_embedding_dim must be"),
-        (lambda p: change_json(p / "scheduler/scheduler_config.json", trained_betas=[10**400]), "betas must be"),
-        (lambda p: change_json(p / "scheduler/scheduler_config.json", clip_sample_range=10**400), "clip_sample_range="),
+        (lambda p: change_json(p / "scheduler/scheduler_config.json", trained_betas=[10**400]), "more than 100 digits"),
+        (lambda p: change_json(p / "scheduler/scheduler_config.json", clip_sample_range=10**400), "100 digits"),
         (lambda p: (p / "unet/config.json").write_text("[" * 100_000), "cannot be read"),
-        (lambda p: (p / "unet/config.json").write_text('{"a": "\\ud800"}'), "missing key|unknown key"),
+        (lambda p: (p / "unet/config.json").write_text('{"a": "\\ud800"}'), "lone surrogate"),
     ],
 )  # fmt: skip
 def test_a_folder_that_cannot_be_read_is_one_short_line_that_says_why(pipeline, change, message):

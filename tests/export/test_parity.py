@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from gpu.models import bundled_config
 
 import ddpm_rt
 from ddpm_export.onnx_export import export_onnx, weights_of_onnx
@@ -26,9 +27,9 @@ SEED = 5
 
 @pytest.fixture(scope="module")
 def bundled():
-    """The bundled model, in ONNX Runtime and in torch: the weights of the file in the architecture of its preset."""
+    """The bundled model, in ONNX Runtime and in torch: the weights of the file in its architecture."""
     engine = ddpm_rt.open_denoiser()
-    unet = UNet(load_preset("mnist").model).eval()
+    unet = UNet(bundled_config()).eval()
     weights, own = weights_of_onnx(bundled_model()), unet.state_dict()
     unet.load_state_dict({name: weights[name].reshape(own[name].shape) for name in own})
     assert weights_sha256(unet.state_dict()) == engine.card.provenance.weights_sha256

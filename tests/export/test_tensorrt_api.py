@@ -50,8 +50,8 @@ def test_the_list_of_members_is_what_a_build_uses(script):
     owners |= {"runtime", "engine", "refitter"}
     classes = {"__name__", "__version__", *script.USED}
     used = set()
-    for name in ("tensorrt_api.py", "plan_builder.py", "refitter.py"):
-        source = ROOT / "export" / "ddpm_export" / name
+    for name in ("tensorrt_api.py", "builder.py", "refitter.py"):
+        source = ROOT / "export" / "ddpm_export" / "plans" / name
         used |= set(attributes_of(source, owners))
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "member" and len(node.args) == 3:
@@ -67,7 +67,7 @@ def test_the_list_of_members_is_what_running_a_plan_uses(script):
     kinds = {kind for part in parts for kind in part}
     listed = {name for part in parts for names in part.values() for name in names}
     owners = {"_runtime", "engine", "_engine", "context", "_context", "config", "cache", "_cache", *kinds}
-    sources = [ROOT / "runtime" / "ddpm_rt" / "device" / f"tensorrt{part}.py" for part in ("", "_context", "_network")]
+    sources = [ROOT / "runtime" / "ddpm_rt" / "engines" / f"tensorrt{part}.py" for part in ("", "_context", "_network")]
     used = {name for source in sources for name in attributes_of(source, owners)}
     assert len(used) > 20
     assert used <= listed

@@ -10,7 +10,7 @@ import ddpm_rt
 VERSION = ddpm_rt.__version__
 HEADER = (ROOT / "runtime" / "cpp" / "include" / "ddpm_rt.h").read_text(encoding="utf-8")
 PLACES = {
-    "runtime/cpp/CMakeLists.txt": r"^project\(ddpm_rt VERSION (\S+) ",
+    "runtime/cpp/include/ddpm_rt.h": r"^#define DDPM_RT_VERSION \"(.+)\"$",
     "CITATION.cff": r"^version: (.+)$",
 }
 

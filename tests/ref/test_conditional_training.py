@@ -163,7 +163,7 @@ def test_a_learned_variance_comes_to_lie_nearer_to_the_bound_than_a_fixed_one(tm
 def test_what_is_written_opens_in_diffusers_without_a_warning_and_gives_the_same_output(tmp_path, recipe, caplog):
     from diffusers import DDPMPipeline
 
-    run(tmp_path, recipe)
+    run(tmp_path, recipe.with_training(steps=5))
     with warnings.catch_warnings(), caplog.at_level("WARNING"):
         warnings.simplefilter("error")
         pipeline = DDPMPipeline.from_pretrained(tmp_path)
@@ -178,7 +178,7 @@ def test_what_is_written_opens_in_diffusers_without_a_warning_and_gives_the_same
 
 
 def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_path):
-    run(tmp_path, LABELLED)
+    run(tmp_path, LABELLED.with_training(steps=2))
     assert load_checkpoint(tmp_path).null_class == CLASSES
     file = tmp_path / "unet" / "config.json"
     raw = json.loads(file.read_text())

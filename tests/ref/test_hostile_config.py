@@ -12,7 +12,7 @@ from ddpm_ref.config import UNetConfig
 from ddpm_ref.errors import CheckpointError, ConfigError, RecipeError
 from ddpm_ref.recipe import load_preset, load_recipe
 from ddpm_ref.scheduler_config import read_scheduler
-from ddpm_ref.unet import skeleton
+from ddpm_ref.unet import UNet, skeleton
 from ddpm_ref.weights_file import check_pickled, check_safetensors
 
 RAW = load_preset("mnist").model.to_dict()
@@ -36,7 +36,7 @@ def test_a_value_of_another_kind_or_beyond_its_limit_names_the_key(key, value):
 def test_a_network_of_too_many_weights_is_refused_before_it_takes_memory():
     levels = {"block_out_channels": [16_384] * 3, "layers_per_block": 8, "norm_num_groups": 32}
     with pytest.raises(ConfigError, match="weights, more than the limit"):
-        skeleton(UNetConfig.from_dict(RAW | levels))
+        skeleton(lambda: UNet(UNetConfig.from_dict(RAW | levels)))
 
 
 def test_a_skeleton_has_the_names_and_shapes_of_the_network():
@@ -44,7 +44,7 @@ def test_a_skeleton_has_the_names_and_shapes_of_the_network():
 
     config = UNetConfig.from_dict(RAW)
     real = {name: weight.shape for name, weight in UNet(config).state_dict().items()}
-    assert {name: weight.shape for name, weight in skeleton(config).state_dict().items()} == real
+    assert {name: weight.shape for name, weight in skeleton(lambda: UNet(config)).state_dict().items()} == real
 
 
 @pytest.mark.parametrize(("line", "instead"), [

@@ -1,7 +1,11 @@
 """Copies of an ONNX file with something wrong."""
 
+import dataclasses
+
 import numpy as np
 import onnx
+
+from ddpm_rt import ModelCard
 
 
 def changed(source, out, change):
@@ -37,6 +41,14 @@ def weights_elsewhere(model):
     weight.external_data.append(onnx.StringStringEntryProto(key="location", value="weights.bin"))
 
 
+def set_precision(model, precision):
+    """Let the card say another precision."""
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    card = ModelCard.from_json(props["ddpm_rt.card"])
+    changed_card = dataclasses.replace(card, precision=precision)
+    onnx.helper.set_model_props(model, {**props, "ddpm_rt.card": changed_card.to_json()})
+
+
 def fp8(model):
     """Quantised to E4M3 and back in front of a convolution."""
     conv = node(model, "Conv")
@@ -52,3 +64,4 @@ def fp8(model):
     for made in reversed(pair):
         model.graph.node.insert(place, made)
     model.opset_import[0].version = 19
+    set_precision(model, "fp32+int8")  # as the graph's types are read

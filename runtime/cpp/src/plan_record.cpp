@@ -98,11 +98,7 @@ PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
 }
 
 PlanRecord read_plan_record(const ModelSource& source) {
-  if (source.in_memory) {
-    if (source.record.empty())
-      bad_file(source.name + " is a TensorRT plan, which needs its record; pass the JSON as well");
-    return parse_plan_record(source.record, "the record in memory");
-  }
+  if (source.in_memory) return parse_plan_record(source.record, "the record in memory");
   checked_size(source.name, MAX_MODEL_BYTES, PLAN_KIND);
   const std::string path = source.name + ".json";
   return parse_plan_record(read_file(path, MAX_RECORD_BYTES, RECORD_KIND), path);

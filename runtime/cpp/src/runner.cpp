@@ -25,6 +25,8 @@ void check_plan_options(const ModelSource& source, const ddpm_rt_open_options& o
     bad_argument(source.name + " is a TensorRT plan; provider " +
                  ddpm_rt_provider_name(options.provider) +
                  " cannot run it; open the ONNX file that it was built from");
+  if (source.in_memory && source.record.empty())  // said before the GPU is opened
+    bad_file(source.name + " is a TensorRT plan, which needs its record; pass the JSON as well");
 }
 
 void check_onnx_options(const ModelSource& source, const ddpm_rt_open_options& options) {

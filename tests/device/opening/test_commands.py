@@ -117,7 +117,9 @@ def test_an_output_that_is_not_finite_is_one_line_and_no_file(machine, tmp_path)
     path = write_gaussian(tmp_path / "unet.onnx", poison_at=599)
     result = run("sample", "--engine", path, "--provider", "cuda", "--steps", 10, "--out", tmp_path / "x.png")
     assert result.exit_code == 1
-    assert result.stderr == "Error: the network's output is not finite at step 4, t = 599; check the model\n"
+    assert (
+        result.stderr == "Error: the network's output of sample 0 is not finite at step 4, t = 599; check the model\n"
+    )
     assert not (tmp_path / "x.png").exists()
 
 

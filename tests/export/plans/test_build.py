@@ -58,7 +58,7 @@ def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", static_batch=3)
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
     assert record.build.profiles == ((3, 3, 3),)
-    failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "of batch 3")
+    failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "fixed batch size 3")
 
 
 @pytest.mark.slow

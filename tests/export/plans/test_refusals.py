@@ -107,7 +107,7 @@ def test_a_card_of_another_precision_than_the_graph_is_refused(tiny, tmp_path):
         tmp_path / "unet.onnx",
         lambda model: onnx.helper.set_model_props(model, {"ddpm_rt.card": card.to_json()}),
     )
-    failed(run("build", source, "-o", tmp_path / "unet.plan"), "says fp16", "are fp32")
+    failed(run("build", source, "-o", tmp_path / "unet.plan"), "says fp16", "computes in fp32")
 
 
 def test_without_tensorrt_the_extra_is_named(tiny, tmp_path, monkeypatch):

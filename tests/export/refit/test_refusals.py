@@ -25,7 +25,7 @@ CARDS = [
     ({"classes": 10, "null_class": 9, "names": {"x": "x", "t": "t", "y": "y", "out": "out"}}, "classes is 10"),
     ({"names": {"x": "sample", "t": "t", "out": "out"}}, "names is"),
     ({"betas": tuple(schedules.cosine(1000).tolist())}, "betas are not the plan's"),
-    ({"precision": "fp32"}, "--precision fp16"),
+    ({"precision": "fp32"}, "the card says fp32, but the graph computes in fp16"),
 ]
 
 
