@@ -15,7 +15,7 @@ from .children import preload
 from .result import Result, table
 from .world import World, make_world
 
-FULL = {"kills": 130, "pairs": 100, "signals": 90, "fresh": 30, "disks": 60, "writers": 32, "hostile": 2200}
+FULL = {"kills": 220, "pairs": 100, "signals": 90, "fresh": 40, "disks": 80, "writers": 40, "hostile": 2400}
 SHORT = {"kills": 11, "pairs": 20, "signals": 11, "fresh": 3, "disks": 11, "writers": 4, "hostile": 40}
 
 
