@@ -15,7 +15,7 @@ from .children import preload
 from .result import Result, table
 from .world import World, make_world
 
-FULL = {"kills": 130, "pairs": 100, "signals": 90, "fresh": 30, "disks": 60, "writers": 32, "hostile": 2200}
+FULL = {"kills": 220, "pairs": 100, "signals": 90, "fresh": 40, "disks": 80, "writers": 40, "hostile": 2400}
 SHORT = {"kills": 11, "pairs": 20, "signals": 11, "fresh": 3, "disks": 11, "writers": 4, "hostile": 40}
 
 
@@ -24,12 +24,13 @@ def main() -> int:
     asked = arguments()
     os.nice(asked.nice)
     os.environ.update(OMP_NUM_THREADS="1", ORT_DISABLE_TELEMETRY="1", HF_HUB_OFFLINE="1")
-    counts = SHORT if asked.short else FULL
+    quick = asked.short or asked.quick
+    counts = {name: asked.count or usual for name, usual in (SHORT if asked.short else FULL).items()}
     with tempfile.TemporaryDirectory(prefix="campaign") as folder:
-        world = make_world(Path(folder), training=not asked.short)
+        world = make_world(Path(folder), training=not quick)
         preload()
         results = []
-        for result in parts(world, counts, asked.seed, slow=not asked.short, only=asked.only):
+        for result in parts(world, counts, asked.seed, slow=not quick, only=asked.only):
             results.append(result)
             show(result)
         if asked.soak:
@@ -45,6 +46,8 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m campaign", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few of each, without PyTorch")
+    parser.add_argument("--quick", action="store_true", help="without the verbs that import PyTorch")
+    parser.add_argument("--count", type=int, metavar="N", help="so many of each part, instead of the usual number")
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=[*FULL], action="append", help="these parts; may be repeated")

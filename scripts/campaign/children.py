@@ -83,7 +83,7 @@ class Child:
     def send(self, number: int) -> None:
         os.kill(self.pid, number)  # also one that has ended is there until it is waited for
 
-    def end(self, seconds: float = 300.0) -> Ended:
+    def end(self, seconds: float = 3600.0) -> Ended:
         """Wait for it. A child that takes longer is killed, and its code is 124."""
         late = False
         while True:

@@ -97,26 +97,30 @@ def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_
     assert seen == {False, True}
 
 
-def test_two_kills_one_after_the_other_leave_a_pair(tmp_path):
-    """The second process finds a record that waits: it must not take it from the plan that it belongs to."""
-    plan = tmp_path / "unet.plan"
-    places = 40
-    for place in range(1, places):
-        put(plan, 0)
-        if killed(plan, 1, place, signal.SIGKILL) == 0:
-            break
-        if not pending_path(plan).exists():
-            continue
-        known = next(seed for seed in (0, 1) if is_pair(plan, seed))
-        for other in range(1, places):
-            state = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-            if killed(plan, 2, other, signal.SIGKILL) == 0:
-                break
-            assert any(is_pair(plan, seed) for seed in (known, 2)), (place, other)
-            for path in tmp_path.iterdir():
-                path.unlink()
-            for name, content in state.items():
-                (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_record_that_waits_is_not_taken_from_its_plan_by_the_next_kill(tmp_path, known):
+    """One process was killed before the plan had its name (0), or after it (1); then another is, anywhere."""
+    plan, waiting, place = tmp_path / "unet.plan", tmp_path / "waiting", 0
+    put(plan, 1)
+    sidecar_path(plan).rename(waiting)
+    put(plan, known)
+    if known == 1:
+        put(tmp_path / "old.plan", 0)
+        sidecar_path(tmp_path / "old.plan").replace(sidecar_path(plan))
+        (tmp_path / "old.plan").unlink()
+    waiting.rename(pending_path(plan))
+    state = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert is_pair(plan, known)
+    code = None
+    while code != 0:
+        place += 1
+        code = killed(plan, 2, place, signal.SIGKILL)
+        assert [seed for seed in (0, 1, 2) if is_pair(plan, seed)] in ([known], [2]), place
+        for path in tmp_path.iterdir():
+            path.unlink()
+        for name, content in state.items():
+            (tmp_path / name).write_bytes(content)
+    assert place > 15
 
 
 def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monkeypatch):
