@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SOAK ?= 30
+CONSTRAINTS ?= --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 
-.PHONY: sample test cpp-test docs check clean
+.PHONY: sample test quick hooks cpp-test docs campaign check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
@@ -12,11 +14,20 @@ sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, i
 test: $(VENV)/dev  ## everything that CI runs: lint, types, tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
+quick: $(VENV)/dev  ## the same in under 90 seconds: no types, and no test that is marked slow
+	PATH="$(abspath $(BIN)):$$PATH" scripts/check --quick
+
+hooks: $(VENV)/dev  ## have git run ruff, clang-format and mypy before each commit
+	$(BIN)/pre-commit install
+
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci tsan
 
 docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/sphinx-build --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+
+campaign: $(VENV)/dev  ## kills, signals, full disks, writers at once, hostile files: benchmarks/campaign.txt
+	PYTHONPATH=scripts $(BIN)/python -m campaign --soak $(SOAK) --out benchmarks/campaign.txt
 
 check: test
 

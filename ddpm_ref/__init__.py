@@ -1,1 +1,1 @@
-"""The PyTorch reference: the DDPM of Ho et al. 2020, small, slow, trusted. It trains the model and owns its betas."""
+"""The PyTorch reference: a small, plain DDPM (Ho et al. 2020) that trains a model and defines its betas."""

@@ -1,4 +1,4 @@
-"""One file, replaced in one move: what `ddpm_rt` does in its own words, with the same names for temporary files."""
+"""Atomic replacement of a file. `ddpm_rt` has a twin of this module, with the same names for temporary files."""
 
 import errno
 import os
@@ -24,10 +24,10 @@ _swept: set[Path] = set()  # folders
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a new file of a random name beside `path`, flush it to the disk, and rename it to `path`.
+    """Call `write` on a new file with a random name beside `path`, flush the file to disk, and rename it to `path`.
 
-    A link is written through; the mode of a file that is replaced is kept. A signal is handled after the move. Raises
-    OSError, and leaves no temporary file, when any of it fails or `path` is there and no regular file.
+    A symbolic link stays: its target is replaced. A replaced file keeps its mode. Signals are handled after the rename.
+    Raises OSError, and leaves no temporary file, when a step fails, or when `path` exists and is not a regular file.
     """
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     mode = _mode_of(path)
@@ -40,12 +40,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         if mode is not None:
             os.chmod(temporary, mode)
         os.replace(temporary, target)
-        with suppress(OSError):  # not every system flushes folders
+        with suppress(OSError):  # some systems cannot flush a folder
             _flush(target.parent, os.O_RDONLY)
 
 
 def _mode_of(path: Path) -> int | None:
-    """The permissions of a regular file; None for a free name. Raises OSError for anything else."""
+    """The permission bits of a regular file; None if nothing has that name. Raises OSError for anything else."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -59,13 +59,13 @@ def _mode_of(path: Path) -> int | None:
 
 @contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """A new file that is locked by this process, and gone afterwards unless it was renamed."""
+    """Create a file that this process locks; it is deleted at the end unless it was renamed."""
     name = "".join(chr(ord("a") + byte % 26) for byte in os.urandom(16))
     path = target.with_name(f".ddpm-rt.{name}.tmp")
     descriptor = os.open(path, FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         if not try_lock(descriptor):
-            os.close(descriptor)  # Windows renames no file that is open
+            os.close(descriptor)  # Windows cannot rename an open file
             descriptor = -1
         yield path
     finally:
@@ -76,7 +76,10 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def try_lock(descriptor: int) -> bool | None:
-    """The advisory lock of an open file, which ends with its process. False: another has it. None: there are none."""
+    """Take the advisory lock of an open file, which ends with the process.
+
+    True: taken. False: another process holds it. None: the file system has no locks.
+    """
     if fcntl is None:
         return None
     try:
@@ -88,7 +91,7 @@ def try_lock(descriptor: int) -> bool | None:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP are delivered after this context, if this is the thread that handles them."""
+    """Deliver SIGINT, SIGTERM and SIGHUP after this context. In other threads than the main one it does nothing."""
     heard: list[int] = []
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -106,7 +109,7 @@ def signals_deferred() -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files that no process holds a lock on: their writers are dead. Once a process and folder."""
+    """Remove the temporary files of dead processes, which hold no lock. Runs once per process and folder."""
     if folder in _swept:
         return
     _swept.add(folder)

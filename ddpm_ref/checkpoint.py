@@ -1,48 +1,49 @@
 """A checkpoint on disk: the directory that diffusers' DDPMPipeline saves, read and written without diffusers.
 
 model_index.json
-scheduler/scheduler_config.json             the betas, what the network predicts, variance, clipping
-unet/config.json                            the architecture, and the null class, which diffusers has no key for
-unet/diffusion_pytorch_model.safetensors    the weights; `.bin` is read too, as tensors only
-A flat directory (all four side by side, as some on the hub have it) is read too.
+scheduler/scheduler_config.json             the betas, prediction, variance and clip range
+unet/config.json                            the architecture, and the null class, for which diffusers has no key
+unet/diffusion_pytorch_model.safetensors    the weights; a `.bin` is also read, if it contains only tensors
+
+A flat directory with these files side by side, as some repositories on the hub have it, is also read.
 """
 
 import hashlib
-import json
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .bounded_read import parse_json, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Diffusion, Prediction, Spacing
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, FileError
 from .files import replace_file, replace_json
 from .scheduler_config import Scheduler, read_scheduler, write_scheduler
-from .unet import UNet
+from .text import quoted
+from .unet import Network, UNet, skeleton
+from .weights_file import load_safetensors, load_tensors, state_dict
 
 SCHEDULER = "scheduler/scheduler_config.json"
-NULL_CLASS = "_null_class"  # diffusers ignores keys with an underscore, and warns of others that it does not know
+NULL_CLASS = "_null_class"  # diffusers ignores unknown keys with an underscore, and warns about others
 WEIGHTS = "diffusion_pytorch_model"
 LEGACY = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A trained model with the schedule it was trained for."""
+    """A trained model with its noise schedule. Raises CheckpointError when the values do not fit together."""
 
     unet: UNet
     betas: NDArray[np.float64]
     prediction: Prediction
-    variance: AnyVariance  # the sigma it is sampled with: one of DDPM's two (section 3.2), or its own output's
+    variance: AnyVariance  # of sampling: one of DDPM's two (section 3.2), or learned by the network
     clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
-    spacing: Spacing = "trailing"  # how fewer timesteps than all are chosen
+    spacing: Spacing = "trailing"  # how a subset of the timesteps is chosen
     null_class: int | None = None  # the label that stands for no class
 
     def __post_init__(self) -> None:
@@ -69,22 +70,22 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint directory; the UNet comes in eval mode, float32.
+    """Read a checkpoint directory. The UNet is float32, in eval mode.
 
-    Raises CheckpointError when a file is missing, damaged or of a kind not supported; the message names it.
+    Raises CheckpointError, which names the file, when a file is missing, damaged or not supported.
     """
     path = Path(path)
     if not path.is_dir():
         raise CheckpointError(f"{path} is not a checkpoint directory")
     file = scheduler_file(path)
     if file is None:
-        raise CheckpointError(f"{path / SCHEDULER} is missing: without it the betas are unknown")
+        raise CheckpointError(f"{path / SCHEDULER} is missing: it defines the betas")
     scheduler = read_scheduler(read_json(file), file)
     return Checkpoint(load_unet(path), *scheduler, null_class=read_null_class(path))
 
 
 def read_null_class(path: Path) -> int | None:
-    """The null class that a checkpoint directory names. Raises CheckpointError if it is no whole number."""
+    """The null class of a checkpoint directory, or None. Raises CheckpointError if it is not a whole number."""
     file = _unet_folder(path) / "config.json"
     value = read_json(file).get(NULL_CLASS)
     if value is not None and type(value) is not int:
@@ -93,15 +94,22 @@ def read_null_class(path: Path) -> int | None:
 
 
 def load_unet(path: Path) -> UNet:
-    """The network of a checkpoint directory, in eval mode, float32."""
+    """The network of a checkpoint directory, float32, in eval mode. Raises CheckpointError as `load_checkpoint`."""
     folder = _unet_folder(path)
     config_file = folder / "config.json"
+    return build_unet(config_file, read_json(config_file), read_weights(folder), str(folder))
+
+
+def build_unet(config_file: Path, raw: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> UNet:
+    """The network that `raw`, the content of `config_file`, describes, with `weights` in it, float32, in eval mode.
+
+    Raises CheckpointError if the config cannot be built, or the weights do not fit.
+    """
     try:
-        unet = UNet(UNetConfig.from_dict(read_json(config_file)))
+        config = UNetConfig.from_dict(raw)
+        return filled(lambda: UNet(config), modern(weights), source)
     except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
         raise CheckpointError(f"{config_file}: {error}") from error
-    load_weights(unet, read_weights(folder), str(folder))
-    return unet.eval()
 
 
 def _unet_folder(path: Path) -> Path:
@@ -109,14 +117,15 @@ def _unet_folder(path: Path) -> Path:
 
 
 def scheduler_file(path: Path) -> Path | None:
-    """Where the scheduler of a checkpoint directory is described, if it is."""
+    """The scheduler's config file in a checkpoint directory, nested or flat; None if there is none."""
     return next((file for file in (path / SCHEDULER, path / Path(SCHEDULER).name) if file.exists()), None)
 
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write the directory that `load_checkpoint` and diffusers' `DDPMPipeline.from_pretrained` read.
 
-    Each file is replaced in one move, so that a directory that was whole before stays whole.
+    Each file is replaced atomically, so that no reader sees half of a file. Raises OutputError when a file cannot be
+    written.
     """
     from safetensors.torch import save
 
@@ -124,7 +133,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.unet.state_dict().items()}
     index = {
         "_class_name": "DDPMPipeline",
-        "_diffusers_version": "0.31.0",  # the oldest whose keys these are
+        "_diffusers_version": "0.31.0",  # the oldest version with these keys
         "scheduler": ["diffusers", "DDPMScheduler"],
         "unet": ["diffusers", "UNet2DModel"],
     }
@@ -138,44 +147,16 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The state dict in `folder`, with the attention names of old diffusers files brought up to date."""
+    """The state dict in `folder`, under the names of the file."""
     safe, pickled = folder / f"{WEIGHTS}.safetensors", folder / f"{WEIGHTS}.bin"
     if not safe.exists() and not pickled.exists():
-        raise CheckpointError(f"{safe} is missing (nor is there a .bin)")
-    raw = load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
-    return {_modern(name): tensor for name, tensor in raw.items()}
+        raise CheckpointError(f"{safe} is missing, and so is the .bin")
+    return load_safetensors(safe) if safe.exists() else state_dict(load_tensors(pickled), pickled)
 
 
-def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What `torch.save` wrote, tensors and plain values only: a pickle can run code. Raises CheckpointError."""
-    try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        return content
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path} is damaged, or holds more than tensors and plain values") from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def state_dict(content: object, source: Path) -> dict[str, Tensor]:
-    """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{source} holds no state dict, but {type(content).__name__}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(f"{source} is no state dict: {name!r} is {type(value).__name__}, not a tensor")
-    return content
+def modern(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` with the attention layers of old diffusers files renamed to today's names."""
+    return {_modern(name): tensor for name, tensor in weights.items()}
 
 
 def _modern(name: str) -> str:
@@ -184,19 +165,37 @@ def _modern(name: str) -> str:
     return name
 
 
-def load_weights(unet: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+def filled(make: Callable[[], Network], weights: Mapping[str, Tensor], source: str) -> Network:
+    """The network that `make` builds with `weights` in it, float32, in eval mode.
+
+    The two are compared before the network takes memory. Raises CheckpointError if they do not fit, and ConfigError for
+    more weights than `MAX_WEIGHTS`.
+    """
+    check_weights(skeleton(make).state_dict(), weights, source)
+    network = make()
+    load_weights(network, weights, source)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     """Put `weights` into a network: every name must match, and every shape. Raises CheckpointError otherwise."""
-    own = unet.state_dict()
+    check_weights(network.state_dict(), weights, source)
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+
+def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], source: str) -> None:
+    """Raises CheckpointError unless `weights` have the names and shapes of a network's `own`, and are floats."""
     if missing := sorted(own.keys() - weights.keys()):
         raise CheckpointError(f"{source}: the weights lack {missing[0]!r} ({len(missing)} missing)")
     if unknown := sorted(weights.keys() - own.keys()):
-        raise CheckpointError(f"{source}: the weights hold {unknown[0]!r}, which the config has no place for")
+        raise CheckpointError(f"{source}: the weights hold {quoted(unknown[0])}, which the config has no place for")
     for name, tensor in weights.items():
         if tensor.shape != own[name].shape:
             raise CheckpointError(
-                f"{source}: {name!r} has shape {list(tensor.shape)}, the config asks for {list(own[name].shape)}"
+                f"{source}: {name!r} has shape {list(tensor.shape)}, but the config needs {list(own[name].shape)}"
             )
-    unet.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{source}: {name!r} is {tensor.dtype}; quantised weights are not read")
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:
@@ -209,12 +208,12 @@ def weights_sha256(weights: Mapping[str, Tensor]) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises CheckpointError when there is none."""
+    """The JSON object in a file. Raises CheckpointError if the file is missing, damaged or not an object."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raw = parse_json(read_bytes(path))
+    except FileError as error:
+        raise CheckpointError(str(error) if path.exists() else f"{path} is missing") from error
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path} is not a JSON object")

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import click
 
-SIGNALLED = 128  # and the signal's number: as a shell says of a command that a signal ended
+SIGNALLED = 128  # and the signal's number: as a shell reports a command that a signal ended
+ANY_MESSAGE = 1000  # characters of a message
 
 
 @click.command()
 @click.option("--data", required=True, metavar="PATH", help="An .npz, a folder or zip of images, or a hub data set.")
 @click.option(
+    "-o",
     "--out",
     required=True,
     type=click.Path(file_okay=False, writable=True, path_type=Path),
@@ -18,9 +20,9 @@ SIGNALLED = 128  # and the signal's number: as a shell says of a command that a 
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Recipe, a TOML file.")
 @click.option("--preset", metavar="NAME", help="Recipe of the package: mnist, cifar10, lsun256.")
-@click.option("--steps", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--cooldown-steps", type=click.IntRange(min=0), help="Instead of the recipe's.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's, over all processes.")
+@click.option("--steps", type=click.IntRange(1, 10**9), help="Instead of the recipe's.")
+@click.option("--cooldown-steps", type=click.IntRange(0, 10**9), help="Instead of the recipe's.")
+@click.option("--batch-size", type=click.IntRange(1, 65_535), help="Instead of the recipe's, over all processes.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Instead of the recipe's.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Instead of the recipe's.")
 @click.option(
@@ -31,7 +33,7 @@ SIGNALLED = 128  # and the signal's number: as a shell says of a command that a 
     help="Images of another size: refuse, or scale and crop.",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that decode images."
+    "--workers", type=click.IntRange(0, 1024), default=0, show_default=True, help="Processes that decode images."
 )
 @click.option("--cpu", is_flag=True, help="Stay on the CPU where there is a GPU.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
@@ -63,6 +65,7 @@ def train(
     from . import recipe as recipes
     from .data import open_images
     from .labels import open_labels
+    from .text import one_line, printable
     from .trainer import train as run
 
     try:
@@ -75,18 +78,23 @@ def train(
         labels = None if chosen.classes is None else open_labels(data, images, chosen.classes)
         outcome = run(chosen, images, out, labels=labels, workers=workers, quiet=quiet, cpu=cpu)
     except (ValueError, FloatingPointError, OSError) as error:
-        raise click.ClickException(_sentence(error)) from error
-    done, code = outcome.steps_done, SIGNALLED + (outcome.signal or signal.SIGINT)
+        raise click.ClickException(one_line(_sentence(error), ANY_MESSAGE)) from error
+    except (RuntimeError, MemoryError) as error:
+        if "alloc" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        raise click.ClickException("the memory is not enough for this network and batch; make them smaller") from error
+    done, shown = outcome.steps_done, printable(str(out))
+    code = SIGNALLED + (outcome.signal or signal.SIGINT)
     if not outcome.finished:
         click.echo(f"stopped after {done} steps, all saved; the same command goes on", err=True)
         raise SystemExit(code)
     if not outcome.drawn:
-        click.echo(f"{out}: trained for {done} steps, all saved; only the last picture is missing", err=True)
+        click.echo(f"{shown}: trained for {done} steps, all saved; only the last picture is missing", err=True)
         raise SystemExit(code)
     if outcome.steps_before == done:
-        click.echo(f"{out} has had {done} steps already; nothing was done")
+        click.echo(f"{shown} has had {done} steps already; nothing was done")
         return
-    click.echo(f"{out}: trained for {done} steps on {len(images)} images")
+    click.echo(f"{shown}: trained for {done} steps on {len(images)} images")
 
 
 def _overlap(data: Path, out: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import zipfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,12 +12,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from .archive import Archive
+from .bounded_read import PICTURE_BYTES, read_bytes
+from .errors import DataError, FileError
+from .text import quoted
 
 Image = NDArray[np.uint8]  # [H, W, C]
 Fit = Literal["exact", "crop"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's; others start programs, or are rarely tested
+MAX_PIXELS = 1 << 26  # 8192 x 8192; checked before a pixel is decoded
 ACCEPTED = "a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
 ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # looked for in this order in an .npz
 
@@ -34,12 +39,11 @@ class ImageFiles:
 
     def __init__(self, path: Path, shape: tuple[int, int, int], fit: Fit) -> None:
         self.path, self.shape, self.fit = path, shape, fit
-        self.zip: zipfile.ZipFile | None = None  # opened where it is read: worker processes cannot share one
+        self.zip: Archive | None = None  # opened where it is read: worker processes cannot share one
         try:
-            found = zipfile.ZipFile(path).namelist() if path.is_file() else [str(file) for file in path.rglob("*")]
-        except (OSError, zipfile.BadZipFile) as error:
-            reason = _reason(error)
-            raise DataError(f"{path} cannot be read as a zip of images ({reason}); --data is {ACCEPTED}") from error
+            found = [str(file) for file in path.rglob("*")] if path.is_dir() else zip_names(path)
+        except (OSError, FileError) as error:
+            raise DataError(f"{_reason(error)}; --data is {ACCEPTED}") from error
         self.names = sorted(name for name in found if _is_image(name))
         if not self.names:
             raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
@@ -53,17 +57,14 @@ class ImageFiles:
         return decode(self._read(name), where, self.shape, self.fit)
 
     def _read(self, name: str) -> bytes:
-        if self.path.is_dir():
-            try:
-                return Path(name).read_bytes()
-            except OSError as error:
-                raise DataError(f"{name} cannot be read: {_reason(error)}") from error
-        if self.zip is None:
-            self.zip = zipfile.ZipFile(self.path)
         try:
-            return self.zip.read(name)
-        except (OSError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-            raise DataError(f"{self.path}: {name} cannot be unpacked: {error}") from error
+            if self.path.is_dir():
+                return read_bytes(Path(name), PICTURE_BYTES)
+            if self.zip is None:
+                self.zip = Archive(self.path)
+            return self.zip.read(name, PICTURE_BYTES)
+        except FileError as error:
+            raise DataError(str(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "zip": None}
@@ -92,8 +93,14 @@ class HubImages:
 
     def __getitem__(self, index: int) -> Image:
         cell = self.rows[index][self.column]
-        data = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+        data = cell["bytes"] if cell["bytes"] is not None else read_bytes(Path(cell["path"]), PICTURE_BYTES)
         return decode(data, f"{self.name}[{index}]", self.shape, self.fit)
+
+
+def zip_names(path: Path) -> list[str]:
+    """The names in a zip. Raises FileError."""
+    with Archive(path) as archive:
+        return archive.names()
 
 
 def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> ImageSet:
@@ -125,38 +132,45 @@ def fingerprint(images: ImageSet, labels: NDArray[np.int64] | None = None) -> st
 
 def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError when it is not there or not of `shape`."""
-    with arrays_of(path) as archive:
-        key = next((key for key in ARRAY_KEYS if key in archive), None)
+    with opened_archive(path) as archive:
+        names = archive.names()
+        key = next((key for key in ARRAY_KEYS if f"{key}.npy" in names), None)
         if key is None:
-            raise DataError(f"{path} holds {archive.files}, none of {', '.join(ARRAY_KEYS)}")
-        images = archive[key]
+            raise DataError(f"{path} holds {quoted(names)}, none of {', '.join(ARRAY_KEYS)}")
+        images = archive.read_array(f"{key}.npy")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
         raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; uint8 [N, {_text(shape)}] is wanted")
     return np.asarray(images, dtype=np.uint8)
 
 
 @contextmanager
-def arrays_of(path: Path) -> "Iterator[np.lib.npyio.NpzFile]":
-    """The opened `.npz`; reading from it within this context raises DataError for a file that is damaged."""
+def opened_archive(path: Path) -> Iterator[Archive]:
+    """The opened `.npz`. Reading from it within this context raises DataError for a file that is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Archive(path) as archive:
             yield archive
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {_reason(error)}") from error
+    except FileError as error:
+        raise DataError(str(error)) from error
 
 
 def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Image:
-    """One image file as uint8 `[H, W, C]`. Raises DataError for a damaged file, or one of another size."""
+    """One image file as uint8 `[H, W, C]`: the first frame, without its alpha channel.
+
+    Raises DataError for a damaged file, one of more pixels than the limit, or one of another size.
+    """
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
 
     height, width, channels = shape
     try:
-        with Pillow.open(io.BytesIO(data)) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # the limit below is lower
+            file = Pillow.open(io.BytesIO(data), formats=FORMATS)
+        with file:
+            if file.width * file.height > MAX_PIXELS:
+                raise ValueError(f"{file.width} x {file.height} are more than the limit of {MAX_PIXELS} pixels")
             picture = file.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except Exception as error:  # of damaged files, decoders raise errors of many kinds
         reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{name} is not a readable image: {reason}") from error
     if fit == "crop":

@@ -1,7 +1,8 @@
 """The diffusion process of Ho et al. 2020, "Denoising Diffusion Probabilistic Models", to be read beside the paper.
 
 Equation numbers are the paper's unless another is named. `t` counts from 0, so `t` here is the paper's t - 1:
-`betas[t]` is its beta_{t+1}, and alpha_bar before t = 0 is 1. Coefficients are float64 until they meet an image.
+`betas[t]` is its beta_{t+1}, and alpha_bar before t = 0 is 1. Coefficients are float64 until `gather` rounds them to
+the dtype of the images.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,15 +17,15 @@ from torch import Tensor
 
 Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["fixed_small", "fixed_large"]
-AnyVariance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # the last two come from the network
+AnyVariance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # the network learns the last two
 Spacing = Literal["trailing", "leading", "linspace"]
 Model = Callable[[Tensor, Tensor], Tensor]  # (x [B,C,H,W], t int64 [B]) -> out [B,C,H,W]
-Noise = Callable[[int], Tensor]  # row of the chain, 0 for its first step -> z, shaped like x
+Noise = Callable[[int], Tensor]  # number of the reverse step, from 0 -> z, shaped like x
 
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
-    """A schedule, and what the network predicts. All methods are pure functions of their arguments."""
+    """A noise schedule, betas float64 `[T]`, and the network's prediction. All methods are pure functions."""
 
     betas: NDArray[np.float64]
     prediction: Prediction = "eps"
@@ -48,12 +49,12 @@ class Diffusion:
     # The forward process.
 
     def q_step(self, x_prev: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """One step of noising: a draw from q(x_t | x_{t-1}), eq. (2)."""
+        """One step of the forward process: a draw from q(x_t | x_{t-1}), eq. (2)."""
         beta = gather(self.betas, t, x_prev)
         return (1.0 - beta).sqrt() * x_prev + beta.sqrt() * noise
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """All steps up to t at once: a draw from q(x_t | x_0), eq. (4)."""
+        """All forward steps up to t at once: a draw from q(x_t | x_0), eq. (4)."""
         return gather(self.alpha_bars**0.5, t, x0) * x0 + gather((1.0 - self.alpha_bars) ** 0.5, t, x0) * noise
 
     def q_posterior_mean(self, x0: Tensor, x: Tensor, t: Tensor) -> Tensor:
@@ -68,14 +69,14 @@ class Diffusion:
         return (1.0 - self.alpha_bars_prev) / (1.0 - self.alpha_bars) * self.betas
 
     def mean_from_eps(self, eps: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """The mean of p(x_{t-1} | x_t) straight from the predicted noise, eq. (11): the posterior mean, unclipped."""
+        """The mean of p(x_{t-1} | x_t) directly from the predicted noise, eq. (11): the unclipped posterior mean."""
         from_eps = self.betas / (1.0 - self.alpha_bars) ** 0.5
         return (x - gather(from_eps, t, x) * eps) / gather(self.alphas**0.5, t, x)
 
-    # What the network is taught, and what it says.
+    # The training target, and the reading of the network's output.
 
     def target(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network should output at x_t: the noise, x_0, or v (Salimans and Ho 2022, section 4)."""
+        """The training target at x_t: the noise, x_0, or v (Salimans and Ho 2022, section 4)."""
         if self.prediction == "eps":
             return noise
         if self.prediction == "x0":
@@ -83,7 +84,7 @@ class Diffusion:
         return gather(self.alpha_bars**0.5, t, x0) * noise - gather((1.0 - self.alpha_bars) ** 0.5, t, x0) * x0
 
     def predict_x0(self, out: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """The x_0 that the network's output stands for: eq. (15), or the solution of the definition of v."""
+        """x_0 from the network's output: eq. (15) for eps, the output itself for x0, signal x - noise v for v."""
         if self.prediction == "x0":
             return out
         signal, noise = self.alpha_bars**0.5, (1.0 - self.alpha_bars) ** 0.5
@@ -103,10 +104,9 @@ class Diffusion:
         variance: Variance = "fixed_small",
         clip: tuple[float, float] | None = (-1.0, 1.0),
     ) -> Iterator[Tensor]:
-        """Algorithm 2 in the form of Ho's published code: x_0 predicted, clipped, put into eq. (7). Yields x_{t-1}.
+        """Algorithm 2 as in Ho's published code: predict x_0, clip it, and insert it into eq. (7). Yields x_{t-1}.
 
-        Clipping and eq. (7) give Algorithm 2's line 4 when nothing is clipped. `x` is x_T. The step to x_0 adds no
-        noise.
+        Without a clipped value this equals line 4 of Algorithm 2. `x` is x_T. The step to x_0 adds no noise.
         """
         sigma = np.sqrt(self.q_posterior_variance() if variance == "fixed_small" else self.betas)
         for row, step in enumerate(range(len(self) - 1, -1, -1)):
@@ -129,7 +129,10 @@ class Diffusion:
         eta: float = 0.0,
         clip: tuple[float, float] | None = (-1.0, 1.0),
     ) -> Iterator[Tensor]:
-        """Song et al. 2021 (DDIM), eq. (12), over descending `timesteps`; eps is derived again from the clipped x_0."""
+        """Song et al. 2021 (DDIM), eq. (12), over descending `timesteps`. Yields x at the next timestep.
+
+        eps is derived again from the clipped x_0.
+        """
         for row, step in enumerate(timesteps):
             last = row == len(timesteps) - 1
             now, before = self.alpha_bars[step], 1.0 if last else self.alpha_bars[timesteps[row + 1]]
@@ -146,19 +149,19 @@ class Diffusion:
     def respaced(self, timesteps: Sequence[int]) -> "Diffusion":
         """The process that visits only `timesteps` (descending): Nichol and Dhariwal 2021, eq. (19).
 
-        Its step i stands for timestep `sorted(timesteps)[i]`: wrap the model with `at_timesteps` to say so.
+        Its step i is timestep `sorted(timesteps)[i]` of the model: wrap the model with `at_timesteps` to translate.
         """
         kept = self.alpha_bars[np.sort(np.asarray(timesteps))]
         return Diffusion(1.0 - kept / np.append(1.0, kept[:-1]), self.prediction)
 
 
 def at_timesteps(model: Model, timesteps: Sequence[int]) -> Model:
-    """The model of a respaced process: step i of it is timestep `sorted(timesteps)[i]` of the model."""
+    """The model for a respaced process, whose step i is timestep `sorted(timesteps)[i]` of `model`."""
     original = torch.as_tensor(sorted(timesteps), dtype=torch.int64)
     return lambda x, t: model(x, original.to(t.device)[t])
 
 
 def gather(values: NDArray[np.float64], t: Tensor, like: Tensor) -> Tensor:
-    """`values[t]` as `[B, 1, 1, 1]`, in the dtype and on the device of `like`: the one place where float64 ends."""
+    """`values[t]` as `[B, 1, 1, 1]`, in the dtype and on the device of `like`. Only this function rounds float64."""
     chosen = torch.from_numpy(np.ascontiguousarray(values)).to(t.device)[t]
     return chosen.to(like.device, like.dtype).reshape(-1, 1, 1, 1)

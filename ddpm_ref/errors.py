@@ -1,21 +1,37 @@
-"""What can be wrong with what a user brings; each message names the file and the key."""
+"""The errors in a user's files. Each message names the file and the key.
+
+A message is one printable line of at most 300 characters, whatever a file name or a value from a file holds.
+"""
+
+from .text import one_line
 
 
-class ConfigError(ValueError):
+class InputError(ValueError):
+    """Something that the user brought; the base of the errors below."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+class FileError(InputError):
+    """A file that cannot be read, or not within the limits."""
+
+
+class ConfigError(InputError):
     """A UNet configuration that cannot be built as written."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint that is damaged, incomplete or not supported."""
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """Training data that cannot be used."""
 
 
-class RecipeError(ValueError):
-    """A training recipe that cannot be followed."""
+class RecipeError(InputError):
+    """A training recipe with an unknown, missing or invalid value."""
 
 
 class OutputError(OSError):
-    """A file or folder that cannot be written where it was asked for."""
+    """A file or folder that cannot be written."""

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Atomic writing of files: a reader never sees half of a file."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from .errors import OutputError
 
 
 def make_folder(folder: Path) -> None:
-    """Make it, and those above it. Raises OutputError when that fails."""
+    """Create `folder` and its parents. Raises OutputError when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -22,7 +22,7 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError into an OutputError that names `path`."""
+    """Turn an OSError in this context into an OutputError that names `path`."""
     try:
         yield
     except OutputError:
@@ -32,27 +32,27 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON in one move."""
+    """Write `value` as JSON, atomically. Raises OutputError."""
     replace_file(path, lambda file: file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8"))
 
 
 def replace_tensors(path: Path, content: Mapping[str, Any]) -> None:
-    """Write what `torch.load` reads, in one move."""
+    """Write `content` with `torch.save`, atomically. Raises OutputError."""
 
     def write(temporary: Path) -> None:
         try:
             with temporary.open("wb") as file:
                 torch.save(content, file)
-        except RuntimeError as error:  # of torch's writer, which says less than the file did
+        except RuntimeError as error:  # torch's writer hides the reason, which is in the OSError of the file
             raise (error.__context__ or error) from None
 
     replace_file(path, write)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary file, then rename it: readers see the old file or the new, never half.
+    """Call `write` on a temporary file, then rename the file to `path`: readers see the old file or the new one.
 
-    Raises OutputError when that fails. The temporary file is gone afterwards, whatever happened.
+    Raises OutputError when that fails. The temporary file never remains.
     """
     make_folder(path.parent)
     with writing(path):

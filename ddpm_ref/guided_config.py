@@ -5,34 +5,36 @@ from typing import Literal
 
 from .errors import ConfigError
 
-GROUPS, EPS = 32, 1e-5  # of every norm, in all of these networks
-AttentionOrder = Literal["legacy", "new"]  # legacy: q, k, v of the first head, then of the second; new: all q first
+GROUPS, EPS = 32, 1e-5  # of every GroupNorm in these networks
+AttentionOrder = Literal["legacy", "new"]  # channels of qkv. legacy: q, k, v head by head; new: all q, all k, all v
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedConfig:
-    """What `GuidedUNet` needs to know. Raises ConfigError when the values do not fit together."""
+    """The architecture of a `GuidedUNet`. Raises ConfigError when the values do not fit together."""
 
     in_channels: int
-    out_channels: int  # twice the channels in, if the variance is learned
-    model_channels: int  # width of the sinusoids
-    first_width: int  # of the first convolution; `model_channels` in all but the 512 x 512 network
-    widths: tuple[int, ...]  # one a level, from full resolution down
-    layers: int  # residual blocks a level on the way down; one more on the way up
-    attention: tuple[bool, ...]  # whether a level has it after each residual block
-    scale_shift: bool
+    out_channels: int  # twice `in_channels` if the variance is learned
+    model_channels: int  # width of the sinusoidal time embedding
+    first_width: int  # of the first convolution; equals `model_channels` except in the 512 x 512 network
+    widths: tuple[int, ...]  # one per level, from full resolution down
+    layers: int  # residual blocks per level on the way down; one more on the way up
+    attention: tuple[bool, ...]  # per level: attention after every residual block
+    scale_shift: bool  # the time embedding scales and shifts, instead of being added
     resblock_updown: bool  # resample by residual blocks, not by convolutions
     classes: int | None
-    heads: int | None  # one of these two is None
+    heads: int | None  # attention heads; exactly one of `heads` and `head_channels` is None
     head_channels: int | None
     attention_order: AttentionOrder
-    time_scale: float = 1.0  # what a timestep is multiplied by before its sinusoids; 1000 / T if they are rescaled
+    time_scale: float = 1.0  # the factor of t before the sinusoids; 1000 / T if timesteps are rescaled
 
     def __post_init__(self) -> None:
         if not self.widths or len(self.widths) != len(self.attention):
-            raise ConfigError(f"{len(self.widths)} widths and {len(self.attention)} levels of attention")
+            raise ConfigError(
+                f"widths has {len(self.widths)} levels and attention {len(self.attention)}; they must agree"
+            )
         if (self.heads is None) == (self.head_channels is None):
-            raise ConfigError("one of heads and head_channels must be given")
+            raise ConfigError("exactly one of heads and head_channels must be given")
         for width in (self.first_width, *self.widths):
             if width % GROUPS:
                 raise ConfigError(f"{width} channels cannot be split into {GROUPS} groups")
@@ -45,15 +47,17 @@ class GuidedConfig:
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
-        """Channels wherever there is attention, the middle included."""
+        """The channel count of every attention layer, including the middle block's."""
         return (
             *(width for width, attends in zip(self.widths, self.attention, strict=True) if attends),
             self.widths[-1],
         )
 
     def heads_of(self, width: int) -> int:
-        """Heads of the attention over `width` channels."""
+        """The number of attention heads over `width` channels. Raises ConfigError if they cannot be split evenly."""
         heads = self.heads if self.head_channels is None else width // self.head_channels
         if not heads or width % heads or (self.head_channels is not None and width % self.head_channels):
-            raise ConfigError(f"{width} channels do not go into heads={self.heads}, head_channels={self.head_channels}")
+            raise ConfigError(
+                f"{width} channels cannot be split into heads={self.heads}, head_channels={self.head_channels}"
+            )
         return heads

@@ -1,4 +1,4 @@
-"""The layers that `GuidedUNet` is made of; each is called with the image and the time embedding."""
+"""The layers of `GuidedUNet`. Each takes the image `[B, C, H, W]` and the time embedding `[B, time_width]`."""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +8,17 @@ from .guided_config import EPS, GROUPS, GuidedConfig
 
 
 class Residual(nn.Module):
-    """Norm-SiLU-conv twice, the time embedding in between; may resample after the first SiLU."""
+    """Norm-SiLU-conv twice, with the time embedding in between, and a shortcut.
+
+    `resample` "down" or "up" halves or doubles the resolution after the first SiLU, and on the shortcut.
+    """
 
     def __init__(self, config: GuidedConfig, channels: int, width: int, *, resample: str = "") -> None:
         super().__init__()
         self.scale_shift, self.resample = config.scale_shift, resample
         self.in_layers = nn.Sequential(norm(channels), nn.SiLU(), nn.Conv2d(channels, width, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(config.time_width, width * (2 if self.scale_shift else 1)))
-        # The gap is where training has its dropout: the convolution's name is `out_layers.3`.
+        # The identity stands for the dropout of training, so that the convolution is named `out_layers.3`.
         self.out_layers = nn.Sequential(norm(width), nn.SiLU(), nn.Identity(), nn.Conv2d(width, width, 3, padding=1))
         self.skip_connection = nn.Identity() if channels == width else nn.Conv2d(channels, width, 1)
 
@@ -32,7 +35,7 @@ class Residual(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention over all pixels; q and k are each scaled by d^-1/4, softmax in float32."""
+    """Self-attention over all pixels. q and k are each scaled by d^-1/4; the softmax is in float32."""
 
     def __init__(self, config: GuidedConfig, width: int) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class SelfAttention(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Resampling by a convolution: `op`, of stride 2, on the way down; `conv`, after nearest neighbour, up."""
+    """Resampling by a convolution: down with `op` of stride 2, up with nearest neighbour and then `conv`."""
 
     def __init__(self, width: int, resample: str) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class Convolution(nn.Module):
 
 
 class Pixels(nn.Conv2d):
-    """The first convolution, called as all layers are."""
+    """The first convolution. It ignores the time embedding."""
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x)
@@ -81,7 +84,7 @@ def norm(channels: int) -> nn.GroupNorm:
 
 
 def resampled(x: Tensor, way: str) -> Tensor:
-    """Half by averages, twice by nearest neighbour, or as it is."""
+    """`x` at half the resolution by averages ("down"), at twice by nearest neighbour ("up"), or unchanged ("")."""
     if way == "down":
         return F.avg_pool2d(x, 2)
     return F.interpolate(x, scale_factor=2.0, mode="nearest") if way == "up" else x

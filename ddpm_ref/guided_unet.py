@@ -1,7 +1,7 @@
 """The UNet of improved-diffusion and guided-diffusion (Nichol and Dhariwal 2021; Dhariwal and Nichol 2021, appendix).
 
-The names of the parameters are those of OpenAI's published weights. Written anew and plain, without gradient
-checkpoints, so that it can be exported; it is not trained here, so it has no dropout.
+The parameters have the names of OpenAI's published weights. This is a plain reimplementation that can be exported: no
+gradient checkpointing, and no dropout, because this package does not train it.
 """
 
 import math
@@ -14,7 +14,7 @@ from .guided_layers import Pixels, Residual, SelfAttention, norm, resampler
 
 
 class GuidedUNet(nn.Module):
-    """The denoiser `out = GuidedUNet(x, t)`, or `GuidedUNet(x, t, y)` with classes; shapes as `UNet` has them."""
+    """The denoiser `out = GuidedUNet(x, t)`, or `GuidedUNet(x, t, y)` with classes. Shapes and dtypes are `UNet`'s."""
 
     frequencies: Tensor
 
@@ -22,7 +22,7 @@ class GuidedUNet(nn.Module):
         super().__init__()
         self.config = config
         half = config.model_channels // 2
-        frequencies = (torch.arange(half, dtype=torch.float32) * -math.log(10_000) / half).exp()
+        frequencies = (torch.arange(half, dtype=torch.float32, device="cpu") * -math.log(10_000) / half).exp()
         self.register_buffer("frequencies", frequencies, persistent=False)
         width = config.time_width
         self.time_embed = nn.Sequential(nn.Linear(config.model_channels, width), nn.SiLU(), nn.Linear(width, width))
@@ -35,7 +35,7 @@ class GuidedUNet(nn.Module):
 
     @staticmethod
     def _way_down(config: GuidedConfig) -> tuple[nn.ModuleList, list[int]]:
-        """The blocks, and the width that each leaves as a skip."""
+        """The blocks of the way down, and the width of the skip connection after each block."""
         channels = config.first_width
         blocks = [nn.ModuleList([Pixels(config.in_channels, channels, 3, padding=1)])]
         skips = [channels]
@@ -76,7 +76,7 @@ class GuidedUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         if (y is None) != (self.label_emb is None):
-            raise ValueError("labels must be given if the model was trained with classes, and only then")
+            raise ValueError("a model with classes needs labels; a model without classes takes none")
         angle = (t.float() * self.config.time_scale)[:, None] * self.frequencies[None, :]
         time = self.time_embed(torch.cat([angle.cos(), angle.sin()], dim=1))
         if self.label_emb is not None:
@@ -93,7 +93,7 @@ class GuidedUNet(nn.Module):
 
 
 def through(layers: nn.Module, x: Tensor, time: Tensor) -> Tensor:
-    """`x` after each of `layers`."""
+    """`x` after all of `layers` in sequence."""
     for layer in layers.children():
         x = layer(x, time)
     return x

@@ -1,4 +1,4 @@
-"""Class labels of training images: an array beside them in an `.npz`, the folder of each file, a column of the hub."""
+"""Class labels of training images: an array in the `.npz`, the folder of each file, or a column of a hub data set."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import ARRAY_KEYS, HubImages, ImageFiles, ImageSet, arrays_of
+from .data import ARRAY_KEYS, HubImages, ImageFiles, ImageSet, opened_archive
 from .errors import DataError
+from .text import quoted
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Labels = NDArray[np.int64]  # [N], counted from 0
 
-LABEL_KEYS = ("train_labels", "labels", "y_train", "arr_1")  # each the twin of the image key in the same place
-HUB_COLUMNS = ("label", "labels", "class")  # names of whole-number columns that are taken for labels
+LABEL_KEYS = ("train_labels", "labels", "y_train", "arr_1")  # in the order of the image keys that they belong to
+HUB_COLUMNS = ("label", "labels", "class")  # columns of whole numbers with these names are labels
 
 
 def open_labels(path: str, images: ImageSet, classes: int) -> Labels:
-    """The label of each of `images`, which `open_images` read from `path`.
+    """The labels int64 `[N]` of `images`, which `open_images` read from `path`.
 
-    In an `.npz` the labels are whole numbers `[N]`. In a folder or a zip the class of a file is the folder that it lies
-    in; folders are numbered in the order of their names, as torchvision's ImageFolder numbers them. On the hub the
-    labels are the column of type ClassLabel, or else a column of whole numbers named in `HUB_COLUMNS`.
+    In an `.npz`, the labels are whole numbers `[N]`. In a folder or a zip, the class of a file is its folder; the
+    folders are numbered in the order of their names, as in torchvision's ImageFolder. On the hub, the labels are the
+    column of type ClassLabel, or else a column of whole numbers named in `HUB_COLUMNS`.
 
-    Raises DataError unless there is one label an image and the labels are exactly 0 to `classes` - 1.
+    Raises DataError unless every image has one label and the labels are exactly 0 to `classes` - 1.
     """
     if isinstance(images, ImageFiles):
         labels = _of_folders(images)
@@ -34,7 +35,7 @@ def open_labels(path: str, images: ImageSet, classes: int) -> Labels:
     else:
         labels = _of_array(Path(path))
     if labels.shape != (len(images),):
-        raise DataError(f"{path}: there are {len(images)} images, but labels {list(labels.shape)}")
+        raise DataError(f"{path} has {len(images)} images, but labels of shape {list(labels.shape)}")
     found = np.unique(labels)
     if found[0] < 0 or found[-1] >= classes:
         raise DataError(f"{path}: labels run from {found[0]} to {found[-1]}; the model's run from 0 to {classes - 1}")
@@ -46,21 +47,19 @@ def open_labels(path: str, images: ImageSet, classes: int) -> Labels:
 
 def _of_array(path: Path) -> Labels:
     keys = dict(zip(ARRAY_KEYS, LABEL_KEYS, strict=True))
-    with arrays_of(path) as archive:
-        wanted = next(keys[key] for key in ARRAY_KEYS if key in archive)
-        if wanted not in archive:
-            raise DataError(f"{path} holds {archive.files}, but no {wanted}, which a model with classes needs")
-        labels = archive[wanted]
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path}: {wanted} is {labels.dtype}; whole numbers [N] are wanted")
-    return np.asarray(labels, np.int64)
+    with opened_archive(path) as archive:
+        names = archive.names()
+        wanted = next(keys[key] for key in ARRAY_KEYS if f"{key}.npy" in names)
+        if f"{wanted}.npy" not in names:
+            raise DataError(f"{path} holds {quoted(names)}, but no {wanted}, which a model with classes needs")
+        return np.asarray(archive.read_array(f"{wanted}.npy", np.integer), np.int64)
 
 
 def _of_folders(images: ImageFiles) -> Labels:
     folders = [Path(name).parent for name in images.names]
     numbers = {folder: number for number, folder in enumerate(sorted(set(folders)))}
     if images.path in numbers or Path() in numbers:
-        raise DataError(f"{images.path} holds images outside of class folders; a model with classes needs one a class")
+        raise DataError(f"{images.path} has images outside class folders; a model with classes needs one per class")
     return np.array([numbers[folder] for folder in folders], np.int64)
 
 

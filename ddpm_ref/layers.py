@@ -1,4 +1,4 @@
-"""The layers that the UNet is made of: time embedding, residual block, attention, resampling."""
+"""The layers of the UNet: time embedding, residual block, attention, resampling."""
 
 import math
 
@@ -10,25 +10,27 @@ from .config import UNetConfig
 
 
 class Timesteps(nn.Module):
-    """Sinusoids of an integer timestep, DDPM appendix B (after Vaswani et al. 2017, section 3.5)."""
+    """The sinusoids `[B, C]` of integer timesteps `[B]`: DDPM, appendix B (after Vaswani et al. 2017, section 3.5)."""
 
     frequencies: Tensor
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         half = config.block_out_channels[0] // 2
-        exponent = torch.arange(half, dtype=torch.float32) * -math.log(10_000) / (half - config.freq_shift)
+        exponent = (
+            torch.arange(half, dtype=torch.float32, device="cpu") * -math.log(10_000) / (half - config.freq_shift)
+        )
         self.register_buffer("frequencies", exponent.exp(), persistent=False)
         self.cos_first = config.flip_sin_to_cos
 
     def forward(self, t: Tensor) -> Tensor:
-        angle = t.float()[:, None] * self.frequencies[None, :]  # [B, half], float32: bf16 turns 999 into 1000
+        angle = t.float()[:, None] * self.frequencies[None, :]  # [B, half], in float32: bf16 rounds 999 to 1000
         pair = (angle.cos(), angle.sin()) if self.cos_first else (angle.sin(), angle.cos())
         return torch.cat(pair, dim=1)
 
 
 class TimeEmbedding(nn.Module):
-    """The two dense layers between the sinusoids and the residual blocks."""
+    """The two dense layers between the sinusoids `[B, channels]` and the time embedding `[B, width]`."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -41,9 +43,9 @@ class TimeEmbedding(nn.Module):
 
 
 class Norm(nn.GroupNorm):
-    """GroupNorm in the type of its weights, as autocast has it on a GPU.
+    """GroupNorm in the dtype of its weights, as under autocast on a GPU.
 
-    Autocast on a CPU would compute it in bfloat16: less exact, and with the channels last several times slower.
+    Autocast on a CPU would compute it in bfloat16, which is less exact, and several times slower in channels_last.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,9 +53,10 @@ class Norm(nn.GroupNorm):
 
 
 class ResnetBlock(nn.Module):
-    """GroupNorm-SiLU-conv twice, the time embedding put in between them, an identity or 1x1 shortcut around.
+    """GroupNorm-SiLU-conv twice, with the time embedding in between, and an identity or 1x1 shortcut.
 
-    `resample` "down" or "up" halves or doubles the resolution after the first SiLU, and on the shortcut.
+    `resample` "down" or "up" halves or doubles the resolution after the first SiLU, and on the shortcut. `divisor`
+    divides the sum with the shortcut.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class ResnetBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, `channels // head_dim` heads, softmax in float32."""
+    """Self-attention over all pixels, with `channels // head_dim` heads; the softmax is in float32."""
 
     def __init__(self, config: UNetConfig, channels: int, *, groups: int | None, divisor: float = 1.0) -> None:
         super().__init__()
@@ -100,7 +103,7 @@ class Attention(nn.Module):
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(channels, channels)
         self.to_v = nn.Linear(channels, channels)
-        # A list of one: diffusers keeps a dropout at index 1, and the name `to_out.0` with it.
+        # A list, so that the layer has diffusers' name `to_out.0`; diffusers has a dropout at index 1.
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,9 +122,9 @@ class Attention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the resolution by a strided convolution; padding 0 means Ho's (TensorFlow's) right-and-bottom pad.
+    """Half the resolution by a strided convolution; padding 0 pads right and bottom, as Ho's code (TensorFlow) does.
 
-    Called as a residual block in its place would be; the time embedding goes nowhere.
+    The call takes the arguments of a residual block, and ignores the time embedding.
     """
 
     def __init__(self, config: UNetConfig, channels: int) -> None:
@@ -135,7 +138,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the resolution: nearest neighbour, then a convolution. Called like `Downsample`."""
+    """Twice the resolution by nearest neighbour, then a convolution. The call ignores the time embedding."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

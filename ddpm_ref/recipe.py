@@ -1,16 +1,20 @@
 """A training run as data: one TOML file, or a preset of the same form in `presets/`."""
 
-import sys
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from .betas import SCHEDULES, Betas
+from .betas import MAX_TIMESTEPS, SCHEDULES, Betas
+from .bounded_read import parse_toml, read_bytes
 from .config import UNetConfig
 from .diffusion import AnyVariance, Prediction
-from .errors import ConfigError, RecipeError
+from .errors import ConfigError, FileError, RecipeError
+from .text import quoted
 
+MAX_BATCH, MAX_SAMPLES = 65_535, 4_096
+MAX_STEPS = 1_000_000_000  # of a training run
 PRESETS = Path(__file__).parent / "presets"
 Precision = Literal["fp32", "bf16"]
 Section = TypeVar("Section")
@@ -32,7 +36,7 @@ class Process:
         _choice("diffusion.schedule", self.schedule, tuple(SCHEDULES))
         _choice("diffusion.prediction", self.prediction, get_args(Prediction))
         _choice("diffusion.variance", self.variance, get_args(AnyVariance))
-        _at_least("diffusion.steps", self.steps, 1)
+        _within("diffusion.steps", self.steps, 1, MAX_TIMESTEPS)
 
     @property
     def betas(self) -> Betas:
@@ -63,18 +67,19 @@ class Training:
 
     def __post_init__(self) -> None:
         _choice("training.precision", self.precision, get_args(Precision))
+        most = {"batch_size": MAX_BATCH, "sample_count": MAX_SAMPLES, "seed": 2**31 - 1}
         for key in ("batch_size", "steps", "checkpoint_every", "sample_every", "sample_count"):
-            _at_least(f"training.{key}", getattr(self, key), 1)
+            _within(f"training.{key}", getattr(self, key), 1, most.get(key, MAX_STEPS))
         for key in ("warmup_steps", "cooldown_steps", "keep_every", "seed"):
-            _at_least(f"training.{key}", getattr(self, key), 0)
+            _within(f"training.{key}", getattr(self, key), 0, most.get(key, MAX_STEPS))
         if not 0 <= self.ema_decay < 1:
-            raise RecipeError(f"training.ema_decay must lie in [0, 1), not {self.ema_decay}")
-        if self.learning_rate <= 0 or self.grad_clip <= 0:
-            raise RecipeError("training.learning_rate and training.grad_clip must be above 0")
+            raise RecipeError(f"training.ema_decay must lie in [0, 1), not {quoted(self.ema_decay)}")
+        if not (0 < self.learning_rate < math.inf and 0 < self.grad_clip < math.inf):
+            raise RecipeError("training.learning_rate and training.grad_clip must be finite and above 0")
         if not 0 <= self.label_dropout < 1:
-            raise RecipeError(f"training.label_dropout must lie in [0, 1), not {self.label_dropout}")
-        if not 0 <= self.min_snr_gamma < float("inf"):
-            raise RecipeError(f"training.min_snr_gamma must be a number from 0 on, not {self.min_snr_gamma}")
+            raise RecipeError(f"training.label_dropout must lie in [0, 1), not {quoted(self.label_dropout)}")
+        if not 0 <= self.min_snr_gamma < math.inf:
+            raise RecipeError(f"training.min_snr_gamma must be finite and at least 0, not {quoted(self.min_snr_gamma)}")
 
     def rate_at(self, step: int) -> float:
         """The learning rate of step `step`, counted from 0: linear warm-up, constant, linear cool-down."""
@@ -147,13 +152,11 @@ FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "keep_every", "
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises RecipeError when there is none."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(read_bytes(path))
+    except FileError as error:
+        raise RecipeError(str(error)) from error
+    except ValueError as error:
         raise RecipeError(f"{path} cannot be read: {error}") from error
 
 
@@ -162,7 +165,9 @@ def load_recipe(path: Path) -> Recipe:
     raw = read_toml(path)
     try:
         if set(raw) != {"model", "diffusion", "training"}:
-            raise RecipeError(f"sections must be [model], [diffusion] and [training], not {sorted(raw)}")
+            raise RecipeError(f"sections must be [model], [diffusion] and [training], not {quoted(sorted(raw))}")
+        if wrong := [name for name, section in raw.items() if not isinstance(section, dict)]:
+            raise RecipeError(f"{wrong[0]} must be a section, [{wrong[0]}]")
         model = dict(raw["model"])
         model["attention_head_dim"] = model.get("attention_head_dim") or None  # TOML has no null: 0 is one head
         return Recipe(
@@ -188,22 +193,22 @@ def preset_names() -> list[str]:
 def _section(kind: type[Section], raw: Mapping[str, Any]) -> Section:
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(raw.keys() - known.keys()):
-        raise RecipeError(f"unknown key {unknown[0]!r}; known: {', '.join(known)}")
+        raise RecipeError(f"unknown key {quoted(unknown[0])}; known: {', '.join(known)}")
     if missing := [name for name, field in known.items() if field.default is MISSING and name not in raw]:
         raise RecipeError(f"missing key {missing[0]!r}")
     for name, value in raw.items():
         wanted = known[name].type
         numeric = wanted is float and type(value) is int
         if wanted in (int, float, bool) and type(value) is not wanted and not numeric:
-            raise RecipeError(f"{name} must be {getattr(wanted, '__name__', wanted)}, not {value!r}")
+            raise RecipeError(f"{name} must be {getattr(wanted, '__name__', wanted)}, not {quoted(value)}")
     return kind(**raw)
 
 
 def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise RecipeError(f"{key}: {value!r} is not known; {', '.join(allowed)} are")
+        raise RecipeError(f"{key}: {quoted(value)} is not known; {', '.join(allowed)} are")
 
 
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise RecipeError(f"{key} must be at least {least}, not {value}")
+def _within(key: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise RecipeError(f"{key} must lie in [{least}, {most}], not {quoted(value)}")

@@ -1,4 +1,4 @@
-"""What a training run shows: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
+"""The reports of a training run: a progress bar, a loss curve (CSV and TensorBoard), grids of samples."""
 
 import csv
 import math
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 COLUMNS = ["step", "loss", "learning_rate", "images_per_second"]  # of log.csv
-LOG_EVERY = 50  # steps to a point of the curve, which is their mean
+LOG_EVERY = 50  # training steps per point of the curve, which is the mean over them
 
 
 class Report:
-    """Writes only in the first process; elsewhere every call does nothing."""
+    """Writes the reports, if `enabled`: only in the first process. Elsewhere its methods do nothing.
+
+    Raises OutputError when a file cannot be written.
+    """
 
     def __init__(self, folder: Path, *, first: int, steps: int, quiet: bool, enabled: bool) -> None:
         self.folder, self.enabled = folder, enabled
@@ -40,14 +43,14 @@ class Report:
         self.events = folder / "tensorboard"
         with writing(self.events):
             self.writer = tensorboard.SummaryWriter(str(self.events), purge_step=first)
-        self.lost: OSError | None = None  # what ended the writer's thread
+        self.lost: OSError | None = None  # the error that ended TensorBoard's thread
         self.uncaught, threading.excepthook = threading.excepthook, self._uncaught
         self.bar = tqdm(
             total=steps, initial=first, unit="step", disable=quiet, dynamic_ncols=True, smoothing=0.05, mininterval=1.0
         )
 
     def step(self, step: int, loss: float, rate: float, images_per_second: float) -> None:
-        """Take note of step `step`, counted from 0, that has just been done."""
+        """Record training step `step`, counted from 0, after it is done."""
         if self.writer is None:
             return
         self.losses.append(loss)
@@ -72,7 +75,7 @@ class Report:
                 rows.writerow(row)
 
     def samples(self, step: int, images: Tensor, columns: int) -> None:
-        """Save a grid of `[N, C, H, W]` images in [-1, 1], `columns` a row, as samples/STEP.png."""
+        """Save a grid of images `[N, C, H, W]` in [-1, 1], `columns` per row, as samples/STEP.png."""
         if self.writer is None:
             return
         from PIL import Image
@@ -97,7 +100,7 @@ class Report:
             threading.excepthook = self.uncaught
 
     def _uncaught(self, args: threading.ExceptHookArgs) -> None:
-        # TensorBoard writes in a thread, whose end the next call tells, if there is one: no traceback is needed.
+        # TensorBoard writes in a thread. `close` or the next call raises this error, so no traceback is printed here.
         if isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard."):
             self.lost = args.exc_value
         else:
@@ -106,7 +109,7 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """What a grid of samples shows: how many images, how many in a row, and the label of each, int64 `[N]`, or None."""
+    """The layout of a grid of samples: the number of images, the images per row, and the labels int64 `[N]` or None."""
 
     count: int
     columns: int
@@ -114,9 +117,9 @@ class Grid:
 
     @classmethod
     def of(cls, count: int, classes: int | None) -> "Grid":
-        """At most `count` images: one row a class, or as square as can be without classes.
+        """A grid of at most `count` images: one row per class, or nearly square without classes.
 
-        Of more classes than `count`, the first `count` have a row of one image each.
+        With more classes than `count`, the first `count` classes have one image each.
         """
         if classes is None:
             return cls(count, math.ceil(math.sqrt(count)), None)
@@ -135,9 +138,9 @@ def draw_samples(
     steps: int = 50,
     seed: int = 0,
 ) -> Tensor | None:
-    """Images `shape` = [N, C, H, W] by `steps` of DDIM from the same noise each time, so that grids compare.
+    """Images `shape` = [N, C, H, W] by `steps` steps of DDIM. The same noise every time makes grids comparable.
 
-    None as soon as there is something in `stop`, which is looked at before each step.
+    Returns None as soon as `stop` is not empty; the check runs before each step.
     """
     steps = min(steps, len(diffusion))
     timesteps = [len(diffusion) - 1 - i * len(diffusion) // steps for i in range(steps)]
@@ -151,7 +154,7 @@ def draw_samples(
 
 
 def as_grid(images: Tensor, columns: int) -> NDArray[np.uint8]:
-    """`[N, C, H, W]` in [-1, 1] as one uint8 picture `[rows * H, columns * W, C]`."""
+    """Images `[N, C, H, W]` in [-1, 1] as one picture, uint8 `[rows * H, columns * W, C]`."""
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     count, channels, height, width = pixels.shape
     rows = -(-count // columns)
@@ -162,7 +165,7 @@ def as_grid(images: Tensor, columns: int) -> NDArray[np.uint8]:
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drop the points that a resumed run is about to make again, and what a killed run has not finished writing."""
+    """Drop the log's points after `step`, which a resumed run writes again, and any incomplete line of a killed run."""
     if not log.exists():
         return
     with writing(log):

@@ -1,4 +1,4 @@
-"""One training run has one process that writes: the owner of its folder."""
+"""The lock of a run's folder: only one process trains in it."""
 
 import json
 import os
@@ -15,26 +15,26 @@ from .files import make_folder, writing
 
 LOCK = ".ddpm-rt.lock"  # the name that `ddpm-rt sample` uses in a folder of samples
 LARGEST = 1 << 16  # bytes of a lock file that are read
-SHOWN = 120  # characters of a command line in a message
+SHOWN = 120  # most characters of a command line in a message
 
 
 @contextmanager
 def owned_run(folder: Path) -> Iterator[None]:
-    """Own `folder`, which is made. Raises OutputError, which names the process, while another has it.
+    """Create `folder` and hold its lock. Raises OutputError, which names the process, while another one holds it.
 
-    The kernel ends the ownership with the process. On a file system without locks a line on stderr says so.
+    The kernel releases the lock when the process ends. On a file system without locks, the function prints a note.
     """
     make_folder(folder)
     path = folder / LOCK
     with writing(path):
         descriptor = _locked(path)
     if descriptor is None:
-        sys.stderr.write(f"note: {folder} is on a file system without locks; run no second command in it\n")
+        sys.stderr.write(f"note: {folder} is on a file system without locks; do not run a second command in it\n")
         yield
         return
     try:
         content = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), "work": {"run": "train"}})
-        with suppress(OSError):  # a full disk: the lock holds, its file says less
+        with suppress(OSError):  # a full disk: the lock still holds, only the message of others says less
             os.ftruncate(descriptor, 0)
             os.write(descriptor, content.encode())
         yield
@@ -45,7 +45,7 @@ def owned_run(folder: Path) -> Iterator[None]:
 
 
 def _locked(path: Path) -> int | None:
-    """The lock file, locked; None without locks. Raises OSError."""
+    """A descriptor of the lock file, locked; None on a file system without locks. Raises OSError or OutputError."""
     while True:
         descriptor = os.open(path, FLAGS | os.O_CREAT, 0o666)
         is_locked = try_lock(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else False
@@ -56,7 +56,7 @@ def _locked(path: Path) -> int | None:
         if is_locked is None:
             path.unlink(missing_ok=True)
             return None
-        if not is_locked:  # else its last holder has removed it meanwhile
+        if not is_locked:  # otherwise its last holder has just removed the file: try again
             raise OutputError(f"{path.parent} is in use by {_process(other)}; wait for it, or use another --out")
 
 
@@ -74,4 +74,4 @@ def _process(other: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    return str(value)[:SHOWN].encode("unicode_escape").decode()  # anybody may have written into the file
+    return str(value)[:SHOWN].encode("unicode_escape").decode()  # anyone may have written to the file

@@ -1,4 +1,4 @@
-"""The schedule of a checkpoint as diffusers' `scheduler_config.json` says it."""
+"""The scheduler of a checkpoint, read from and written to diffusers' `scheduler_config.json`."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from . import betas as schedules
 from .diffusion import AnyVariance, Prediction, Spacing
 from .errors import CheckpointError
+from .text import quoted
 
+FLOAT32_MAX = 3.4028234663852886e38
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # The `_log` form of fixed_small differs only in its floor at t = 0, where no noise is added.
 VARIANCES: dict[str, AnyVariance] = {
@@ -27,7 +29,7 @@ BETA_SCHEDULES = {
     "sigmoid": schedules.sigmoid,
 }
 
-# What an absent `clip_sample` (does it clip?) and an absent `timestep_spacing` mean, by the scheduler that was saved.
+# The meaning of an absent `clip_sample` and an absent `timestep_spacing`, for each scheduler that can be saved.
 CLIPS_LEADING = (True, "leading")
 PLAIN_LEADING = (False, "leading")
 PLAIN_LINSPACE = (False, "linspace")
@@ -47,7 +49,7 @@ OTHER_SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigma
 
 
 class Scheduler(NamedTuple):
-    """What decides how a model is sampled, besides its weights."""
+    """Everything besides the weights that decides how a model is sampled."""
 
     betas: NDArray[np.float64]  # [T]
     prediction: Prediction
@@ -56,59 +58,104 @@ class Scheduler(NamedTuple):
     spacing: Spacing  # how a subset of the timesteps is chosen
 
 
-def read_scheduler(raw: Mapping[str, Any], source: Path | str) -> Scheduler:
-    """Read diffusers' keys. Raises CheckpointError on what is not supported and would give other pictures.
+def read_scheduler(raw: Mapping[str, Any], source: Path | str, given: Mapping[str, Any] | None = None) -> Scheduler:
+    """Read diffusers' keys. Raises CheckpointError for unsupported values, which would change the pictures.
 
-    Keys that older files do not have yet mean what they were then: `prediction_type` epsilon, `variance_type`
-    fixed_small, `clip_sample` and `timestep_spacing` what the scheduler in `_class_name` did (`ABSENT`).
+    `given` are fields of `Scheduler` that the user wrote down. The keys of the file for these fields are not read, so
+    they may have any value. Older files lack some keys, which have the behaviour of their time: `prediction_type`
+    epsilon, `variance_type` fixed_small, `clip_sample` and `timestep_spacing` those of the scheduler in `_class_name`
+    (`ABSENT`).
     """
-    name = raw.get("_class_name", "DDPMScheduler")
-    clips, spaced = _lookup(ABSENT, name, "_class_name", source)
-    for key in ("thresholding", "rescale_betas_zero_snr", *OTHER_SPACINGS):
+    known = dict(given or {})
+    if READERS.keys() - known.keys():
+        _lookup(ABSENT, raw.get("_class_name", "DDPMScheduler"), "_class_name", source)
+    read = {field: reader(raw, source) for field, reader in READERS.items() if field not in known}
+    return Scheduler(**known, **read)
+
+
+def _prediction(raw: Mapping[str, Any], source: Path | str) -> Any:
+    return _lookup(PREDICTIONS, raw.get("prediction_type", "epsilon"), "prediction_type", source)
+
+
+def _variance(raw: Mapping[str, Any], source: Path | str) -> Any:
+    return _lookup(VARIANCES, raw.get("variance_type") or "fixed_small", "variance_type", source)
+
+
+def _clip(raw: Mapping[str, Any], source: Path | str) -> tuple[float, float] | None:
+    clips, _ = ABSENT[raw.get("_class_name", "DDPMScheduler")]
+    if raw.get("thresholding"):
+        raise CheckpointError(f"{source}: thresholding=true is not supported; 'clip' in the TOML file replaces it")
+    if not raw.get("clip_sample", clips):
+        return None
+    reach = raw.get("clip_sample_range", 1.0)
+    if type(reach) not in (int, float) or not 0 < reach <= FLOAT32_MAX:
+        raise CheckpointError(f"{source}: clip_sample_range={quoted(reach)} is not a number above 0")
+    return -float(reach), float(reach)
+
+
+def _spacing(raw: Mapping[str, Any], source: Path | str) -> Any:
+    _, spaced = ABSENT[name := raw.get("_class_name", "DDPMScheduler")]
+    for key in OTHER_SPACINGS:
         if raw.get(key):
-            raise CheckpointError(f"{source}: {key}=true is not supported")
-    prediction = _lookup(PREDICTIONS, raw.get("prediction_type", "epsilon"), "prediction_type", source)
-    variance = _lookup(VARIANCES, raw.get("variance_type") or "fixed_small", "variance_type", source)
+            raise CheckpointError(f"{source}: {key}=true is not supported; 'spacing' in the TOML file replaces it")
     spacing = _lookup(SPACINGS, raw.get("timestep_spacing", spaced), "timestep_spacing", source)
     if raw.get("steps_offset", 0) and spacing == "leading":
         raise CheckpointError(
-            f"{source}: steps_offset={raw['steps_offset']} shifts every timestep; only 0 is supported"
+            f"{source}: steps_offset={quoted(raw['steps_offset'])} shifts every timestep; only 0 is supported; "
+            "'spacing' in the TOML file replaces it"
         )
     if name.startswith("DDIM") and not raw.get("set_alpha_to_one", True):
-        raise CheckpointError(f"{source}: set_alpha_to_one=false stops short of the image; only true is supported")
-    reach = raw.get("clip_sample_range", 1.0)
-    if type(reach) not in (int, float) or not 0 < reach < float("inf"):
-        raise CheckpointError(f"{source}: clip_sample_range={reach!r} is not a number above 0")
-    clip = (-float(reach), float(reach)) if raw.get("clip_sample", clips) else None
-    return Scheduler(_betas(raw, source), prediction, variance, clip, spacing)
+        raise CheckpointError(
+            f"{source}: set_alpha_to_one=false leaves noise in the image; only true is supported; "
+            "'spacing' in the TOML file replaces it"
+        )
+    return spacing
 
 
-def _betas(raw: Mapping[str, Any], source: Path | str) -> NDArray[np.float64]:
-    needed = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end")
+def _betas(raw: Mapping[str, Any], source: Path | str) -> schedules.Betas:
     try:
-        if raw.get("trained_betas") is not None:
-            return schedules.custom(raw["trained_betas"])
-        if missing := [key for key in needed if key not in raw]:
-            raise CheckpointError(f"{source}: missing key {missing[0]!r}: the betas cannot be known without it")
-        steps, name = int(raw["num_train_timesteps"]), raw["beta_schedule"]
-        if name == "squaredcos_cap_v2":
-            return schedules.cosine(steps)
-        schedule: Callable[..., schedules.Betas] = _lookup(BETA_SCHEDULES, name, "beta_schedule", source)
-        return schedule(steps, float(raw["beta_start"]), float(raw["beta_end"]))
-    except (TypeError, ValueError) as error:
+        betas = _scheduled(raw, source)
+        return schedules.zero_terminal_snr(betas) if raw.get("rescale_betas_zero_snr") else betas
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(str(error) if isinstance(error, CheckpointError) else f"{source}: {error}") from error
+
+
+def _scheduled(raw: Mapping[str, Any], source: Path | str) -> schedules.Betas:
+    if raw.get("trained_betas") is not None:
+        return schedules.custom(raw["trained_betas"])
+    needed = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end")
+    if missing := [key for key in needed if key not in raw]:
+        raise CheckpointError(f"{source}: missing key {missing[0]!r}, which the betas depend on")
+    steps, name = raw["num_train_timesteps"], raw["beta_schedule"]
+    if type(steps) is not int or not 1 <= steps <= schedules.MAX_TIMESTEPS:
+        most = schedules.MAX_TIMESTEPS
+        raise CheckpointError(f"{source}: num_train_timesteps={quoted(steps)} is not a whole number from 1 to {most}")
+    if name == "squaredcos_cap_v2":
+        return schedules.cosine(steps)
+    schedule: Callable[..., schedules.Betas] = _lookup(BETA_SCHEDULES, name, "beta_schedule", source)
+    return schedule(steps, float(raw["beta_start"]), float(raw["beta_end"]))
+
+
+# What reads each field of a `Scheduler`, in their order.
+READERS: dict[str, Callable[[Mapping[str, Any], Path | str], Any]] = {
+    "betas": _betas,
+    "prediction": _prediction,
+    "variance": _variance,
+    "clip": _clip,
+    "spacing": _spacing,
+}
 
 
 def _lookup(table: Mapping[str, Any], value: object, key: str, source: Path | str) -> Any:
     if not isinstance(value, str) or value not in table:
-        raise CheckpointError(f"{source}: {key}={value!r} is not supported; known: {', '.join(table)}")
+        raise CheckpointError(f"{source}: {key}={quoted(value)} is not supported; known: {', '.join(table)}")
     return table[value]
 
 
 def write_scheduler(scheduler: Scheduler) -> dict[str, Any]:
-    """The same as diffusers' DDPMScheduler reads it: the betas in full, never by name.
+    """The config of diffusers' DDPMScheduler, with all betas instead of a schedule's name.
 
-    Raises CheckpointError for a clip range that is not symmetric, which that format cannot say.
+    Raises CheckpointError for a clip range that is not symmetric about 0, which the format cannot express.
     """
     betas, prediction, variance, clip, spacing = scheduler
     if clip is not None and clip[0] != -clip[1]:

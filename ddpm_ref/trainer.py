@@ -1,4 +1,4 @@
-"""The training loop: Algorithm 1 of Ho et al. 2020, with their optimiser settings, on one device or several."""
+"""The training loop: Algorithm 1 of Ho et al. 2020 with Adam and an EMA, on one device or several."""
 
 import signal
 import time
@@ -31,10 +31,10 @@ class Outcome:
     """How a call of `train` ended."""
 
     steps_before: int
-    steps_done: int  # those before included
-    finished: bool  # False: it was interrupted, saved, and the same call goes on
-    drawn: bool = True  # False: it was interrupted at its last picture, which is missing
-    signal: int | None = None  # that it was interrupted by
+    steps_done: int  # in total, including `steps_before`
+    finished: bool  # False: the call was interrupted and saved, and the same call resumes
+    drawn: bool = True  # False: a signal interrupted the last grid of samples, which is missing
+    signal: int | None = None  # the signal that interrupted the call
 
 
 def train(
@@ -47,27 +47,28 @@ def train(
     quiet: bool = False,
     cpu: bool = False,
 ) -> Outcome:
-    """Train, or go on training, the model of `recipe` in `folder`; `labels` (`open_labels`) if it has classes.
+    """Train the model of `recipe` in `folder`, or resume; a model with classes needs `labels` (see `open_labels`).
 
-    `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights, with log.csv, tensorboard/,
-    samples/, checkpoints/ and the state for resuming beside it. Started again on the same folder it continues, with
-    the same losses as if it had never stopped; a run that has had its steps is left as it is. Ctrl-C, SIGTERM and
-    SIGHUP save first, and leave a picture undrawn. Under `torchrun` or `accelerate launch` the processes share each
-    batch. Raises CheckpointError if the folder holds a run of another recipe or other images, OutputError if it cannot
-    be written or another process trains in it, ValueError for labels of a model without classes, or none of one with
-    classes.
+    `folder` becomes a checkpoint (`ddpm_ref.checkpoint`) of the averaged weights. Beside it are log.csv, tensorboard/,
+    samples/, checkpoints/ and the training state. A second call on the same folder resumes, with the losses of a run
+    that never stopped; a finished run stays unchanged. Ctrl-C, SIGTERM and SIGHUP save the state first, and skip the
+    samples that are due. Under `torchrun` or `accelerate launch` the processes share every batch.
+
+    Raises CheckpointError if the folder has a run of another recipe or other images; OutputError if it cannot be
+    written or another process trains in it; ValueError for labels of a model without classes, for a model with classes
+    without labels, or for a batch size that the processes cannot share.
     """
     from accelerate import Accelerator
 
     if (labels is not None) != recipe.model.labelled:
-        raise ValueError("labels must be given if the recipe's model has classes, and only then")
+        raise ValueError("a model with classes needs labels; a model without classes takes none")
 
-    # Its own mixed precision is settled once a process; a second run in the process may want another.
+    # accelerate fixes its mixed precision once per process, but a second run in the process may need another.
     accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     training, first_process = recipe.training, accelerator.is_main_process
     if training.batch_size % accelerator.num_processes:
-        raise ValueError(f"batch_size {training.batch_size} cannot be shared by {accelerator.num_processes} processes")
-    data = fingerprint(images, labels)  # reads some, so that a set which cannot be read leaves no folder
+        raise ValueError(f"{accelerator.num_processes} processes cannot share batch_size {training.batch_size} evenly")
+    data = fingerprint(images, labels)  # reads some images first, so that unreadable data leaves no folder
     with owned_run(folder) if first_process else nullcontext():
         source = Source(images, labels, recipe, accelerator.process_index, accelerator.num_processes)
         return _train(source, folder, data, accelerator, workers=workers, quiet=quiet)
@@ -95,7 +96,7 @@ def _train(source: Source, folder: Path, data: str, accelerator: Any, *, workers
 
 
 def _follow(run: "Run", stream: Iterator[Batch], report: Report, stop: Sequence[int]) -> bool:
-    """Do the steps that there are, or those until there is something in `stop`. False: the last picture is missing."""
+    """Train until `stream` ends or `stop` is not empty. Returns False if the last grid of samples is missing."""
     training, state, drawn = run.recipe.training, run.state, True
     for batch in stream:
         started = time.perf_counter()
@@ -105,14 +106,14 @@ def _follow(run: "Run", stream: Iterator[Batch], report: Report, stop: Sequence[
         stopping = run.agree(bool(stop))
         if run.rank == 0:
             run.keep(report.folder, last=stopping or state.step == training.steps)
-            drawn = run.draw(report, stop)  # a stop that is heard here ends the loop after its next step
+            drawn = run.draw(report, stop)  # a signal that arrives here ends the loop after the next step
         if stopping:
             break
     return drawn
 
 
 class Run:
-    """A training run under way: one method is one step, another keeps what there is."""
+    """A training run: its recipe, state and accelerator, with the methods of the loop."""
 
     def __init__(self, recipe: Recipe, diffusion: Diffusion, state: State, data: str, accelerator: Any) -> None:
         self.recipe, self.diffusion, self.state = recipe, diffusion, state
@@ -121,12 +122,15 @@ class Run:
         self.loss = Loss(diffusion, recipe.diffusion.variance, recipe.training.min_snr_gamma)
 
     def step(self, batch: Batch) -> tuple[float, float]:
-        """One step of Algorithm 1. Returns the loss over all processes, and the learning rate."""
+        """One step of Algorithm 1. Returns the mean loss over all processes, and the learning rate.
+
+        Raises FloatingPointError when the loss is not finite.
+        """
         training, state, device = self.recipe.training, self.state, self.accelerator.device
         rate = training.rate_at(state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        # Dropout draws from the global generator: seeding it by the step makes a resumed run draw the same.
+        # Dropout draws from the global generator. A seed per step lets a resumed run draw the same values.
         torch.manual_seed(training.seed * 1_000_003 + state.step * self.accelerator.num_processes + self.rank)
         x0, noise = (
             image.to(device, memory_format=torch.channels_last, non_blocking=True) for image in (batch.x0, batch.noise)
@@ -156,23 +160,23 @@ class Run:
         torch._foreach_lerp_(old, new, 1.0 - decay)
 
     def agree(self, stop: bool) -> bool:
-        """True in all processes if it is in one: they must leave the loop together."""
+        """Whether `stop` is true in any process: all processes must leave the loop together."""
         if self.accelerator.num_processes == 1:
             return stop
         flag = torch.tensor(float(stop), device=self.accelerator.device)
         return float(self.accelerator.reduce(flag, reduction="sum")) > 0
 
     def keep(self, folder: Path, *, last: bool) -> None:
-        """Save when it is time, or at the end; keep a copy when it is time for that."""
+        """Save every `checkpoint_every` steps and at the end, and keep a copy every `keep_every` steps."""
         training, step = self.recipe.training, self.state.step
         if training.keep_every and step % training.keep_every == 0:
             save_checkpoint(folder / "checkpoints" / f"{step:07d}", self.checkpoint())
         if last or step % training.checkpoint_every == 0:
             save_checkpoint(folder, self.checkpoint())
-            save_state(folder, self.state, self.recipe, self.data)  # last: a step that it has is saved altogether
+            save_state(folder, self.state, self.recipe, self.data)  # last, so that its step is saved completely
 
     def draw(self, report: Report, stop: Sequence[int]) -> bool:
-        """Draw when it is time, or at the end. False: there was something in `stop`, and nothing is drawn."""
+        """Draw samples every `sample_every` steps and at the end. Returns False if `stop` interrupted the drawing."""
         training, step = self.recipe.training, self.state.step
         if step % training.sample_every and step != training.steps:
             return True
@@ -185,7 +189,7 @@ class Run:
         return images is not None
 
     def checkpoint(self) -> Checkpoint:
-        """The averaged weights with their schedule."""
+        """A checkpoint of the averaged weights with their noise schedule."""
         process = self.recipe.diffusion
         clip = (-1.0, 1.0) if process.clip else None
         return Checkpoint(
@@ -199,7 +203,7 @@ class Run:
 
 
 def labelled(model: Callable[..., Tensor], y: Tensor | None, channels: int | None = None) -> Model:
-    """`model` with the labels y int64 `[B]`, or none; of its output the first `channels`, or all."""
+    """`model` with bound labels y int64 `[B]`, or without labels; returns the first `channels`, by default all."""
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         out = model(x, t) if y is None else model(x, t, y.to(x.device))
@@ -210,9 +214,9 @@ def labelled(model: Callable[..., Tensor], y: Tensor | None, channels: int | Non
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that SIGINT, SIGTERM and SIGHUP append to, so that the loop can finish its step.
+    """A list to which SIGINT, SIGTERM and SIGHUP append their numbers, so that the loop can finish its step.
 
-    A second one stops at once. One that is ignored, as under nohup, stays ignored.
+    A second signal raises KeyboardInterrupt. An ignored signal, such as SIGHUP under nohup, stays ignored.
     """
     asked: list[int] = []
 

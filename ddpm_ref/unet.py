@@ -1,21 +1,29 @@
-"""The UNet of Ho et al. 2020 (appendix B), module for module and name for name as diffusers' UNet2DModel.
+"""The UNet of Ho et al. 2020 (appendix B), with the modules and parameter names of diffusers' UNet2DModel.
 
-The names of the parameters are those of diffusers, so a state dict passes between the two unchanged. Nothing here
-is written for speed: it is the model that every export is compared with.
+A state dict therefore fits both without changes. The code favours clarity over speed: every export is compared with it.
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import UNetConfig
+from .errors import ConfigError
 from .layers import Attention, Downsample, Norm, ResnetBlock, TimeEmbedding, Timesteps, Upsample
+
+MAX_WEIGHTS = 1 << 31
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class DownBlock(nn.Module):
-    """Residual blocks (each with attention where the level has it), then a downsampling but for the last level."""
+    """Residual blocks, each followed by attention at some levels, then a downsampling at all but the last level.
+
+    Returns x and the skip connections, which `UpBlock` takes.
+    """
 
     def __init__(self, config: UNetConfig, level: int) -> None:
         super().__init__()
@@ -45,7 +53,7 @@ class DownBlock(nn.Module):
 
 
 class MidBlock(nn.Module):
-    """Residual block, attention (where configured), residual block at the lowest resolution."""
+    """Residual block, attention (if `add_attention`), residual block, at the lowest resolution."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -63,14 +71,17 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """One residual block more than on the way down, each fed one skip; then an upsampling but for the last level."""
+    """One residual block more than `DownBlock`, each with one skip connection; then an upsampling.
+
+    The last level has no upsampling.
+    """
 
     def __init__(self, config: UNetConfig, index: int) -> None:
         super().__init__()
         widths = config.block_out_channels[::-1]
         width, below, above = widths[index], widths[max(index - 1, 0)], widths[min(index + 1, len(widths) - 1)]
         count = config.layers_per_block + 1
-        # The last skip of a level was pushed by the downsampling of the level above, so it has that level's width.
+        # The last skip of a level comes from the downsampling of the level above, so it has that level's width.
         channels_in = [(width if i else below) + (width if i < count - 1 else above) for i in range(count)]
         self.resnets = nn.ModuleList([ResnetBlock(config, channels, width) for channels in channels_in])
         kind, groups = config.up_block_types[index], config.norm_num_groups
@@ -94,9 +105,9 @@ class UpBlock(nn.Module):
 class UNet(nn.Module):
     """The denoiser `out = UNet(x, t)`, or `UNet(x, t, y)` if the config is labelled.
 
-    x: float32 `[B, in_channels, H, W]`, around [-1, 1]; t: int64 `[B]`, counted from 0; y: int64 `[B]`, a class;
-    out: `[B, out_channels, H, W]`.
-    H and W must be multiples of 2 to the number of downsamplings; any such size works, `sample_size` is only a record.
+    x: float32 `[B, in_channels, H, W]`, values in about [-1, 1]; t: int64 `[B]`, counted from 0; y: int64 `[B]`,
+    classes; out: `[B, out_channels, H, W]`. H and W may be any multiples of 2^downsamplings; the network ignores
+    `sample_size`. Raises ValueError if y is missing for a labelled network, or given to another.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -115,7 +126,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         if (y is None) == self.config.labelled:
-            raise ValueError("labels must be given if the model was trained with classes, and only then")
+            raise ValueError("a model with classes needs labels; a model without classes takes none")
         time = self.time_embedding(self.time_proj(t).to(self.conv_in.weight.dtype))
         if self.class_embedding is not None:
             time = time + self.class_embedding(self.time_proj(y) if self.config.class_embed_type == "timestep" else y)
@@ -132,19 +143,34 @@ class UNet(nn.Module):
         return out
 
 
+def skeleton(make: Callable[[], Network]) -> Network:
+    """The network that `make` builds, with the names and shapes of its weights, and no memory for them.
+
+    Raises ConfigError for more weights than `MAX_WEIGHTS`.
+    """
+    try:
+        with torch.device("meta"):
+            network = make()
+    except (RuntimeError, OverflowError) as error:  # more elements than a tensor can have
+        raise ConfigError("the network would have a weight of more numbers than a tensor can have") from error
+    if (count := sum(weight.numel() for weight in network.state_dict().values())) > MAX_WEIGHTS:
+        raise ConfigError(f"the network would have {count:.3g} weights, more than the limit of {MAX_WEIGHTS}")
+    return network
+
+
 def class_embedding(config: UNetConfig) -> nn.Module | None:
-    """What turns a label into a vector to be added to the time embedding."""
+    """The module that embeds labels `[B]` as `[B, time_width]`, to be added to the time embedding; None without."""
     if config.class_embed_type == "timestep":
         return TimeEmbedding(config.block_out_channels[0], config.time_width)
     return None if config.num_class_embeds is None else nn.Embedding(config.num_class_embeds, config.time_width)
 
 
 def init_like_ho(model: UNet, generator: torch.Generator | None = None) -> None:
-    """The initial weights of Ho et al.'s published code: fan-average uniform, zero where a branch is added back.
+    """Draw the initial weights of Ho et al.'s published code, in place.
 
-    A convolution or dense layer starts uniform in +-sqrt(3 / fan_average); the last layer of every residual branch
-    and of the network starts (all but) at zero, so that the whole network starts as the identity of its skips.
-    The vectors of a table of classes, which Ho has not, start normal as in Dhariwal and Nichol's published code.
+    Convolutions and dense layers are uniform in +-sqrt(3 / fan_average). The last layer of every residual branch and of
+    the network is nearly zero (scale 1e-10), so that every residual block starts as its shortcut. Class embeddings,
+    which Ho's code lacks, are standard normal, as in Dhariwal and Nichol's published code.
     """
     branch_ends = (".conv2", ".to_out.0", "conv_out")
     for name, module in model.named_modules():

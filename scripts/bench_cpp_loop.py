@@ -1,9 +1,9 @@
-"""What the loop of runtime/cpp costs beside the network, and Python's on the same model in turn. Prints a table.
+"""Measure the overhead of the loop of runtime/cpp over its network, and of the Python loop on the same model, in turn.
 
     scripts/cpp_test.sh && cmake --build build/cpp/gcc --target bench_loop
     python scripts/bench_cpp_loop.py build/cpp/gcc/tests/bench_loop [--cifar10]
 
-The figure is the median over the rounds of each round's own ratio, whole chain / (steps x bare calls).
+Prints a table. Each figure is the median over the rounds of the ratio whole chain / (steps x bare call).
 """
 
 import statistics
@@ -42,7 +42,7 @@ def show(name: str, language: str, sampler: str, batch: int, steps: int, pairs: 
 @click.option("--steps", default=50, show_default=True)
 @click.option("--rounds", "count", default=15, show_default=True)
 def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int, count: int) -> None:
-    """Measure both loops' own cost."""
+    """Measure the overhead of both loops."""
     with tempfile.TemporaryDirectory() as folder:
         engine = cifar10(Path(folder)) if use_cifar10 else bundled_model()
         model = ddpm_rt.open_denoiser(engine)

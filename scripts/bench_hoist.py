@@ -1,4 +1,4 @@
-"""What looking up the time embedding saves on this CPU: two exports of one model, interleaved.
+"""Measure the time that a precomputed time embedding saves on this CPU: two exports of one model, in turn.
 
 python scripts/bench_hoist.py plain.onnx hoisted.onnx --rounds 40
 """

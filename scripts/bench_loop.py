@@ -1,10 +1,10 @@
-"""What the reverse loop costs beside the network: whole chain / (steps x bare `session.run`). Prints a table.
+"""Measure the overhead of the reverse loop: whole chain / (steps x bare `session.run`). Prints a table.
 
     python scripts/bench_loop.py                        # the bundled model
     python scripts/bench_loop.py --cifar10 --rounds 5   # the UNet of Ho et al. for CIFAR-10, random weights
 
-One process; rounds of a chain and of bare calls alternate, so that both see the same machine. The figure is the median
-over the rounds of each round's own ratio.
+Chains and bare calls alternate in one process, so that both run under the same conditions. Each figure is the median
+over the rounds of the round's ratio.
 """
 
 import json
@@ -25,7 +25,7 @@ from ddpm_rt.requests.request import Request
 
 
 def bare(model: OrtDenoiser, batch: int, calls: int) -> float:
-    """Seconds for `calls` of `session.run` on inputs made beforehand: nothing but the network."""
+    """Seconds for `calls` calls of `session.run` on prepared inputs: the network alone."""
     shape = (batch, *model.card.image_shape)
     x = noise.normal(0, range(batch), noise.INITIAL_STEP, int(np.prod(shape[1:]))).reshape(shape)
     feeds = [{"x": x, "t": np.full(batch, t, np.int64)} for t in np.linspace(len(model.card.betas) - 1, 0, calls)]
@@ -45,7 +45,7 @@ def chain(model: OrtDenoiser, batch: int, steps: int, sampler: str, seed: int) -
 
 
 def rounds(model: OrtDenoiser, batch: int, steps: int, sampler: str, count: int) -> Iterator[tuple[float, float]]:
-    """`count` pairs (bare, chain); which of the two comes first alternates."""
+    """`count` pairs (bare, chain) of seconds; the order of the two measurements alternates."""
     bare(model, batch, 3)
     for number in range(count):
         if number % 2:
@@ -57,7 +57,7 @@ def rounds(model: OrtDenoiser, batch: int, steps: int, sampler: str, count: int)
 
 
 def cifar10(folder: Path) -> Path:
-    """The CIFAR-10 UNet with the initial weights of Ho et al., exported."""
+    """An export of the CIFAR-10 UNet with the initial weights of Ho et al."""
     import torch
 
     from ddpm_export.onnx_export import export_onnx
@@ -89,7 +89,7 @@ def cifar10(folder: Path) -> Path:
 def main(
     engine: Path | None, use_cifar10: bool, batches: tuple[int, ...], steps: int, count: int, json_path: Path | None
 ) -> None:
-    """Measure the loop's own cost."""
+    """Measure the overhead of the loop."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         model = ddpm_rt.open_denoiser(cifar10(Path(folder)) if use_cifar10 else engine)

@@ -1,10 +1,10 @@
-"""The same weights sampled three ways on this CPU, batch 1: diffusers' pipeline, a hand-written loop, ddpm-rt.
+"""Time three ways to sample the same weights on this CPU at batch 1: diffusers' pipeline, a hand-written loop, ddpm-rt.
 
     python scripts/bench_peers.py --steps 10 --rounds 7
 
-The network is the CIFAR-10 UNet of Ho et al. (35.7 million parameters) with random weights: the time does not depend
-on what they are. The hand-written loop is what people write today: PyTorch's own ONNX export, ONNX Runtime, the
-posterior in NumPy. One process, rounds interleaved; the figures are medians.
+The network is the CIFAR-10 UNet of Ho et al. (35.7 million parameters) with random weights, whose values do not affect
+the time. The hand-written loop is a typical one: PyTorch's own ONNX export, ONNX Runtime, the posterior in NumPy. The
+rounds are interleaved in one process; the figures are medians.
 """
 
 import json
@@ -25,11 +25,11 @@ from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
 from ddpm_rt.requests.request import Request
 
-Chain = Callable[[int], object]  # seed -> whatever; one whole chain
+Chain = Callable[[int], object]  # takes a seed and runs one whole chain
 
 
 def diffusers_pipeline(unet: UNet, steps: int) -> Chain:
-    """`DDPMPipeline`, as its documentation calls it."""
+    """`DDPMPipeline`, called as in its documentation."""
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     config = {key: value for key, value in unet.config.to_dict().items() if not key.startswith("_")}
@@ -43,7 +43,7 @@ def diffusers_pipeline(unet: UNet, steps: int) -> Chain:
 
 
 def hand_written(unet: UNet, steps: int, folder: Path) -> Chain:
-    """PyTorch's export as it comes, and a loop of ten lines."""
+    """PyTorch's unmodified export, and a loop of ten lines."""
     import onnxruntime
 
     path = folder / "plain.onnx"
@@ -74,7 +74,7 @@ def hand_written(unet: UNet, steps: int, folder: Path) -> Chain:
 
 
 def ours(path: Path, steps: int) -> Chain:
-    """`ddpm_rt` on what `ddpm-rt export` wrote."""
+    """`ddpm_rt` on an export by `ddpm-rt export`."""
     model = ddpm_rt.open_denoiser(path)
 
     def chain(seed: int) -> object:

@@ -1,6 +1,6 @@
-"""How long starting takes: importing the runtime, and a cold `ddpm-rt sample`, beside importing torch and diffusers.
+"""Time a cold start: import of the runtime and a whole `ddpm-rt sample`, against the import of torch and diffusers.
 
-Each command is a fresh process; they alternate, and the figure is the median.
+Every command runs in a fresh process, in turn; the figures are medians.
 """
 
 import statistics
@@ -24,7 +24,7 @@ def seconds(command: list[str]) -> float:
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 def main(rounds: int) -> None:
-    """Time the start of things."""
+    """Time cold starts."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "x.png")
         commands = {

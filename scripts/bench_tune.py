@@ -1,4 +1,4 @@
-"""What matters when a table is fitted: the choices of `ddpm_rt.tune` beside their alternatives, on held-out samples.
+"""Compare the choices of `ddpm_rt.tune` in fitting a step table with their alternatives, on held-out samples.
 
     python scripts/bench_tune.py --engine unet.onnx --calls 6 > benchmarks/tune-unet.txt
 
@@ -35,7 +35,7 @@ Images = Any  # float32 [N, C, H, W]
 
 
 class Bench:
-    """One engine, samples to fit to, samples to measure on, and the reference's images of these."""
+    """An engine, the samples to fit to, the samples to measure on, and the reference images of the latter."""
 
     def __init__(self, engine: Engine, calls: int, samples: int, held_out: int, batch: int, reference: int) -> None:
         self.engine, self.card, self.calls = engine, engine.card, calls
@@ -47,7 +47,7 @@ class Bench:
         return dpm(self.card.schedule, np.asarray(visited), prediction=self.card.prediction)
 
     def drawn_by(self, table: Any) -> Images:
-        """The held-out samples by a table."""
+        """The images of the held-out samples with one step table."""
         compiled = SamplerOptions(steps=1).compile(self.card)._replace(table=table)
         portions = self.held_out.batches(self.held_out.request.samples)
         return np.concatenate(
@@ -55,7 +55,7 @@ class Bench:
         )
 
     def teacher(self, grid: Any) -> TeacherPaths:
-        """The paths of the samples that are fitted to."""
+        """The teacher's paths for the samples to fit to."""
         return teacher_paths(self.engine, self.fitting, np.asarray(grid), lambda: None)
 
     def line(self, name: str, images: Images, visited: Sequence[int] = ()) -> None:
@@ -65,13 +65,13 @@ class Bench:
         click.echo(f"{name:<44} {whole:8.4f} {np.median(each):8.4f}  {' '.join(map(str, visited))}")
 
     def fitted(self, name: str, paths: TeacherPaths, path: Sequence[int], **variant: Any) -> None:
-        """Print the figure of a table that is fitted along a path."""
+        """Print the figures of a step table fitted along a path."""
         found = run_variant(self.engine, self.fitting, self.held_out, paths, list(path), Variant(**variant))
         self.line(name, found.held_out_images, paths.grid[list(path)].tolist())
 
 
 def baselines(bench: Bench) -> None:
-    """What is to be beaten."""
+    """The baselines: standard samplers with as many calls, and with more."""
     schedule, calls = bench.card.schedule, bench.calls
     for name, steps in (("ddim", calls), ("dpm++", calls), ("ddim", 50), ("dpm++", 20)):
         spacing = "logsnr" if name == "dpm++" else bench.card.spacing
@@ -81,7 +81,7 @@ def baselines(bench: Bench) -> None:
 
 
 def path_costs(bench: Bench, paths: TeacherPaths, searched: Sequence[int]) -> None:
-    """The cost of a step that the path through the teacher's timesteps is cheapest in."""
+    """The cost function of a step, which the path through the teacher's timesteps minimises."""
     errors, calls = step_errors(paths, bench.card.schedule), bench.calls
     found = {"RMS of a DDIM step": cheapest_path(errors, calls)}
     found["its square"] = cheapest_path(errors**2, calls)
@@ -97,7 +97,7 @@ def path_costs(bench: Bench, paths: TeacherPaths, searched: Sequence[int]) -> No
 
 
 def rows(bench: Bench, paths: TeacherPaths, path: Sequence[int]) -> None:
-    """What a row is fitted with."""
+    """The features of a row's fit, and the number of samples."""
     for history in (0, 1, 2, 3):
         bench.fitted(f"rows: x, x0 and {history} before", paths, path, history=history)
     bench.fitted("rows: x, x0, 1 before and the raw output", paths, path, raw_output=True)
@@ -109,7 +109,7 @@ def rows(bench: Bench, paths: TeacherPaths, path: Sequence[int]) -> None:
 
 
 def targets(bench: Bench, paths: TeacherPaths, path: Sequence[int]) -> None:
-    """The teacher's point after each row, or the teacher's end alone."""
+    """The target of the fit: the teacher's point after each row, or only its final images."""
     bench.fitted("target: the teacher's point after each row", paths, path)
     variant = Variant()
     start = run_variant(bench.engine, bench.fitting, bench.held_out, paths, list(path), variant)
@@ -119,7 +119,7 @@ def targets(bench: Bench, paths: TeacherPaths, path: Sequence[int]) -> None:
 
 
 def grids(bench: Bench) -> None:
-    """The teacher's length and timesteps; the path is the cheapest, without a search."""
+    """The teacher's length and timesteps; the path is the cheapest one, without the search."""
     schedule, count = bench.card.schedule, len(bench.card.betas)
     spaced: dict[str, Callable[[int], Any]] = {
         "half logsnr, half even in t": lambda points: teacher_grid(schedule, points),
@@ -153,8 +153,8 @@ def frechet(bench: Bench, paths: TeacherPaths, cheapest: Sequence[int], searched
 @click.command()
 @click.option("--engine", type=click.Path(exists=True, path_type=Path), help="[default: the bundled model]")
 @click.option("--calls", default=6, show_default=True)
-@click.option("--samples", default=48, show_default=True, help="That tables are fitted to.")
-@click.option("--held-out", default=48, show_default=True, help="That tables are measured on.")
+@click.option("--samples", default=48, show_default=True, help="Samples to fit tables to.")
+@click.option("--held-out", default=48, show_default=True, help="Samples to measure tables on.")
 @click.option("--reference-calls", default=120, show_default=True)
 @click.option("--teacher-calls", default=60, show_default=True, help="Of the parts that do not vary them.")
 @click.option("--search/--no-search", default=True, show_default=True, help="Improve the path that the parts share.")

@@ -1,8 +1,8 @@
-"""Sizes and build times of real TensorRT-RTX plans, made on this machine, with or without a GPU.
+"""Measure sizes and build times of real TensorRT-RTX plans, built on this machine with or without a GPU.
 
     python scripts/build_table.py --preset mnist --preset cifar10
 
-Random weights of a preset's network; a build's time and a plan's size do not depend on their values.
+The networks of the presets have random weights: the time of a build and the size of a plan do not depend on the values.
 """
 
 import argparse

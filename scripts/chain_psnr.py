@@ -1,8 +1,8 @@
-"""How far whole chains in float16 and bfloat16 end from float32's, with the same noise.
+"""Measure the PSNR of whole chains in float16 and bfloat16 against float32 with the same noise.
 
     python scripts/chain_psnr.py unet.onnx --steps 50 --count 16
 
-Each result is rounded to its type, as on a GPU that accumulates in float32 (`ddpm_export/typed_parity.py`).
+Every result is rounded to its type, as on a GPU that accumulates in float32 (`ddpm_export/graph/typed_parity.py`).
 """
 
 import argparse
@@ -19,7 +19,7 @@ from ddpm_export.graph.typed_parity import rounded
 
 
 class Rounded:
-    """A denoiser that rounds as `precision` does."""
+    """A denoiser in float32 that rounds every result to `precision`."""
 
     def __init__(self, path, card, precision, threads):
         options = onnxruntime.SessionOptions()
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="add the figures to this file, a line each")
+    parser.add_argument("--json", type=Path, help="append the figures to this file, one per line")
     asked = parser.parse_args()
     chain = {"sampler": asked.sampler, "steps": asked.steps, "count": asked.count, "batch": asked.count}
     exact = ddpm_rt.open_denoiser(asked.model, threads=asked.threads)
@@ -63,7 +63,7 @@ def main():
 
 
 def difference(found, expected):
-    """PSNR of all, of the worst image, and of pixels not at an end of [-1, 1], where clipping hides errors."""
+    """PSNR of all images, of the worst image, and of the pixels inside (-1, 1): at the ends, clipping hides errors."""
     squares = (found - expected).astype(np.float64) ** 2
     inside = np.abs(expected) < 0.999
     means = {

@@ -1,11 +1,11 @@
-"""Which members of TensorRT's Python interface a release has, of those that `ddpm-rt` uses to build, refit, run plans.
+"""List which of the TensorRT members that `ddpm-rt` uses to build, refit and run plans exist in each release.
 
-    pip download --no-deps tensorrt-cu12-bindings==10.3.0        # each release that matters, with this Python
+    pip download --no-deps tensorrt-cu12-bindings==10.3.0        # each release of interest, with this Python
     python scripts/check_tensorrt_api.py *bindings*.whl --out tests/data/tensorrt_api.json
 
-The bindings are imported against empty libraries made on the spot (gcc, nm, readelf): that lists classes and enum
-members as the real module has them, and runs nothing of TensorRT. `tests/export/test_tensorrt_api.py` holds the code
-against the record.
+The script imports the bindings against empty libraries, which it builds with gcc, nm and readelf. The classes and enum
+members are then those of the real module, and no code of TensorRT runs. `tests/export/test_tensorrt_api.py` compares
+our code with the list.
 """
 
 import argparse
@@ -91,26 +91,26 @@ RTX_ONLY = {
 
 
 def members(module, used):
-    """`Class.member` of all that is used: whether the module has it."""
+    """For every used `Class.member`: whether the module has it."""
     return {
         f"{kind}.{name}": hasattr(getattr(module, kind, None), name) for kind, names in used.items() for name in names
     }
 
 
 def parts(name):
-    """What is used of a package: the lean runtime builds nothing, and TensorRT-RTX has members of its own."""
+    """The used members of a package: the lean runtime cannot build, and TensorRT-RTX has additional members."""
     if "lean" in name:
         return (RUNTIME,)
     return (USED, RUNTIME, RTX_ONLY, RTX_RUNTIME) if "rtx" in name else (USED, RUNTIME)
 
 
 def members_of(module, name):
-    """`members` of all that is used of a package of this name."""
+    """`members` for everything that `ddpm-rt` uses of the package of this name."""
     return {member: there for used in parts(name) for member, there in members(module, used).items()}
 
 
 def load_extension(wheel, folder):
-    """The bindings of a wheel, on empty libraries of the names that it asks for."""
+    """Unpack the bindings of a wheel, with an empty library for each library that they need."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     library = next(path for path in folder.rglob("tensorrt*.so") if "plugin" not in path.name)
@@ -129,7 +129,7 @@ def load_extension(wheel, folder):
 
 
 def undefined(library):
-    """Functions of TensorRT's that the bindings take the address of."""
+    """The functions of TensorRT whose addresses the bindings need."""
     listed = subprocess.run(
         ["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True
     ).stdout
@@ -138,7 +138,7 @@ def undefined(library):
 
 
 def said(*command):
-    """What a program prints."""
+    """The standard output of a program."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.one:  # a process each: two releases do not share one
+    if asked.one:  # one process per release: two releases cannot share a process
         with tempfile.TemporaryDirectory() as folder:
             module = load_extension(asked.wheels[0], Path(folder))
             print(json.dumps(members_of(module, asked.wheels[0].name)))

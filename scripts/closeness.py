@@ -1,4 +1,4 @@
-"""How close one set of images is to another: the statistics behind `evaluate.py`, in NumPy and float64."""
+"""Statistics of how close two sets of images are, for `evaluate.py`, in NumPy and float64."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class Gaussian(NamedTuple):
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """|m_a - m_b|^2 + tr(A + B - 2 (A B)^1/2), Dowson and Landau 1982, eq. (16): the square of a distance, as in FID.
+    """|m_a - m_b|^2 + tr(A + B - 2 (A B)^1/2), Dowson and Landau 1982, eq. (16): a squared distance, as in FID.
 
-    tr (A B)^1/2 is taken as tr (A^1/2 B A^1/2)^1/2, which has the same eigenvalues and is symmetric, so that the
-    eigen decomposition stays real when a covariance is singular (a feature that is never active).
+    tr (A B)^1/2 is computed as tr (A^1/2 B A^1/2)^1/2, which has the same eigenvalues. That matrix is symmetric, so its
+    eigendecomposition stays real when a covariance is singular (a feature that is never active).
     """
     root = _square_root(a.covariance)
     between = np.linalg.eigvalsh(root @ b.covariance @ root)
@@ -44,10 +44,10 @@ def _square_root(matrix: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure measured on several disjoint sets."""
+    """The mean and the deviation of a figure over several disjoint sets."""
 
     mean: float
-    deviation: float  # of one set, not of the mean
+    deviation: float  # of a single set, not of the mean
     draws: int
 
     @classmethod
@@ -58,7 +58,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Confidence:
-    """The probability that the classifier gives to the class it decides for."""
+    """The probability that the classifier assigns to its decision."""
 
     mean: float
     below_90: float  # share of the images
@@ -72,17 +72,17 @@ class Confidence:
 
 @dataclass(frozen=True)
 class Classes:
-    """How often each class occurs, and how far that is from what is expected."""
+    """The number of images per class, and measures of the difference from the expected shares."""
 
     counts: tuple[int, ...]
     smallest: float  # share of the rarest class
     largest: float
-    total_variation: float  # 0 the same shares, 1 no class in common
-    chi_square: float  # of Pearson; (classes - 1) +- sqrt(2 (classes - 1)) for fair draws
+    total_variation: float  # 0: the same shares; 1: no class in common
+    chi_square: float  # Pearson's statistic; (classes - 1) +- sqrt(2 (classes - 1)) for fair draws
 
     @classmethod
     def of(cls, found: NDArray[np.integer], expected: Floats) -> "Classes":
-        """`found` are class numbers `[N]`, `expected` the shares of all classes, none of them 0."""
+        """The balance of class numbers `found` `[N]` against `expected`, the shares of all classes, all above 0."""
         counts = np.bincount(found, minlength=len(expected))
         shares = counts / len(found)
         return cls(
@@ -102,7 +102,7 @@ class Nearest(NamedTuple):
 
 
 def nearest(images: Digits, among: Digits, *, chunk: int = 10_000) -> Nearest:
-    """The nearest of `among` for each of `images`; a tie goes to the lower index."""
+    """The nearest of `among` for each of `images`; among equals, the one with the lowest index."""
     wanted = images.reshape(len(images), -1).astype(np.float32)
     index = np.zeros(len(images), np.int64)
     square = np.full(len(images), np.inf)
@@ -134,7 +134,7 @@ class Distances:
 
 
 def degraded(images: Digits) -> Iterator[tuple[str, Digits]]:
-    """Names and worse versions of real images: a scale to read a Frechet distance by."""
+    """Names and degraded versions of real images: a scale for Frechet distances."""
     for sigma in (0.5, 1.0):
         yield f"blurred, sigma {sigma} pixels", blurred(images, sigma)
     for sigma in (0.1, 0.3):
@@ -144,7 +144,7 @@ def degraded(images: Digits) -> Iterator[tuple[str, Digits]]:
 
 
 def blurred(images: Digits, sigma: float) -> Digits:
-    """Convolved with a Gaussian of `sigma` pixels, black outside."""
+    """The images convolved with a Gaussian of `sigma` pixels; outside is black."""
     side = images.shape[1]
     offset = np.arange(side)[:, None] - np.arange(side)
     kernel = np.exp(-0.5 * (offset / sigma) ** 2)
@@ -153,13 +153,13 @@ def blurred(images: Digits, sigma: float) -> Digits:
 
 
 def noised(images: Digits, sigma: float) -> Digits:
-    """With Gaussian noise, `sigma` as a share of the range."""
+    """The images with Gaussian noise added; `sigma` is a share of the range."""
     noise = np.random.default_rng(0).standard_normal(images.shape) * sigma * 255
     return np.rint(np.clip(images + noise, 0, 255)).astype(np.uint8)
 
 
 def overlaid(images: Digits, share: float) -> Digits:
-    """The first `share` of the images with another one on top: malformed digits, as far as a classifier goes."""
+    """The images, with another digit on top of the first `share` of them: malformed digits for a classifier."""
     count = round(share * len(images))
     result = images.copy()
     result[:count] = np.maximum(images[:count], np.roll(images, 1, axis=0)[:count])

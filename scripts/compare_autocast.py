@@ -1,10 +1,10 @@
-"""Graphs of one network in float16 or bfloat16, side by side: which types they have, and how far they are from float32.
+"""Compare float16 or bfloat16 graphs of one network: the types of their nodes, and their errors against float32.
 
     python scripts/compare_autocast.py unet.onnx ours.onnx autocast.onnx
 
-The first is the float32 export and holds the card; the others may come from anything: from ModelOpt's AutoCast, for
-one, which is not needed here. Errors of one call are those of `ddpm_export/typed_parity.py`: every result rounded to
-its type.
+The first file is the float32 export, with the card. The others may come from any tool, such as ModelOpt's AutoCast,
+which this script does not need. The errors of one call are those of `ddpm_export/graph/typed_parity.py`, which rounds
+every result to its type.
 """
 
 import argparse
@@ -33,7 +33,7 @@ GROUPS = {
 
 
 class Graph:
-    """A denoiser that calls a session, in ONNX Runtime as the file is, or with every result rounded."""
+    """A denoiser that runs the file in ONNX Runtime, either unchanged or with every result rounded."""
 
     def __init__(self, model, card, *, exact_types, threads):
         options = onnxruntime.SessionOptions()
@@ -53,7 +53,7 @@ class Graph:
 
 
 def types(model, t):
-    """Counts for a person: nodes by the type of what they give, casts, and what of the delicate kinds is float32."""
+    """Counts as text: nodes by output type, casts, and the sensitive nodes that are float32."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     known = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
     kind = {node.output[0]: KINDS.get(known.get(node.output[0])) for node in model.graph.node}
@@ -69,7 +69,7 @@ def types(model, t):
 
 
 def errors(graph, exact):
-    """Of one call, at each of some timesteps: root mean square, as a share of that of the exact output."""
+    """The RMS error of one call at several timesteps, as a share of the RMS of the exact output."""
     times = np.linspace(0, len(exact.card.betas) - 1, TIMES).round().astype(np.int64)
     shares, largest = [], 0.0
     for x, t in zip(noised_images(exact.card, times), times, strict=True):
@@ -81,7 +81,7 @@ def errors(graph, exact):
 
 
 def chains(model, exact, threads, asked):
-    """PSNR of pictures of ddim against float32's: in ONNX Runtime as it is, and rounded."""
+    """The PSNR of DDIM's pictures against float32: unchanged in ONNX Runtime, and with every result rounded."""
     options = {"sampler": "ddim", "steps": asked.steps, "count": asked.count, "batch": asked.count}
     expected = ddpm_rt.sample(exact, **options)
     for name, exact_types in (("in ONNX Runtime", False), ("rounded", True)):
@@ -95,7 +95,7 @@ def chains(model, exact, threads, asked):
 
 
 def column(path, exact, asked):
-    """All about one file, row by row."""
+    """All rows of the table for one file."""
     model, card = onnx.load(path), exact.card
     rows = {"file, MB": f"{path.stat().st_size / 1e6:.2f}", **types(model, card.names["t"])}
     graph = Graph(model, card, exact_types=True, threads=asked.threads)

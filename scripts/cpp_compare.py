@@ -1,10 +1,10 @@
-"""Compare the pictures of ddpm-rt-cpp with Python's: every sampler on a small model, two chains on the bundled one.
+"""Compare the images of ddpm-rt-cpp with Python's: every sampler on a small model, and two chains on the bundled one.
 
     python scripts/cpp_compare.py BIN FILES FOLDER [MODEL]
 
-BIN is ddpm-rt-cpp, FILES what scripts/cpp_files.py wrote, FOLDER for what is written here,
-MODEL another than the bundled one. Exits with 1 when an image is
-further than TOLERANCE from Python's: both call the same kernels, and the loop's own arithmetic is equal to the bit.
+BIN is ddpm-rt-cpp, FILES the folder that scripts/cpp_files.py wrote, FOLDER the folder for the output, and MODEL
+replaces the bundled model. Exits with 1 when an image differs from Python's by more than TOLERANCE: both call the same
+kernels, and the arithmetic of the loops is equal to the bit.
 """
 
 import re
@@ -26,14 +26,14 @@ BUNDLED = {"ddpm": 1000, "ddim": 50}
 
 
 def compare(program: Path, engine: Path, steps: Path, out: Path, options: dict[str, int]) -> bool:
-    """Draw the same with both, and say how far apart they are and what the loop costs beside the network."""
+    """Draw the same images with both, and print the largest difference and the overhead of the loop."""
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words]
     said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
     images = ddpm_rt.sample(engine, steps_file=steps, threads=1, **options)
     furthest = float(np.abs(np.load(out) - images).max())
     whole, network = map(float, re.findall(r"(\d+\.\d+) s", said))
-    cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else it is all clock
+    cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else too short to time
     print(f"{engine.stem} {steps.name}: {furthest:.1e} from Python{cost}")
     return furthest <= TOLERANCE
 

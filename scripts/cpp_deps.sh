@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# What runtime/cpp is built from, in one prefix: scripts/cpp_deps.sh PREFIX [PYTHON [PROCESSOR]]
+# Collect the dependencies of runtime/cpp in one folder, on Debian: scripts/cpp_deps.sh PREFIX [PYTHON [PROCESSOR]]
 #
-# Headers are Debian trixie's packages (ONNX Runtime, nlohmann-json, stb, doctest), unpacked and not installed, from the
-# mirror that this machine's apt already uses; its own lists and settings are left as they are, and no root is needed.
-# The library is the one in the `onnxruntime` wheel of PYTHON, so that C++ and Python run the same kernels; for another
-# PROCESSOR (aarch64) that wheel of the same version is fetched, and its library is in PREFIX/lib-PROCESSOR.
+# Headers are packages of Debian trixie (ONNX Runtime, nlohmann-json, stb, doctest), unpacked and not installed, from the
+# mirror in the settings of apt. The settings and lists of apt are not changed. No root is needed.
+# The library comes from the `onnxruntime` wheel of PYTHON, so that C++ and Python run the same code. For another
+# PROCESSOR (aarch64) the wheel of the same version is downloaded, and the library is in PREFIX/lib-PROCESSOR.
+#
+# Ubuntu 22.04 and 24.04 have no package of ONNX Runtime's headers: docs/cpp.md says what to install there.
 set -euo pipefail
 prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 python=${2:-python3}
 processor=${3:-}
 packages=(libonnxruntime-dev nlohmann-json3-dev libstb-dev doctest-dev)
 
-# The trixie twin of the Debian entry that apt has here.
+# The sources entry for trixie, made from the Debian entry of this machine.
 trixie_entry() {
   local entry
   entry=$(cat /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
@@ -23,7 +25,16 @@ trixie_entry() {
   fi
 }
 
+check_system() {
+  local name
+  name=$(. /etc/os-release 2>/dev/null && echo "${ID:-unknown}" || echo unknown)
+  [[ $name == debian ]] && command -v apt-get >/dev/null && return
+  echo "cpp_deps.sh works on Debian, not on $name; docs/cpp.md, section 2, says what to install on other systems" >&2
+  return 1
+}
+
 headers() {
+  check_system
   local apt=$prefix/apt
   mkdir -p "$apt"/{sources,lists/partial,cache/archives/partial,packages}
   trixie_entry >"$apt/sources/trixie.sources"

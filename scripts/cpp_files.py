@@ -1,5 +1,4 @@
-"""Write what the tests of runtime/cpp open: small Gaussian models and plans, sound and broken,
-with their steps files.
+"""Write the models, plans and steps files that the tests of runtime/cpp open: valid and damaged ones.
 
     python scripts/cpp_files.py FOLDER
 
@@ -33,7 +32,7 @@ def set_card(model, text: str) -> None:
 
 
 def with_time(path: Path, type_: int, *, one: bool = False) -> None:
-    """Let the graph's t be of another type, or one for all images."""
+    """Change the type of the graph's t, or make it one value for all images, in place."""
     model = onnx.load(path)
     graph = model.graph
     graph.input[1].CopyFrom(helper.make_tensor_value_info("t", type_, [] if one else ["batch"]))
@@ -43,7 +42,7 @@ def with_time(path: Path, type_: int, *, one: bool = False) -> None:
 
 
 def with_classes(path: Path, card: ModelCard) -> None:
-    """out moves with the class: + 0.1 y."""
+    """Make the output depend on the class, by adding 0.1 y, in place."""
     model = onnx.load(path)
     graph = model.graph
     graph.input.append(helper.make_tensor_value_info("y", TensorProto.INT64, ["batch"]))
@@ -66,7 +65,7 @@ def write_plan(
     profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), capability: str = "8.9", flavour: Flavour = "tensorrt",
     built_as: ModelCard | None = None, refitted: bool = False, **options: object,
 ) -> None:  # fmt: skip
-    """A plan for runtime/cpp/tests/tensorrt_stand_in, which is a text, and a record like any plan's."""
+    """Write a plan for runtime/cpp/tests/tensorrt_stand_in, which reads text, and its record."""
     sides = " ".join(map(str, card.image_shape))
     channels, *rest = card.image_shape
     out = " ".join(map(str, (channels * (2 if card.variance.startswith("learned") else 1), *rest)))
@@ -120,6 +119,7 @@ def main(folder: Path) -> None:
 
     write("gaussian")
     write("fixed", batch=2)
+    write("empty_batch", batch=0)
     for name, type_ in TIMES.items():
         with_time(write(name), type_)
     with_time(write("one_time"), TensorProto.INT64, one=True)
@@ -132,7 +132,7 @@ def main(folder: Path) -> None:
     for sampler in ("ddpm", "ddim", "dpm++", "dpm++sde", "lcm"):
         steps = folder / f"{sampler.replace('++', '')}.steps.json"
         write_steps(steps, SamplerOptions(sampler=sampler, steps=STEPS).compile(card), card)
-    # the card says another shape than the graph
+    # the card's shape differs from the graph's
     other = gaussian_card(image_shape=(1, 6, 4))
     wrong = onnx.load(folder / "gaussian.onnx")
     set_card(wrong, other.to_json())

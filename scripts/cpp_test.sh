@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# runtime/cpp from nothing to the same pictures as Python:
+# Build and test runtime/cpp, and compare its images with Python's:
 #
 #     scripts/cpp_test.sh [ci] [sanitize] [tsan] [fuzz] [clang] [arm] [tensorrt]
 #
-# Always: build with gcc, ctest, install, build the examples against the package, compare with Python; and the loop on a
-# GPU, on stand-ins for the driver and TensorRT. The words add what takes longer or needs more of the machine: the
-# address and undefined sanitizers, the thread sanitizer, libFuzzer on the readers for FUZZ_SECONDS, a build with clang,
-# the tests of noise, tables and loop as ARM binaries, and builds against TensorRT's own headers, of which
-# TENSORRT_HEADERS has a folder VERSION/include each. ci is the sanitizers, and where clang is found, with clang, and
-# 15 seconds of libFuzzer.
+# Always: build with gcc, run ctest, install the library and use it from other programs, compare with Python, and run the
+# GPU loop on stand-ins for the driver and TensorRT. Each word adds a step that takes longer or needs more tools:
 #
-# PYTHON has numpy, onnx and onnxruntime. CMAKE_GENERATOR and CMAKE_BUILD_PARALLEL_LEVEL say how CMake builds. The
-# kernels are compiled where nvcc is found; on the stand-in they run as host code all the same.
+#     ci        sanitize (with clang if it is installed) and 15 seconds of fuzz
+#     sanitize  the address and undefined behaviour sanitizers
+#     tsan      the thread sanitizer
+#     fuzz      libFuzzer on the readers, for FUZZ_SECONDS (60)
+#     clang     a build with clang
+#     arm       the tests of noise, tables and loops as ARM binaries
+#     tensorrt  builds against TensorRT's headers: TENSORRT_HEADERS has a folder VERSION/include for each release
+#
+# PYTHON needs numpy, onnx and onnxruntime. CMAKE_GENERATOR and CMAKE_BUILD_PARALLEL_LEVEL control CMake. The kernels are
+# compiled if nvcc is found; on the stand-ins they run as host code in any case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -20,7 +24,7 @@ python=${PYTHON:-python3}
 export PYTHONPATH=$root/runtime${PYTHONPATH:+:$PYTHONPATH}
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 
-# What a build says is of interest only when it fails.
+# Prints the output of a build only if it fails.
 build_in() {
   cmake --build "$@" >"$1/build.log" 2>&1 || { cat "$1/build.log" && return 1; }
 }
@@ -40,7 +44,7 @@ configure_and_test() {
   ctest --test-dir "$build/$1" --output-on-failure --no-tests=error
 }
 
-# At most 300 KB without symbols: it is meant for small devices. check_size LIBRARY [BYTES OF KERNELS IN IT]
+# check_size LIBRARY [BYTES OF KERNELS]: small devices need a library of at most 300 KB, without symbols and kernels.
 check_size() {
   strip -o "$build/stripped" "$1"
   local size kernels=${2:-0}
@@ -49,12 +53,12 @@ check_size() {
   ((size <= 300 * 1024)) || { echo "the library has grown beyond 300 KB" >&2 && return 1; }
 }
 
-# The loop on a GPU on stand-ins. Sets `gpu`, the options of such a build.
+# The GPU loop on stand-ins. Sets `gpu`, the CMake options of such a build.
 on_stand_ins() {
   gpu=(-DDDPM_RT_CUDA=ON -DDDPM_RT_TENSORRT=ON -DDDPM_RT_TENSORRT_STAND_IN=ON)
   local fatbin=$build/cuda/kernels.fatbin
   if ! command -v nvcc >/dev/null && [[ ! -x /usr/local/cuda/bin/nvcc ]]; then
-    echo "NOT DONE: there is no nvcc, so the kernels are not compiled for GPUs here" >&2
+    echo "NOT DONE: nvcc is not installed, so the kernels are not compiled for GPUs" >&2
     fatbin=$build/no_kernels
     echo "no kernels" >"$fatbin"
     gpu+=(-DDDPM_RT_CUDA_FATBIN="$fatbin")
@@ -65,10 +69,10 @@ on_stand_ins() {
   ctest --test-dir "$build/cuda" --output-on-failure --no-tests=error -R '^(cuda|no_driver)$'
   check_size "$build/cuda/libddpm_rt.so" "$(stat -c %s "$fatbin")"
   check_symbols "$build/cuda/libddpm_rt.so"
-  gpu+=(-DDDPM_RT_CUDA_FATBIN="$fatbin") # it is not made twice
+  gpu+=(-DDDPM_RT_CUDA_FATBIN="$fatbin") # compiled once
 }
 
-# with_tensorrt FOLDER: against TensorRT's own headers, with a library that only says that it cannot.
+# with_tensorrt FOLDER: builds against TensorRT's headers, with a stub of the library.
 with_tensorrt() {
   local stub=$build/libnvinfer.so said
   g++ -x c++ -shared -fPIC -o "$stub" - <<<'extern "C" void *createInferRuntime_INTERNAL(void *, int) { return nullptr; }
@@ -80,10 +84,10 @@ with_tensorrt() {
     echo "compiled against the headers of TensorRT $(basename "$version")"
   done
   said=$("$build/tensorrt/ddpm-rt-cpp" "$build/files/toy.plan" "$build/files/ddpm.steps.json" 2>&1 || true)
-  echo "without a driver or a GPU of the plan's: $said"
+  echo "without a driver or with another GPU: $said"
 }
 
-# The sanitizers, with the compiler of OPTIONS.
+# sanitize [CMAKE OPTIONS]
 sanitize() {
   ASAN_OPTIONS=detect_leaks=1 configure_and_test sanitize -DCMAKE_BUILD_TYPE=Debug -DDDPM_RT_TOOLS=OFF \
     -DDDPM_RT_SANITIZE=address,undefined "${gpu[@]}" "$@"
@@ -100,11 +104,10 @@ fuzz() {
   cp tests/golden/*.json "$build"/files/*.plan.json "$build/fuzz/seeds"
   "$build/fuzz/fuzz_readers" -max_total_time="$1" -max_len=65536 -print_final_stats=1 "$build/fuzz/corpus" \
     "$build/fuzz/seeds" >"$build/fuzz/log" 2>&1 || { tail -50 "$build/fuzz/log" && return 1; }
-  echo "fuzzed the readers for $1 s: $(grep -c . <(ls "$build/fuzz/corpus")) texts found, $(awk '/executed_units/ \
-    { print $2 }' "$build/fuzz/log") tried, nothing wrong"
+  echo "fuzzed the readers for $1 s: $(awk '/executed_units/ { print $2 }' "$build/fuzz/log") inputs, no failure"
 }
 
-# Whether clang is here with its sanitizers and libFuzzer.
+# Whether clang is installed, with its sanitizers and libFuzzer.
 has_clang() {
   command -v clang >/dev/null && mkdir -p "$build" &&
     clang++ -x c++ -fsanitize=fuzzer,address -o "$build/clang_works" - 2>/dev/null \
@@ -116,45 +119,17 @@ ci() {
     sanitize "${with_clang[@]}"
     fuzz 15
   else
-    echo "NOT DONE: there is no clang with libFuzzer here, so the readers are not fuzzed, and gcc builds for the" \
+    echo "NOT DONE: clang with libFuzzer is not installed, so the readers are not fuzzed; gcc builds for the" \
       "sanitizers" >&2
     sanitize
   fi
 }
 
-# Only what the C header declares leaves the library.
+# The library exports only the functions of the C header.
 check_symbols() {
   local others
   others=$(nm -D --defined-only "$1" | awk '$2 == "T" { print $3 }' | grep -v '^ddpm_rt_[a-z_]*$' || true)
-  [[ -z $others ]] || { echo "the library exports more than its header says: $others" >&2 && return 1; }
-}
-
-# build_examples NAME CMAKE_OPTIONS: builds and runs them.
-build_examples() {
-  local folder=$build/$1
-  shift
-  cmake -S runtime/cpp/examples -B "$folder" "$@" >/dev/null
-  build_in "$folder"
-  "$folder/embed_c" "$build/files/gaussian.onnx" "$build/files/ddim.steps.json" >"$folder/image.pgm"
-  [[ $(head -c 2 "$folder/image.pgm") == P5 ]]
-  "$folder/embed_cpp" "$build/files/gaussian.onnx" "$build/files/ddim.steps.json" | tail -1
-}
-
-# The examples against the installed package by CMake and the C one by pkg-config, and with a static library as a part
-# of their own build.
-embed() {
-  rm -rf "$build/prefix" "$build/embed" "$build/embed-static"
-  cmake --install "$build/gcc" --prefix "$build/prefix" >/dev/null
-  build_examples embed -DCMAKE_PREFIX_PATH="$build/prefix"
-  build_examples embed-static -DDDPM_RT_SOURCE="$root/runtime/cpp" -DBUILD_SHARED_LIBS=OFF \
-    -DCMAKE_PREFIX_PATH="$build/deps"
-  if command -v pkg-config >/dev/null; then
-    local flags
-    flags=$(PKG_CONFIG_PATH=$(dirname "$(find "$build/prefix" -name ddpm_rt.pc)") \
-      pkg-config --define-variable=prefix="$build/prefix" --cflags --libs ddpm_rt)
-    # shellcheck disable=SC2086 # flags are words
-    cc runtime/cpp/examples/embed.c $flags -Wl,-rpath-link,"$build/deps/lib" -o "$build/embed/embed_pkg_config"
-  fi
+  [[ -z $others ]] || { echo "the library exports more than its header declares: $others" >&2 && return 1; }
 }
 
 scripts/cpp_deps.sh "$build/deps" "$python"
@@ -162,7 +137,7 @@ scripts/cpp_deps.sh "$build/deps" "$python"
 configure_and_test gcc
 check_size "$build/gcc/libddpm_rt.so"
 check_symbols "$build/gcc/libddpm_rt.so"
-embed
+scripts/cpp_install_test.sh "$build"
 "$python" scripts/cpp_compare.py "$build/prefix/bin/ddpm-rt-cpp" "$build/files" "$build/compare"
 on_stand_ins
 for more in "$@"; do
@@ -174,8 +149,8 @@ for more in "$@"; do
     fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
     tensorrt) with_tensorrt "${TENSORRT_HEADERS:?a folder with VERSION/include of each release}" ;;
     arm)
-      # Everything is built; qemu-user 7.2 dies in ONNX Runtime's own start-up, so what runs is all without it, and the
-      # loop on a GPU on its stand-ins.
+      # Everything is built. qemu-user 7.2 crashes when ONNX Runtime starts, so only tests without it run, and the GPU
+      # loop on its stand-ins.
       scripts/cpp_deps.sh "$build/deps" "$python" aarch64
       configure_and_test arm "${for_arm[@]}" -DDDPM_RT_TEST_FILES= \
         -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so"

@@ -1,22 +1,22 @@
-"""How close samples are to the MNIST test set, in the features of a small classifier, as a table.
+"""Measure how close samples are to the MNIST test set, in the features of a small classifier. Prints a table.
 
     python scripts/evaluate.py --data mnist.npz
     python scripts/evaluate.py --data mnist.npz --run ddim:50 --run ddpm:1000 --run dpm++:20:logsnr --json figures.json
     python scripts/evaluate.py --data mnist.npz runs/mnist/checkpoints/* runs/mnist
 
-The distance is Frechet's between Gaussians fitted to 64 features (as FID, with this classifier in place of Inception,
-so it compares only with other figures of this script). A model with classes is asked for all of them in equal shares.
+The distance is the Frechet distance between Gaussians fitted to 64 features: FID with this classifier in place of
+Inception, comparable only with other figures of this script. A model with classes draws all classes in equal shares.
 
 | Column | Meaning |
 | --- | --- |
 | distance | Frechet distance to the test set |
-| sure | share of the images of whose class the classifier is surer than 0.9 |
-| right | share whose class, as the classifier sees it, is the label that was asked for |
+| sure | share of the images to whose class the classifier gives a probability above 0.9 |
+| right | share of the images that the classifier assigns to their label |
 | fewest, most | shares of the rarest and the most frequent class |
 | nearest, 1 % | L2 distance of pixels in [0, 1] to the nearest training image: the median, and the first percentile |
 
-The rows of real images say what a perfect model would get: training images, several draws without overlap, for the
-distance; test images for the other columns. Several engines, or checkpoints of a training run, make a curve.
+The rows of real images are the figures of a perfect model. The distance is that of training images, over several draws
+without overlap; the other columns are those of test images. Several engines or checkpoints of a run give a curve.
 """
 
 import json
@@ -37,12 +37,12 @@ import ddpm_rt
 from ddpm_rt.engine import Engine
 from ddpm_rt.images.write import to_pixels
 
-CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # of the classifier, which takes a minute to train
+CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # the folder of the classifier, which takes a minute to train
 
 
 @dataclass(frozen=True)
 class Mnist:
-    """The data set, images uint8 `[N, 28, 28]`."""
+    """The MNIST data set; images are uint8 `[N, 28, 28]`."""
 
     train_images: Digits
     train_labels: Labels
@@ -62,7 +62,7 @@ class Mnist:
 
 
 class Judge:
-    """The classifier, and what it thinks of the test set."""
+    """The classifier, with its features and predictions for the test set."""
 
     def __init__(self, data: Mnist) -> None:
         self.data = data
@@ -76,11 +76,11 @@ class Judge:
         return frechet_distance(Gaussian.of(answers(self.classifier, images).features), self.reference)
 
     def real(self, count: int, draws: int = 20) -> Spread:
-        """The distance of `count` training images, over disjoint draws."""
+        """The distance of `count` training images to the test set, over disjoint draws."""
         return Spread.of([self.distance(self.data.draw(count, number)) for number in range(draws)])
 
     def report(self, images: Digits, labels: Labels | None) -> dict[str, Any]:
-        """Everything there is to say about one set of images; `labels` `[N]` are what they should show, if known."""
+        """All figures of one set of images; `labels` `[N]` are the classes that they should show, if known."""
         found = answers(self.classifier, images)
         decided = found.probabilities.argmax(1)
         return {
@@ -92,28 +92,31 @@ class Judge:
         }
 
     def test_report(self, count: int) -> dict[str, Any]:
-        """The same about `count` test images, in any order."""
+        """All figures of `count` test images, chosen at random."""
         chosen = np.random.default_rng(0).permutation(len(self.data.test_images))[:count]
         return self.report(self.data.test_images[chosen], self.data.test_labels[chosen])
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How many samples are drawn, from where."""
+    """The settings of a drawing: number of samples, seed, batch size and guidance."""
 
     count: int
     seed: int
     batch: int
     guidance: float
+    null_class: bool = False  # ask for no class instead of every class
 
     def labels(self, card: ddpm_rt.ModelCard) -> list[int] | None:
-        """All classes but the null class, which samples get in turn; None for a model without classes."""
+        """The classes that samples get in turn: all but the null class; None for a model without classes."""
         if card.classes is None:
             return None
+        if self.null_class and card.null_class is not None:
+            return [card.null_class]
         return [label for label in range(card.classes) if label != card.null_class]
 
     def draw(self, run: str, engine: Engine) -> tuple[Digits, Labels | None, float]:
-        """Samples for `SAMPLER:STEPS` or `SAMPLER:STEPS:SPACING` as bytes, their labels, the seconds they took."""
+        """Samples for `SAMPLER:STEPS` or `SAMPLER:STEPS:SPACING` as bytes, their labels, and the time in seconds."""
         sampler, steps, *spacing = run.split(":")
         options: dict[str, Any] = {"sampler": sampler, "steps": int(steps), "spacing": spacing[0] if spacing else None}
         labels = self.labels(engine.card)
@@ -122,13 +125,13 @@ class Drawing:
         started = time.perf_counter()
         images = ddpm_rt.sample(engine, **options, count=self.count, seed=self.seed, batch=self.batch)
         seconds = time.perf_counter() - started
-        asked = None if labels is None else np.resize(np.array(labels, np.int64), self.count)
+        asked = None if labels in (None, [engine.card.null_class]) else np.resize(np.array(labels), self.count)
         return to_pixels(images)[..., 0], asked, seconds
 
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[Engine]:
-    """An engine for an ONNX file, a plan, or a checkpoint directory, which is exported for as long as it is needed."""
+    """An engine for an ONNX file, a plan, or a checkpoint directory, which is exported to a temporary file."""
     with tempfile.TemporaryDirectory() as folder:
         if path is not None and path.is_dir():
             from ddpm_export.onnx_export import export_onnx
@@ -167,6 +170,7 @@ def row(name: str, found: dict[str, Any], seconds: float | None = None) -> str:
 @click.option("--seed", default=0, show_default=True)
 @click.option("--batch", default=32, show_default=True)
 @click.option("--guidance", default=1.0, show_default=True, help="For models with classes.")
+@click.option("--null-class", is_flag=True, help="Ask for the null class instead of every class in turn.")
 @click.option("--scale", is_flag=True, help="Also what worse versions of real images get.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
@@ -177,6 +181,7 @@ def main(
     seed: int,
     batch: int,
     guidance: float,
+    null_class: bool,
     scale: bool,
     json_path: Path | None,
 ) -> None:
@@ -184,7 +189,7 @@ def main(
 
     ENGINES are ONNX files, plans or checkpoint directories; without any, the bundled model is measured.
     """
-    judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance)
+    judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance, null_class)
     real, test = judge.real(count), judge.test_report(count)
     click.echo(f"classifier {judge.name}, {judge.accuracy:.2%} right on the test set; {count} images a row\n\n{HEADER}")
     click.echo(f"{f'real training images, {real.draws} draws':<36} {real.mean:9.2f} +- {real.deviation:.2f}")

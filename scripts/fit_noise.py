@@ -1,10 +1,10 @@
 """Fit the polynomials of `ddpm_rt.noise` and `ddpm_rt.exponential`, and print them with their errors.
 
-The errors are those that are left in exact arithmetic.
+The errors are those of exact arithmetic with the rounded coefficients.
 
-Weighted least squares on Chebyshev nodes, weights sharpened where the error is largest (Lawson's iteration), which
-comes close to the minimax fit. Coefficients are rounded to float32 one at a time, lowest order first, the rest fitted
-again to make up for it.
+The fit is weighted least squares on Chebyshev nodes. Lawson's iteration raises the weights where the error is largest,
+which approaches the minimax fit. The coefficients are rounded to float32 one at a time, lowest order first, and the
+remaining ones are fitted again after each.
 """
 
 from collections.abc import Callable

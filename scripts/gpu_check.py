@@ -1,14 +1,13 @@
-"""Everything of the device loop that only a GPU can show: one table, one record, one plot.
+"""Check everything of the device loop that needs a GPU, and write a table, a JSON file and a plot.
 
     PYTHONPATH=runtime:export:. python scripts/gpu_check.py --out gpu-check --quick
     PYTHONPATH=runtime:export:. python scripts/gpu_check.py --out gpu-check --only times,compiled --batches 1
 
-Needs numpy and cuda-core; what wants torch, diffusers, ONNX Runtime or TensorRT and does not find it says so. Each part
-runs in a process of its own and cannot take the others with it. `gpu_check.json` is gone on with by the next command on
-the same machine, or where no GPU tells which it is. Exit code: 0 all that was run holds, 1 something failed, 2 nothing
-could be run.
+Needs numpy and cuda-core. Checks that lack torch, diffusers, ONNX Runtime or TensorRT report "not run". Each part runs
+in its own process, so that a crash does not stop the others. The next command on the same machine, or without a GPU,
+continues `gpu_check.json`. Exit code: 0 if no check failed, 1 if a check failed, 2 if nothing could run.
 
-States: ok; FAIL; missed, an aim for a time; noted, a measurement; not run, with the reason.
+States: ok; FAIL; missed, a time above its target; noted, a measurement; not run, with the reason.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from ddpm_rt.errors import DdpmRtError
 
 
 def parts_named(text: str) -> list[str]:
-    """`noise,toy` as a list, in the order of PARTS."""
+    """The parts of a text such as `noise,toy`, in the order of PARTS."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in names if name not in PARTS]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no part; they are {', '.join(PARTS)}")
@@ -39,7 +38,7 @@ def parts_named(text: str) -> list[str]:
 
 
 def batches_named(text: str) -> tuple[int, ...]:
-    """`1,16` as numbers."""
+    """The batch sizes of a text such as `1,16`."""
     try:
         batches = tuple(int(number) for number in text.split(","))
     except ValueError:
@@ -54,17 +53,17 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--out", type=Path, help="folder of gpu_check.json, gpu_check.png and a log of each part")
-    parser.add_argument("--quick", action="store_true", help="fewer steps and values, nothing compiled by torch")
+    parser.add_argument("--quick", action="store_true", help="fewer steps and values, and no torch.compile")
     parser.add_argument("--only", type=parts_named, default=list(PARTS), metavar="PART,...", help=", ".join(PARTS))
-    parser.add_argument("--batches", type=batches_named, default=(1, 16, 64), metavar="N,...", help="of the times")
-    parser.add_argument("--limit", type=float, default=570.0, metavar="SECONDS", help="of each part [570]")
-    parser.add_argument("--part", choices=[*PARTS, *INNER], help=argparse.SUPPRESS)  # what a process of ours is told
+    parser.add_argument("--batches", type=batches_named, default=(1, 16, 64), metavar="N,...", help="batch sizes")
+    parser.add_argument("--limit", type=float, default=570.0, metavar="SECONDS", help="time limit of each part [570]")
+    parser.add_argument("--part", choices=[*PARTS, *INNER], help=argparse.SUPPRESS)  # for the process of one part
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     return parser
 
 
 def in_process(name: str, asked: argparse.Namespace) -> tuple[dict[str, Any], list[Check]]:
-    """Run a part in a process of its own: the machine and the checks that it got to."""
+    """Run a part in its own process. Returns the machine, and the checks that the process completed."""
     rows, log = asked.out / f"{name}.rows", asked.out / f"{name}.log"
     rows.unlink(missing_ok=True)
     batches = ",".join(map(str, asked.batches))
@@ -88,13 +87,13 @@ def in_process(name: str, asked: argparse.Namespace) -> tuple[dict[str, Any], li
 
 
 def read_rows(path: Path) -> tuple[dict[str, Any], list[Check]]:
-    """What `write_rows` wrote, as far as it came."""
+    """The machine and the checks in a file of `write_rows`, which may end early."""
     machine: dict[str, Any] = {}
     checks = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:  # the line that it was killed at
+        except ValueError:  # the process was killed while it wrote this line
             break
         machine = row.get("machine", machine)
         if "check" in row:
@@ -103,7 +102,7 @@ def read_rows(path: Path) -> tuple[dict[str, Any], list[Check]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     parser = arguments()
     asked = parser.parse_args(argv)
     if asked.part:
@@ -131,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(rows))
     gpu = report.machine.get("gpu", "no GPU")
     print(f"\n{gpu}: {report.summary()}")
-    print(f"{report.path}: the record")
+    print(f"{report.path}: the results")
     print(save_plot(asked.out / "gpu_check.png", [check for _, check in report.rows()], gpu))
     states = {check.state for _, check in rows}
     return 1 if "FAIL" in states else 2 if states <= {"not run"} else 0

@@ -1,10 +1,10 @@
-"""Write tests/golden, which the tests of both languages read: noise, and a short chain of every kind of table.
+"""Write tests/golden for the tests of both languages: noise, and a short chain for every kind of step table.
 
     python scripts/make_golden.py
 
-`noise.json` has Philox words by counter and normals by address, as bits. `chains.json` has what comes out of the
-`*.steps.json` beside it when the network answers `answer`, which is the same exact float32 in every language.
-`card.json` is the card of the unconditional chains' model. A commit that changes them says why.
+`noise.json` has Philox words by counter and normals by address, as bits. `chains.json` has the images of the
+`*.steps.json` beside it for the network `answer`, whose output is the same float32 in every language. `card.json` is
+the card of the unconditional chains' model. A commit that changes these files must give the reason.
 """
 
 import json
@@ -20,19 +20,19 @@ from ddpm_rt.requests.labels import with_labels
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
-SHAPE = (1, 3, 5)  # 15 values: the last four of a call are three
-SEED, FIRST, COUNT = 0x0123456789ABCDEF, (1 << 32) - 1, 2  # the second sample's number needs a second word
+SHAPE = (1, 3, 5)  # 15 values: the last quad has only three
+SEED, FIRST, COUNT = 0x0123456789ABCDEF, (1 << 32) - 1, 2  # the second sample number needs two 32-bit words
 STEPS = 6
 LABELS, GUIDANCE, CLASSES, NULL_CLASS = (0, 1), 2.5, 3, 2
 MOST = 0xFFFFFFFF
 
-# counter and key; the first, second and last are Random123's own known answers
+# counter and key; the first, second and last are Random123's known answers
 WORDS = [
     ((0, 0, 0, 0), (0, 0)),
     ((MOST, MOST, MOST, MOST), (MOST, MOST)),
     ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0)),
 ]
-# seed, sample, step, size: every field at its edges
+# seed, sample, step, size: every field at its limits
 NORMALS = [
     (0, 0, 0, 9),
     (7, 40, 3, 512),
@@ -80,7 +80,7 @@ def golden_card(**changes) -> ModelCard:
 
 
 class Answers:
-    """An engine that answers by row, channel and place, and by class; not by x."""
+    """An engine whose output depends on the row, channel, position and class, but not on x."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card, self.row = card, 0
@@ -89,7 +89,7 @@ class Answers:
         channels = x.shape[1] * (2 if self.card.variance.startswith("learned") else 1)
         size = channels * x.shape[2] * x.shape[3]
         image, place = np.mgrid[: len(x), :size]
-        image = image % COUNT  # guidance asks for each twice
+        image = image % COUNT  # guidance evaluates every image twice
         label = 0 if y is None else y[:, None]
         out = answer(self.row, image, place, label).reshape(len(x), channels, *x.shape[2:])
         self.row += 1

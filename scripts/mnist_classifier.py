@@ -1,4 +1,4 @@
-"""A small classifier of MNIST digits whose last hidden layer is the space that `evaluate.py` measures in."""
+"""A small classifier of MNIST digits. Its last hidden layer gives the features for `evaluate.py`."""
 
 import hashlib
 import inspect
@@ -23,17 +23,17 @@ FEATURES = 64
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the classifier is trained. One thread and one seed, so that a machine trains the same one again."""
+    """The training settings of the classifier. One thread and one seed make the training repeatable on a machine."""
 
     seed: int = 0
     epochs: int = 5
     batch: int = 128
     peak_rate: float = 3e-3  # Adam, one cycle
-    shift: int = 2  # pixels, at most, in either direction: digits of the generator need not be centred
+    shift: int = 2  # largest shift in pixels, in either direction: generated digits need not be centred
 
 
 class Answers(NamedTuple):
-    """What the classifier says about N images."""
+    """The features and class probabilities of N images."""
 
     features: NDArray[np.float64]  # [N, 64], of the last hidden layer
     probabilities: NDArray[np.float64]  # [N, 10]
@@ -60,9 +60,9 @@ class Classifier(nn.Module):
 def trained_classifier(
     images: Digits, labels: Labels, *, cache: Path, recipe: Recipe | None = None
 ) -> tuple[Classifier, str]:
-    """The classifier for these training images, from `cache` if it is there, and the name of its recipe.
+    """The classifier for these training images, from `cache` or newly trained, and the name of its recipe.
 
-    The name is a hash over everything that decides the weights: recipe, code, data, PyTorch's version.
+    The name is a hash of everything that decides the weights: recipe, code, data, PyTorch's version.
     """
     recipe = recipe or Recipe()
     name = _fingerprint(recipe, images, labels)
@@ -81,7 +81,7 @@ def trained_classifier(
 def train(images: Digits, labels: Labels, recipe: Recipe) -> Classifier:
     """Train on one thread; the same arguments give the same weights. Progress goes to stderr."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums over several threads need not be in the same order twice
+    torch.set_num_threads(1)  # with several threads, the order of sums may vary
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         classifier = Classifier()
@@ -102,7 +102,7 @@ def _fit(classifier: Classifier, x: Tensor, y: Tensor, recipe: Recipe) -> None:
         total = 0.0
         for chosen in torch.randperm(len(x)).split(recipe.batch):
             offset = torch.randint(-recipe.shift, recipe.shift + 1, (2,)).tolist()
-            moved = torch.roll(x[chosen], offset, dims=(2, 3))  # the margin is empty: nothing comes round
+            moved = torch.roll(x[chosen], offset, dims=(2, 3))  # the margin is empty, so no pixel wraps around
             loss = nn.functional.cross_entropy(classifier(moved)[1], y[chosen])
             optimiser.zero_grad()
             loss.backward()
@@ -114,7 +114,7 @@ def _fit(classifier: Classifier, x: Tensor, y: Tensor, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def answers(classifier: Classifier, images: Digits, *, batch: int = 1000) -> Answers:
-    """Features and probabilities of uint8 `[N, 28, 28]`."""
+    """The features and probabilities of images uint8 `[N, 28, 28]`."""
     parts = [classifier(part) for part in to_tensor(images).split(batch)]
     features = torch.cat([feature for feature, _ in parts]).double().numpy()
     probabilities = torch.cat([logits for _, logits in parts]).double().softmax(1).numpy()

@@ -1,4 +1,4 @@
-"""The code blocks of a documentation page, and what keeps some of them from running on any machine."""
+"""The code blocks of a documentation page, and the reasons why some cannot run on every machine."""
 
 import re
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(?P<language>[a-z]*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 GIVEN = re.compile(r"<!-- given: (?P<names>.+) -->")
-RUN = ("sh", "python")  # languages of blocks that are run
+RUN = ("sh", "python")  # languages of the blocks that run
 
-# The first line of a block says why it is not run. Nothing else is skipped.
+# A block runs unless its first line has one of these reasons.
 NEEDS = (
     "# needs a cluster",
     "# needs a GPU",
@@ -25,7 +25,7 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block."""
+    """One fenced code block."""
 
     page: Path
     line: int  # of its first line of text, from 1
@@ -34,7 +34,7 @@ class Block:
 
     @property
     def needs(self) -> str | None:
-        """What the block needs that a machine without a GPU and a network lacks; None if it is to be run."""
+        """The need of the block that a machine without a GPU and a network cannot meet; None if the block runs."""
         first = self.text.split("\n", 1)[0]
         return first.removeprefix("# ") if first in NEEDS else None
 
@@ -47,7 +47,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """The pages whose blocks are run."""
+    """The pages whose blocks run."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -59,5 +59,5 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def given(page: Path) -> list[str]:
-    """The files that a reader of the page has already, as `<!-- given: NAME NAME -->` lists them."""
+    """The files that the page assumes, from its comment `<!-- given: NAME NAME -->`."""
     return [name for found in GIVEN.finditer(page.read_text(encoding="utf-8")) for name in found["names"].split()]

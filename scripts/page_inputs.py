@@ -1,4 +1,4 @@
-"""Small files that stand for what the reader of a documentation page has: a checkpoint, images, an exported model."""
+"""Small stand-ins for the files that a documentation page assumes: a checkpoint, images, an exported model."""
 
 import shutil
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def make_input(name: str, folder: Path) -> None:
-    """Make the file or directory `name` in `folder`. Raises KeyError for a name that is not known here."""
+    """Create the file or directory `name` in `folder`. Raises KeyError for an unknown name."""
     path = folder / name.rstrip("/")
     path.parent.mkdir(parents=True, exist_ok=True)
     MAKERS[name](path)

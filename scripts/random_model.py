@@ -1,4 +1,4 @@
-"""A preset's network with random weights of a fixed seed, exported: for measurements that need no trained model.
+"""Export a preset's network with random weights of a fixed seed, for measurements that need no trained model.
 
 python scripts/random_model.py --preset cifar10 --out cifar10.onnx
 """

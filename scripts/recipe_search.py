@@ -1,12 +1,12 @@
-"""Short training runs of variants of a recipe, each measured the same way: what learns fastest for its cost.
+"""Compare variants of a recipe by short training runs, to find the one that learns fastest for its cost.
 
     python scripts/recipe_search.py --data mnist.npz --preset mnist --steps 700 \\
         --change "wide: model.block_out_channels=[32,64,80]" --change "fast: training.learning_rate=2e-3"
 
-Every row is one run on one thread, cooled down over its last third. Its cost is the CPU time of its training, which
-other processes of the machine change less than they change the clock. `loss` is the mean square error of v on test
-images at fixed timesteps and noise, which compares models of every prediction; distance, sure and right are those of
-`evaluate.py`, over samples with their labels in equal shares by DDIM.
+Every row is one run on one thread, with a cooldown over its last third. Its cost is the CPU time of the training, which
+depends less on other processes than the wall time does. `loss` is the mean square error of v on test images at fixed
+timesteps and noise, which makes models with different predictions comparable. distance, sure and right are those of
+`evaluate.py`, over DDIM samples with labels in equal shares.
 """
 
 import json
@@ -33,7 +33,7 @@ HEADER = f"{'run':<28} {'MB':>5} {'CPU s':>6} {'images/s':>8} {'loss':>7} {'dist
 
 
 def changed(recipe: Recipe, change: str) -> Recipe:
-    """`recipe` with `section.key=value` pairs replaced, values as JSON has them; pairs are parted by semicolons."""
+    """`recipe` with `section.key=value` pairs replaced. Values are JSON; semicolons separate the pairs."""
     for pair in filter(None, (part.strip() for part in change.split(";"))):
         key, _, text = pair.partition("=")
         section, _, name = key.partition(".")
@@ -45,7 +45,7 @@ def changed(recipe: Recipe, change: str) -> Recipe:
 
 @torch.no_grad()
 def validation_loss(checkpoint: Checkpoint, data: Mnist, count: int = 1000) -> float:
-    """The mean square error of v over `count` test images, at timesteps and noise that are the same for every model."""
+    """The mean square error of v over `count` test images, at the same timesteps and noise for every model."""
     generator = torch.Generator().manual_seed(0)
     diffusion = checkpoint.diffusion
     order = np.random.default_rng(0).permutation(len(data.test_images))[:count]
@@ -91,7 +91,7 @@ def drawn(checkpoint: Checkpoint, count: int, steps: int, batch: int = 128) -> t
 
 
 def row(name: str, recipe: Recipe, judge: Judge, *, count: int, sampling_steps: int) -> str:
-    """One run, trained and measured."""
+    """Train and measure one run, and return its row of the table."""
     data = judge.data
     labels = data.train_labels if recipe.model.labelled else None
     with tempfile.TemporaryDirectory() as folder:
@@ -112,9 +112,15 @@ def row(name: str, recipe: Recipe, judge: Judge, *, count: int, sampling_steps: 
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="MNIST as an .npz.")
-@click.option("--preset", default="mnist", show_default=True, help="The recipe that is varied.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The same from a TOML file.")
-@click.option("--steps", type=click.IntRange(min=3), default=700, show_default=True, help="Of 32 images, or as many.")
+@click.option("--preset", default="mnist", show_default=True, help="The recipe to vary.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="A recipe to vary, from a TOML file.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=3),
+    default=700,
+    show_default=True,
+    help="Training steps at 32 images; other batch sizes see as many images.",
+)
 @click.option("--change", "changes", multiple=True, required=True, metavar="NAME: SECTION.KEY=JSON; ...")
 @click.option("--count", type=click.IntRange(min=65), default=512, show_default=True)
 @click.option("--sampling-steps", type=click.IntRange(min=1), default=25, show_default=True)

@@ -1,10 +1,10 @@
-"""Run what the documentation shows, word by word:
+"""Run the code blocks of the documentation as written:
 
     python scripts/run_pages.py [PAGE ...]
 
-All pages by default. The shell and Python blocks of a page run in order, in an empty folder that holds the files the
-page names as given. A block whose first line says what it needs (`scripts/page_blocks.py` has the list) is not run.
-Exits with 1 if a block failed.
+By default, all pages run. The shell and Python blocks of a page run in order, in a folder with only the files that the
+page lists as given. A block does not run if its first line is a reason of `scripts/page_blocks.py`. Exits with 1 if a
+block failed.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from page_blocks import Block, blocks, given, pages
 
 
 class BlockFailed(Exception):
-    """A block that did not do what the page says it does."""
+    """A block failed: its command exited with an error, or its Python code raised an exception."""
 
 
 def run_page(page: Path, folder: Path, show: Callable[[str], object] = lambda line: None) -> list[Block]:
-    """Run the blocks of `page` in `folder`; returns those that ran. Raises BlockFailed for the first that fails.
+    """Run the blocks of `page` in `folder`, and return those that ran. Raises BlockFailed for the first failure.
 
     Python blocks share their names, as the cells of a notebook do.
     """

@@ -1,11 +1,11 @@
-"""How well each sampler draws from a distribution that is known: a two-mode mixture, whose exact network is a formula.
+"""Measure how well each sampler draws from a known distribution: a mixture of two modes with an exact network.
 
     python scripts/sampler_figure.py
 
-Every pixel is one draw. `left` is the share of the left mode; `W1` the mean distance between sorted samples and the
-quantiles of the mixture, which for perfect draws of this size is what the last line says; `from the ODE` the root mean
-square distance of each sample of a deterministic sampler to where the probability flow takes its noise, exactly. The
-mixture has one dimension, so that the flow keeps the order of its points: it maps quantiles to quantiles.
+Every pixel is one draw. `left` is the share of the left mode. `W1` is the mean distance between the sorted samples and
+the quantiles of the mixture; the last line gives its value for perfect draws of this size. `from the ODE` is the RMS
+distance between a deterministic sampler's samples and the exact solutions of the probability flow ODE from the same
+noise. The mixture is one-dimensional, so the flow preserves order and maps quantiles to quantiles.
 """
 
 import math
@@ -29,19 +29,19 @@ GRID = np.linspace(-8.0, 8.0, 8001)
 
 @dataclass(frozen=True)
 class Mixture:
-    """Two normal modes on a line, at every level of the forward process."""
+    """A mixture of two normal modes on a line, at every noise level of the forward process."""
 
     weights: tuple[float, float] = (0.3, 0.7)
     means: tuple[float, float] = (-0.6, 0.5)
     deviations: tuple[float, float] = (0.15, 0.2)
 
     def _at(self, alpha_bar: Floats) -> list[tuple[float, Floats, Floats]]:
-        """Weight, mean and variance of each mode of x where the signal is sqrt(alpha_bar)."""
+        """The weight, mean and variance of each mode of x_t at `alpha_bar`."""
         modes = zip(self.weights, self.means, self.deviations, strict=True)
         return [(w, np.sqrt(alpha_bar) * m, alpha_bar * d * d + 1.0 - alpha_bar) for w, m, d in modes]
 
     def eps(self, x: NDArray[np.float32], alpha_bar: Floats) -> Floats:
-        """The noise to be expected in x, that is -sqrt(1 - alpha_bar) times the score."""
+        """The expected noise in x, which is -sqrt(1 - alpha_bar) times the score."""
         modes = self._at(alpha_bar)
         logs = np.stack([np.log(w) - 0.5 * (np.log(v) + (x - m) ** 2 / v) for w, m, v in modes])
         shares = np.exp(logs - logs.max(0))
@@ -50,16 +50,16 @@ class Mixture:
         return np.asarray(-np.sqrt(1.0 - alpha_bar) * score)
 
     def cdf(self, alpha_bar: float) -> Floats:
-        """The distribution function of x on the grid."""
+        """The cumulative distribution function of x on the grid."""
         modes = self._at(np.float64(alpha_bar))
         return np.asarray(sum(w * (1 + _erf((GRID - m) / np.sqrt(2 * v))) / 2 for w, m, v in modes))
 
     def flow(self, x: Floats, alpha_bar: float) -> Floats:
-        """Where the probability flow takes x to, on the data."""
+        """The end of the probability flow ODE from x: a value of the data."""
         return np.interp(np.interp(x, GRID, self.cdf(alpha_bar)), self.cdf(1.0), GRID)
 
     def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation of the data."""
+        """The mean and standard deviation of the data."""
         mean = float(np.dot(self.weights, self.means))
         square = float(np.dot(self.weights, np.square(self.means) + np.square(self.deviations)))
         return mean, math.sqrt(square - mean * mean)
@@ -73,18 +73,18 @@ MIXTURE = Mixture()
 
 
 def network(x: NDArray[np.float32], t: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The exact one, for eps."""
+    """The exact network for prediction eps."""
     return MIXTURE.eps(x, SCHEDULE.alpha_bar[t].reshape(-1, 1, 1, 1)).astype(np.float32)
 
 
 def jump(x: NDArray[np.float32], t: NDArray[np.int64]) -> NDArray[np.float32]:
-    """What a network distilled for `lcm` would be at its best: x0 at the end of the flow."""
+    """The ideal network for `lcm`, whose predicted x0 is the end of the probability flow ODE."""
     flat = MIXTURE.flow(x.ravel().astype(np.float64), float(SCHEDULE.alpha_bar[t[0]]))
     return flat.reshape(x.shape).astype(np.float32)
 
 
 class Row(NamedTuple):
-    """What came of one sampler."""
+    """The figures of one sampler."""
 
     name: str
     spacing: str
@@ -126,7 +126,7 @@ def row_of(name: str, spacing: str, steps: int, found: Floats) -> Row:
 
 
 def rows() -> Iterator[Row]:
-    """All that the figure shows."""
+    """All rows of the figure."""
     yield measure("ddpm", 1000)
     yield measure("ddpm", 50)
     yield measure("ddpm", 50, variance="fixed_large")

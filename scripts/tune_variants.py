@@ -1,4 +1,4 @@
-"""Fits that `ddpm_rt.tune` does not make, for `bench_tune.py`: other histories, other features, another target."""
+"""Alternatives to the fits of `ddpm_rt.tune`, for `bench_tune.py`: other histories, other features, another target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ DIFFERENCE = 3e-3  # of a coefficient, for a derivative: far above float32's rou
 
 @dataclass(frozen=True)
 class Variant:
-    """How rows are fitted."""
+    """The settings of a fit."""
 
-    history: int = 1  # x0 before that of the row
-    raw_output: bool = False  # the network's output as well, which differs from x and x0 where x0 was clipped
+    history: int = 1  # the number of earlier x0
+    raw_output: bool = False  # also the network's output, independent of x and x0 where x0 was clipped
     ridge: float = RIDGE
     samples: int | None = None  # fewer than there are
 
 
 @dataclass
 class Found:
-    """Fitted rows, and the images of both kinds of samples by them."""
+    """Fitted rows, and their images of the samples to fit to and of the held-out samples."""
 
     timesteps: list[int]
     variant: Variant
@@ -40,7 +40,7 @@ class Found:
 
 
 class Chain:
-    """The samples of a request under way: x, and the features of the row to come."""
+    """The state of a running request's samples: x, and the features of the next row."""
 
     def __init__(self, engine: Engine, bound: BoundRequest, variant: Variant, count: int | None = None) -> None:
         self.engine, self.bound, self.variant = engine, bound, variant
@@ -50,7 +50,7 @@ class Chain:
         self.out: Any = None
 
     def features(self, t: int) -> list[Any]:
-        """Ask the network at `t`: x, x0, the x0 before, and the output if it is wanted."""
+        """Call the network at `t`. Returns the features: x, x0, the earlier x0, and the output if selected."""
         card = self.engine.card
         table = ddim(card.schedule, np.array([t]), prediction=card.prediction)
         outputs = []
@@ -76,7 +76,7 @@ def run_variant(
     path: list[int],
     variant: Variant,
 ) -> Found:
-    """Fit rows along a path of the teacher's grid, and run them on the samples that are held out."""
+    """Fit rows along a path of the teacher's grid, and run them on the held-out samples."""
     count = variant.samples or fitting.request.count
     targets = paths.after(path, count)
     found = Found(paths.grid[path].tolist(), variant)
@@ -97,7 +97,7 @@ def run_variant(
 
 
 def images_by(engine: Engine, bound: BoundRequest, found: Found) -> Any:
-    """The images of a request's samples by fitted rows."""
+    """The images of a request's samples with fitted rows."""
     chain = Chain(engine, bound, found.variant)
     for t, row in zip(found.timesteps, found.rows, strict=True):
         chain.step(chain.features(t), row)
@@ -107,9 +107,9 @@ def images_by(engine: Engine, bound: BoundRequest, found: Found) -> Any:
 def refined_to_end(
     engine: Engine, fitting: BoundRequest, held_out: BoundRequest, paths: TeacherPaths, found: Found
 ) -> Found:
-    """One round of Gauss-Newton on all coefficients at once, for the distance to the teacher's images alone.
+    """One round of Gauss-Newton on all coefficients, which minimises the distance to the teacher's final images.
 
-    Derivatives are differences; of several dampings the one that ends nearest is kept.
+    Derivatives are finite differences. Of several dampings, the one with the smallest distance is kept.
     """
     ends, card = paths.x[-1].ravel().astype(np.float64), engine.card
     base = on_kept(card, found.images).ravel().astype(np.float64)
@@ -140,7 +140,7 @@ def _moved(rows: Sequence[Floats], by: Floats) -> list[Floats]:
 
 
 def cost_fitted(paths: TeacherPaths) -> Floats:
-    """As `step_errors`, of a step whose two coefficients are fitted for it: float64 `[G, G + 1]`."""
+    """As `step_errors`, for a step with two fitted coefficients: float64 `[G, G + 1]`."""
     points, products = len(paths.grid), inner_products(paths)
     errors = np.full((points, points + 1), np.inf)
     for i in range(points):

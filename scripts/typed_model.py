@@ -1,4 +1,4 @@
-"""A float32 export in another precision, by the exporter's own passes, but not compared with PyTorch.
+"""Convert a float32 export to another precision with the exporter's passes, without the comparison with PyTorch.
 
 python scripts/typed_model.py unet.onnx --precision fp16 --out unet.fp16.onnx
 """
@@ -17,7 +17,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 
 
 def typed(source, precision, *, hoist):
-    """The model at `source`, float32, as an ONNX model of `precision` with its card."""
+    """The float32 model at `source`, converted to `precision`, with its card."""
     card, model = read_source(source)[0], onnx.load(source)
     if hoist:
         hoist_time(model, card.names["t"], len(card.betas))

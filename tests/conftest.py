@@ -1,22 +1,61 @@
+import gc
+import os
+from pathlib import Path
+
 import pytest
 from cuda_stand_in import StandIn
 from gaussian_model import write_gaussian
 from held_clock import HeldClock
 from hypothesis import HealthCheck, settings
-from step_host import StepHost
+from shared_files import SharedFiles
+from step_host import StepHost, compile_step_host
 from toy_engine import register_kernels
 
 from ddpm_rt.device.driver import open_gpu
+from ddpm_rt.engines.cpu_threads import allowed_processors, default_threads
 
 # Neither an example nor the making of examples is held to a time: both depend on the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+MOST_WORKERS = 8  # each imports PyTorch and makes networks of its own, which takes memory
+
+
+def pytest_configure(config):
+    """One thread a worker: the networks of tests are small, and threads of two workers would wait for each other.
+
+    PyTorch and the processes that tests start read OMP_NUM_THREADS; ONNX Runtime counts the processors.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    if worker and hasattr(os, "sched_setaffinity"):
+        processors = sorted(allowed_processors())
+        os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: looking through it for garbage takes a tenth of a second, each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """`-n auto`: a worker for each processor that this process is granted."""
+    return min(MOST_WORKERS, default_threads() or os.cpu_count() or 1)
+
 
 @pytest.fixture(scope="session")
-def gaussian(tmp_path_factory):
+def shared(request, tmp_path_factory):
+    """Files that are made once a session, for all of its workers."""
+    own = tmp_path_factory.getbasetemp()  # a worker's is a folder in the session's
+    return SharedFiles(Path(own.parent if hasattr(request.config, "workerinput") else own) / "shared")
+
+
+@pytest.fixture(scope="session")
+def gaussian(shared):
     """The path of the Gaussian model."""
-    return write_gaussian(tmp_path_factory.mktemp("models") / "gaussian.onnx")
+    return shared.folder("gaussian", lambda folder: write_gaussian(folder / "gaussian.onnx")) / "gaussian.onnx"
 
 
 @pytest.fixture
@@ -46,6 +85,6 @@ def device(stand_in, step_host):
 
 
 @pytest.fixture(scope="session")
-def step_host(tmp_path_factory):
+def step_host(shared):
     """The package's kernels, compiled for the host."""
-    return StepHost(tmp_path_factory.mktemp("step"))
+    return StepHost(shared.folder("step_host", compile_step_host) / "step_host.so")

@@ -1,1 +1,1 @@
-"""From a checkpoint to ONNX: the only place that knows both PyTorch and the runtime."""
+"""Export of checkpoints to ONNX and TensorRT: the only package that imports both PyTorch and the runtime."""

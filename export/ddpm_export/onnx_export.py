@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
+from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .graph.module_call import check_network_output, example, first_line, run_module
+from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module
+from .graph.onnx_file import load_onnx
 from .graph.precision import TYPES, Precision, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .graph.time_branch import TABLE, hoist_time
@@ -47,13 +49,15 @@ def export_onnx(
     hoist: bool | None = None,
     tolerance: float | None = None,
     threads: int | None = None,
+    report: Callable[[str], object] = lambda stage: None,
 ) -> ModelCard:
     """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
 
     module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU; with `card.classes` it
     takes y int64 [B] as well, and with a learned `card.variance` its output has 2 C channels, the variance's second.
     The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it. `hoist`:
-    what depends on t alone is looked up in tables, by default unless fp32.
+    what depends on t alone is looked up in tables, by default unless fp32. `report` is called with the name of
+    each stage.
     Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
     output from PyTorch's (by default the precision's limit), not finite, or not of the card's shape, or if `precision`
     overflows; ValueError for an opset that is not supported.
@@ -65,7 +69,9 @@ def export_onnx(
         raise ValueError(f"static_batch must be at least 1, not {static_batch}")
     limit = tolerance if tolerance is not None else TYPED_TOLERANCE.get(precision, TOLERANCE)
     module.eval()
+    check_inputs(module, card)
     check_network_output(module, card)
+    report("tracing the graph")
     model = trace(module, card, opset, static_batch)
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)
@@ -79,9 +85,11 @@ def export_onnx(
 
     def write(temporary: Path) -> None:
         _save(model, card, merged, temporary)
+        report("comparing with PyTorch")
         parity = measure_parity(module, card, temporary, static_batch=static_batch, threads=threads)
         check_parity(parity, limit if precision == "fp32" else TOLERANCE)
         if precision != "fp32":
+            report(f"rounding to {precision}, and comparing again")
             exact = {"fp32_max_abs_error": parity["max_abs_error"]}
             set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
             typed = measure_typed(module, model, card, precision, static_batch=static_batch, threads=threads)
@@ -126,23 +134,38 @@ def measure_parity(
     """The largest difference between ONNX Runtime's output and PyTorch's, and the largest output.
 
     Random x, as at the noisy end, at the first, second, middle and last timesteps and a few between; each image of a
-    batch at a timestep, and of a class, of its own; batch sizes 1 and 3.
+    batch at a timestep, and of a class, of its own; PyTorch's batches are of 3, and the exported model's of 3 and of 1.
     """
     session = open_session(path, threads)
     generator, steps = np.random.default_rng(0), len(card.betas)
     times = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1, *generator.integers(0, steps, 4)]
+    sizes = [static_batch] if static_batch else [3, 1]
     largest, difference, compared = 0.0, 0.0, 0
-    for batch in [static_batch] if static_batch else [1, 3]:
-        for start in range(0, len(times), batch):
-            inputs = example(card, batch, generator, times[start:])
+    for start in range(0, len(times), sizes[0]):
+        inputs = example(card, sizes[0], generator, times[start:])
+        with torch_threads(threads):
             expected = run_module(module, inputs)
-            found = session.run([card.names["out"]], inputs)[0]
-            if found.shape != expected.shape or not np.isfinite(found).all():
-                raise DdpmRtError(f"the exported model gives {list(found.shape)} or values that are not finite")
-            largest = max(largest, float(np.abs(expected).max()))
-            difference = max(difference, float(np.abs(found - expected).max()))
-            compared += batch
+        largest = max(largest, float(np.abs(expected).max()))
+        for size in sizes:
+            for row in range(0, len(expected), size):
+                part = {name: value[row : row + size] for name, value in inputs.items()}
+                found = session.run([card.names["out"]], part)[0]
+                if found.shape != (size, *expected.shape[1:]) or not np.isfinite(found).all():
+                    raise DdpmRtError(f"the exported model gives {list(found.shape)} or values that are not finite")
+                difference = max(difference, float(np.abs(found - expected[row : row + size]).max()))
+                compared += size
     return {"max_abs_error": difference, "max_abs_out": largest, "images": compared}
+
+
+@contextlib.contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """PyTorch on `count` threads, if that is said."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_parity(parity: dict[str, float], tolerance: float) -> None:
@@ -158,7 +181,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
     Shapes are those of the file: a scale that is used as [C, 1, 1] comes so. Raises DdpmRtError where the weights are
     not in the file as they were: rounded to another type, or hoisted into tables.
     """
-    model, weights = onnx.load(path), {}
+    model, weights = load_onnx(path), {}
     for tensor in model.graph.initializer:
         if tensor.name.endswith(TABLE) or tensor.data_type in TYPES.values():
             lost = "hoisted out of it" if tensor.name.endswith(TABLE) else "rounded"
@@ -168,7 +191,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
             value = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())
             weights[tensor.name.removesuffix(".T")] = value.T if tensor.name.endswith(".T") else value
     merged = next((entry.value for entry in model.metadata_props if entry.key == MERGED_KEY), "{}")
-    return weights | {name: weights[twin] for name, twin in json.loads(merged).items()}
+    return weights | {name: weights[twin] for name, twin in parse_json(merged).items()}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The trusted side of `ddpm-rt verify`: a checkpoint in PyTorch, sampled by `ddpm_ref` from `ddpm_rt.noise`."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,11 +32,10 @@ def reference_side(path: Path, request: Request) -> Side:
         raise DdpmRtError(str(error)) from error
     _check_known(request, source)
     card = card_of(source, path)
-    bound = request.bind(card)
-    timesteps = bound.table.t.tolist()
+    bound = functools.cache(lambda: request.bind(card))  # not before the card has been compared
 
     def network(samples: Sequence[int]) -> Denoiser:
-        labels = bound.labels(samples)
+        labels = bound().labels(samples)
         more = () if labels is None else (torch.from_numpy(labels),)
 
         @torch.no_grad()
@@ -46,7 +46,7 @@ def reference_side(path: Path, request: Request) -> Side:
         return denoise
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[NDArray[np.float64]]:
-        return _chain(source, request, timesteps, denoise, samples)
+        return _chain(source, request, bound().table.t.tolist(), denoise, samples)
 
     return Side(network, chain, card)
 

@@ -3,16 +3,16 @@
 import os
 import sys
 
-from .stopping import stop_on_signals
+from .stopping import stopped_by_signals
 
 
 def run() -> None:
     """Runs the command line of `sys.argv`. The signals are handled before the slow imports begin."""
-    stop_on_signals()
-    _open_standard_streams()
-    from .cli import main
+    with stopped_by_signals():
+        _open_standard_streams()
+        from .cli import main
 
-    main(prog_name="ddpm-rt")
+        main(prog_name="ddpm-rt")
 
 
 def _open_standard_streams() -> None:

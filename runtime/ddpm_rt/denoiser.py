@@ -1,16 +1,16 @@
-"""A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and a lifetime."""
+"""A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and `close`."""
 
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Batch = NDArray[np.float32]  # [B, C, H, W], around [-1, 1]
+Batch = NDArray[np.float32]  # [B, C, H, W], image values in about [-1, 1]
 Times = NDArray[np.int64]  # [B], counted from 0
 
 
 class TimeKind(NamedTuple):
-    """A number type that a network may take t in, and its name in each engine."""
+    """A dtype in which a network may take t, and its name in each engine."""
 
     dtype: np.dtype[Any]
     onnx: str
@@ -25,15 +25,15 @@ TIME_KINDS = (  # in the order of the kernels' `t_type`
 
 
 class Denoiser(Protocol):
-    """One evaluation of the network: what it predicts about each image of `x` at its timestep.
+    """One evaluation of the network: its prediction for each image of `x` at its timestep in `t`.
 
-    The result is `[B, C, H, W]`, or `[B, 2 C, H, W]` from a network that learned the variance as well.
+    The result is `[B, C, H, W]`, or `[B, 2 C, H, W]` from a network with a learned variance.
     """
 
     def __call__(self, x: Batch, t: Times, /) -> Batch: ...
 
 
 class LabelledDenoiser(Protocol):
-    """A denoiser that takes the class of each image as well: y int64 `[B]`."""
+    """A denoiser that also takes the class of each image: y int64 `[B]`."""
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...

@@ -1,18 +1,18 @@
-"""exp(x) of float32 with the same bits in every language: no library's own has those of another.
+"""exp(x) in float32 with the same bits in every language; the bits of library functions differ.
 
-All is IEEE-754 binary32 as in `noise.py`: every `+ - *` is one operation rounded once, in the order written, none
-fused. For any x, NaN giving NaN:
+All floats are IEEE-754 binary32, as in `noise.py`. Every `+ - *` is one operation, rounded once, in the order written;
+none is fused. The definition holds for every x, and NaN gives NaN:
 
-    v = x, but at most 89 and at least -104             (exp of either is not a finite number, or not above 0)
-    n = v * LOG2_E + MAGIC; k = n - MAGIC               (MAGIC = 1.5 * 2^23: k is v / ln 2 to the nearest whole number)
-    r = (v - k * LN2_HIGH) - k * LN2_LOW                (the first difference is exact, |r| <= ln 2 / 2 and a little)
+    v = x clamped to [-104, 89]                         (exp(-104) rounds to 0, exp(89) to infinity)
+    n = v * LOG2_E + MAGIC; k = n - MAGIC               (MAGIC = 1.5 * 2^23: k is v / ln 2, rounded to an integer)
+    r = (v - k * LN2_HIGH) - k * LN2_LOW                (the first difference is exact; |r| is about ln 2 / 2 at most)
     p = 1 + (r + (r * r) * (E0 + r * (E1 + r * (E2 + r * (E3 + r * E4)))))
-    j = bits(n) - bits(MAGIC) + 256; h = j div 2        (k + 256, so that neither half is negative)
-    exp(x) = (p * 2^(h - 128)) * 2^(j - h - 128)        (two factors: the first product is exact, the second may be
-                                                         infinite, or rounded to a subnormal number or to 0)
+    j = bits(n) - bits(MAGIC) + 256; h = j div 2        (j = k + 256, so that neither half is negative)
+    exp(x) = (p * 2^(h - 128)) * 2^(j - h - 128)        (the first product is exact; the second may overflow to
+                                                         infinity, or round to a subnormal number or to 0)
 
-`scripts/fit_noise.py` fits the polynomial. Over all float32 the result is within 1.05 units in the
-last place of exp, subnormal numbers included; what rounds to no finite float32 is infinite.
+`scripts/fit_noise.py` fits the polynomial. Over all float32, the result is within 1.05 units in the last place of exp,
+subnormal numbers included. A result above the largest finite float32 is infinity.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ LOWEST, HIGHEST = _F(-104.0), _F(89.0)
 
 
 def exp(x: Float32Array) -> Float32Array:
-    """e to the power of each, by the definition above."""
+    """e to the power of each element, float32, by the definition above."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return _exp(np.clip(x, LOWEST, HIGHEST))
 
@@ -54,6 +54,6 @@ def _exp(v: Float32Array) -> Float32Array:
 
 
 def _power(biased: NDArray[np.uint32]) -> Float32Array:
-    """2 to the power of the integers, less 127."""
+    """2^(biased - 127), float32, for biased in [1, 254]."""
     out: Float32Array = (biased << np.uint32(23)).view(np.float32)
     return out

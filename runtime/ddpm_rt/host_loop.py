@@ -1,4 +1,4 @@
-"""The reverse loop on the host, the one loop that every sampler shares: read this first."""
+"""The reverse loop on the host, shared by all samplers. Read this file first."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .denoiser import Batch, Denoiser
-from .errors import DdpmRtError
+from .errors import NotFiniteError
 from .exponential import exp
 from .noise import INITIAL_STEP, normal, rows_of_noise
 from .samplers.table import StepTable
@@ -16,15 +16,15 @@ Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> 
 
 
 class Step(NamedTuple):
-    """The state after a reverse step. The arrays belong to the loop, which writes over them at the next step.
+    """The state after a reverse step. The arrays belong to the loop, which overwrites them at the next step.
 
-    Whoever runs the loop may change `x` in place before asking for the next step: inpainting does.
+    The caller may change `x` in place before the next step; inpainting does.
     """
 
-    row: int  # of the table, from 0
-    t: int  # what the network was told
-    x: Batch  # the images so far; after the last row, the result
-    x0: Batch  # where the network thinks they are going, clipped
+    row: int  # of the step table, from 0
+    t: int  # the timestep given to the network
+    x: Batch  # the images after this step; after the last row, the result
+    x0: Batch  # the predicted data, clipped
 
 
 def trajectory(
@@ -39,27 +39,26 @@ def trajectory(
     start: Batch | None = None,
     first_row: int = 0,
 ) -> Iterator[Step]:
-    """Run `table` from noise to images, yielding every step; `shape` is C, H, W, `samples` are sample numbers.
+    """Run `table` from noise to images and yield every step; `shape` is C, H, W, `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
     A network with a learned variance says it in as many channels again, after those of the image.
     `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, H, W] replaces the noise that
     the chain begins with (an image brought to the level of the first row, say); `first_row` leaves out the rows before
-    it, and the noise of the others stays what it was. Raises DdpmRtError when the
-    network's output is not finite, naming the step.
+    it, and the noise of the others stays what it was. Raises NotFiniteError, naming the sample and the step, when the
+    network's output is not finite, or the images after the last step are not.
     """
     steps = _steps_with_noise(table, first_row)
     draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
-    initial = next(draw)  # drawn in any case: a `noise` with state then stands where it would
+    initial = next(draw)  # drawn even if `start` is given: a `noise` with state must advance
     x = np.array(initial if start is None else start, np.float32).reshape(len(samples), *shape)
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
-    times = np.repeat(table.t[:, None], len(samples), axis=1)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
     for row, numbers in enumerate(columns[first_row:], first_row):
         from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread = numbers
-        output = denoise(x, times[row])
+        output = denoise(x, np.full(len(samples), table.t[row]))
         if not np.isfinite(output).all():
-            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {table.t[row]}; check the model")
+            raise not_finite("the network's output", output, samples, row, int(table.t[row]))
         out, spread = output[:, : shape[0]], output[:, shape[0] :]
         prev_x0, x0 = x0, prev_x0
         np.multiply(from_x, x, out=x0)
@@ -78,7 +77,15 @@ def trajectory(
             if from_spread:
                 part *= exp(from_spread * spread)
             x += part
+        if row == table.steps - 1 and not np.isfinite(x).all():  # no later call of the network would show this
+            raise not_finite("the image", x, samples, row, int(table.t[row]))
         yield Step(row, int(table.t[row]), x, x0)
+
+
+def not_finite(what: str, values: Batch, samples: Sequence[int], row: int, t: int) -> NotFiniteError:
+    """What to raise when values `[B, ...]`, one of each sample, are not all finite after a row of the table."""
+    bad = int(np.isfinite(values).reshape(len(values), -1).all(axis=1).argmin())
+    return NotFiniteError(f"{what} of sample {samples[bad]} is not finite at step {row}, t = {t}; check the model")
 
 
 def _steps_with_noise(table: StepTable, first_row: int) -> list[int]:

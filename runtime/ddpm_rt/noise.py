@@ -1,26 +1,26 @@
-"""Gaussian noise as a function of (seed, sample, step, element): no state, and the same bits in every language.
+"""Gaussian noise as a function of (seed, sample, step, element), without state, with the same bits in every language.
 
     normal(seed, samples, step, size)
 
-An image therefore does not depend on its batch, its machine, or on what was drawn before. This is the whole
-definition. All integers are unsigned and wrap at 32 bits; all floats are IEEE-754 binary32; every `+ - * / sqrt` below
-is one operation rounded once to nearest-even, in the order written, none fused (in C: -ffp-contract=off).
+An image therefore depends neither on its batch, nor on its machine, nor on earlier draws. The definition below is
+complete. All integers are unsigned and wrap at 32 bits; all floats are IEEE-754 binary32. Every `+ - * / sqrt` is one
+operation, rounded once to nearest-even, in the order written; none is fused (in C: -ffp-contract=off).
 
 1.  Words. Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
     key     = (seed mod 2^32, seed div 2^32)
     counter = (element div 4, step, sample mod 2^32, sample div 2^32)
     `element` is the flat index into one image [C, H, W]; `step` is the row of the step table, from 0, or
-    INITIAL_STEP for x_T. Ten times:
+    INITIAL_STEP for x_T. Repeat ten times:
         p0 = 0xD2511F53 * c0, p1 = 0xCD9E8D57 * c2          (64-bit products)
         (c0, c1, c2, c3) = (high(p1) ^ c1 ^ k0, low(p1), high(p0) ^ c3 ^ k1, low(p0))
         k0 += 0x9E3779B9, k1 += 0xBB67AE85
-    One call makes four words, w0 .. w3, for four elements.
-2.  Normals: elements 0 and 1 of the four come from (w0, w1), elements 2 and 3 from (w2, w3), by Box and Muller 1958:
+    The final c0 .. c3 are four words, w0 .. w3, for four elements.
+2.  Normals. Elements 0 and 1 of the four come from (w0, w1), elements 2 and 3 from (w2, w3), by Box and Muller 1958:
         radius = sqrt(-2 * ln(u)), u = float((w0 >> 8) + 1) * 2^-24, in (0, 1]
         first  = radius * cos(angle), second = radius * sin(angle), angle = 2 pi n / 2^24, n = w1 >> 8
-3.  ln(u). bits(u) is its pattern as an integer.
+3.  ln(u). bits(u) is the bit pattern of u as an integer.
         i = bits(u) + (0x3F800000 - 0x3F3504F3); k = float(int(i >> 23) - 127)
-        m = the float of pattern (i & 0x7FFFFF) + 0x3F3504F3, in [sqrt(1/2), sqrt(2))
+        m = the float with the bits (i & 0x7FFFFF) + 0x3F3504F3, in [sqrt(1/2), sqrt(2))
         f = m - 1; s = f / (2 + f); z = s * s
         p = L0 + z * (L1 + z * L2);  ln(u) = k * LN2_HIGH + (k * LN2_LOW + s * (2 + z * p))
 4.  cos and sin of the angle.
@@ -29,8 +29,8 @@ is one operation rounded once to nearest-even, in the order written, none fused 
         cosine = 1 + z * (C0 + z * (C1 + z * (C2 + z * C3)))
         by q mod 4:  0 -> (cosine, sine)  1 -> (-sine, cosine)  2 -> (-cosine, -sine)  3 -> (sine, -cosine)
 
-`scripts/fit_noise.py` fits the polynomials. Over all 2^24 inputs ln is within 2.6 units in the last place and
-sine and cosine are within 1e-7. |normal| is at most sqrt(48 ln 2), 5.77; that tail holds 8e-9 of a Gaussian.
+`scripts/fit_noise.py` fits the polynomials. Over all 2^24 inputs, ln is within 2.6 units in the last place, and
+sine and cosine are within 1e-7. |normal| is at most sqrt(48 ln 2) = 5.77; a Gaussian exceeds it with probability 8e-9.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,14 +48,14 @@ _F = np.float32
 L0, L1, L2 = _F(0.66666687), _F(0.39988527), _F(0.29587513)
 S0, S1, S2 = _F(-0.16666664), _F(0.008332662), _F(-0.00019570084)
 C0, C1, C2, C3 = _F(-0.5), _F(0.041666623), _F(-0.0013885986), _F(2.4267682e-05)
-LN2_HIGH, LN2_LOW = _F(0.693359375), _F(-2.1219444e-4)  # the first has 10 bits: k times it is exact
+LN2_HIGH, LN2_LOW = _F(0.693359375), _F(-2.1219444e-4)  # LN2_HIGH has 10 bits, so that k * LN2_HIGH is exact
 TURN = _F(3.7450704e-07)  # 2 pi / 2^24
 
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _BIAS = np.uint32(0x3F800000 - 0x3F3504F3)
 _ROOT_HALF = np.uint32(0x3F3504F3)
-_CHUNK = 1 << 14  # blocks of four at a time: the temporaries stay in the second-level cache
+_CHUNK = 1 << 14  # blocks of four elements at a time: the temporaries stay in the L2 cache
 
 
 def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, size: int) -> Float32Array:
@@ -71,7 +71,7 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 
 
 def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Float32Array:
-    """The same for several steps at once, float32 `[len(steps), len(samples), size]`."""
+    """`normal` for several steps at once, float32 `[len(steps), len(samples), size]`. Raises ValueError as `normal`."""
     low, high = _halves(samples)
     if not 0 <= seed < LIMIT:
         raise ValueError(f"seed must lie in [0, 2^64), not {seed}")
@@ -93,14 +93,14 @@ def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequ
 def rows_of_noise(
     seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int
 ) -> Iterator[Float32Array]:
-    """`normal` for one step after the other. Small images are drawn many steps at a time, which costs less a step."""
+    """`normal` for each of `steps` in turn. Small images are drawn many steps at a time, which is faster."""
     ahead = max(1, (4 * _CHUNK) // max(1, size * len(samples)))
     for first in range(0, len(steps), ahead):
         yield from normals(seed, samples, steps[first : first + ahead], size)
 
 
 def philox4x32(counter: tuple[NDArray[np.uint64], ...], key: tuple[int, int]) -> list[NDArray[np.uint64]]:
-    """Ten rounds over four 32-bit words, each in the low half of a uint64, broadcast together."""
+    """Ten rounds of Philox over four 32-bit words, each in the low half of a uint64; the four arrays broadcast."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -119,7 +119,7 @@ def _halves(samples: Sequence[int] | NDArray[np.integer]) -> tuple[list[int], li
 
 
 def _box_muller(words: list[NDArray[np.uint64]]) -> Float32Array:
-    """Four words `[rows, blocks]` each to float32 `[rows, 4 * blocks]`."""
+    """Standard normals, float32 `[rows, 4 * blocks]`, from four arrays of words `[rows, blocks]`."""
     w0, w1, w2, w3 = words
     top, turn = np.stack([w0, w2], axis=-1), np.stack([w1, w3], axis=-1)
     u = ((top >> np.uint64(8)) + np.uint64(1)).astype(np.float32) * np.float32(2.0**-24)
@@ -129,7 +129,7 @@ def _box_muller(words: list[NDArray[np.uint64]]) -> Float32Array:
 
 
 def ln(u: Float32Array) -> Float32Array:
-    """Natural logarithm of u in (0, 1], by the definition above."""
+    """The natural logarithm of u in (0, 1], by part 3 of the definition."""
     i = u.view(np.uint32) + _BIAS
     k = ((i >> np.uint32(23)).astype(np.int32) - np.int32(127)).astype(np.float32)
     m = ((i & np.uint32(0x7FFFFF)) + _ROOT_HALF).view(np.float32)
@@ -142,7 +142,7 @@ def ln(u: Float32Array) -> Float32Array:
 
 
 def cos_sin(n: NDArray[np.int32]) -> tuple[Float32Array, Float32Array]:
-    """Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), by the definition above."""
+    """Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), by part 4 of the definition."""
     q = (n + np.int32(1 << 21)) >> np.int32(22)
     r = (n - (q << np.int32(22))).astype(np.float32) * TURN
     z = r * r

@@ -22,11 +22,25 @@ _undo: dict[object, Callable[[], object]] = {}
 _lines: list[Callable[[], str]] = []
 
 
-def stop_on_signals() -> None:
-    """From here on the three signals end the process with 128 + their number. One that is ignored stays ignored."""
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Within this context, which is the whole command, the three signals end the process with 128 + their number.
+
+    A signal that is ignored stays ignored. After the context all are, because the command is done: while Python ends,
+    it would let a signal kill the process.
+    """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and background jobs of scripts ignore them
             signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        _ignore_signals()
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -62,8 +76,7 @@ def stop_line(number: int = signal.SIGINT) -> str:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
+    _ignore_signals()  # a second Ctrl-C must not interrupt the clean-up
     line = stop_line(number)
     for undo in reversed(list(_undo.values())):
         with suppress(Exception):

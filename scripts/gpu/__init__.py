@@ -1,1 +1,1 @@
-"""The parts of `scripts/gpu_check.py`: functions of `Ask` that yield `Check`s, for tests/scripts/test_gpu.py too."""
+"""The parts of `scripts/gpu_check.py`: functions from `Ask` to `Check`s, which tests/scripts/test_gpu.py also runs."""

@@ -1,4 +1,4 @@
-"""Comparing to the bit, and running requests on both sides."""
+"""Bitwise comparison, and requests run by the host loop and by the device loop."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ddpm_rt.requests.request import Request
 
 
 def differing(found: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
-    """How many values have other bits."""
+    """The number of float32 values whose bits differ. Raises AssertionError if the shapes differ."""
     if found.shape != expected.shape:
         raise AssertionError(f"shapes {found.shape} and {expected.shape}")
     pair = (np.ascontiguousarray(side, np.float32).view(np.uint32) for side in (found, expected))
@@ -23,17 +23,17 @@ def differing(found: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
 
 
 def kept(step: Step) -> Step:
-    """A step whose arrays nobody writes over."""
+    """A copy of a step: the loop overwrites its own arrays."""
     return Step(step.row, step.t, step.x.copy(), step.x0.copy())
 
 
 def steps_on_host(engine: Engine, request: Request) -> list[Step]:
-    """All steps of a request of one batch, by the loop in NumPy."""
+    """All steps of a request of one batch, by the host loop."""
     return [kept(step) for step in request.bind(engine.card).trajectory(engine, request.samples)]
 
 
 def steps_on_device(device: Any, engine: DeviceEngine, request: Request, mode: Mode = "stream") -> list[Step]:
-    """The same by the device loop, which shows every step to the host."""
+    """All steps of a request of one batch, by the device loop, which copies every step to the host."""
     steps: list[Step] = []
     watch = Watch(frame=lambda step: steps.append(kept(step)), frames=range(request.calls))
     loop = DeviceLoop(device, engine, mode=mode)
@@ -46,7 +46,7 @@ def steps_on_device(device: Any, engine: DeviceEngine, request: Request, mode: M
 
 
 def finals(loop: DeviceLoop, request: Request) -> Batch:
-    """The images of a request that nobody watches."""
+    """The final images of a request, float32 `[count, C, H, W]`, without frames."""
     return np.concatenate(
         [images for _, images in loop.finals(request.bind(loop.engine.card), request.samples, Watch())]
     )

@@ -1,19 +1,19 @@
-"""A check and what came of it; none that fails ends the others."""
+"""A check and its outcome. A check that fails does not stop the others."""
 
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
-State = Literal["ok", "FAIL", "missed", "noted", "not run"]  # missed: an aim for a time, which is no fault
+State = Literal["ok", "FAIL", "missed", "noted", "not run"]  # missed: a time above its target, which is no failure
 Figures = dict[str, float | int | str]
 
 OURS = ("ddpm_rt", "ddpm_ref", "ddpm_export", "gpu")
 
 
 class Ask(NamedTuple):
-    """What a part is asked for."""
+    """The arguments of a part."""
 
-    device: Any  # a cuda.core.Device that is current
+    device: Any  # the current cuda.core.Device
     quick: bool = False
     batches: tuple[int, ...] = (1, 16, 64)
 
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A row of the table."""
+    """A check and its outcome: one row of the table."""
 
     name: str
     state: State
@@ -34,29 +34,29 @@ class Check(NamedTuple):
 
 
 class NotHereError(Exception):
-    """Why something cannot be run on this machine."""
+    """A check cannot run on this machine; the message gives the reason."""
 
 
 Part = Callable[[Ask], Iterator[Check]]
 
 
 def held(holds: bool, text: str, **figures: float | int | str) -> Outcome:
-    """Of what must hold."""
+    """The outcome of a requirement: ok or FAIL."""
     return Outcome("ok" if holds else "FAIL", text, figures)
 
 
 def aimed(holds: bool, text: str, **figures: float | int | str) -> Outcome:
-    """Of a time that ought to be reached."""
+    """The outcome of a target time: ok or missed."""
     return Outcome("ok" if holds else "missed", text, figures)
 
 
 def noted(text: str, **figures: float | int | str) -> Outcome:
-    """Of what is neither right nor wrong."""
+    """The outcome of a measurement without a target."""
     return Outcome("noted", text, figures)
 
 
 def attempt(name: str, run: Callable[[], Outcome]) -> Check:
-    """The check of this name, also if it raises, or cannot be run here."""
+    """Run a check. An exception becomes FAIL, and a missing package or library becomes "not run"."""
     try:
         return Check(name, *run())
     except Exception as error:
@@ -64,7 +64,7 @@ def attempt(name: str, run: Callable[[], Outcome]) -> Check:
 
 
 def run_part(name: str, part: Part, ask: Ask) -> Iterator[Check]:
-    """Its checks as they are done, and one more if it breaks off."""
+    """Yield the checks of a part as they finish, and one more if the part itself raises."""
     try:
         yield from part(ask)
     except Exception as error:
@@ -76,11 +76,11 @@ def _instead(name: str, error: Exception) -> Check:
         return Check(name, "not run", str(error), {})
     if isinstance(error, ImportError) and (error.name or "").split(".")[0] not in OURS:
         return Check(name, "not run", f"{error.name or error} is not installed", {})
-    traceback.print_exception(error)  # the table has one line of it
+    traceback.print_exception(error)  # the table has room for one line only
     return Check(name, "FAIL", one_line(error), {})
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, shortly."""
+    """The type of an exception and the first line of its message, at most 240 characters."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}"[:240] if first else type(error).__name__

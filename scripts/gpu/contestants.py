@@ -1,4 +1,4 @@
-"""Who takes part in a race: one way each to run a whole chain, in float16 unless it says otherwise."""
+"""The contestants of the race: each runs a whole chain, in float16 unless its description says otherwise."""
 
 import tempfile
 from collections.abc import Callable
@@ -23,25 +23,25 @@ from .workbench import Workbench
 
 
 class Entry(NamedTuple):
-    """A chain that is warm when it has run once."""
+    """A contestant. One run warms it up."""
 
-    run: Callable[[int], object]  # of a seed; whoever returns has waited for the GPU
+    run: Callable[[int], object]  # takes a seed, and waits for the GPU before it returns
     steps: int
-    words: str
+    words: str  # its description
     close: Callable[[], None] = lambda: None
 
 
 def steps_of(batch: int, quick: bool) -> int:
-    """Of the chains that cost little: all of them, unless that would be long."""
+    """The number of steps for fast contestants: fewer for larger batches."""
     return 100 if quick else 1000 if batch == 1 else 250
 
 
-FEW = 50  # steps of those that cost much
+FEW = 50  # steps of slow contestants
 PLACE, HALF = "cuda", "float16"
 
 
 def bare(device: Any, model: str, batch: int, quick: bool) -> Entry:
-    """The network alone, as often as the chain calls it: the graph of one call, replayed."""
+    """The network alone, called once per step of the chain, by replaying a graph of one call."""
     engine, steps = engine_of(model, HALF), steps_of(batch, quick)
     plan = Request(sampler="ddpm", steps=steps).bind(engine.card).sampler
     lanes = lanes_of(0, range(batch), end=steps)
@@ -60,7 +60,7 @@ def bare(device: Any, model: str, batch: int, quick: bool) -> Entry:
 
 
 def our_loop(device: Any, model: str, batch: int, quick: bool, *, compiled: bool = False) -> Entry:
-    """The device loop around the same engine."""
+    """The device loop with the same engine."""
     steps = steps_of(batch, quick)
     loop = DeviceLoop(device, engine_of(model, HALF, compiled=compiled))
 
@@ -71,12 +71,12 @@ def our_loop(device: Any, model: str, batch: int, quick: bool, *, compiled: bool
 
 
 def compiled_loop(device: Any, model: str, batch: int, quick: bool) -> Entry:
-    """The device loop around what torch.compile makes, without its graphs: ours are around it."""
+    """The device loop with a module from torch.compile, without torch's CUDA graphs: the loop has its own."""
     return our_loop(device, model, batch, quick, compiled=True)
 
 
 def diffusers_chain(device: Any, model: str, batch: int, quick: bool, *, compiled: bool = False) -> Entry:
-    """`DDPMPipeline` as its documentation calls it, the UNet compiled with CUDA graphs if asked for."""
+    """`DDPMPipeline` called as in its documentation; with `compiled`, its UNet is compiled with CUDA graphs."""
     torch = torch_with_cuda()
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
@@ -102,8 +102,8 @@ PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
 def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
-    """A session with the CUDA provider, called with arrays of the host by the loop on the host, in float32 (TF32)."""
-    runtime_with_cuda()  # before the export, which takes its time
+    """A session of the CUDA provider in float32 (TF32), called with host arrays by the host loop."""
+    runtime_with_cuda()  # before the export, which is slow
     with tempfile.TemporaryDirectory() as folder:
         card = load_model(model)[1]
         path = bundled_model() if model == "bundled" else exported(model, Path(folder))
@@ -118,7 +118,7 @@ def ort_chain(device: Any, model: str, batch: int, quick: bool) -> Entry:
 
 
 class OrtNetwork:
-    """A session as an `Engine`."""
+    """An ONNX Runtime session as an `Engine`."""
 
     def __init__(self, session: Any, card: ModelCard) -> None:
         self.session, self.card = session, card
@@ -129,8 +129,8 @@ class OrtNetwork:
 
 
 def exported(model: str, folder: Path) -> Path:
-    """The model as `ddpm-rt export` writes it."""
-    import onnxscript  # noqa: F401  # which torch's exporter needs, and says so late
+    """The path of the model, exported into `folder` as by `ddpm-rt export`."""
+    import onnxscript  # noqa: F401  # torch's exporter needs it, and would fail only later
 
     from ddpm_export.onnx_export import export_onnx
 

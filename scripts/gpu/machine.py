@@ -1,4 +1,4 @@
-"""What a figure holds for: the GPU, its driver, and the versions of what ran."""
+"""The machine that the figures belong to: the GPU, its driver, and the versions of the packages."""
 
 import importlib.metadata
 import platform
@@ -11,13 +11,13 @@ Machine = dict[str, Any]
 
 
 def describe(device: Any = None) -> Machine:
-    """This machine as JSON has it; without a device, what is known all the same."""
+    """This machine as a JSON object; without a device, only the platform and the package versions."""
     machine: Machine = {"platform": platform.platform(), "python": platform.python_version(), "versions": versions()}
     return machine if device is None else machine | gpu(device)
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """The versions of the installed packages of `PACKAGES`."""
     found = {}
     for name in PACKAGES:
         try:
@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def gpu(device: Any) -> Machine:
-    """The device, and what its driver speaks."""
+    """The device, its driver, and the CUDA versions."""
     from cuda.bindings import driver, nvrtc
 
     def version(answer: tuple[Any, ...]) -> str:

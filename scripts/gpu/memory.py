@@ -1,4 +1,4 @@
-"""Part memory: a long run does not grow, and what breaks off gives back what it had."""
+"""Part memory: a long run does not grow, and an interrupted run frees its memory."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +15,11 @@ from .toy import ToyEngine, toy_card
 from .unet import engine_of
 
 MIB = 1 << 20
-GRAIN = 2 * MIB  # the driver's own page: less is nobody's leak, and cannot be seen
+GRAIN = 2 * MIB  # the driver's page size: smaller changes cannot be measured
 
 
 def used(device: Any) -> int:
-    """Bytes of the device that are taken, by whomever, when it has nothing to do."""
+    """Bytes of device memory in use, by any process, after waiting for all work."""
     from cuda.bindings import driver
 
     driver.cuCtxSynchronize()
@@ -30,9 +30,10 @@ def used(device: Any) -> int:
 
 
 def long_run(device: Any, engine: Any, steps: int, rounds: int, counts: tuple[int, ...] = (1, 4, 16)) -> Outcome:
-    """Requests of several kinds, round after round.
+    """Run requests of several kinds for several rounds, and compare the memory in use.
 
-    Three counts are more chains than the loop keeps, so that they come and go. One count is as many as it keeps.
+    Three counts need more chains than the loop keeps, so that chains are opened and closed. One count needs as many as
+    it keeps.
     """
     kinds = [(count, steps - less) for count in counts for less in (0, 1)]
     loop, levels = DeviceLoop(device, engine, streams=2), []
@@ -43,13 +44,13 @@ def long_run(device: Any, engine: Any, steps: int, rounds: int, counts: tuple[in
             levels.append(used(device))
     finally:
         loop.close()
-    growth = levels[-1] - levels[1 if rounds > 2 else 0]  # the first round finds the most that is ever needed
+    growth = levels[-1] - levels[1 if rounds > 2 else 0]  # the first round allocates the most that any round needs
     text = f"{growth / MIB:+.0f} MiB from round 2 to round {rounds}, {len(kinds)} requests of {steps} steps each"
     return held(growth <= GRAIN, text, growth=growth, rounds=rounds)
 
 
 def interrupted(device: Any, engine: Any, steps: int, mode: Mode, times: int = 3) -> Outcome:
-    """Ctrl-C in the middle, as `watch.step` hears it; then nothing is left but what was there before."""
+    """Interrupt a run in the middle, through `watch.step`. Afterwards no more memory is in use than before."""
     request = Request(sampler="ddpm", steps=steps, count=8, batch=4)
 
     def once(break_at: int | None) -> int:
@@ -78,14 +79,14 @@ def interrupted(device: Any, engine: Any, steps: int, mode: Mode, times: int = 3
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """The toy network for the loop's own memory, the UNet for what an engine holds."""
+    """The toy network checks the loop's own memory; the UNet also checks the engine's memory."""
     device, steps, rounds = ask.device, (100 if ask.quick else 1000), (3 if ask.quick else 6)
 
     def toy() -> Any:
         return ToyEngine(device, toy_card((3, 32, 32)))
 
     yield attempt("a long run of the toy network does not grow", lambda: long_run(device, toy(), steps, rounds))
-    # torch keeps memory for every stream that it has seen, so that no new ones are made here
+    # torch keeps memory for every stream that it has used, so this check opens no new streams
     yield attempt("a long run of the bundled model does not grow", lambda: long_run(
         device, engine_of("bundled"), steps // 10, rounds, (4,)))  # fmt: skip
     for mode in MODES:

@@ -1,4 +1,4 @@
-"""The two networks that are measured, as torch modules with their cards; torch is imported when one is made."""
+"""The two measured networks, as torch modules with their cards. The functions import torch when they run."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ MODELS = ("bundled", "cifar10")
 
 
 def torch_with_cuda() -> Any:
-    """The module."""
+    """The module `torch`. Raises NotHereError if it has no CUDA."""
     import torch
 
     if not torch.cuda.is_available():
@@ -20,12 +20,12 @@ def torch_with_cuda() -> Any:
 
 
 def load_model(name: str) -> tuple[Any, ModelCard]:
-    """`bundled` is the trained model of the package; `cifar10` the network of Ho et al. with random weights."""
+    """A network and its card: `bundled` is the package's model, `cifar10` Ho et al.'s network with random weights."""
     return bundled() if name == "bundled" else cifar10()
 
 
 def bundled() -> tuple[Any, ModelCard]:
-    """The weights come out of the ONNX file, the card too."""
+    """The bundled model as a `UNet`, with the weights and the card of its ONNX file."""
     from ddpm_export.onnx_export import weights_of_onnx
     from ddpm_ref.recipe import load_preset
     from ddpm_ref.unet import UNet
@@ -38,7 +38,7 @@ def bundled() -> tuple[Any, ModelCard]:
 
 
 def cifar10(seed: int = 0) -> tuple[Any, ModelCard]:
-    """What it draws is noise; what it costs is what a trained one costs."""
+    """Ho et al.'s CIFAR-10 network with random weights: as fast as a trained one, but its images are noise."""
     import torch
 
     from ddpm_ref.recipe import load_preset
@@ -48,7 +48,7 @@ def cifar10(seed: int = 0) -> tuple[Any, ModelCard]:
     recipe = load_preset("cifar10")
     unet, process = UNet(recipe.model).eval(), recipe.diffusion
     with torch.no_grad():
-        for name, weight in unet.named_parameters():  # normalisations that do something
+        for name, weight in unet.named_parameters():  # so that the affine part of a normalisation matters
             if "norm" in name:
                 weight.copy_(torch.randn_like(weight) * 0.2 + (1.0 if name.endswith("weight") else 0.0))
     return unet, ModelCard(

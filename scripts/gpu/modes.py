@@ -1,4 +1,4 @@
-"""Part toy: the whole loop on the toy network, in every mode, beside the loop on the host."""
+"""Part toy: the whole device loop on the toy network, in every mode, compared with the host loop."""
 
 import time
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from .check import Ask, Check, Outcome, attempt, held
 from .toy import ToyEngine, ToyNetwork, toy_card
 
 MODES: tuple[Mode, ...] = get_args(Mode)
-POISON = 499  # the t at which a network breaks; row 25 of 50
+POISON = 499  # the t at which the network returns NaN: row 25 of 50
 
 
 def images_on_host(request: Request, card: Any) -> Batch:
-    """What the request draws, by the loop in NumPy."""
+    """The images of the request, by the host loop."""
     network = ToyNetwork(card)
     return np.concatenate(
         [images for _, images in request.bind(network.card).finals(network, request.samples, Watch())]
@@ -30,7 +30,7 @@ def images_on_host(request: Request, card: Any) -> Batch:
 
 
 def in_mode(device: Any, request: Request, shape: tuple[int, int, int], mode: Mode, streams: int = 1) -> Outcome:
-    """The images twice, from one loop, whose graphs the second time are there."""
+    """Draw the images twice with one loop, which reuses its graphs in the second run."""
     card = toy_card(shape)
     loop = DeviceLoop(device, ToyEngine(device, card), mode=mode, streams=streams)
     try:
@@ -47,7 +47,7 @@ def in_mode(device: Any, request: Request, shape: tuple[int, int, int], mode: Mo
 
 
 def watched(device: Any, request: Request, mode: Mode) -> Outcome:
-    """Every step of a chain in this mode, as frames."""
+    """Compare the frames of every step of a chain in this mode."""
     card = toy_card()
     found = steps_on_device(device, ToyEngine(device, card), request, mode)
     expected = steps_on_host(ToyNetwork(card), request)
@@ -57,7 +57,7 @@ def watched(device: Any, request: Request, mode: Mode) -> Outcome:
 
 
 def broken(device: Any, mode: Mode) -> Outcome:
-    """A network that says NaN once: the loop must end, and name the step."""
+    """A network that returns NaN once: the loop must raise, and name the step."""
     engine = ToyEngine(device, toy_card(), poison=POISON)
     loop = DeviceLoop(device, engine, mode=mode)
     try:
@@ -70,7 +70,7 @@ def broken(device: Any, mode: Mode) -> Outcome:
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """Every mode at the shape of CIFAR-10, then what goes on beside the steps."""
+    """Every mode at the shape of CIFAR-10; then several streams, frames, and outputs that are not finite."""
     steps = 100 if ask.quick else 1000
     shape = (3, 32, 32)
     for mode in MODES:

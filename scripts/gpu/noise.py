@@ -1,4 +1,4 @@
-"""Part noise: the GPU's normals are NumPy's, bit for bit."""
+"""Part noise: the GPU's normals have the bits of NumPy's normals."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,15 +15,15 @@ from .check import Ask, Check, Outcome, attempt, held
 from .toy import ToyEngine, toy_card
 from .workbench import Workbench
 
-MANY = 1 << 22  # elements of an image, of which there are four: 2^24 values
-EDGES = (0, 1, 0xFFFFFFFE, 0xFFFFFFFF, 1 << 32, (1 << 64) - 1)  # of seeds and sample numbers
-ROWS = (0, 1, 1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFD)  # steps; the last that can be followed by an end
+MANY = 1 << 22  # elements per image; four images are 2^24 values
+EDGES = (0, 1, 0xFFFFFFFE, 0xFFFFFFFF, 1 << 32, (1 << 64) - 1)  # seeds and sample numbers
+ROWS = (0, 1, 1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFD)  # steps; the last is the largest row with an `end` after it
 
-NO_ROWS = np.zeros(1, ROW)  # of a table that is never run
+NO_ROWS = np.zeros(1, ROW)  # the rows of a step table that never runs
 
 
 def initial_noise(device: Any, shape: tuple[int, int, int], seed: int, samples: tuple[int, ...]) -> int:
-    """How many values of x_T differ."""
+    """The number of values of x_T that differ."""
     size = int(np.prod(shape))
     lanes = lanes_of(seed, samples, end=1)
     engine = ToyEngine(device, toy_card(shape))
@@ -34,10 +34,10 @@ def initial_noise(device: Any, shape: tuple[int, int, int], seed: int, samples: 
 
 
 def step_noise(device: Any, shape: tuple[int, int, int], seed: int, sample: int) -> int:
-    """How many values of the noise of ROWS differ, all of them in one launch: every lane stands at another row.
+    """The number of differing values in the noise of all ROWS, in one launch with every lane at another row.
 
-    All coefficients of their row but sigma are 0, so that it is what x becomes: 0 + z. A lane's table begins where its
-    row becomes row 0 of the one there is; the sum wraps at 32 bits.
+    All coefficients but sigma are 0, so that x becomes 0 + z. The batch has one table row. A lane's table index is the
+    negative of its row, so that their sum, which wraps at 32 bits, is index 0.
     """
     size, count = int(np.prod(shape)), len(ROWS)
     zero = np.zeros(1)
@@ -53,7 +53,7 @@ def step_noise(device: Any, shape: tuple[int, int, int], seed: int, sample: int)
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """2^24 values of one kind, then the edges of the counter and of the image."""
+    """2^24 values of x_T, then the limits of the counter and of the image."""
     many = (1, 1, MANY >> (4 if ask.quick else 0))
 
     def bulk() -> Outcome:

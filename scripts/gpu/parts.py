@@ -1,4 +1,4 @@
-"""The parts by name, in their order, and running one in a process of its own."""
+"""The parts by name, in their order, and the code that runs one part in its own process."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from ddpm_rt.errors import DdpmRtError
 from .check import Ask, Check, run_part
 from .machine import describe
 
-PARTS = {  # where the function is: imported only when it is run, as torch takes its time
+PARTS = {  # the function of each part, imported only when it runs: torch is slow to import
     "noise": "noise:checks",
     "step": "step:checks",
     "kernel": "timing:checks",
@@ -25,17 +25,17 @@ PARTS = {  # where the function is: imported only when it is run, as torch takes
     "compiled": "race:compiled_checks",
     "sanitizer": "sanitizer:checks",
 }
-INNER = {"sanitized": "sanitizer:sanitized"}  # what the last one looks at
+INNER = {"sanitized": "sanitizer:sanitized"}  # the run that the part sanitizer examines
 
 Open = Callable[[], Any]  # the device; raises DdpmRtError where there is none
 
 
 def checks_of(name: str, open_device: Open, *, quick: bool, batches: tuple[int, ...]) -> Iterator[Check]:
-    """All checks of a part. Without a GPU that is one, which was not run."""
+    """All checks of a part. Without a GPU, one check with the state "not run"."""
     try:
         device = open_device()
     except DdpmRtError as error:
-        reason = str(error).split(";")[0]  # what comes after it is for who wants to sample
+        reason = str(error).split(";")[0]  # the rest is advice for sampling
         yield Check(f"{name}: everything", "not run", reason, {})
         return
 
@@ -47,7 +47,7 @@ def checks_of(name: str, open_device: Open, *, quick: bool, batches: tuple[int, 
 
 
 def write_rows(path: Path, name: str, open_device: Open, *, quick: bool, batches: tuple[int, ...]) -> bool:
-    """The same as lines of JSON, there as soon as they are known: the machine, then the checks. Whether none failed."""
+    """Run a part and write lines of JSON as it runs: the machine, then the checks. Returns whether none failed."""
     failed = False
     with path.open("w") as file:
 

@@ -1,4 +1,4 @@
-"""The race as a picture: milliseconds a step of everybody, a group of bars for each model and batch."""
+"""A plot of the race: milliseconds per step of each contestant, as a group of bars per model and batch size."""
 
 import math
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from .check import Check
 
 WIDTH, LINE, GAP, MARGIN, LEFT, RIGHT = 1100, 18, 16, 24, 300, 110  # pixels
 INK, FAINT, PAPER = "#1a1a1a", "#d9d9d9", "#ffffff"
-OURS, FLOOR, OTHERS = "#0072b2", "#7a7a7a", "#d55e00"  # told apart by colour-blind readers
+OURS, FLOOR, OTHERS = "#0072b2", "#7a7a7a", "#d55e00"  # colour-blind readers can distinguish these
 
 
 class Bar(NamedTuple):
@@ -21,7 +21,7 @@ Groups = dict[tuple[str, int], list[Bar]]
 
 
 def groups_of(checks: Iterable[Check]) -> Groups:
-    """The times among the checks, by model and batch."""
+    """The times among the checks, grouped by model and batch size."""
     groups: Groups = {}
     for check in checks:
         known = check.figures
@@ -32,14 +32,14 @@ def groups_of(checks: Iterable[Check]) -> Groups:
 
 
 def scale(groups: Groups) -> tuple[int, int]:
-    """The powers of ten that all times lie between."""
+    """The exponents of the powers of ten that bound all times."""
     times = [bar.ms for bars in groups.values() for bar in bars]
     low = math.floor(math.log10(min(times)))
     return low, max(low + 1, math.ceil(math.log10(max(times))))
 
 
 def draw(groups: Groups, title: str) -> Any:
-    """A PIL image."""
+    """The plot as a PIL image, with a logarithmic time axis."""
     from PIL import Image, ImageDraw
 
     lines = sum(len(bars) + 1 for bars in groups.values())
@@ -70,7 +70,7 @@ def draw(groups: Groups, title: str) -> Any:
 
 
 def save_plot(path: Path, checks: Iterable[Check], title: str) -> str:
-    """Draw what there is to draw; what came of it, in words."""
+    """Save the plot if there are times to plot. Returns a line for the user."""
     groups = groups_of(checks)
     if not groups:
         return "no plot: no times were measured"

@@ -1,4 +1,4 @@
-"""Parts ort and tensorrt: the engines of the package, where their libraries are."""
+"""Parts ort and tensorrt: the package's engines, if their libraries are installed."""
 
 import importlib.util
 import tempfile
@@ -18,7 +18,7 @@ PROVIDER = "CUDAExecutionProvider"
 
 
 def runtime_with_cuda() -> Any:
-    """onnxruntime, if it has its CUDA provider."""
+    """The module `onnxruntime`. Raises NotHereError if it lacks the CUDA provider."""
     import onnxruntime
 
     if PROVIDER not in onnxruntime.get_available_providers():
@@ -27,7 +27,7 @@ def runtime_with_cuda() -> Any:
 
 
 def session_on_gpu(path: Path) -> Any:
-    """A session as its documentation opens it, which must not have gone to the CPU in silence."""
+    """A session opened as in the documentation. Raises NotHereError if it silently fell back to the CPU."""
     runtime = runtime_with_cuda()
     session = runtime.InferenceSession(str(path), providers=[PROVIDER])
     if PROVIDER not in session.get_providers():
@@ -36,7 +36,7 @@ def session_on_gpu(path: Path) -> Any:
 
 
 def chain_of(device: Any, engine: Any, steps: int) -> Outcome:
-    """Every step of the bundled model, beside ONNX Runtime on the CPU."""
+    """Compare every step of the bundled model with ONNX Runtime on the CPU."""
     try:
         batch = engine.batch_for(4)
         request = Request(sampler="ddpm", steps=steps, count=batch, batch=batch, seed=1)
@@ -46,7 +46,7 @@ def chain_of(device: Any, engine: Any, steps: int) -> Outcome:
 
 
 def ort_checks(ask: Ask) -> Iterator[Check]:
-    """ONNX Runtime's CUDA provider behind our interface."""
+    """ONNX Runtime's CUDA provider as our engine."""
 
     def run() -> Outcome:
         runtime_with_cuda()
@@ -58,7 +58,7 @@ def ort_checks(ask: Ask) -> Iterator[Check]:
 
 
 def tensorrt_checks(ask: Ask) -> Iterator[Check]:
-    """Each TensorRT that is installed: a plan of the bundled model, built, opened and run; or why it is not."""
+    """For each flavour of TensorRT: build, open and run a plan of the bundled model, or give the reason why not."""
 
     def run(module: str, flavour: Any) -> Outcome:
         if importlib.util.find_spec(module) is None:
@@ -73,7 +73,7 @@ def tensorrt_checks(ask: Ask) -> Iterator[Check]:
             try:
                 build_plan(bundled_model(), plan, BuildOptions(), flavour=flavour)
                 engine = TensorRtEngine(plan, read_plan(plan), ask.device)
-            except DdpmRtError as error:  # a GPU that this TensorRT does not know, say
+            except DdpmRtError as error:  # such as a GPU that this TensorRT does not support
                 return noted(f"no: {error}")
             return chain_of(ask.device, engine, 20 if ask.quick else 50)
 

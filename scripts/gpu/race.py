@@ -1,4 +1,4 @@
-"""Parts times and compiled: whole chains of both models by everybody, interleaved, beside what the GPU could do."""
+"""Parts times and compiled: all contestants run whole chains of both models in turn, compared with the roofline."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ from .contestants import Entry, bare, compiled_loop, diffusers_chain, ort_chain,
 from .models import MODELS, load_model, torch_with_cuda
 
 ROUNDS = 5
-RATIO, OVER_EAGER, OVER_COMPILED = 1.01, 5.0, 2.0  # aims; the last two at batch 1 of the CIFAR-10 network
+RATIO, OVER_EAGER, OVER_COMPILED = 1.01, 5.0, 2.0  # targets; the last two at batch 1 of the CIFAR-10 network
 
 Open = Callable[[Any, str, int, bool], Entry]  # (device, model, batch, quick)
 BARE, OURS, EAGER, COMPILED = "bare engine, graph replayed", "ddpm-rt", "diffusers", "diffusers, compiled"
@@ -25,15 +25,15 @@ WITH_COMPILER: dict[str, Open] = {
 
 
 class Finished(NamedTuple):
-    """What came of a race: milliseconds a step, and the rows of the table."""
+    """The result of a race: milliseconds per step, and the rows of the table."""
 
     ms: dict[str, float]
-    ratio: float  # ours over bare, the median of each round's own; 0 if one of the two did not run
+    ratio: float  # the median over the rounds of our time over the bare engine's; 0 if one of the two did not run
     checks: list[Check]
 
 
 def race(device: Any, model: str, batch: int, field: dict[str, Open], *, quick: bool) -> Finished:
-    """Everybody once to warm up, then in turn, ROUNDS times. Who fails is out, and the others go on."""
+    """Run every contestant once to warm up, then all in turn for ROUNDS rounds. One that fails drops out."""
     entries: dict[str, Entry] = {}
     seconds: dict[str, list[float]] = {}
     checks: list[Check] = []
@@ -58,7 +58,7 @@ def race(device: Any, model: str, batch: int, field: dict[str, Open], *, quick: 
     ms = {name: 1000 * statistics.median(laps[1:]) for name, laps in seconds.items()}
     checks += [row_of(model, batch, name, ms[name], entries[name]) for name in ms]
     for entry in entries.values():
-        with suppress(Exception):  # of a GPU that has failed, which is said above
+        with suppress(Exception):  # a failed GPU, already reported above
             entry.close()
     pairs = zip(seconds.get(OURS, [0]), seconds.get(BARE, [0]), strict=False)
     ratios = [ours / alone for ours, alone in list(pairs)[1:]]
@@ -66,14 +66,14 @@ def race(device: Any, model: str, batch: int, field: dict[str, Open], *, quick: 
 
 
 def row_of(model: str, batch: int, name: str, ms: float, entry: Entry) -> Check:
-    """What one took, in words and as the plot reads it."""
+    """The time of one contestant, as text and as figures for the plot."""
     text = f"{ms:.4f} ms a step, {batch / ms:.2f} images/s at 1000 steps ({entry.steps} run; {entry.words})"
     figures: dict[str, float | int | str] = {"model": model, "batch": batch, "who": name, "ms_a_step": ms}
     return Check(f"{model}, batch {batch}: {name}", "noted", text, figures | {"steps": entry.steps})
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """Both models at every batch, without torch.compile."""
+    """Both models at every batch size, without torch.compile."""
     rates = attempt("the GPU's own rates", rates_of_gpu)
     yield rates
     for model in MODELS[::-1]:
@@ -89,7 +89,7 @@ def checks(ask: Ask) -> Iterator[Check]:
 
 
 def compiled_checks(ask: Ask) -> Iterator[Check]:
-    """The same for what torch.compile makes, which takes minutes to make it."""
+    """Both models at every batch size with torch.compile, which takes minutes to compile."""
     if ask.quick:
         raise NotHereError("takes minutes: not with --quick")
     for model in MODELS[::-1]:
@@ -101,7 +101,7 @@ def compiled_checks(ask: Ask) -> Iterator[Check]:
 
 
 def compare(words: str, ms: dict[str, float], other: str, aim: float, *, is_aim: bool) -> Iterator[Check]:
-    """Our best against `other`."""
+    """Our fastest contestant against `other`."""
     ours = [ms[name] for name in (OURS, OURS_COMPILED) if name in ms]
     if ours and other in ms:
         times = ms[other] / min(ours)
@@ -114,7 +114,7 @@ ROOFLINE = "roofline, float16"
 
 
 def rates_of_gpu() -> Outcome:
-    """Measured once."""
+    """The rates of `measure_rates`, as an outcome."""
     torch_with_cuda()
     from .rates import measure_rates
 
@@ -124,7 +124,7 @@ def rates_of_gpu() -> Outcome:
 
 
 def roofline(model: str, batch: int, measured: Check) -> Outcome:
-    """The least a call can take."""
+    """The shortest possible time of one network call at the measured rates."""
     from .rates import Rates, work_of
 
     if measured.state != "noted":

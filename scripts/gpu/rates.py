@@ -1,34 +1,34 @@
-"""What this GPU does at best, measured, and how long a network would take at that: the roofline."""
+"""The roofline: the measured peak rates of this GPU, and the time of a network at these rates."""
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-SIDE = 8192  # of the matrices that are multiplied
-COPIED = 1 << 30  # bytes
+SIDE = 8192  # rows and columns of the multiplied matrices
+COPIED = 1 << 30  # bytes per copy
 
 
 class Rates(NamedTuple):
-    """Of this GPU, as measured here."""
+    """The measured peak rates of this GPU."""
 
-    flops: float  # a second, in float16 products that are summed in float32
-    bytes: float  # a second, read and written
+    flops: float  # per second, in float16 products accumulated in float32
+    bytes: float  # per second, read and written
 
 
 class Work(NamedTuple):
-    """Of one call of a network."""
+    """The work of one network call."""
 
     flops: float
-    bytes: float  # weights read once, every layer's output written and read once
+    bytes: float  # all weights read once, and every layer's output written and read once
 
     def seconds(self, rates: Rates) -> float:
-        """The least it can take."""
+        """The shortest possible time, in seconds."""
         return max(self.flops / rates.flops, self.bytes / rates.bytes)
 
 
 def measure_rates() -> Rates:
-    """A large product and a large copy, the best of some."""
+    """The rates of a large matrix product and a large copy, each the best of several runs."""
     left, right = (torch.randn(SIDE, SIDE, device="cuda", dtype=torch.float16) for _ in range(2))
     product = torch.empty_like(left)
     source = torch.empty(COPIED, device="cuda", dtype=torch.uint8)
@@ -39,7 +39,7 @@ def measure_rates() -> Rates:
 
 
 def best(run: Any, times: int = 10) -> float:
-    """The least seconds of several, by CUDA's events."""
+    """The shortest time of several runs in seconds, by CUDA events."""
     run()
     found = []
     for _ in range(times):
@@ -53,7 +53,7 @@ def best(run: Any, times: int = 10) -> float:
 
 
 def work_of(module: nn.Module, shape: tuple[int, int, int], batch: int, itemsize: int = 2) -> Work:
-    """Counted on torch's device "meta", where nothing is computed."""
+    """The work of one call of `module` with images of `shape`, counted on torch's device "meta" without computing."""
     from torch.utils.flop_counter import FlopCounterMode
 
     moved = [sum(weight.numel() for weight in module.parameters()) * itemsize]

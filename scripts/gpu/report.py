@@ -1,4 +1,4 @@
-"""What was found, as JSON that grows part by part, and as one table."""
+"""The results, as a JSON file that grows part by part, and as a table."""
 
 import datetime
 import json
@@ -16,10 +16,10 @@ HEADER = ("part", "state", "check", "what was found")
 
 
 class Report:
-    """The parts that have been run on one machine, by name.
+    """The results of one machine, by part.
 
-    A file of the same machine, or where either is not known, is gone on with: parts are often run by several commands.
-    One of another machine is begun anew.
+    Parts are often run by several commands. An existing file is continued if it belongs to the same machine, or if
+    either machine is unknown. A file of another machine is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class Report:
         self._added: set[str] = set()
 
     def add(self, name: str, machine: dict[str, Any], checks: Sequence[Check], command: str, seconds: float) -> None:
-        """Put a part in, in place of an earlier run of it, and write the file."""
+        """Add a part, replacing its earlier run, and write the file."""
         if machine and machine != self.machine:
             if self.machine:
                 self.parts = {name: part for name, part in self.parts.items() if name in self._added}
@@ -52,7 +52,7 @@ class Report:
                 yield name, Check(**check)
 
     def summary(self) -> str:
-        """How many of each state, in words."""
+        """The number of checks in each state, as text."""
         counts = Counter(check.state for _, check in self.rows())
         return ", ".join(f"{counts[state]} {state}" for state in ("ok", "FAIL", "missed", "noted", "not run"))
 
@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def table(rows: Sequence[tuple[str, Check]]) -> str:
-    """Columns as wide as what is in them, but for the last."""
+    """The rows as text with a header. All columns but the last are padded to their widest cell."""
     cells = [HEADER, *((part, check.state, check.name, check.text) for part, check in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     padded = ([cell.ljust(width) for cell, width in zip(row, (*widths, 0), strict=True)] for row in cells)

@@ -16,11 +16,11 @@ from .step import cases, compare
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 SCRIPT = Path(__file__).parents[1] / "gpu_check.py"
-LIMIT = 240  # seconds a tool
+LIMIT = 240  # seconds per tool
 
 
 def sanitizer() -> str:
-    """The tool's path."""
+    """The path of compute-sanitizer. Raises NotHereError if it is not installed."""
     for folder in (None, *PLACES):
         if found := shutil.which("compute-sanitizer", path=folder):
             return found
@@ -28,7 +28,7 @@ def sanitizer() -> str:
 
 
 def run(tool: str) -> Outcome:
-    """The sanitizer's own exit code is 77 for errors that it saw; ours is then of no interest."""
+    """Run the part sanitized under one tool, which exits with 77 if it finds errors."""
     with tempfile.TemporaryDirectory() as folder:
         here = [sys.executable, str(SCRIPT), "--part", "sanitized", "--rows", str(Path(folder) / "rows"), "--quick"]
         command = [sanitizer(), "--tool", tool, "--error-exitcode", "77", *here]
@@ -38,13 +38,13 @@ def run(tool: str) -> Outcome:
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """Every tool that looks at what kernels do to memory and to each other."""
+    """Every tool of compute-sanitizer; with --quick, only memcheck."""
     for tool in TOOLS if not ask.quick else TOOLS[:1]:
         yield attempt(f"{tool} has nothing to say", lambda tool=tool: run(tool))
 
 
 def sanitized(ask: Ask) -> Iterator[Check]:
-    """What is looked at: tables of all kinds, all modes, small."""
+    """The run under the sanitizer: step tables of all kinds and all modes, at small sizes."""
     for one in list(cases())[::4]:
         yield attempt(one.name, lambda one=one: compare(ask.device, one))
     request = Request(sampler="ddpm", steps=20, count=3, batch=2)

@@ -1,4 +1,4 @@
-"""Part step: the step kernel is the loop in NumPy, bit for bit, for tables of every kind."""
+"""Part step: the step kernel has the bits of the host loop, for step tables of every kind."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
@@ -17,7 +17,7 @@ from .toy import ToyEngine, ToyNetwork, toy_card
 
 
 class Case(NamedTuple):
-    """A request, and the network that it is for."""
+    """A request, and the card and the engine options of its network."""
 
     name: str
     request: Request
@@ -32,7 +32,7 @@ def case(name: str, request: dict[str, Any], card: dict[str, Any] | None = None,
 
 
 def cases() -> Iterator[Case]:
-    """Every sampler with every prediction, clipped and not, then all else that a table, a lane or a buffer can be."""
+    """Every sampler with every prediction, with and without a clip; then all variants of tables, lanes and buffers."""
     for sampler in SAMPLERS:
         for prediction in get_args(Prediction):
             for clip in ((-1.0, 1.0), None):
@@ -60,7 +60,7 @@ def cases() -> Iterator[Case]:
 
 
 def begun_on_the_way() -> Case:
-    """From an image, at the level of the fifth of ten rows."""
+    """A request that starts from an image, noised to the level of the fifth of ten rows."""
     card = toy_card()
     images = np.linspace(-1, 1, 2 * 16, dtype=np.float32).reshape(2, *card.image_shape)
     request = Edit(sampler="ddpm", steps=10, count=2, batch=2, seed=5, images=images, strength=0.5)
@@ -68,7 +68,7 @@ def begun_on_the_way() -> Case:
 
 
 def compare(device: Any, one: Case) -> Outcome:
-    """x and x0 after every row."""
+    """Compare x and x0 after every row."""
     expected = steps_on_host(ToyNetwork(one.card), one.request)
     found = steps_on_device(device, ToyEngine(device, one.card, **one.engine), one.request)
     if [(step.row, step.t) for step in found] != [(step.row, step.t) for step in expected]:
@@ -81,6 +81,6 @@ def compare(device: Any, one: Case) -> Outcome:
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """One check a case."""
+    """One check per case."""
     for one in cases():
         yield attempt(f"NumPy's bits: {one.name}", lambda one=one: compare(ask.device, one))

@@ -1,4 +1,4 @@
-"""Part kernel: what a step costs by itself, without the network."""
+"""Part kernel: the time of a step alone, without the network."""
 
 import statistics
 import time
@@ -21,7 +21,7 @@ AIM = 5.0  # microseconds at batch 1
 
 
 def microseconds(device: Any, shape: tuple[int, int, int], batch: int, *, history: bool = False) -> tuple[float, float]:
-    """(GPU, host) a step: in a graph of UNROLLED steps, and of launching the graph of one from Python."""
+    """Microseconds per step: of the GPU, in a graph of UNROLLED steps, and of the host, launching one-step graphs."""
     card = toy_card(shape)
     plan = Request(sampler="dpm++" if history else "ddpm", steps=1000).bind(card).sampler
     rows = rows_of(plan.table, plan.clip)
@@ -33,7 +33,7 @@ def microseconds(device: Any, shape: tuple[int, int, int], batch: int, *, histor
         one = bench.graph(lambda builder: bench.launch("ddpm_rt_step", builder))
         busy, called = [], []
         for _ in range(ROUNDS):
-            bench.write("lanes", lanes)  # back to row 0: a lane that is done costs less
+            bench.write("lanes", lanes)  # back to row 0, because a finished lane is faster
             busy.append(bench.seconds(lambda: [many.launch(bench.stream) for _ in range(LAUNCHES)]))
             bench.write("lanes", lanes)
             started = time.perf_counter()
@@ -45,7 +45,7 @@ def microseconds(device: Any, shape: tuple[int, int, int], batch: int, *, histor
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """Each shape at each batch; the aim is for batch 1."""
+    """Each shape at each batch size. The target applies to batch 1."""
 
     def measure(shape: tuple[int, int, int], batch: int, history: bool) -> Outcome:
         busy, called = microseconds(ask.device, shape, batch, history=history)

@@ -1,4 +1,4 @@
-"""A torch module behind `DeviceEngine`: what the loop runs here is a real network, if not the fastest."""
+"""A torch module as a `DeviceEngine`, so that the device loop runs a real network."""
 
 import copy
 import ctypes
@@ -15,13 +15,14 @@ from ddpm_rt.denoiser import Batch, Times
 from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.errors import DdpmRtError
 
-OnStream = Callable[[int, Callable[[], None]], object]  # has a function put its work on a stream
+OnStream = Callable[[int, Callable[[], None]], object]  # runs a function with its work on a stream
 
 
 class TorchEngine:
-    """`module(x, t)`, or `module(x, t, y)`, in `dtype` and with channels last; `compiled` by torch.compile, no graphs.
+    """`module(x, t)`, or `module(x, t, y)`, in `dtype` and channels_last.
 
-    `place` is torch's device. `on_stream` is for a device that torch does not know.
+    With `compiled`, torch.compile compiles it without CUDA graphs. `place` is torch's device. `on_stream` is for a
+    device that torch does not support.
     """
 
     time_type: np.dtype[Any] = np.dtype(np.int64)
@@ -48,7 +49,7 @@ class TorchEngine:
         return count
 
     def scratch_bytes(self, batch: int) -> int:
-        return 0  # torch has memory of its own
+        return 0  # torch allocates its own memory
 
     def bind(self, batch: int, buffers: Buffers) -> "TorchBound":
         return TorchBound(self, batch, buffers)
@@ -58,7 +59,7 @@ class TorchEngine:
 
 
 class TorchBound:
-    """The module between our buffers, with a pool of torch's memory that no graph but ours uses."""
+    """The module bound to our buffers, with a torch memory pool that only our graphs use."""
 
     def __init__(self, engine: TorchEngine, batch: int, buffers: Buffers) -> None:
         channels, *sides = engine.card.image_shape
@@ -67,14 +68,14 @@ class TorchBound:
         self._out = memory_at(buffers.out, (batch, engine.card.output_channels, *sides), torch.float32, engine.place)
         self._more = [memory_at(at, (batch,), torch.int64, engine.place) for at in (buffers.t, buffers.y) if at]
         self._on_stream = engine.on_stream or OnCudaStream()
-        if engine.compiled:  # now, as it tries many kernels, whose memory our pool would keep
+        if engine.compiled:  # compile now: the autotuning tries many kernels, whose memory our pool would keep
             self._run()
             torch.cuda.synchronize()
 
     def enqueue(self, stream: int) -> None:
         try:
             self._on_stream(stream, self._run)
-        except RuntimeError as error:  # CUDA's own among them
+        except RuntimeError as error:  # includes CUDA's errors
             raise DdpmRtError(f"torch did not take a call: {str(error).splitlines()[0]}") from error
 
     def _run(self) -> None:
@@ -83,11 +84,11 @@ class TorchBound:
             self._out.copy_(self._engine.module(x, *self._more))
 
     def close(self) -> None:
-        self._on_stream = None  # type: ignore[assignment]  # and the pool with it
+        self._on_stream = None  # type: ignore[assignment]  # frees the pool too
 
 
 class OnCudaStream:
-    """Runs a function with torch's current stream and memory set."""
+    """Runs a function on a given CUDA stream, with its own torch memory pool."""
 
     def __init__(self) -> None:
         self._pool = torch.cuda.MemPool()
@@ -100,7 +101,7 @@ class OnCudaStream:
 
 
 def memory_at(address: int, shape: tuple[int, ...], dtype: torch.dtype, place: str) -> Tensor:
-    """A tensor over memory that somebody else owns."""
+    """A tensor over memory that it does not own."""
     if place == "cpu":
         size = int(np.prod(shape)) * dtype.itemsize
         return torch.frombuffer((ctypes.c_char * size).from_address(address), dtype=dtype).view(shape)
@@ -116,7 +117,7 @@ class _Memory:
 
 
 class TorchNetwork:
-    """The same module as an `Engine` for the loop on the host: copies there and back at every call."""
+    """The module of a `TorchEngine` as an `Engine` for the host loop. Every call copies to the device and back."""
 
     def __init__(self, engine: TorchEngine) -> None:
         self.card, self._engine = engine.card, engine
@@ -131,6 +132,6 @@ class TorchNetwork:
 
 
 def exact_float32() -> None:
-    """Keeps torch from rounding the factors of float32 products to TF32."""
+    """Stop torch from rounding the factors of float32 products to TF32."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

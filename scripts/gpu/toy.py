@@ -1,4 +1,4 @@
-"""A network of three operations, as a kernel and in NumPy: bit-equal, so that a whole chain can be."""
+"""A toy network of three operations as a kernel and in NumPy, bit-equal, so that whole chains are bit-equal."""
 
 import functools
 from typing import Any
@@ -42,7 +42,7 @@ def toy_card(
     classes: int | None = None,
     null_class: int | None = None,
 ) -> ModelCard:
-    """Of a model with the betas of Ho et al."""
+    """The card of a toy model with the betas of Ho et al."""
     betas = tuple(np.linspace(1e-4, 0.02, 1000).tolist())
     names = {"x": "x", "t": "t", "out": "out"} | ({} if classes is None else {"y": "y"})
     origin = Provenance("toy", "0" * 64, {}, {})
@@ -63,14 +63,14 @@ def toy_network(
 
 @functools.cache
 def toy_cubin(arch: str) -> bytes:
-    """The kernel for such a device, compiled once a process."""
+    """The kernel for compute capability `arch`, compiled once per process."""
     core = cuda_core()
     code: bytes = core.Program(SOURCE, "c++", core.ProgramOptions(arch=f"sm_{arch}")).compile("cubin").code
     return code
 
 
 class ToyNetwork:
-    """An `Engine` on the host."""
+    """The toy network as an `Engine` on the host."""
 
     def __init__(self, card: ModelCard, *, poison: float = -1.0) -> None:
         self.card, self.poison = card, poison
@@ -81,7 +81,7 @@ class ToyNetwork:
 
 
 class ToyEngine:
-    """A `DeviceEngine` on the device that is current."""
+    """The toy network as a `DeviceEngine` on the current device."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class ToyEngine:
 
 
 class ToyBound:
-    """The kernel with its arguments."""
+    """The kernel bound to the buffers of one batch."""
 
     def __init__(self, engine: ToyEngine, batch: int, buffers: Buffers) -> None:
         self._core, self._kernel = cuda_core(), engine.kernel

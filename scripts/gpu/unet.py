@@ -1,4 +1,4 @@
-"""Part unet: chains of a real network, a torch module that is captured into our graphs."""
+"""Part unet: chains of a real network, a torch module captured into our CUDA graphs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +17,8 @@ from .bits import differing, finals, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held, noted
 from .models import MODELS, load_model, torch_with_cuda
 
-STEP_LIMIT = 2e-4  # of x at every step, in float32: two backends' rounding, over a chain that does not grow it
-PSNR_LIMIT = 40.0  # dB of final images in half precision, of the range [-1, 1]
+STEP_LIMIT = 2e-4  # largest error of x at any step in float32: the rounding of two backends, not amplified by the chain
+PSNR_LIMIT = 40.0  # dB, of final images in half precision, for the range [-1, 1]
 
 
 def engine_of(name: str, dtype: str = "float32", *, compiled: bool = False) -> Any:
@@ -32,7 +32,7 @@ def engine_of(name: str, dtype: str = "float32", *, compiled: bool = False) -> A
 
 
 def parity(device: Any, engine: Any, reference: Engine, request: Request) -> Outcome:
-    """x after every step, on the device and by the loop in NumPy."""
+    """Compare x after every step of the device loop and of the host loop."""
     found, expected = steps_on_device(device, engine, request, "replay"), steps_on_host(reference, request)
     errors = [float(np.abs(ours.x - theirs.x).max()) for ours, theirs in zip(found, expected, strict=True)]
     worst = int(np.argmax(errors))
@@ -41,7 +41,7 @@ def parity(device: Any, engine: Any, reference: Engine, request: Request) -> Out
 
 
 def images(device: Any, engine: Any, request: Request, mode: Mode = "replay") -> Batch:
-    """The finals of one request."""
+    """The final images of one request."""
     loop = DeviceLoop(device, engine, mode=mode)
     try:
         return finals(loop, request)
@@ -50,7 +50,7 @@ def images(device: Any, engine: Any, request: Request, mode: Mode = "replay") ->
 
 
 def psnr(device: Any, name: str, dtype: str, request: Request) -> Outcome:
-    """Final images in a half precision against float32's, same noise. bfloat16 has 8 bits: no limit is put on it."""
+    """The PSNR of final images in half precision against float32 with the same noise. bfloat16 has no limit: 8 bits."""
     expected, found = (images(device, engine_of(name, kind), request) for kind in ("float32", dtype))
     value = float(10 * np.log10(4.0 / max(float(np.mean((found - expected) ** 2)), 1e-20)))
     if dtype == "bfloat16":
@@ -59,14 +59,14 @@ def psnr(device: Any, name: str, dtype: str, request: Request) -> Outcome:
 
 
 def same_in(device: Any, name: str, request: Request, mode: Mode) -> Outcome:
-    """Graphs launch what was captured: nothing may change to the bit."""
+    """Compare the images of `mode` with those of mode stream, which must be bit-equal."""
     expected, found = (images(device, engine_of(name), request, kind) for kind in ("stream", mode))
     wrong = differing(found, expected)
     return held(wrong == 0, f"{wrong} of {found.size} values differ")
 
 
 def in_while(device: Any, name: str, dtype: str, request: Request) -> Outcome:
-    """Whether what torch captures may stand in the body of a while node. Either answer is one."""
+    """Whether the captured module can be the body of a while node. Both answers are valid."""
     engine = engine_of(name, dtype)
     try:
         found = images(device, engine, request, "while")
@@ -78,7 +78,7 @@ def in_while(device: Any, name: str, dtype: str, request: Request) -> Outcome:
 
 
 def checks(ask: Ask) -> Iterator[Check]:
-    """Both models; the trained one is the one that PSNR means something for."""
+    """Both models. The PSNR is meaningful only for the trained one."""
     device, steps = ask.device, 20 if ask.quick else 50
     ddpm = Request(sampler="ddpm", steps=steps, count=4, batch=4, seed=1)
     ddim = Request(sampler="ddim", steps=steps, count=16, batch=16, seed=1)

@@ -1,4 +1,4 @@
-"""The loop's buffers and kernels driven by hand: one launch, one graph, one time at a time."""
+"""The buffers and kernels of the device loop for single launches, graphs and timings."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ Enqueue = Callable[[Any], None]  # puts work on a stream or a graph builder
 
 
 class Workbench:
-    """A batch of an engine on a stream. `with` closes it."""
+    """One batch of an engine on a stream. A context manager, which closes everything at its end."""
 
     def __init__(self, device: Any, engine: DeviceEngine, layout: Layout, rows: Rows, lanes: Lanes) -> None:
         self._close = ExitStack()
@@ -43,7 +43,7 @@ class Workbench:
         self._close.close()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
-        """Copy an array into a buffer, and wait."""
+        """Copy an array into a device buffer, and wait for the copy."""
         pinned = Pinned(values.shape, values.dtype)
         pinned.array[...] = values
         self.arena.buffer(name, size=values.nbytes).copy_from(pinned.buffer, stream=self.stream)
@@ -51,7 +51,7 @@ class Workbench:
         pinned.close()
 
     def read(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:
-        """A buffer's content after all that is queued."""
+        """The content of a device buffer after all queued work."""
         pinned = Pinned(shape, dtype)
         self.arena.buffer(name, size=pinned.array.nbytes).copy_to(pinned.buffer, stream=self.stream)
         self.stream.sync()
@@ -60,16 +60,16 @@ class Workbench:
         return values
 
     def launch(self, kernel: str, target: Any = None) -> None:
-        """One of the step's kernels on the stream, or on a graph builder."""
+        """Launch one of the loop's kernels on the stream, or on a graph builder."""
         self._core.launch(target or self.stream, self._config, self._kernels[kernel], *self._arguments)
 
     def network(self, target: Any = None) -> None:
-        """One call of the engine on the stream, or on a graph builder."""
+        """Enqueue one call of the engine on the stream, or on a graph builder."""
         stream = self.stream if target is None else target.stream
         self.bound.enqueue(int(stream.handle))
 
     def graph(self, enqueue: Enqueue, times: int = 1) -> Any:
-        """The graph of `times` times what `enqueue` puts on a builder. That must have run once before."""
+        """A graph of `times` repeats of the work of `enqueue`, which must have run once before the capture."""
         builder = self.stream.create_graph_builder()
         builder.begin_building("thread_local")
         try:
@@ -83,7 +83,7 @@ class Workbench:
         return graph
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """How long the GPU is busy with what `run` puts on the stream."""
+        """The seconds that the GPU needs for the work that `run` puts on the stream."""
         timed = self._core.EventOptions(timing_enabled=True)
         begin = self.stream.record(options=timed)
         run()
@@ -92,4 +92,4 @@ class Workbench:
         milliseconds = float(end - begin)
         begin.close()
         end.close()
-        return max(milliseconds, 1e-6) / 1000  # never 0, for who divides by it
+        return max(milliseconds, 1e-6) / 1000  # never 0, so that callers can divide by it

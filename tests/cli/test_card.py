@@ -13,7 +13,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.cli import main
 
 SAID = {"--betas": "linear:1000:1e-4:0.02", "--prediction": "eps", "--variance": "fixed_small", "--clip": "-1,1"}
-NAMED = {"--x": "sample", "--t": "timestep", "--out": "noise"}
+NAMED = {"--x": "sample", "--t": "timestep", "--output": "noise"}
 
 
 def write_model(path, *, channels=1, out_channels=1, labelled=False, t_kind=TensorProto.INT64, side=4, poison=False):
@@ -111,12 +111,12 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
     ("model", "change", "message"),
     [
         ({}, {"--x": "image"}, "has no input 'image', but sample, timestep; name it with --x"),
-        ({}, {"--out": "eps"}, "has no output 'eps', but noise; name it with --out"),
+        ({}, {"--output": "eps"}, "has no output 'eps', but noise; name it with --output"),
         ({}, {"--classes": 3}, "has no input 'y'"),
         ({"labelled": True}, {}, "one input more, 'label'"),
         ({"labelled": True}, {"--classes": 3, "--y": "label", "--null-class": 3}, "null_class"),
-        ({"labelled": True}, {"--classes": 4, "--y": "label"}, "does not run"),
-        ({"t_kind": TensorProto.FLOAT}, {}, "must be int64"),
+        ({"labelled": True}, {"--classes": 4, "--y": "label"}, "the model fails on the inputs of its card"),
+        ({"t_kind": TensorProto.DOUBLE}, {}, "must be int64"),
         ({"side": "height"}, {}, "must be float32"),
         ({"out_channels": 2}, {}, "with variance fixed_small it must be"),
         ({}, {"--variance": "learned"}, "with variance learned it must be"),

@@ -41,7 +41,7 @@ def test_an_edit_is_that_of_the_python_interface(gaussian, files):
     begin = ["--init-image", "in.png", "--strength", 0.4]
     result = run("sample", "--engine", gaussian, *begin, *options, "--out", "x.npy")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("3 images in ")
+    assert result.stdout.startswith("3 images of seed 6 in ")
     assert result.stdout.endswith("ms a step: x.npy\n")
     request = Request(sampler="ddpm", steps=20, seed=6, first=2, count=3)
     expected = ddpm_rt.from_image(image(), gaussian, strength=0.4, request=request)
@@ -76,7 +76,7 @@ def test_the_history_of_an_edit_is_in_the_picture_and_a_folder_keeps_edits_apart
     assert text["ddpm-rt.strength"] == "0.5"
     assert len(text["ddpm-rt.images"]) == 64
     again = run(*asked).stdout
-    assert again.startswith("0 images in ")
+    assert again.startswith("0 images of seed 0 in ")
     assert again.endswith(": out (2 were there already)\n")
     failed(run(*asked, "--strength", 0.7), "strength")
 

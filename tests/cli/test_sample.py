@@ -22,7 +22,7 @@ def test_a_grid_is_written_and_one_line_said(gaussian, tmp_path):
     result = sample(gaussian, tmp_path / "x.png", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("\n") == 1
-    assert "16 images in" in result.stdout
+    assert "16 images of seed 3 in" in result.stdout
     assert "ms a step" in result.stdout
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.size == (4 * 6, 4 * 4)
@@ -77,12 +77,12 @@ def test_what_is_finished_is_skipped_and_what_is_missing_is_drawn(gaussian, tmp_
         os.utime(path, ns=(0, 0))  # so that a new file has another time, however coarse the clock
     (out / "000003.png").unlink()
     result = sample(gaussian, out, "--count", 6)
-    assert "1 images in" in result.stdout
+    assert "1 images of seed 0 in" in result.stdout
     assert "5 were there already" in result.stdout
     for path in out.iterdir():
         assert path.read_bytes() == before[path.name]
         assert (path.stat().st_mtime_ns == 0) == (path.name != "000003.png")
-    assert "0 images in" in sample(gaussian, out, "--count", 6).stdout
+    assert "0 images of seed 0 in" in sample(gaussian, out, "--count", 6).stdout
 
 
 @pytest.mark.parametrize("other", [("--seed", 1), ("--sampler", "ddpm"), ("--eta", 0.5)])
@@ -145,7 +145,7 @@ def test_ctrl_c_keeps_whole_images_and_the_same_command_goes_on(gaussian, tmp_pa
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr == f"\ninterrupted; {kept} of 40 images are in {out}; the same command resumes\n"
     assert sorted(path.name for path in out.iterdir()) == [f"{sample:06d}.png" for sample in range(kept)]
-    assert f"{40 - kept} images in" in run(*command).stdout
+    assert f"{40 - kept} images of seed 0 in" in run(*command).stdout
     drawn = to_pixels(ddpm_rt.sample(gaussian, sampler="ddpm", steps=20, count=40))
     for sample in {0, kept, 39}:
         with Image.open(out / f"{sample:06d}.png") as picture:

@@ -68,6 +68,7 @@ def test_the_intrinsics_alone_keep_nvrtc_from_fusing():
     assert not FUSED.findall(made.ptx)
 
 
+@pytest.mark.slow
 def test_nvcc_makes_code_that_fuses_nothing_and_spills_nothing(tmp_path, capsys):
     nvcc = shutil.which("nvcc")
     if nvcc is None:

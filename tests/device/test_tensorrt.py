@@ -155,15 +155,16 @@ def test_code_in_a_plan_is_never_allowed():
 
 
 @pytest.fixture(scope="module")
-def real_plan(tmp_path_factory):
+def real_plan(shared):
     """A plan of the bundled model from TensorRT-RTX, which builds without a GPU."""
     from ddpm_export.plans.build import build_plan
     from ddpm_export.plans.build_options import BuildOptions
     from ddpm_rt.models import bundled_model
 
-    path = tmp_path_factory.mktemp("real") / "unet.plan"
-    build_plan(bundled_model(), path, BuildOptions(((1, 1, 1),)), flavour="rtx")
-    return path
+    def make(folder):
+        build_plan(bundled_model(), folder / "unet.plan", BuildOptions(((1, 1, 1),)), flavour="rtx")
+
+    return shared.folder("bundled-plan", make) / "unet.plan"
 
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a driver, so the plan may well be loaded")

@@ -7,15 +7,14 @@ from ddpm_export.onnx_export import export_onnx
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
+def exported(shared):
     """The path of the tiny network in a precision, its time hoisted or not; each is made once."""
-    folder, made = tmp_path_factory.mktemp("typed"), {}
 
     def export(precision, hoist):
-        if (precision, hoist) not in made:
-            made[precision, hoist] = folder / f"{precision}.{hoist}.onnx"
+        def make(folder):
             options = {"precision": precision, "hoist": hoist, "threads": 1}
-            export_onnx(tiny_unet(), tiny_card(), made[precision, hoist], **options)
-        return made[precision, hoist]
+            export_onnx(tiny_unet(), tiny_card(), folder / "unet.onnx", **options)
+
+        return shared.folder(f"tiny-{precision}{'-hoisted' if hoist else ''}", make) / "unet.onnx"
 
     return export

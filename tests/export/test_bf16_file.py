@@ -18,6 +18,7 @@ def bf16(exported, tmp_path):
     return path, exported("fp32", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["sample", "verify", "steps"])
 def test_a_bf16_file_that_the_cpu_cannot_run_comes_with_advice(bf16, tmp_path, verb):
     path, other = map(str, bf16)
@@ -34,6 +35,7 @@ def test_a_bf16_file_that_the_cpu_cannot_run_comes_with_advice(bf16, tmp_path, v
     assert [file.name for file in tmp_path.iterdir()] == ["bf16.onnx"]
 
 
+@pytest.mark.slow
 def test_what_a_bf16_file_is_can_be_told_without_running_it(bf16):
     result = CliRunner().invoke(main, ["inspect", str(bf16[0])])
     assert result.exit_code == 0, result.output
@@ -41,6 +43,7 @@ def test_what_a_bf16_file_is_can_be_told_without_running_it(bf16):
     assert "runs no bf16" in result.stdout
 
 
+@pytest.mark.slow
 def test_half_a_bf16_file_is_called_damaged_and_not_bf16(bf16):
     path, _ = bf16
     path.write_bytes(path.read_bytes()[:-1000])
@@ -48,6 +51,7 @@ def test_half_a_bf16_file_is_called_damaged_and_not_bf16(bf16):
         open_denoiser(path)
 
 
+@pytest.mark.slow
 def test_the_card_in_a_file_s_bytes_is_the_one_that_onnx_reads(exported, tmp_path):
     for kind in (("fp32", True), ("fp16", False), ("bf16", False)):
         path = exported(*kind)

@@ -11,6 +11,7 @@ from ddpm_export.onnx_export import export_onnx
 from ddpm_rt import open_denoiser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("static_batch", [None, 3])
 def test_hoisted_time_gives_what_torch_gives(tmp_path, exported, static_batch):
     model, path = tiny_unet(), exported("fp32", True)
@@ -28,6 +29,7 @@ def test_hoisted_time_gives_what_torch_gives(tmp_path, exported, static_batch):
     np.testing.assert_allclose(open_denoiser(path, threads=1)(x, t), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_a_float64_network(exported):
     """Closer to torch's float64 than torch's own float32 is: rounded once, at the end."""
     model = tiny_unet()

@@ -49,6 +49,7 @@ def largest_difference(engine, request, reference):
     return max(differences)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
@@ -63,12 +64,13 @@ def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddim", steps=50, eta=eta, seed=SEED, count=2, batch=2)
     draw = tape(card, request.samples)
-    timesteps = request.table(card).t.tolist()
+    timesteps = request.bind(card).table.t.tolist()
     diffusion = Diffusion(np.array(card.betas), card.prediction)
     reference = diffusion.ddim_sample_loop(unet, draw(INITIAL_STEP), draw, timesteps=timesteps, eta=eta, clip=card.clip)
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     recipe = load_preset("cifar10")
     torch.manual_seed(0)
@@ -79,7 +81,7 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     export_onnx(unet, card, tmp_path / "unet.onnx")
     engine = ddpm_rt.open_denoiser(tmp_path / "unet.onnx")
     request = Request(sampler="ddpm", steps=50, seed=SEED, count=1, batch=1)
-    timesteps = request.table(card).t.tolist()
+    timesteps = request.bind(card).table.t.tolist()
     draw = tape(card, request.samples)
     reference = checkpoint.diffusion.respaced(timesteps).p_sample_loop(
         at_timesteps(unet, timesteps), draw(INITIAL_STEP), draw, variance="fixed_large", clip=card.clip
@@ -87,6 +89,7 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_another_schedule_would_be_noticed(bundled):
     """The comparison can fail: betas that differ by a thousandth are seen."""
     engine, unet = bundled

@@ -26,7 +26,12 @@ ALWAYS_LOW = {"Conv", "MatMul", "BatchNormalization"}
 
 
 @pytest.fixture(
-    scope="module", params=[("fp16", False), ("fp16", True), ("bf16", False)], ids=["fp16", "hoisted", "bf16"]
+    scope="module",
+    params=[
+        pytest.param(("fp16", False), id="fp16", marks=pytest.mark.slow),
+        pytest.param(("fp16", True), id="hoisted"),
+        pytest.param(("bf16", False), id="bf16", marks=pytest.mark.slow),
+    ],
 )
 def typed(request, exported):
     """The precision, whether time is hoisted, the file and its graph with all types worked out."""
@@ -123,6 +128,7 @@ def psnr(a, b):
     return 10 * np.log10(4.0 / np.mean((a - b) ** 2))  # pictures are in [-1, 1]
 
 
+@pytest.mark.slow
 def test_a_chain_in_float16_draws_the_picture_of_float32(exported):
     """40 dB is an error of 1 in 100 of full scale, below what eight bits show beside a picture's own noise."""
     for options in ({"sampler": "ddim", "steps": 50}, {"sampler": "ddpm", "steps": 200}):
@@ -167,6 +173,7 @@ def test_the_stand_in_rounds_every_result(precision, kind):
     assert largest >= np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_an_overflow_is_an_error_and_leaves_no_file(tmp_path):
     """Activations beyond 65504: the pictures of a UNet whose first layer is far too loud."""
     model = tiny_unet()
@@ -193,6 +200,7 @@ def test_what_the_error_is_measured_on_is_a_chain_s_own_mixture():
     assert images.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_the_command_exports_in_half_the_size(tmp_path, exported):
     checkpoint = tmp_path / "tiny"
     save_checkpoint(checkpoint, Checkpoint(tiny_unet(), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0)))

@@ -17,7 +17,6 @@ from ddpm_ref.errors import CheckpointError
         ({"steps_offset": 1}, "steps_offset=1"),
         ({"_class_name": "DDIMScheduler", "set_alpha_to_one": False}, "set_alpha_to_one"),
         ({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True}, "use_karras_sigmas"),
-        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
         ({"variance_type": "fixed_large_log"}, "fixed_large_log"),
         ({"beta_schedule": "laplace"}, "laplace"),
         ({"clip_sample_range": "wide"}, "clip_sample_range"),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from command import run
 from diffusers_models import CIFAR, HO, PIPELINES, SCHEDULER, agree, random_model, save_pipeline
 
 import ddpm_rt
@@ -13,7 +13,6 @@ from ddpm_export.sources import open_source
 from ddpm_ref import betas as schedules
 from ddpm_ref.errors import CheckpointError
 from ddpm_rt.artifacts.card import METADATA_KEY
-from ddpm_rt.cli import main
 from ddpm_rt.engines.ort_cpu import open_session
 
 
@@ -52,14 +51,18 @@ def test_classes_that_the_config_cannot_count_are_asked_for(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
+def exported(shared):
     """google/ddpm-cifar10-32's flags saved by diffusers, and what `ddpm-rt export` made of it."""
-    folder = tmp_path_factory.mktemp("exported")
-    config, _ = PIPELINES["google/ddpm-cifar10-32"]
-    pipeline = save_pipeline(folder / "theirs", config, {"variance_type": "fixed_large"})
-    result = CliRunner().invoke(main, ["export", str(folder / "theirs"), "-o", str(folder / "unet.onnx")])
-    assert result.exit_code == 0, result.output
-    return pipeline, folder / "unet.onnx"
+    from diffusers import DDPMPipeline
+
+    def make(folder):
+        config, _ = PIPELINES["google/ddpm-cifar10-32"]
+        save_pipeline(folder / "theirs", config, {"variance_type": "fixed_large"})
+        result = run("export", folder / "theirs", "-o", folder / "unet.onnx")
+        assert result.exit_code == 0, result.output
+
+    folder = shared.folder("exported-pipeline", make)
+    return DDPMPipeline.from_pretrained(folder / "theirs"), folder / "unet.onnx"
 
 
 def open_model(path):
@@ -68,6 +71,7 @@ def open_model(path):
     return card, lambda x, t: session.run(None, {"x": x, "t": t})[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddpm", "ddim"])
 def test_fifty_steps_of_the_export_are_fifty_steps_of_the_pipeline_it_came_from(exported, monkeypatch, kind):
     """DDIM unclipped on 100 timesteps: diffusers keeps the raw eps where ours follows the clipped x0."""

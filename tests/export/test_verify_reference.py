@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from command import failed, run
+from tiny_unet import DIGITS
 from verify_command import measured, verify
 
 from ddpm_export.onnx_export import export_onnx
@@ -14,7 +15,6 @@ from ddpm_export.sources import open_source
 from ddpm_export.sources.checkpoint_card import card_of
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 from ddpm_rt.artifacts.fitted_tables import embed
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
@@ -32,11 +32,14 @@ def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+def checkpoint(shared):
     """A random UNet as a checkpoint and, exported, as an engine."""
-    folder = tmp_path_factory.mktemp("checkpoint")
+    return shared.folder("verified-checkpoint", make_checkpoint)
+
+
+def make_checkpoint(folder):
     config = dataclasses.replace(
-        load_preset("mnist").model,
+        DIGITS,
         sample_size=8,
         block_out_channels=(8, 16),
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),
@@ -48,17 +51,19 @@ def checkpoint(tmp_path_factory):
     save_checkpoint(folder / "model", made)
     source = open_source(folder / "model")
     export_onnx(source.module, card_of(source, folder / "model"), folder / "unet.onnx")
-    return folder
 
 
-def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint):
-    engine = checkpoint / "unet.onnx"
+@pytest.mark.slow
+def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_path):
+    engine = tmp_path / "unet.onnx"
+    engine.write_bytes((checkpoint / "unet.onnx").read_bytes())
     card = read_onnx_card(engine)
     embed(engine, SamplerOptions(sampler="dpm++", steps=6).compile(card), card)
     reference = ("--reference", checkpoint / "model")
     failed(run("verify", engine, *reference, "--sampler", "fitted"), "fitted tables", "--engine-b", code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [
     ["--sampler", "ddpm", "--steps", 250, "--count", 1],
     ["--sampler", "ddpm", "--steps", 48],
@@ -74,6 +79,7 @@ def test_an_exported_network_follows_its_checkpoint_through_the_whole_chain(chec
     assert found["engine"]["weights_sha256"] == found["reference"]["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     betas = loaded.betas.copy()
@@ -82,6 +88,7 @@ def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
     failed(verify(checkpoint / "unet.onnx", "--reference", tmp_path / "model"), "schedule", "t = 13", "1 differ")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_trained_on_is_a_mismatched_reference(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     with torch.no_grad():

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_unet import DIGITS
 
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddpm_ref.errors import CheckpointError
-from ddpm_ref.recipe import load_preset
 from ddpm_ref.scheduler_config import Scheduler, read_scheduler, write_scheduler
 from ddpm_ref.unet import UNet
 
@@ -18,9 +18,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 def saved(tmp_path):
     """A checkpoint of random weights, on disk and in memory."""
     torch.manual_seed(0)
-    checkpoint = Checkpoint(
-        UNet(load_preset("mnist").model).eval(), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0)
-    )
+    checkpoint = Checkpoint(UNet(DIGITS).eval(), schedules.cosine(1000), "v", "fixed_small", (-1.0, 1.0))
     save_checkpoint(tmp_path / "model", checkpoint)
     return tmp_path / "model", checkpoint
 
@@ -51,7 +49,7 @@ def test_what_diffusers_saves_is_loaded_in_both_of_its_weight_formats(tmp_path):
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     torch.manual_seed(0)
-    config = {key: value for key, value in load_preset("mnist").model.to_dict().items() if not key.startswith("_")}
+    config = {key: value for key, value in DIGITS.to_dict().items() if not key.startswith("_")}
     pipeline = DDPMPipeline(unet=UNet2DModel(**config).eval(), scheduler=DDPMScheduler(variance_type="fixed_large"))
     pipeline.save_pretrained(tmp_path / "safe")
     pipeline.save_pretrained(tmp_path / "pickled", safe_serialization=False)
@@ -96,7 +94,7 @@ def test_a_flat_directory_is_read(saved, tmp_path):
         ("unet/config.json", lambda raw: raw.update(colour=1), "colour"),
         ("unet/config.json", lambda raw: raw.update(block_out_channels=[16, 32, 64]), "shape"),
         ("unet/config.json", lambda raw: raw.update(layers_per_block=2), "lack"),
-        ("unet/config.json", lambda raw: raw.update(add_attention=False), "no place"),
+        ("unet/config.json", lambda raw: raw.update(add_attention=False), "which the config's network lacks"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(prediction_type="flow"), "flow"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(variance_type="learned_range"), "learned_range"),
         ("scheduler/scheduler_config.json", lambda raw: raw.update(trained_betas=[2.0]), "inside"),

@@ -79,7 +79,7 @@ def gaussian_eps(process, variance):
     return model
 
 
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("variance", ["fixed_small", pytest.param("fixed_large", marks=pytest.mark.slow)])
 def test_the_reverse_chain_draws_the_data_it_was_made_for(variance):
     x = images(4000)
     generator = torch.Generator().manual_seed(1)

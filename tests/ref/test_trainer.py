@@ -13,6 +13,7 @@ from ddpm_ref.errors import CheckpointError, DataError
 from ddpm_ref.trainer import train
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(tmp_path, every_step):
     outcome = run(tmp_path, RECIPE.with_training(steps=300, learning_rate=5e-3))
     curve = losses(tmp_path)
@@ -65,13 +66,13 @@ def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
 def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):
     from diffusers import DDPMPipeline
 
-    run(tmp_path)
+    run(tmp_path, RECIPE.with_training(steps=10))
     unet = DDPMPipeline.from_pretrained(tmp_path).unet
     state = torch.load(tmp_path / "training_state.pt", weights_only=True)
     average, last = state["average"]["conv_in.weight"], state["unet"]["conv_in.weight"]
     assert torch.equal(unet.conv_in.weight, average)
     assert not torch.equal(average, last)
-    assert (tmp_path / "samples" / "0000060.png").exists()
+    assert (tmp_path / "samples" / "0000010.png").exists()
     assert list((tmp_path / "tensorboard").iterdir())
 
 
@@ -106,6 +107,7 @@ def test_half_of_the_images_are_mirrored():
     assert 0.45 < left < 0.55  # four and a half standard errors either side
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, every_step):
     """The command that torchrun launches, over gloo: the loss of every step is that of a single process."""
     np.savez(tmp_path / "disks.npz", images=disks())
@@ -113,7 +115,7 @@ def test_two_processes_train_as_one(tmp_path, every_step):
     recipe.write_text(TINY_TOML)
     command = ["-m", "ddpm_ref", "--config", recipe, "--data", tmp_path / "disks.npz", "--cpu", "--quiet"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run([sys.executable, *command, "--out", tmp_path / "one"], check=True, env=environment)
     subprocess.run([*torchrun, *command, "--out", tmp_path / "two"], check=True, env=environment)
     assert len(losses(tmp_path / "one")) == 1

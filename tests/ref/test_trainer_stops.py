@@ -1,7 +1,6 @@
 """A training that is killed, interrupted or cannot write: what is saved, and how it goes on."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from file_size_limit import file_size_limit
 from repository import ROOT
 from tiny_training import RECIPE, disks, losses, run
 
@@ -20,6 +20,7 @@ from ddpm_ref.errors import OutputError
 from ddpm_ref.report import Report
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_path, every_step):
     run(tmp_path / "whole")
     np.savez(tmp_path / "disks.npz", images=disks())
@@ -40,12 +41,12 @@ ddpm_ref.trainer.Run.step = killed
 tiny_training.run(Path({out!r}))
 """
     code = script.format(tests=str(ROOT / "tests" / "support"), out=str(tmp_path / "killed"))
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run([sys.executable, "-c", code])
     assert done.returncode == -signal.SIGKILL
     assert len(losses(tmp_path / "killed")) == 26
     run(tmp_path / "killed")
-    # The killed process had one thread; other thread counts may sum a convolution in another order.
-    np.testing.assert_allclose(losses(tmp_path / "killed"), losses(tmp_path / "whole"), rtol=1e-3)
+    # To the bit: tests/conftest.py gives both processes one thread, so that they sum in the same order.
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "killed")) == 60
 
 
@@ -66,11 +67,11 @@ def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("file", ["samples/0000060.png", "unet/config.json", "recipe.json"])
+@pytest.mark.parametrize("file", ["samples/0000003.png", "unet/config.json", "recipe.json"])
 def test_what_cannot_be_written_is_named(tmp_path, file):
     (tmp_path / "run" / file / "in the way").mkdir(parents=True)
     with pytest.raises(OutputError, match=f"{file} cannot be written: Is a directory"):
-        run(tmp_path / "run")
+        run(tmp_path / "run", RECIPE.with_training(steps=3))
     assert not list(tmp_path.rglob("*.tmp"))
 
 
@@ -82,7 +83,7 @@ def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
 
 
 def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread(tmp_path, every_step, monkeypatch):
-    uncaught, before = [], resource.getrlimit(resource.RLIMIT_FSIZE)
+    uncaught = []
     monkeypatch.setattr(threading, "excepthook", uncaught.append)
     report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
 
@@ -90,12 +91,9 @@ def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread
         with closing(report):
             report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
 
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (90, before[1]))  # bytes a file: log.csv has fewer, the events more
-        with pytest.raises(OutputError, match="tensorboard cannot be written: File too large"):
-            write()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    too_large = pytest.raises(OutputError, match="tensorboard cannot be written: File too large")
+    with file_size_limit(90), too_large:  # log.csv has fewer bytes, the events have more
+        write()
     assert uncaught == []
     threading.excepthook("what the thread of another raises")
     assert uncaught == ["what the thread of another raises"]

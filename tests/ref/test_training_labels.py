@@ -118,7 +118,7 @@ def test_a_data_set_of_the_hub_with_no_or_two_label_columns_is_refused(monkeypat
         ({}, "but no train_labels, which a model with classes needs"),
         ({"train_labels": np.zeros(5, np.int64)}, r"there are 6 images, but labels \[5\]"),
         ({"train_labels": np.zeros((6, 1), np.int64)}, r"labels \[6, 1\]"),
-        ({"train_labels": np.zeros(6)}, "train_labels is float64; whole numbers"),
+        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; integer is wanted"),
         ({"train_labels": np.array([0, 1, 2, 3, 0, 1])}, "run from 0 to 3; the model's run from 0 to 2"),
         ({"train_labels": np.array([0, 1, 2, -1, 0, 1])}, "run from -1 to 2"),
         ({"train_labels": np.array([0, 2, 2, 0, 0, 2])}, "no image has label 1"),
@@ -133,12 +133,12 @@ def test_labels_that_do_not_fit_are_refused_in_a_sentence(tmp_path, arrays, mess
 
 def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
     Image.fromarray(PIXELS[5, ..., 0]).save(folders / "loose.png")
-    with pytest.raises(DataError, match="outside of class folders"):
+    with pytest.raises(DataError, match="outside class folders"):
         labels_of(folders, 3)
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for file in folders.rglob("*.png"):
             archive.write(file, file.relative_to(folders))
-    with pytest.raises(DataError, match="outside of class folders"):
+    with pytest.raises(DataError, match="outside class folders"):
         labels_of(tmp_path / "data.zip", 3)
 
 

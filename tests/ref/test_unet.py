@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from tiny_unet import DIGITS
 
 from ddpm_ref.checkpoint import load_weights, weights_sha256
 from ddpm_ref.config import UNetConfig
@@ -27,13 +28,16 @@ TRAIN_UNCONDITIONAL = {
 }
 GOOGLE_CIFAR10 = load_preset("cifar10").model.to_dict()
 GOOGLE_CAT_256 = load_preset("lsun256").model.to_dict()
-MNIST = load_preset("mnist").model
 
 
 @pytest.mark.parametrize(
     ("raw", "size"),
-    [(GOOGLE_CIFAR10, 32), (GOOGLE_CAT_256, 64), (TRAIN_UNCONDITIONAL, 64), (MNIST.to_dict(), 28)],
-    ids=["google/ddpm-cifar10-32", "google/ddpm-cat-256 at 64x64", "train_unconditional.py", "mnist"],
+    [
+        pytest.param(GOOGLE_CIFAR10, 32, id="google/ddpm-cifar10-32"),
+        pytest.param(GOOGLE_CAT_256, 64, id="google/ddpm-cat-256 at 64x64", marks=pytest.mark.slow),
+        pytest.param(TRAIN_UNCONDITIONAL, 64, id="train_unconditional.py", marks=pytest.mark.slow),
+        pytest.param(DIGITS.to_dict(), 28, id="digits"),
+    ],
 )
 def test_the_unet_equals_diffusers_with_the_same_weights(raw, size):
     from diffusers import UNet2DModel
@@ -50,7 +54,7 @@ def test_the_unet_equals_diffusers_with_the_same_weights(raw, size):
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-SMALL = MNIST.to_dict() | {"sample_size": 16, "block_out_channels": [32, 64, 64], "layers_per_block": 1}
+SMALL = DIGITS.to_dict() | {"sample_size": 16, "block_out_channels": [32, 64, 64], "layers_per_block": 1}
 RESNET_BLOCKS = {
     "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D", "DownBlock2D"],
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"],
@@ -127,7 +131,7 @@ def test_the_256_unet_has_the_parameters_of_ho_et_al():
 
 
 def test_ho_s_initial_weights_are_centred_and_make_the_network_all_but_silent():
-    model = UNet(MNIST)
+    model = UNet(DIGITS)
     init_like_ho(model, torch.Generator().manual_seed(0))
     weight = model.mid_block.resnets[0].conv1.weight
     fan = weight.shape[1] * 9  # channels in and out are equal here
@@ -138,7 +142,7 @@ def test_ho_s_initial_weights_are_centred_and_make_the_network_all_but_silent():
 
 
 def test_every_weight_changes_the_hash():
-    model = UNet(MNIST)
+    model = UNet(DIGITS)
     before = weights_sha256(model.state_dict())
     with torch.no_grad():
         model.conv_out.bias += 1e-7
@@ -168,20 +172,20 @@ def test_every_weight_changes_the_hash():
 )
 def test_a_config_that_is_not_supported_is_refused_by_name(change, message):
     with pytest.raises(ConfigError, match=message):
-        UNetConfig.from_dict(MNIST.to_dict() | change)
+        UNetConfig.from_dict(DIGITS.to_dict() | change)
 
 
 @pytest.mark.parametrize("key", [f.name for f in dataclasses.fields(UNetConfig) if f.default is dataclasses.MISSING])
 def test_a_missing_key_is_an_error_and_never_a_guess(key):
-    raw = MNIST.to_dict()
+    raw = DIGITS.to_dict()
     del raw[key]
     with pytest.raises(ConfigError, match=key):
         UNetConfig.from_dict(raw)
 
 
 def test_one_head_and_an_absent_head_size_are_not_the_same():
-    assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": None}).heads(96) == 1
-    assert UNetConfig.from_dict(MNIST.to_dict() | {"attention_head_dim": 8}).heads(96) == 12
+    assert UNetConfig.from_dict(DIGITS.to_dict() | {"attention_head_dim": None}).heads(96) == 1
+    assert UNetConfig.from_dict(DIGITS.to_dict() | {"attention_head_dim": 8}).heads(96) == 12
 
 
 def test_norms_stay_in_float32_under_autocast():

@@ -26,6 +26,7 @@ from gaussian_model import gaussian_card
 from ddpm_rt import trajectory
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
+STEPS = [pytest.param(steps, marks=[pytest.mark.slow] * (steps > 7)) for steps in FEW + MANY]
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
 
 
@@ -36,7 +37,7 @@ def count(pytestconfig):
         print(f"\n{covered['settings']} settings of diffusers covered, worst {covered['worst']:.1e} of the tolerance")
 
 
-@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 def test_ddpm_is_that_of_diffusers(schedule, steps):
     from diffusers import DDPMScheduler
@@ -103,7 +104,7 @@ def goes_to_the_next(scheduler):
     return all(here - stride == there for here, there in itertools.pairwise(t)) and t[-1] - stride < 0
 
 
-@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 def test_ddim_is_that_of_diffusers_unless_it_leads_to_the_wrong_noise_level(schedule, steps):
     z = tape(steps)
@@ -135,7 +136,7 @@ def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
     compare(ours(betas, "ddim", steps, "linspace", "eps", z, start=started(right, z)), chain(right, network, z))
 
 
-@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize(("name", "algorithm"), [("dpm++", "dpmsolver++"), ("dpm++sde", "sde-dpmsolver++")])
 def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
@@ -160,7 +161,7 @@ def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z), tolerance)
 
 
-@pytest.mark.parametrize("steps", FEW + MANY)
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize("name", ["euler", "euler-a"])
 def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
@@ -179,7 +180,7 @@ def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 20, 48, 50])
+@pytest.mark.parametrize("steps", STEPS[: len(FEW)])
 @pytest.mark.parametrize("schedule", BETAS)
 def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
     from diffusers import LCMScheduler

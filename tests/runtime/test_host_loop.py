@@ -50,7 +50,9 @@ def test_the_loop_follows_its_table_exactly_on_gaussian_data(prediction, steps, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize(
+    "prediction", ["eps", pytest.param("x0", marks=pytest.mark.slow), pytest.param("v", marks=pytest.mark.slow)]
+)
 def test_the_samples_have_the_variance_of_the_data(prediction):
     table = ddpm(LINEAR, timesteps(1000, 1000), prediction=prediction)
     images = run(table, gaussian(prediction), samples=range(500), clip=None)

@@ -4,7 +4,8 @@ from PIL import Image
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.atomic_write import replace_file
-from ddpm_rt.images.write import grid, read_text, save_animation, save_png, to_pixels
+from ddpm_rt.images.canvas import grid
+from ddpm_rt.images.write import read_text, save_animation, save_png, to_pixels
 
 
 def test_every_byte_survives_the_way_through_training_and_back():

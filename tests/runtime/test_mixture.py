@@ -19,7 +19,9 @@ ENOUGH = {
 }
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in SAMPLERS]
+)
 def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     """65 536 draws: standard errors 0.0018 (share) and 0.0021 (mean). Four of them, and for the deviation 0.01, what
     100 steps of first order leave (the variance of a linear chain lacks a part of order 1 / steps)."""

@@ -29,17 +29,19 @@ def test_philox_known_answers(counter, key, words):
     assert tuple(int(word[0]) for word in found) == words
 
 
-@pytest.fixture(scope="module")
-def c_normal(tmp_path_factory):
-    """The definition compiled from C."""
+def compile_reference(folder):
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler on this machine, so there is no second language to compare with")
-    library = tmp_path_factory.mktemp("c") / "noise.so"
     source = ROOT / "tests" / "support" / "noise_reference.c"
     flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror"]
-    subprocess.run([compiler, *flags, source, "-o", library, "-lm"], check=True)
-    function = ctypes.CDLL(str(library)).normal
+    subprocess.run([compiler, *flags, source, "-o", folder / "noise.so", "-lm"], check=True)
+
+
+@pytest.fixture(scope="module")
+def c_normal(shared):
+    """The definition compiled from C."""
+    function = ctypes.CDLL(str(shared.folder("noise_reference", compile_reference) / "noise.so")).normal
     function.argtypes = [*[ctypes.c_uint64] * 2, *[ctypes.c_uint32] * 3, ctypes.c_void_p]
 
     def normal(seed, sample, step, size, first_block=0):

@@ -1,6 +1,7 @@
 """An output never takes the place of what a command reads, nor the name of another kind of file."""
 
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny_unet import tiny_unet
 
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
-from ddpm_rt.artifacts.output_path import check_output_path
+from ddpm_rt.artifacts.output_path import check_output_path, check_target, check_writable
 from ddpm_rt.cli import main
 
 CARD = "--betas cosine:10 --prediction eps --variance fixed_small --clip none"
@@ -118,3 +119,12 @@ def test_a_name_of_another_kind_of_file_is_refused(things, monkeypatch, command,
 def test_a_suffix_that_nobody_knows_may_be_anything(tmp_path):
     for name in ("unet", "unet.trt", "unet.v2"):
         check_output_path(tmp_path / name, ".plan", inputs=[tmp_path / "unet.onnx", None])
+
+
+def test_a_folder_is_tried_without_a_name_that_can_be_foreseen(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / f".ddpm-rt.{os.getpid()}.tmp").symlink_to("mine")
+    check_writable(tmp_path)
+    assert (tmp_path / "mine").read_text() == "precious"
+    check_target(tmp_path / "new.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".ddpm-rt.{os.getpid()}.tmp", "mine"]

@@ -65,7 +65,7 @@ def changed(file, **changes):
         ({"sigma": "gone"}, "missing key 'sigma'"),
         ({"sigma": [0.0] * 4}, "sigma must be 5 numbers"),
         ({"sigma": [0.0] * 4 + [1e39]}, "float32"),
-        ({"sigma": [0.0] * 4 + [10**400]}, "float32"),
+        ({"sigma": [0.0] * 4 + [10**400]}, "digits"),
         ({"sigma": [0.0] * 4 + [None]}, "sigma must be 5"),
         ({"sigma": [0.0] * 4 + ["0"]}, "sigma must be 5"),
         ({"sigma": [0.0] * 4 + [True]}, "sigma must be 5"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ddpm_rt import Schedule, ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, logsnr_timesteps, timesteps, trajectory
@@ -26,6 +26,9 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     schedule = Schedule(np.array(values))
     spacing = data.draw(st.sampled_from(["trailing", "leading", "linspace", "logsnr"]))
     steps = data.draw(st.integers(1, len(values)))
+    if (dialect, spacing) == ("guided", "leading"):  # whose stride is an integer
+        strides = range(1, len(values))
+        assume(any(len(range(0, len(values), stride)) == steps for stride in strides))
     t = DIALECTS[dialect].timesteps(schedule, steps, spacing, name)
     table = SAMPLERS[name].table(schedule, t, prediction=prediction)
     assert table.steps == steps
@@ -138,7 +141,7 @@ def test_betas_that_end_without_signal_are_sampled_from_what_says_x0(name, predi
     assert t[0] == 999
     assert ZERO_SNR.alpha_bar[999] == 0.0
     assert all(np.isfinite(column).all() for column in SAMPLERS[name].table(ZERO_SNR, t, prediction=prediction))
-    with pytest.raises(ValueError, match="eps says nothing of x0"):
+    with pytest.raises(ValueError, match="eps cannot give x0 where alpha_bar is 0"):
         SAMPLERS[name].table(ZERO_SNR, t)
     assert np.isfinite(SAMPLERS[name].table(ZERO_SNR, t[1:]).sigma).all()  # eps from the next one on
 

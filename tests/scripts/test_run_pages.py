@@ -23,8 +23,7 @@ PAGES = [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_does_what_it_says(page, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_a_page_does_what_it_says(page, tmp_path):
     ran = run_page(page, tmp_path)
     assert ran == [block for block in blocks(page) if block.runs]
 

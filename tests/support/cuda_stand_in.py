@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from shared_files import SharedFiles
 
 SOURCES = Path(__file__).parent / "cuda_stand_in"
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_void_p), *[ctypes.c_uint] * 6)
@@ -80,17 +81,15 @@ def build() -> Path:
     """The compiled stand-in, kept in the machine's temporary folder under the hash of its sources."""
     sources = sorted(SOURCES.iterdir())
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"ddpm-rt-cuda-stand-in-{os.getuid()}-{digest}"
-    library = folder / "libcuda.so.1"
-    if library.exists():
-        return library
-    folder.mkdir(mode=0o700, exist_ok=True)
-    part = folder / f"part-{os.getpid()}"
+    built = SharedFiles(Path(tempfile.gettempdir()) / f"ddpm-rt-tests-{os.getuid()}")
+    return built.folder(f"cuda-stand-in-{digest}", compile_stand_in) / "libcuda.so.1"
+
+
+def compile_stand_in(folder: Path) -> None:
     flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1"]
     flags.append(f"-Wl,--version-script={SOURCES / 'exports.map'}")
-    subprocess.run(["g++", *flags, "-o", str(part), str(SOURCES / "stand_in.cpp")], check=True)
-    part.replace(library)
-    return library
+    command = ["g++", *flags, "-o", str(folder / "libcuda.so.1"), str(SOURCES / "stand_in.cpp")]
+    subprocess.run(command, check=True)
 
 
 class StandIn:

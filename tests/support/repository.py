@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,3 +19,12 @@ def load_script(name: str) -> ModuleType:
         sys.modules[name] = module  # dataclasses look their own module up
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+def project_metadata() -> dict[str, Any]:
+    """The table [project] of pyproject.toml."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

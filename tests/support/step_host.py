@@ -15,17 +15,20 @@ FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
 FUSING = ["-march=native", "-ffp-contract=fast"]
 
 
+def compile_step_host(folder: Path) -> None:
+    """Make step_host.so in `folder`; skips the test where there is no compiler."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ on this machine, so the kernels cannot be compiled for the host")
+    source = Path(__file__).parent / "step_host.cpp"
+    command = [compiler, *FLAGS, *FUSING, f"-I{include_folder()}", str(source), "-o", str(folder / "step_host.so")]
+    subprocess.run(command, check=True)
+
+
 class StepHost:
     """The library. `launch` takes what cuLaunchKernel takes; `step` makes that of arrays."""
 
-    def __init__(self, folder: Path):
-        compiler = shutil.which("g++")
-        if compiler is None:
-            pytest.skip("no g++ on this machine, so the kernels cannot be compiled for the host")
-        library = folder / "step_host.so"
-        source = Path(__file__).parent / "step_host.cpp"
-        command = [compiler, *FLAGS, *FUSING, f"-I{include_folder()}", str(source), "-o", str(library)]
-        subprocess.run(command, check=True)
+    def __init__(self, library: Path):
         self.library = ctypes.CDLL(str(library))
         self.library.ddpm_rt_host_launch.argtypes = [
             *(ctypes.c_char_p, ctypes.c_void_p),

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ddpm_rt.cli.talk import say
 from ddpm_rt.stopping import line_on_stop
 
 PARTS = 1000  # of the progress bar
@@ -59,12 +60,12 @@ def build(
             record, built = build_plan(
                 model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,
                 report=lambda share: bar.update(max(0, int(PARTS * share) - bar.pos)),
-                show=(lambda line: click.echo(line, err=True)) if verbose else None,
+                show=(lambda line: say(line, err=True)) if verbose else None,
             )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     done = f"built in {time.perf_counter() - started:.1f} s" if built else "unchanged, not built again (--force)"
-    click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
+    say(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
 
 
 def progress_bar(quiet: bool) -> Any:

@@ -1,9 +1,17 @@
 """`ddpm-rt export` and `ddpm-rt card`. Only click is imported here: listing the verbs must not wait for torch."""
 
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ddpm_rt.cli.talk import say
+from ddpm_rt.engines.engine_options import MAX_THREADS
+from ddpm_rt.limits import MAX_BATCH, MAX_CLASSES
 
 
 @click.command()
@@ -14,22 +22,27 @@ import click
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
 @click.option("--hoist-time/--no-hoist-time", "hoist", default=None,
               help="Look up what depends on t alone in a table. [default: unless fp32]")  # fmt: skip
-@click.option("--static-batch", type=click.IntRange(min=1), metavar="N", help="Fix the batch. [default: any]")
+@click.option("--static-batch", type=click.IntRange(1, MAX_BATCH), metavar="N", help="Fix the batch. [default: any]")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
     help="Largest error, a share of the largest output. [default: by precision]",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the comparison. [default: all cores]")
-def export(source: Path, out: Path, config: Path | None, **options: Any) -> None:
+@click.option(
+    "--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of the comparison. [default: all cores]"
+)
+@click.option("--weights", metavar="NAME", help="Which of several networks in a checkpoint: ema, unet_ema, fp16.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def export(source: Path, out: Path, config: Path | None, weights: str | None, quiet: bool, **options: Any) -> None:
     """Write a checkpoint as ONNX, compared with PyTorch on the spot.
 
     SOURCE is recognised: a directory that diffusers saved, or weights of guided-diffusion, improved-diffusion or
-    pytorch_diffusion.
+    pytorch_diffusion. The network in it is found wherever it is, and asked for where there are several.
 
     \b
     ddpm-rt export runs/mnist -o unet.onnx
     ddpm-rt export 64x64_diffusion.pt --config 64x64.toml -o unet.onnx
+    ddpm-rt export training.pt --weights ema -o unet.onnx
     """
     from ddpm_rt import DdpmRtError
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
@@ -44,18 +57,44 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
 
     try:
         check_target(out)
-        found = open_source(source, config)
-        card = export_onnx(found.module, card_of(found, source), out, **options)
+        with progress(quiet) as report:
+            report("reading the checkpoint")
+            found = open_source(source, config, weights=weights)
+            card = export_onnx(found.module, card_of(found, source), out, report=report, **options)
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
+    for note in found.notes:
+        say(f"{source}: {note}", err=True)
     off, largest = card.provenance.parity["max_abs_error"], card.provenance.parity["max_abs_out"]
     megabytes = out.stat().st_size / 1e6
-    click.echo(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
+    say(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows the current stage and the elapsed time in one line of stderr, on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda stage: None
+        return
+    started, width = time.monotonic(), 0
+
+    def report(stage: str) -> None:
+        nonlocal width
+        line = f"{time.monotonic() - started:3.0f} s  {stage} ..." if stage else ""
+        click.echo(f"\r{line.ljust(width)}\r{line}", nl=False, err=True)
+        width = len(line)
+
+    try:
+        yield report
+    finally:
+        report("")
 
 
 @click.command()
 @click.argument("model", metavar="FILE.onnx", type=click.Path(path_type=Path))
-@click.option("-o", "copy", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The copy to write.")
+@click.option(
+    "-o", "--out", "copy", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The copy to write."
+)
 @click.option("--betas", required=True, metavar="WHICH", help="linear:1000:1e-4:0.02, cosine:1000, x.json or x.npy.")
 @click.option("--prediction", required=True, type=click.Choice(["eps", "x0", "v"]), help="What the network says.")
 @click.option(
@@ -71,23 +110,25 @@ def export(source: Path, out: Path, config: Path | None, **options: Any) -> None
 @click.option("--x", default="x", show_default=True, metavar="NAME", help="The graph's name for the image.")
 @click.option("--t", default="t", show_default=True, metavar="NAME", help="... for the timestep.")
 @click.option("--y", default="y", show_default=True, metavar="NAME", help="... for the label, with --classes.")
-@click.option("--out", default="out", show_default=True, metavar="NAME", help="... for the output.")
-@click.option("--classes", type=click.IntRange(min=1), metavar="N", help="Classes, if it takes labels.")
-@click.option("--null-class", type=click.IntRange(min=0), metavar="K", help="The label that stands for no class.")
+@click.option("--output", default="out", show_default=True, metavar="NAME", help="... for the output.")
+@click.option("--classes", type=click.IntRange(1, MAX_CLASSES), metavar="N", help="Classes, if it takes labels.")
+@click.option(
+    "--null-class", type=click.IntRange(0, MAX_CLASSES - 1), metavar="K", help="The label that stands for no class."
+)
 def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     """Write a model card into a copy of an ONNX file that something else exported.
 
     \b
     ddpm-rt card mine.onnx -o unet.onnx --betas linear:1000:1e-4:0.02 --prediction eps \\
-      --variance fixed_small --clip -1,1 --x sample --t timestep --out noise_pred
+      --variance fixed_small --clip -1,1 --x sample --t timestep --output noise_pred
     """
     from ddpm_rt import DdpmRtError
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
+    from ..betas_argument import parse_betas
     from ..graph.foreign_onnx import write_card
-    from ..sources.betas_argument import parse_betas
 
-    names = {key: asked.pop(key) for key in ("x", "t", "y", "out")}
+    names = {key: asked.pop(key) for key in ("x", "t", "y")} | {"out": asked.pop("output")}
     if asked["classes"] is None:
         del names["y"]
     try:
@@ -101,7 +142,7 @@ def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     shape = " x ".join(map(str, written.image_shape))
-    click.echo(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
+    say(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
 
 
 def parse_clip(text: str) -> tuple[float, float] | None:

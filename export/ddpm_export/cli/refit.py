@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ddpm_rt.cli.talk import say
+from ddpm_rt.engines.engine_options import MAX_THREADS
 from ddpm_rt.stopping import line_on_stop
 
 
@@ -14,7 +16,7 @@ from ddpm_rt.stopping import line_on_stop
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of a checkpoint, as for export.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of an export. [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of an export. [default: all cores]")
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: int | None, verbose: bool) -> None:
     """Put other weights into a plan without building it again. Needs the GPU that the plan is for.
@@ -36,11 +38,11 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
         check_output_path(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    show = (lambda line: click.echo(line, err=True)) if verbose else None
+    show = (lambda line: say(line, err=True)) if verbose else None
     try:
         with line_on_stop(lambda: f"{out} is as it was"):
             record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     provenance = record.card.provenance
-    click.echo(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")
+    say(f"{out}: {record.bytes / 1e6:.2f} MB, {provenance.source}, weights {provenance.weights_sha256[:12]}")

@@ -11,14 +11,21 @@ import onnx
 from ddpm_rt import DdpmRtError, ModelCard, Provenance
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
-from ddpm_rt.engines.ort_cpu import open_session
+from ddpm_rt.artifacts.onnx_types import graph_precision
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
 
+from ..betas_argument import check_signal
+from .onnx_file import load_onnx
+from .outside_weights import LIMIT
 from .versions import package_versions
 
 PACKAGES = ("ddpm-rt", "onnx")
-FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
-PRECISIONS = {FLOAT: "fp32", onnx.TensorProto.FLOAT16: "fp16", onnx.TensorProto.BFLOAT16: "bf16"}
-LIMIT = 2**31  # bytes of one protobuf
+FLOAT, FLOAT16, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64
+TIMES = (INT64, onnx.TensorProto.INT32, FLOAT)
+FLOATS = (FLOAT, FLOAT16, onnx.TensorProto.BFLOAT16)  # the types of weights that are hashed
+BATCHES = (1, 2, 3)  # that a model of any batch is tried with
+FEW_CHANNELS = 4  # images with so few values in their last side have their channels last
+MAX_IMAGE = 1 << 26  # numbers of one image
 
 Sides = list[int | str]  # a number, or the name of a side that is free
 
@@ -29,31 +36,31 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
     `facts` are the fields of `ModelCard` that a graph does not show; image shape, precision and provenance are read
     from the file. Raises DdpmRtError, and writes nothing, if the graph does not bear them out or does not run.
     """
-    model = load_onnx(path)
+    model = load_whole(path)
     card = ModelCard(
         image_shape=check_graph(path, model.graph, facts),
-        precision=precision_of(model.graph),
+        precision=graph_precision(path),
         provenance=Provenance(path.name, weights_sha256(model.graph), package_versions(PACKAGES), {}),
         **facts,
     )
+    check_signal(card.betas, card.prediction, path)
 
     def write(temporary: Path) -> None:
         onnx.helper.set_model_props(model, {**_metadata(model), METADATA_KEY: card.to_json()})
         temporary.write_bytes(model.SerializeToString(deterministic=True))
-        check_run(temporary, card)
+        check_run(temporary, card, path)
 
     replace_file(out, write)
     return card
 
 
-def load_onnx(path: Path) -> onnx.ModelProto:
+def load_whole(path: Path) -> onnx.ModelProto:
     """The model, weights kept beside it included. Raises DdpmRtError."""
+    model = load_onnx(path)
     try:
-        model = onnx.load(path)
         size = model.ByteSize()
-    except Exception as error:  # protobuf's, the file system's and onnx's own share no base class
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DdpmRtError(f"{path} cannot be read as ONNX: {reason}") from error
+    except Exception as error:  # of protobuf's, which has no base class here
+        raise DdpmRtError(f"{path} is larger than one protobuf can be, {LIMIT} bytes, with its weights") from error
     if not model.graph.output or size >= LIMIT:
         raise DdpmRtError(f"{path} holds no graph, or more than one file can: {size} bytes of {LIMIT}")
     return model
@@ -66,21 +73,53 @@ def check_graph(path: Path, graph: onnx.GraphProto, facts: Mapping[str, Any]) ->
     outputs = {value.name: value for value in graph.output}
     names = facts["names"]
     for key, name in names.items():
-        place, there = ("output", outputs) if key == "out" else ("input", inputs)
+        place, there, option = ("output", outputs, "output") if key == "out" else ("input", inputs, key)
         if name not in there:
-            raise DdpmRtError(f"{path} has no {place} {name!r}, but {', '.join(there)}; name it with --{key}")
+            raise DdpmRtError(f"{path} has no {place} {name!r}, but {', '.join(there)}; name it with --{option}")
     if spare := sorted(inputs.keys() - set(names.values())):
         hint = "; a class label is --y with --classes" if "y" not in names else ""
         raise DdpmRtError(f"{path} has one input more, {spare[0]!r}, which nothing here would feed{hint}")
-    x = _sides(inputs[names["x"]])
-    if _kind(inputs[names["x"]]) != FLOAT or len(x) != 4 or not all(isinstance(side, int) for side in x[1:]):
-        raise DdpmRtError(f"{path}: {names['x']!r} is {_said(inputs[names['x']])}; it must be float32 [batch, C, H, W]")
-    for key in set(names) & {"t", "y"}:
-        if _kind(inputs[names[key]]) != INT64 or len(_sides(inputs[names[key]])) != 1:
-            raise DdpmRtError(f"{path}: {names[key]!r} is {_said(inputs[names[key]])}; it must be int64 [batch]")
-    shape = (int(x[1]), int(x[2]), int(x[3]))
+    if spare := sorted(outputs.keys() - {names["out"]}):
+        kept = [name for key, name in names.items() if key != "out"]
+        raise DdpmRtError(
+            f"{path} has one output more, {spare[0]!r}; leave it out with "
+            f"onnx.utils.extract_model(FILE, NEW, {kept}, [{names['out']!r}])"
+        )
+    shape = _image_shape(path, graph, inputs[names["x"]])
+    for key, kinds in (("t", TIMES), ("y", (INT64,))):
+        if key in names and (_kind(inputs[names[key]]) not in kinds or len(_sides(inputs[names[key]])) > 1):
+            wanted = "int64, int32 or float32: a number, [1] or [batch]" if key == "t" else "int64 [batch]"
+            raise DdpmRtError(f"{path}: {names[key]!r} is {_said(inputs[names[key]])}; it must be {wanted}")
     _check_output(path, outputs[names["out"]], shape, facts["variance"])
     return shape
+
+
+def _image_shape(path: Path, graph: onnx.GraphProto, x: onnx.ValueInfoProto) -> tuple[int, int, int]:
+    """C, H, W. Raises DdpmRtError for images in another order, of a free or an absurd size, or not of float32."""
+    sides = _sides(x)
+    if _kind(x) == FLOAT16:
+        raise DdpmRtError(
+            f"{path}: {x.name!r} is {_said(x)}; inputs and outputs must be float32: convert the model with "
+            "keep_io_types=True, or put a Cast at both ends"
+        )
+    if _kind(x) != FLOAT or len(sides) != 4 or not all(isinstance(side, int) and side > 0 for side in sides[1:]):
+        raise DdpmRtError(f"{path}: {x.name!r} is {_said(x)}; it must be float32 [batch, C, H, W]")
+    first, second, last = (int(side) for side in sides[1:])
+    turned = any(
+        node.op_type == "Transpose" and x.name in node.input and _order(node) == [0, 3, 1, 2] for node in graph.node
+    )
+    if turned or (last <= FEW_CHANNELS and last < first and (first == second or min(first, second) > FEW_CHANNELS)):
+        raise DdpmRtError(
+            f"{path}: {x.name!r} is {_said(x)}, which looks like images with the channels last (NHWC); they must be "
+            "[batch, C, H, W]: convert with tf2onnx --inputs-as-nchw and --outputs-as-nchw, or transpose at both ends"
+        )
+    if first * second * last > MAX_IMAGE:
+        raise DdpmRtError(f"{path}: an image of {_said(x)} has more than {MAX_IMAGE} numbers")
+    return first, second, last
+
+
+def _order(node: onnx.NodeProto) -> list[int]:
+    return next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), [])
 
 
 def _check_output(path: Path, out: onnx.ValueInfoProto, shape: tuple[int, int, int], variance: str) -> None:
@@ -98,40 +137,47 @@ def output_shape(shape: tuple[int, int, int], variance: str) -> tuple[int, int, 
     return (shape[0] * (2 if variance.startswith("learned") else 1), *shape[1:])
 
 
-def check_run(path: Path, card: ModelCard) -> None:
-    """Raises DdpmRtError unless the model gives finite values of the right shape at the first and last timestep."""
-    session = open_session(path)
-    x = np.random.default_rng(0).standard_normal((2, *card.image_shape)).astype(np.float32)
-    values = {"x": x, "t": np.array([0, len(card.betas) - 1]), "y": np.array([0, (card.classes or 1) - 1])}
-    given = {tensor.name: tensor.shape[0] for tensor in session.get_inputs()}
-    batch = given[card.names["x"]]
-    size = batch if isinstance(batch, int) else 2
-    for rows in ([0, 1], [1, 0]):
-        order = np.resize(np.array(rows), size)
-        feed = {name: values[key][order] for key, name in card.names.items() if key != "out"}
-        try:
-            out = session.run([card.names["out"]], feed)[0]
-        except Exception as error:  # its exceptions share no base class of their own
-            raise DdpmRtError(f"the model does not run with such inputs: {str(error).splitlines()[0]}") from error
-        wanted = (size, *output_shape(card.image_shape, card.variance))
-        if out.shape != wanted or not np.isfinite(out).all():
-            raise DdpmRtError(f"the model gives {list(out.shape)}, not {list(wanted)}, or values that are not finite")
+def check_run(path: Path, card: ModelCard, name: Path) -> None:
+    """Raises DdpmRtError unless the model at `path` runs as `ddpm-rt sample` would run it, whatever the batch.
+
+    At the first and the last timestep, and with the first and the last label, it must give finite values of the right
+    shape. A message calls the file `name`.
+    """
+    try:
+        denoise = OrtDenoiser(path)
+        for size in [denoise.static_batch] if denoise.static_batch else BATCHES:
+            for row in (0, 1):
+                _run_once(denoise, card, size, row)
+    except DdpmRtError as error:
+        raise DdpmRtError(str(error).replace(str(path), str(name))) from error
+    except Exception as error:  # its exceptions share no base class of their own
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DdpmRtError(f"the model fails on the inputs of its card: {first}") from error
 
 
-def precision_of(graph: onnx.GraphProto) -> str:
-    """The types of the matrices and kernels among the weights: fp32, or as many as there are."""
-    kinds = {tensor.data_type for tensor in graph.initializer if len(tensor.dims) > 1}
-    found = {PRECISIONS.get(kind, onnx.TensorProto.DataType.Name(kind).lower()) for kind in kinds if kind != INT64}
-    return "+".join(sorted(found)) or "fp32"
+def _run_once(denoise: OrtDenoiser, card: ModelCard, size: int, row: int) -> None:
+    """One call, at the first timestep where `row` is 0, at the last where it is 1; at both in turn, if it can."""
+    ends = np.roll(np.array([0, len(card.betas) - 1]), row)
+    labels = np.resize(np.roll(np.array([0, (card.classes or 1) - 1]), row), size)
+    x = np.random.default_rng(row).standard_normal((size, *card.image_shape)).astype(np.float32)
+    times = np.full(size, ends[0]) if denoise.one_time else np.resize(ends, size)
+    out = denoise(x, times, None if card.classes is None else labels)
+    wanted = (size, *output_shape(card.image_shape, card.variance))
+    if out.shape != wanted or not np.isfinite(out).all():
+        raise DdpmRtError(f"the model gives {list(out.shape)}, not {list(wanted)}, or values that are not finite")
 
 
 def weights_sha256(graph: onnx.GraphProto) -> str:
     """As `ddpm_ref.checkpoint.weights_sha256` takes it, over the names and values that the graph has."""
     digest = hashlib.sha256()
     for tensor in sorted(graph.initializer, key=lambda tensor: str(tensor.name)):
-        if tensor.data_type in PRECISIONS:
+        if tensor.data_type in FLOATS:
             digest.update(tensor.name.encode() + b"\0")
-            digest.update(onnx.numpy_helper.to_array(tensor).astype("<f4").tobytes())
+            try:
+                values = onnx.numpy_helper.to_array(tensor)
+            except Exception as error:  # of a damaged one, anything
+                raise DdpmRtError(f"the weight {ascii(tensor.name)[:60]} is damaged; export the model again") from error
+            digest.update(values.astype("<f4").tobytes())
     return digest.hexdigest()
 
 

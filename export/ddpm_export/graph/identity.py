@@ -1,4 +1,4 @@
-"""What of a graph stays when its weights are replaced: what a plan was built of, as far as a refit is concerned."""
+"""The identity of a graph without its weights, which a refit must not change."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,17 +9,19 @@ from onnx import TensorProto, numpy_helper
 
 from ddpm_rt.artifacts.plan_record import Graph
 
+from .onnx_file import load_onnx
+
 TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
-SETTINGS = ("Resize", "Upsample", "Pad", "Clip")  # whose constants are no weights: TensorRT builds them in
+SETTINGS = ("Resize", "Upsample", "Pad", "Clip")  # TensorRT builds their constants in, so these are not weights
 
 
 def graph_of(path: Path) -> Graph:
-    """The identity of the graph at `path`. Names of nodes and of values in between are not part of it.
+    """The identity of the graph at `path`, which ignores the names of nodes and of intermediate values.
 
-    A refit goes by the names of the weights alone. So the same weights in another arrangement, of more heads of
-    attention for one, would be taken without a word.
+    TensorRT's refit matches weights only by name. Without this check, it would silently accept weights of another
+    graph, such as a network with more attention heads.
     """
-    model = onnx.load(path, load_external_data=False)
+    model = load_onnx(path, external=False)
     settings = {name for node in model.graph.node if node.op_type in SETTINGS for name in node.input[1:]}
     tensors = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
     weights = {t.name: described(t) for t in tensors if t.data_type in TYPES and t.name not in settings}
@@ -33,12 +35,12 @@ def graph_of(path: Path) -> Graph:
 
 
 def described(tensor: TensorProto) -> str:
-    """fp16 128x64x3x3."""
+    """The type and shape of a tensor, such as `fp16 128x64x3x3`."""
     return f"{TYPES[tensor.data_type]} {'x'.join(map(str, tensor.dims)) or 'scalar'}"
 
 
 def parts(model: onnx.ModelProto, weights: dict[str, str]) -> Iterator[bytes]:
-    """The graph piece by piece; a value is called by its number in the order in which they are made."""
+    """The bytes to hash, part by part. A value is named by its number, in the order of creation."""
     numbers: dict[str, str] = {}
     yield repr(sorted((entry.domain, entry.version) for entry in model.opset_import)).encode()
     yield repr(sorted(weights.items())).encode()
@@ -55,6 +57,6 @@ def parts(model: onnx.ModelProto, weights: dict[str, str]) -> Iterator[bytes]:
 
 
 def constant_bytes(tensor: TensorProto, folder: Path) -> bytes:
-    """A tensor with its value."""
+    """The name, type, shape and values of a tensor, as bytes to hash."""
     array = numpy_helper.to_array(tensor, base_dir=str(folder))
     return repr((tensor.name, tensor.data_type, list(tensor.dims))).encode() + array.tobytes()

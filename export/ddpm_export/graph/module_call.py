@@ -1,5 +1,6 @@
-"""Calling a denoiser in PyTorch as its card says, with inputs to try it on."""
+"""Call a PyTorch denoiser with the inputs that its card describes."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ddpm_ref.guided_unet import GuidedUNet
+from ddpm_ref.unet import UNet
 from ddpm_rt import DdpmRtError, ModelCard
 
 
 def example(card: ModelCard, batch: int, generator: np.random.Generator, times: Sequence[int]) -> dict[str, Any]:
-    """Inputs by the names of the card: normal x, `times` over and over, and labels from all of the classes."""
+    """Inputs by the card's names: random x float32 `[batch, C, H, W]`, and t int64 `[batch]` that repeats `times`.
+
+    A class-conditional model also gets random labels y int64 `[batch]`.
+    """
     values = {
         "x": generator.standard_normal((batch, *card.image_shape)).astype(np.float32),
         "t": np.resize(np.array(times), batch).astype(np.int64),
@@ -23,13 +29,13 @@ def example(card: ModelCard, batch: int, generator: np.random.Generator, times: 
 
 
 def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]:
-    """What PyTorch says. Raises DdpmRtError when the module does not take these inputs or gives no tensor."""
+    """The module's output for `inputs`. Raises DdpmRtError when the module fails on them or returns no tensor."""
     try:
         with torch.no_grad():
             out = module(*map(torch.from_numpy, inputs.values()))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise DdpmRtError(
-            f"the model does not run on ({', '.join(inputs)}) of its card: {first_line(error)}"
+            f"the model fails on the inputs of its card, ({', '.join(inputs)}): {first_line(error)}"
         ) from error
     if not isinstance(out, Tensor):
         raise DdpmRtError(f"the model must return a tensor, not {type(out).__name__}; wrap it in a module that does")
@@ -37,13 +43,57 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
     return result
 
 
+def check_inputs(module: nn.Module, card: ModelCard) -> None:
+    """Raises DdpmRtError, which names it, for an input of the module that the card has no name for.
+
+    An argument that may be missing, like the estimate of self-conditioning, would be missing in the graph for good. One
+    that changes nothing may be left out, and so may a switch, whose default is not None.
+    """
+    if isinstance(module, UNet | GuidedUNet):
+        return  # they check their labels themselves
+    spare = _spare_inputs(module, len(card.names) - 1)
+    if not spare:
+        return
+    inputs = example(card, 1, np.random.default_rng(0), [len(card.betas) - 1])
+    given = [torch.from_numpy(value) for value in inputs.values()]
+    probe = torch.full_like(given[0], 0.5)
+    for name in spare:
+        with torch.no_grad():
+            try:
+                unused = torch.equal(module(*given), module(*given, **{name: probe}))
+            except Exception:  # the module does not take this tensor, so it takes another
+                unused = False
+        if not unused:
+            raise DdpmRtError(
+                f"the module takes {name!r} as well, which its card has no name for, and the graph would be without it "
+                f"for good; if that is meant, wrap it in a module whose forward takes ({', '.join(inputs)}) alone"
+            )
+
+
+def _spare_inputs(module: nn.Module, taken: int) -> list[str]:
+    """The arguments of `forward`, after the first `taken`, that are tensors: those without a default, or with None."""
+    while (inner := _wrapped(module)) is not None:
+        module = inner
+    known = list(inspect.signature(module.forward).parameters.values())
+    listed = [one for one in known if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    named = [one for one in known if one.kind == one.KEYWORD_ONLY]
+    return [one.name for one in (*listed[taken:], *named) if one.default is None or one.default is one.empty]
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    """The module inside of one that `torch.compile` or a parallel training made of it."""
+    parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+    inner = getattr(module, "module" if parallel else "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else None
+
+
 def check_network_output(module: nn.Module, card: ModelCard) -> None:
-    """Raises DdpmRtError unless the module's output has the shape and type that the card implies."""
+    """Raises DdpmRtError unless the module's output has the shape and dtype that the card implies."""
     out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
     wanted = (1, card.output_channels, *card.image_shape[1:])
     if out.shape != wanted or out.dtype != np.float32:
         raise DdpmRtError(
-            f"the model gives {list(out.shape)} {out.dtype} where its card (variance {card.variance}) asks for "
+            f"the model returns {list(out.shape)} {out.dtype}, but its card (variance {card.variance}) implies "
             f"{list(wanted)} float32"
         )
 

@@ -1,8 +1,8 @@
-"""The types of a graph: float16 or bfloat16 where that is harmless, float32 where it is not.
+"""Convert a float32 graph to float16 or bfloat16, except where that would cost accuracy.
 
-TensorRT 11 has no flag for it, and ONNX Runtime never had: what the graph says is what runs. Float32 stay the inputs
-and outputs, what is worked out from `t` up to the last matrix product, the statistics of normalisations, softmax, and
-the scales of a Resize; in bfloat16 the whole Resize, which has no kernel everywhere.
+TensorRT 11 and ONNX Runtime have no precision flag, so the types in the graph decide. These parts stay float32: the
+inputs and outputs, the time branch up to its last matrix product, the statistics of normalisations, softmax, and the
+scales of a Resize. In bfloat16 the whole Resize stays float32, because some engines lack the kernel.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ TYPES: Mapping[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFL
 LARGEST = {"fp16": 65504.0, "bf16": 3.3895313892515355e38}
 STATISTICS = ("InstanceNormalization", "GroupNormalization", "LayerNormalization", "ReduceMean", "ReduceSumSquare")
 BF16_OPSET = 22
-PRODUCTS = ("Gemm", "MatMul")
+PRODUCTS = ("Gemm", "MatMul")  # operators of a matrix product
 
 
 def set_precision(model: onnx.ModelProto, precision: Literal["fp16", "bf16"], *, keep: tuple[str, ...]) -> None:
-    """Make the types of `model`, all float32, those of `precision`, in place.
+    """Convert `model`, which is float32, to `precision` in place.
 
-    `keep` are the inputs whose own branches stay float32: t, and y. Raises DdpmRtError for a weight that is too large.
+    `keep` names the inputs whose branches stay float32: t, and y. Raises DdpmRtError for a weight that is too large.
     """
     graph = model.graph
     floats = float_values(model)
@@ -45,24 +45,24 @@ def set_precision(model: onnx.ModelProto, precision: Literal["fp16", "bf16"], *,
             retype_attributes(node, precision)
             typing.low.update(name for name in node.output if name in floats)
     typing.finish(weights)
-    if precision == "bf16":  # the first in which convolutions may be of it; nothing else here differs from 18 or 21
+    if precision == "bf16":  # the first opset with bf16 convolutions; nothing else here differs from opset 18 or 21
         model.opset_import[0].version = max(model.opset_import[0].version, BF16_OPSET)
 
 
 class _Typing:
-    """The graph as it is being typed."""
+    """The state of a conversion: the graph, the values already converted, and the casts inserted."""
 
     def __init__(
         self, graph: onnx.GraphProto, precision: str, weights: Mapping[str, TensorProto], inputs: set[str]
     ) -> None:
         self.graph, self.precision, self.weights = graph, precision, weights
-        self.low: set[str] = set()  # values that are of the low type
+        self.low: set[str] = set()  # values of the low type
         self.casts: dict[tuple[str, bool], str] = {}
-        self.wanted: dict[str, set[bool]] = {}  # of weights: as low, as float32
+        self.wanted: dict[str, set[bool]] = {}  # weight: whether it is needed as low type (True), float32 (False)
         self.uses: list[tuple[onnx.NodeProto, str]] = []
 
     def read(self, node: onnx.NodeProto, name: str, *, low: bool) -> str:
-        """What `node` is to read for `name`, cast where its type is another."""
+        """The value that `node` reads for `name`; inserts a cast if the type differs."""
         if name in self.weights:
             self.wanted.setdefault(name, set()).add(low)
             return f"{name}.{self.precision}" if low else name
@@ -77,7 +77,7 @@ class _Typing:
         return self.casts[key]
 
     def finish(self, weights: Mapping[str, TensorProto]) -> None:
-        """Store the weights in their types, and cast the outputs back."""
+        """Store the weights in the types that nodes read, and cast the outputs to float32."""
         both = {name for name, kinds in self.wanted.items() if kinds == {True, False}}
         for name, kinds in self.wanted.items():
             if True in kinds:
@@ -105,7 +105,7 @@ class _Typing:
 
 
 def float_values(model: onnx.ModelProto) -> set[str]:
-    """The names of all float32 values of a graph."""
+    """The names of all float32 values of a graph, including weights, inputs and outputs."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values = (*graph.value_info, *graph.input, *graph.output)
     weights = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
@@ -113,7 +113,7 @@ def float_values(model: onnx.ModelProto) -> set[str]:
 
 
 def float32_nodes(model: onnx.ModelProto, precision: str, keep: tuple[str, ...]) -> list[onnx.NodeProto]:
-    """The nodes that stay float32."""
+    """The nodes that stay float32: statistics, softmax, the embeddings of `keep`, and Resize in bf16."""
     resize = ("Resize",) if precision == "bf16" else ()
     kinds = {*STATISTICS, "Softmax", *resize}
     embedding = {node.output[0] for node in embedding_nodes(model.graph, keep)}
@@ -121,9 +121,12 @@ def float32_nodes(model: onnx.ModelProto, precision: str, keep: tuple[str, ...])
 
 
 def embedding_nodes(graph: onnx.GraphProto, keep: tuple[str, ...]) -> list[onnx.NodeProto]:
-    """What depends on `keep` alone, without the last matrix products (a block's own projection) and table look-ups."""
+    """The nodes that depend only on the inputs `keep`, without table look-ups and the last matrix product.
+
+    The last matrix product is the projection of a block.
+    """
     branch = time_nodes(graph, *keep)
-    before_product: set[str] = set()  # values that a later product of the branch is made from
+    before_product: set[str] = set()  # values that a later product of the branch depends on
     high = []
     for node in reversed(branch):
         later = bool(before_product.intersection(node.output))
@@ -146,7 +149,7 @@ def embedding_nodes(graph: onnx.GraphProto, keep: tuple[str, ...]) -> list[onnx.
 
 
 def retype_attributes(node: onnx.NodeProto, precision: str) -> None:
-    """Casts to float32 and constants of it, in a node that is not to be float32."""
+    """Change float32 casts and constants in the attributes of a node to `precision`, in place."""
     for attribute in node.attribute:
         if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
             attribute.i = TYPES[precision]
@@ -155,18 +158,18 @@ def retype_attributes(node: onnx.NodeProto, precision: str) -> None:
 
 
 def to_low(tensor: TensorProto, precision: str) -> TensorProto:
-    """A float32 tensor rounded to the nearest of the type. Raises DdpmRtError if it has values that are too large."""
+    """A float32 tensor rounded to `precision`. Raises DdpmRtError if a value is too large for it."""
     value = np.ascontiguousarray(numpy_helper.to_array(tensor))
     largest = float(np.abs(value).max()) if value.size else 0.0
     if not largest <= LARGEST[precision]:
         raise DdpmRtError(
-            f"{tensor.name} has values up to {largest:.3g}, more than {precision} holds; export as bf16 or fp32"
+            f"{tensor.name} has values up to {largest:.3g}, too large for {precision}; export as bf16 or fp32"
         )
     narrow = value.astype(np.float16) if precision == "fp16" else to_bfloat16(value)
     return helper.make_tensor(tensor.name, TYPES[precision], value.shape, narrow.tobytes(), raw=True)
 
 
 def to_bfloat16(value: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The upper half of each float32, rounded to nearest, ties to even."""
+    """bfloat16 as uint16: the upper half of each float32, rounded to nearest, ties to even."""
     bits = value.view(np.uint32)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

@@ -1,6 +1,6 @@
-"""Passes over an exported ONNX graph: smaller, faster, and silent about the machine that made it.
+"""Passes over an exported ONNX graph, which make it smaller and faster and remove traces of the machine.
 
-Each pass changes a graph in place and keeps its meaning; `onnx_export` checks the result against PyTorch.
+Each pass changes the model in place and keeps its output; `onnx_export` checks the result against PyTorch.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Parameters = Mapping[str, NDArray[np.float32]]
 
 
 def strip_traces(model: onnx.ModelProto) -> None:
-    """Remove the exporter's stack traces, module paths and documentation: they name files of this machine."""
+    """Remove the exporter's stack traces, module paths and documentation, which name files of this machine."""
     model.doc_string = model.domain = ""
     model.producer_name, model.producer_version = "ddpm-rt", ""
     del model.metadata_props[:]
@@ -26,24 +26,24 @@ def strip_traces(model: onnx.ModelProto) -> None:
 
 
 def make_reshapes_constant(model: onnx.ModelProto) -> None:
-    """Reshape to [-1, constants] wherever only the batch is unknown, instead of working the shape out at each call."""
+    """Replace computed shapes of Reshape by constants [-1, ...] wherever only the batch size is unknown."""
     shapes = _known_shapes(model.graph)
     constants = {tensor.name for tensor in model.graph.initializer}
     shape_of = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Shape"}
     for node in model.graph.node:
         if node.op_type != "Reshape" or node.input[1] in constants:
             continue
-        same = (node.output[0], shape_of.get(node.input[1], ""))  # itself, or the tensor it takes the shape of
+        same = (node.output[0], shape_of.get(node.input[1], ""))  # its output, or the tensor whose shape it copies
         shape = next((shapes[name] for name in same if None not in shapes.get(name, [None])[1:]), [])
         if len(shape) > 1:
             name = f"{node.output[0]}.shape"
             model.graph.initializer.append(numpy_helper.from_array(np.array([-1, *shape[1:]], np.int64), name))
             node.input[1] = name
-            del node.attribute[:]  # allowzero: there is no zero left
+            del node.attribute[:]  # allowzero: the constant shape has no zero
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
-    """Remove nodes and initializers that lead to no output, and the notes on values that are no more."""
+    """Remove the nodes and initializers that no output depends on, and the value_info of removed values."""
     graph = model.graph
     used = {value.name for value in graph.output}
     kept = []
@@ -60,9 +60,10 @@ def drop_unused(model: onnx.ModelProto) -> None:
 
 
 def fuse_affine(model: onnx.ModelProto) -> None:
-    """A normalisation's per-channel `x * weight + bias` as one BatchNormalization of mean 0 and variance 1.
+    """Fuse the per-channel `x * weight + bias` of a normalisation into a BatchNormalization of mean 0 and variance 1.
 
-    One pass over the image instead of two, and the same arithmetic: epsilon is 0, so the division is by exactly 1.
+    The fused node makes one pass over the image instead of two, with the same arithmetic: epsilon is 0, so the divisor
+    is exactly 1.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -96,10 +97,11 @@ def fuse_affine(model: onnx.ModelProto) -> None:
 
 
 def name_parameters(model: onnx.ModelProto, parameters: Parameters) -> dict[str, str]:
-    """Give every weight its name in PyTorch again, where the exporter transposed or reshaped it: `NAME` or `NAME.T`.
+    """Rename weights that the exporter transposed or reshaped back to their PyTorch names: `NAME` or `NAME.T`.
 
-    So that the weights can be read back from the file (`weights_of_onnx`). Returns the parameters that the exporter
-    merged with an equal one, and that one's name: a shortcut's bias and its branch's get the same gradients, always.
+    The weights can then be read back from the file (`weights_of_onnx`). Returns the parameters that the exporter merged
+    with an equal parameter, and the names of those. Equal parameters exist: the bias of a shortcut and the bias of its
+    branch always get the same gradients.
     """
     initializers = model.graph.initializer
     taken = {tensor.name for tensor in initializers}
@@ -139,7 +141,7 @@ def _known_shapes(graph: onnx.GraphProto) -> dict[str, list[int | None]]:
 def _channels(
     node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]
 ) -> tuple[str, NDArray[np.float32]] | None:
-    """The constant operand of an elementwise node, if it is one number a channel of an image: [C, 1, 1]."""
+    """The name and values of an elementwise node's constant operand, if it has one number per channel: [C, 1, 1]."""
     for name in node.input:
         if name in constants:
             value = numpy_helper.to_array(constants[name])

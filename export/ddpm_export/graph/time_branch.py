@@ -1,4 +1,4 @@
-"""What a graph works out from `t` alone: found, and replaced by tables of T rows."""
+"""Find the part of a graph that depends only on `t`, and precompute it as tables with a row per timestep."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Floats = NDArray[np.float64]
-TABLE = ".table"  # how the names of tables end
+TABLE = ".table"  # the suffix of the tables' names
 
 
 def time_nodes(graph: onnx.GraphProto, *sources: str) -> list[onnx.NodeProto]:
-    """The nodes that depend on `sources` and on constants alone, in order; not those that only ask for a shape."""
+    """The nodes that depend only on `sources` and constants, in order. Shape nodes do not count."""
     constants = {"", *(tensor.name for tensor in graph.initializer)}
     known, found = set(sources), []
     for node in graph.node:
@@ -25,7 +25,7 @@ def time_nodes(graph: onnx.GraphProto, *sources: str) -> list[onnx.NodeProto]:
 
 
 def leaving(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> list[str]:
-    """The values of `nodes` that other nodes use."""
+    """The outputs of `nodes` that other nodes or the graph's outputs use."""
     inside = {node.output[0] for node in nodes}
     made = [name for node in nodes for name in node.output]
     used = {name for node in graph.node if node.output[0] not in inside for name in node.input}
@@ -34,9 +34,10 @@ def leaving(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> list[str]:
 
 
 def hoist_time(model: onnx.ModelProto, t: str, steps: int, static_batch: int | None = None) -> list[str]:
-    """Look up what depends on `t` alone in tables, one row a timestep; returns the values that are looked up.
+    """Precompute the values that depend only on `t`, for all `steps` timesteps; returns the names of these values.
 
-    The tables are computed in float64 and rounded once. What led to them is left for `drop_unused`.
+    The graph then looks the values up in tables, which are computed in float64 and rounded once to float32.
+    `drop_unused` removes the nodes that no longer have a use.
     """
     graph = model.graph
     branch = time_nodes(graph, t)
@@ -54,7 +55,7 @@ def hoist_time(model: onnx.ModelProto, t: str, steps: int, static_batch: int | N
 def tabulate(
     model: onnx.ModelProto, branch: list[onnx.NodeProto], names: list[str], t: str, steps: int, batch: int | None
 ) -> dict[str, Floats]:
-    """`names`, [steps, ...] each, of all timesteps; without those that do not have a row a timestep."""
+    """The float64 values `[steps, ...]` of `names` at all timesteps, except values without a row per timestep."""
     from onnx.reference import ReferenceEvaluator
 
     if not names:
@@ -70,14 +71,14 @@ def tabulate(
 
 
 def chunks(steps: int, batch: int | None) -> Iterator[NDArray[np.int64]]:
-    """All timesteps, at once or `batch` at a time, the last ones filled up."""
+    """All timesteps, at once or `batch` at a time; the last batch is padded with the last timestep."""
     size = batch or steps
     for first in range(0, steps, size):
         yield np.minimum(np.arange(first, first + size), steps - 1)
 
 
 def in_float64(model: onnx.ModelProto, branch: list[onnx.NodeProto], names: list[str], t: str) -> onnx.ModelProto:
-    """A model of `branch` alone, its float32 constants and casts in float64."""
+    """A model of `branch` alone, with float64 in place of float32 constants and casts."""
     wanted = {name for node in branch for name in node.input}
     constants = []
     for tensor in model.graph.initializer:

@@ -1,7 +1,8 @@
-"""How far a graph in float16 or bfloat16 is from PyTorch, on any CPU, whatever kernels it has for the type.
+"""Measure the difference of a float16 or bfloat16 graph from PyTorch, on a CPU without kernels for the type.
 
-ONNX Runtime has no bfloat16 convolution, and computes float16 in float32 without rounding in between: kinder than a GPU
-is. So the graph is run in float32 with every result rounded to its type, as an engine that accumulates in float32 does.
+ONNX Runtime has no bfloat16 convolution on a CPU. It computes float16 in float32 without rounding in between, which is
+more exact than a GPU. Therefore the graph runs in float32 with every result rounded to its type, like an engine that
+accumulates in float32.
 """
 
 import numpy as np
@@ -18,12 +19,12 @@ from ddpm_rt.engines.onnx_runtime import onnx_runtime
 from .precision import LARGEST, TYPES, Precision
 
 LOW = set(TYPES.values())
-TIMES = 17  # evenly over the whole range of t
+TIMES = 17  # timesteps, evenly over the whole range of t
 LARGEST_VALUE = "ddpm_rt.largest_value"
 
 
 def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` in float32 with every result rounded to its type; a second output is the largest of these values."""
+    """`model` in float32 with every result rounded to its type. A further output is the largest rounded magnitude."""
     low = low_values(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -54,7 +55,7 @@ def rounded(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def rounding(name: str, kind: int) -> list[onnx.NodeProto]:
-    """NAME.exact to NAME, rounded, and the largest of it in NAME.size."""
+    """Nodes that round NAME.exact to the type `kind` as NAME, and write its largest magnitude to NAME.size."""
     return [
         helper.make_node("Cast", [f"{name}.exact"], [f"{name}.low"], to=kind),
         helper.make_node("Cast", [f"{name}.low"], [name], to=TensorProto.FLOAT),
@@ -64,7 +65,7 @@ def rounding(name: str, kind: int) -> list[onnx.NodeProto]:
 
 
 def low_values(model: onnx.ModelProto) -> dict[str, int]:
-    """The values of nodes that are float16 or bfloat16, and which."""
+    """The float16 and bfloat16 outputs of the nodes, with their ONNX types."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
     made = [name for node in model.graph.node for name in node.output]
@@ -72,7 +73,7 @@ def low_values(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def noised_images(card: ModelCard, times: NDArray[np.int64]) -> NDArray[np.float32]:
-    """x_t of random images of coarse squares, DDPM eq. (4): what a network sees that runs a chain."""
+    """x_t of random images of coarse squares, by DDPM eq. (4), float32 `[len(times), C, H, W]`: typical inputs."""
     generator, (channels, height, width) = np.random.default_rng(0), card.image_shape
     side = max(height, width) // 4 + 1
     coarse = generator.uniform(-1.5, 1.5, (len(times), channels, side, side)).clip(-1, 1)
@@ -91,12 +92,12 @@ def measure_typed(
     static_batch: int | None,
     threads: int | None,
 ) -> dict[str, float]:
-    """Differences from PyTorch in float32, and the largest value of the type. Raises DdpmRtError on overflow."""
+    """The errors against PyTorch in float32, and the largest value of the low type. Raises DdpmRtError on overflow."""
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or default_threads() or 0  # 0: all cores
-    # No fusion: what is fused is not rounded in between.
+    # Without fusion: a fused node would not round in between.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     content = rounded(model).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -113,7 +114,9 @@ def measure_typed(
             expected = module(*(torch.from_numpy(feed) for feed in feeds.values())).numpy()
         found, size = session.run([names["out"], LARGEST_VALUE], feeds)
         if not (np.isfinite(found).all() and np.isfinite(size)):
-            raise DdpmRtError(f"{precision} overflows, it ends at {LARGEST[precision]:.3g}; export as bf16 or fp32")
+            raise DdpmRtError(
+                f"{precision} overflows: its largest value is {LARGEST[precision]:.3g}; export as bf16 or fp32"
+            )
         errors.append(found - expected)
         largest, value = max(largest, float(np.abs(expected).max())), max(value, float(size))
     off = np.concatenate(errors).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The versions of packages, for a card's provenance."""
+"""The installed versions of packages, for a card's provenance."""
 
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,5 +10,5 @@ def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # run from a source tree that is not installed
+    except PackageNotFoundError:  # it runs from a source tree that is not installed
         return "unknown"

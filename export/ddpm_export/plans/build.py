@@ -1,4 +1,4 @@
-"""From `unet.onnx` to `unet.plan` and `unet.plan.json`, together or not at all."""
+"""Build `unet.plan` and its record `unet.plan.json` from `unet.onnx`: both files are written, or neither."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -9,15 +9,17 @@ import onnx
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
-from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.output_path import check_target
 from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
 from ..graph.identity import graph_of
+from ..graph.onnx_file import load_onnx
 from .build_options import BuildOptions
 from .builder import build_network
 from .pair import check_pair, settle_pair, write_pair
@@ -35,11 +37,11 @@ def build_plan(
     report: Report = lambda share: None,
     show: Callable[[str], object] | None = None,
 ) -> tuple[PlanRecord, bool]:
-    """Build `source`, an ONNX file with a card, into `plan` and its record; returns it, and whether it was built.
+    """Build `source`, an ONNX file with a card, into `plan` and its record. Returns the record, and whether it built.
 
-    What is there already is kept if ONNX, options and TensorRT are those it was built with, unless `force`. Raises
-    ValueError for options that the flavour lacks, DdpmRtError for a model or a machine that does not do it; then both
-    files are as they were.
+    Without `force`, an existing plan is kept if the same ONNX file, options and TensorRT would build it. Raises
+    ValueError for options that the flavour lacks, and DdpmRtError when the model or the machine does not
+    allow the build. Both files then stay unchanged.
     """
     check_pair(plan)
     if timing_cache is not None:
@@ -72,48 +74,46 @@ def build_plan(
 
 
 def read_source(source: Path) -> tuple[ModelCard, dict[str, str]]:
-    """The card in an ONNX file; SHA-256 of it and of its external data. Raises DdpmRtError if one is missing."""
+    """The card in an ONNX file, and the SHA-256 of the file and of each external data file, by file name.
+
+    Raises DdpmRtError if a file or the card is missing, or the ONNX file is damaged.
+    """
     if not source.is_file():
         raise DdpmRtError(f"{source} is not a file; name an .onnx that `ddpm-rt export` wrote")
-    try:
-        model = onnx.load(source, load_external_data=False)
-    except Exception as error:  # of protobuf's kind, which is not ours to import
-        raise DdpmRtError(f"{source} is no ONNX file, or only a part of one; export the model again") from error
-    if not model.HasField("graph"):
-        raise DdpmRtError(f"{source} is not a whole ONNX model; export the model again")
-    cards = [entry.value for entry in model.metadata_props if entry.key == METADATA_KEY]
-    if not cards:
-        raise DdpmRtError(f"{source} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
+    card = read_onnx_card(source)
+    model = load_onnx(source, external=False)
     digests = {source.name: file_sha256(source)}
     for name in sorted(set(external_files(model))):
         data = source.parent / name
         if not data.is_file():
-            raise DdpmRtError(f"{source}: its weights are in {name}, which is missing; put it beside it")
+            raise DdpmRtError(f"{source}: its weights are in {name}, which is missing; put {name} beside it")
         digests[name] = file_sha256(data)
-    return ModelCard.from_json(cards[0], source=str(source)), digests
+    if wrong := contradiction(card.precision, graph_precision(source)):
+        raise DdpmRtError(f"{source}: {wrong}, so it was changed after its card was written; run `ddpm-rt card`")
+    return card, digests
 
 
 def external_files(model: onnx.ModelProto) -> Iterator[str]:
-    """Names of the files that hold weights outside of the ONNX file."""
+    """The names of the external data files, with repeats."""
     for tensor in model.graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def machine(flavour: Flavour, options: BuildOptions) -> tuple[str, ...]:
-    """The compute capabilities that a plan will be for. Raises DdpmRtError where a GPU is needed and there is none."""
+    """The compute capabilities of the plan. Raises DdpmRtError if the build needs a GPU and none is found."""
     found = gpus()
     if flavour == "tensorrt":
         if not found:
-            raise DdpmRtError("TensorRT builds on the GPU that it is for, and there is none here; see `ddpm-rt doctor`")
+            raise DdpmRtError("TensorRT builds a plan on its target GPU, but no GPU was found; see `ddpm-rt doctor`")
         return ("8.0+" if options.hardware_compatible == "ampere+" else found[0].compute_capability,)
     if options.replaceable and not found:
-        raise DdpmRtError("TensorRT-RTX makes a refittable or stripped plan only where there is a GPU")
-    return options.compute_capability or ("8.0+",)  # what it builds for when it is not told
+        raise DdpmRtError("TensorRT-RTX needs a GPU to build a refittable or stripped plan; build it where one is")
+    return options.compute_capability or ("8.0+",)  # TensorRT-RTX's default
 
 
 def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
-    """The record of `plan` if it is whole and building it again would make the same."""
+    """The record of `plan`, if the plan is whole, is not refitted, and has the build facts `wanted`; otherwise None."""
     if not plan.is_file():
         return None
     try:
@@ -125,8 +125,10 @@ def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
 
 
 def check_types(source: Path, card: ModelCard, layers: dict[str, dict[str, int]]) -> None:
-    """Raises DdpmRtError unless the convolutions are of the precision that the card says."""
+    """Raises DdpmRtError unless all convolutions have the card's precision."""
     found = set(layers.get("convolution", ()))
     if found - {card.precision}:
         types = " and ".join(sorted(found))
-        raise DdpmRtError(f"{source}: the card says {card.precision}, its convolutions are {types}; export it again")
+        raise DdpmRtError(
+            f"{source}: the card says {card.precision}, but the convolutions are {types}; export it again"
+        )

@@ -1,4 +1,4 @@
-"""ONNX to a serialized plan: one code for TensorRT 10, TensorRT 11 and TensorRT-RTX."""
+"""Build a plan in memory from ONNX, with the same code for TensorRT 10, TensorRT 11 and TensorRT-RTX."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.bounded_read import read_bytes
 from ddpm_rt.artifacts.plan_record import Flavour, Profile
 from ddpm_rt.engines.tensorrt_log import one_line
 
@@ -15,17 +16,18 @@ from .build_options import BuildOptions, batch_text
 from .tensorrt_api import TYPES, compute_capability, make_monitor, member
 
 DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
-DEFAULT_RANGE = ((1, 16, 16),)  # where there may be one profile only: TensorRT refits no plan of more
-# What TensorRT-RTX lacks for compute capability 7.5 is the matrix product in float32.
+DEFAULT_RANGE = ((1, 16, 16),)  # for refittable and stripped plans: TensorRT can refit only plans with one profile
+# TensorRT-RTX lacks the matrix product in float32 for compute capability 7.5.
 FP16_ONLY = (
     "; export it with --precision fp16, and with the time embedding, which is in float32, hoisted (--hoist-time)"
 )
+CACHE_BYTES = 1 << 30  # of a timing cache
 TICK = 0.2  # seconds between looks for Ctrl-C
 
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A plan in memory, and what TensorRT said of its network."""
+    """A plan in memory, its profiles, and the types of its network's tensors and layers."""
 
     content: memoryview
     profiles: tuple[Profile, ...]
@@ -36,7 +38,10 @@ class BuiltPlan:
 def build_network(
     trt: Any, flavour: Flavour, onnx: Path, name: str, options: BuildOptions, timing_cache: Path | None, *, log: Any
 ) -> "Network":
-    """Parse and configure; `Network.build` does the work. Raises DdpmRtError that names the node at fault."""
+    """Parse the ONNX file and configure the build, which `Network.build` runs.
+
+    Raises DdpmRtError, which names the node at fault, when TensorRT cannot parse the file or take the options.
+    """
     builder = trt.Builder(log)
     if builder is None:
         raise DdpmRtError(f"{trt.__name__} does not start: {first_error(log)}")
@@ -50,14 +55,15 @@ def build_network(
     profiles = add_profiles(builder, network, config, options)
     configure(trt, flavour, config, options)
     if timing_cache is not None:
-        known = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        advice = "name another --timing-cache"
+        known = read_bytes(timing_cache, advice, CACHE_BYTES) if timing_cache.is_file() else b""
         config.set_timing_cache(config.create_timing_cache(known), False)
     return Network(trt, builder, network, config, profiles, log, parser)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that is ready to be built. Holds on to what TensorRT needs until then."""
+    """A parsed and configured network. It keeps all objects alive that TensorRT needs during the build."""
 
     trt: Any
     builder: Any
@@ -68,7 +74,11 @@ class Network:
     parser: Any  # owns the weights
 
     def build(self, report: Any) -> BuiltPlan:
-        """In a thread of its own, so that this one can hear Ctrl-C, which TensorRT then is told of."""
+        """Build the plan. `report` receives the progress, 0 to 1.
+
+        The build runs in another thread, so that this thread handles Ctrl-C, which then cancels the build. Raises
+        DdpmRtError with TensorRT's reason.
+        """
         monitor = make_monitor(self.trt, report)
         self.config.progress_monitor = monitor
         with ThreadPoolExecutor(1) as pool:
@@ -83,17 +93,17 @@ class Network:
         if plan is None:
             reason = first_error(self.log).rstrip(".")
             remedy = FP16_ONLY if "FP32 GEMM" in reason else ""
-            raise DdpmRtError(f"{self.trt.__name__} {self.trt.__version__} cannot build it: {reason}{remedy}")
+            raise DdpmRtError(f"{self.trt.__name__} {self.trt.__version__} cannot build the plan: {reason}{remedy}")
         return BuiltPlan(memoryview(plan), self.profiles, self.tensors(), self.layers())
 
     def tensors(self) -> dict[str, str]:
-        """Inputs and outputs and their types."""
+        """The type of every input and output, by name."""
         inputs = [self.network.get_input(i) for i in range(self.network.num_inputs)]
         outputs = [self.network.get_output(i) for i in range(self.network.num_outputs)]
         return {tensor.name: type_name(tensor.dtype) for tensor in (*inputs, *outputs)}
 
     def layers(self) -> dict[str, dict[str, int]]:
-        """Kinds of layers, by the type of what they give: what a strongly typed network is built with."""
+        """The number of layers of each kind and output type, which a strongly typed network keeps in the build."""
         counts: dict[str, Counter[str]] = {}
         for index in range(self.network.num_layers):
             layer = self.network.get_layer(index)
@@ -103,17 +113,20 @@ class Network:
         return {kind: dict(sorted(counts[kind].items())) for kind in sorted(counts)}
 
     def timing_cache(self) -> bytes:
-        """What was learnt about kernels."""
+        """The timing cache after the build, serialized."""
         return bytes(self.config.get_timing_cache().serialize())
 
 
 def add_profiles(builder: Any, network: Any, config: Any, options: BuildOptions) -> tuple[Profile, ...]:
-    """A profile each, and returns them; a graph of fixed batch takes none, and it is an error to ask for another."""
+    """Add the optimisation profiles and return them. A graph with a fixed batch size needs none.
+
+    Raises DdpmRtError for a batch that the network cannot take.
+    """
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     if all(-1 not in tuple(tensor.shape) for tensor in inputs):
         size = int(inputs[0].shape[0])
         if options.batch not in (None, ((size, size, size),)):
-            raise DdpmRtError(f"the graph is of batch {size} and of no other; export it without --static-batch")
+            raise DdpmRtError(f"the graph has the fixed batch size {size}; export it without --static-batch")
         return ((size, size, size),)
     profiles = options.batch or (DEFAULT_RANGE if options.replaceable else DEFAULT_BATCH)
     for profile in profiles:
@@ -121,17 +134,17 @@ def add_profiles(builder: Any, network: Any, config: Any, options: BuildOptions)
         for tensor in inputs:
             entry.set_shape(tensor.name, *[[size if d == -1 else d for d in tensor.shape] for size in profile])
         if config.add_optimization_profile(entry) < 0:
-            raise DdpmRtError(f"TensorRT takes no batch {batch_text(profile)} for this network")
+            raise DdpmRtError(f"TensorRT cannot take batch {batch_text(profile)} for this network")
     return profiles
 
 
 def configure(trt: Any, flavour: Flavour, config: Any, options: BuildOptions) -> None:
-    """Flags and levels, each by its name."""
+    """Set the flags and levels of the build. Raises DdpmRtError for an option that this release of TensorRT lacks."""
     config.profiling_verbosity = member(trt, "ProfilingVerbosity", "DETAILED")
     flags = {"REFIT": options.refittable, "STRIP_PLAN": options.strip_weights}
     flags |= dict.fromkeys(("VERSION_COMPATIBLE", "EXCLUDE_LEAN_RUNTIME"), options.version_compatible)
     if flavour == "rtx":
-        flags["REQUIRE_USER_ALLOCATION"] = True  # what a plan needs to be captured in a CUDA graph
+        flags["REQUIRE_USER_ALLOCATION"] = True  # otherwise no CUDA graph can capture the plan
         config.num_compute_capabilities = len(options.compute_capability)
         for index, capability in enumerate(options.compute_capability):
             config.set_compute_capability(compute_capability(trt, capability), index)
@@ -150,22 +163,22 @@ def configure(trt: Any, flavour: Flavour, config: Any, options: BuildOptions) ->
 
 
 def type_name(dtype: Any) -> str:
-    """fp16 for HALF."""
+    """Our name of a TensorRT type, such as fp16 for HALF."""
     name = str(dtype.name)
     return TYPES.get(name, name.lower())
 
 
 def parser_error(trt: Any, parser: Any) -> str:
-    """What the parser stumbled over: node, operator, reason."""
+    """The parser's first error: node, operator, reason."""
     if not parser.num_errors:
-        return f"{trt.__name__} cannot read it and does not say why; see --verbose"
-    error = parser.get_error(0)  # what follows is its consequence
+        return f"{trt.__name__} cannot parse the model and gives no reason; see --verbose"
+    error = parser.get_error(0)  # later errors are its consequences
     reason = one_line(error.desc())
     if reason in ("", "false") or "Plugin not found" in reason:
-        reason = f"{trt.__name__} {trt.__version__} has no such operator, or not of this kind"
+        reason = f"{trt.__name__} {trt.__version__} does not support this operator, or this form of it"
     return f"{error.node_name()} ({error.node_operator()}): {reason}" if error.node_operator() else reason
 
 
 def first_error(log: Any) -> str:
-    """The first thing that went wrong."""
-    return one_line(log.errors[0]) if log.errors else "it does not say why; see --verbose"
+    """The first error in TensorRT's log."""
+    return one_line(log.errors[0]) if log.errors else "TensorRT gives no reason; see --verbose"

@@ -1,4 +1,4 @@
-"""A plan and its record, replaced together: a kill at any moment leaves the old pair or the new one."""
+"""Replace a plan and its record together: a kill at any moment leaves either the old pair or the new pair."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ def check_pair(plan: Path) -> None:
 def write_pair(plan: Path, content: bytes, record: PlanRecord) -> None:
     """Replace the plan and its record. Raises DdpmRtError, and leaves the old pair, when either cannot be written.
 
-    The record waits at `pending_path`, where `read_plan` looks too, until the plan has its name.
+    The record stays at `pending_path`, which `read_plan` also reads, until the plan is renamed.
     """
     check_pair(plan)
     lock = plan.with_name(f".ddpm-rt.{hashlib.sha256(os.fsencode(plan.name)).hexdigest()[:16]}.lock")
@@ -39,9 +39,9 @@ def write_pair(plan: Path, content: bytes, record: PlanRecord) -> None:
 
 
 def settle_pair(plan: Path) -> None:
-    """End what a write of the pair has begun: give the waiting record its name if it is the plan's, else remove it.
+    """Finish an interrupted write: rename the pending record if it belongs to the plan, otherwise delete it.
 
-    Raises DdpmRtError when the record cannot be renamed; it stays then, and `read_plan` finds it.
+    Raises DdpmRtError when the record cannot be renamed; it then stays pending, where `read_plan` finds it.
     """
     pending, sidecar = pending_path(plan), sidecar_path(plan)
     if not pending.is_file():
@@ -56,7 +56,7 @@ def settle_pair(plan: Path) -> None:
         else:
             with suppress(FileNotFoundError):
                 os.chmod(pending, stat.S_IMODE(os.stat(sidecar).st_mode))
-            os.replace(pending, sidecar)  # which needs no room on the disk
+            os.replace(pending, sidecar)  # a rename needs no free space on the disk
     except OSError as error:
         raise DdpmRtError(f"{sidecar} cannot be written: {error.strerror}") from error
 

@@ -1,6 +1,6 @@
-"""New weights into a plan in memory, by TensorRT itself: on the GPU that the plan is for, and nowhere else.
+"""Replace the weights of a plan in memory with TensorRT's refitter, which needs the plan's target GPU.
 
-Written from TensorRT's headers and the refitter of its ONNX parser; not yet run on a GPU by us.
+The code follows TensorRT's headers and the refitter of its ONNX parser. We have not yet run it on a GPU.
 """
 
 from pathlib import Path
@@ -22,16 +22,16 @@ def refit_engine(trt: Any, content: bytes, record: PlanRecord, onnx: Path, *, lo
     engine = runtime.deserialize_cuda_engine(content)
     if engine is None:
         raise DdpmRtError(f"{version} cannot open the plan here: {first_error(log)}; see `ddpm-rt doctor`")
-    if not engine.refittable:  # asked first, because no refitter can be made of it
+    if not engine.refittable:  # the constructor of the refitter would fail
         raise DdpmRtError(f"{version} takes no new weights for this plan; build it with --refittable")
     refitter = trt.Refitter(engine, log)
     parser = trt.OnnxParserRefitter(refitter, log)  # holds the weights until they are on the GPU
     if not parser.refit_from_file(str(onnx)):
-        raise DdpmRtError(f"{version} takes no weights from {onnx.name}: {reason(trt, parser, refitter)}")
+        raise DdpmRtError(f"{version} cannot take weights from {onnx.name}: {reason(trt, parser, refitter)}")
     if missing := list(refitter.get_missing_weights()):
-        raise DdpmRtError(f"{version} misses weights in {onnx.name}: {some(missing)}")
+        raise DdpmRtError(f"{version} needs weights that {onnx.name} lacks: {some(missing)}")
     if not refitter.refit_cuda_engine():
-        raise DdpmRtError(f"{version} cannot put the weights in: {first_error(log)}")
+        raise DdpmRtError(f"{version} cannot replace the weights: {first_error(log)}")
     plan = engine.serialize_with_config(serialization(trt, engine, record))
     if plan is None:
         raise DdpmRtError(f"{version} cannot write the plan: {first_error(log)}")
@@ -39,7 +39,7 @@ def refit_engine(trt: Any, content: bytes, record: PlanRecord, onnx: Path, *, lo
 
 
 def serialization(trt: Any, engine: Any, record: PlanRecord) -> Any:
-    """With the weights; with the lean runtime only if it was in there before, and `ddpm-rt build` leaves it out."""
+    """A serialization config that includes the weights, and excludes the lean runtime as `ddpm-rt build` does."""
     config = engine.create_serialization_config()
     config.clear_flag(member(trt, "SerializationFlag", "EXCLUDE_WEIGHTS"))
     if record.build.options.get("version_compatible"):
@@ -48,12 +48,12 @@ def serialization(trt: Any, engine: Any, record: PlanRecord) -> Any:
 
 
 def reason(trt: Any, parser: Any, refitter: Any) -> str:
-    """What the parser says, and which weights are still to come."""
+    """The parser's first error, and the weights that are still missing."""
     missing = list(refitter.get_missing_weights())
     return parser_error(trt, parser) + (f" (without {some(missing)})" if missing else "")
 
 
 def some(names: list[str]) -> str:
-    """The first of them, and how many more there are."""
+    """The first `SHOWN` names, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(sorted(names)[:SHOWN]) + (f" and {more} more" if more > 0 else "")

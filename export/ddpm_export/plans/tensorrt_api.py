@@ -1,6 +1,6 @@
-"""TensorRT 10, TensorRT 11 and TensorRT-RTX behind one import, and their progress.
+"""TensorRT 10, TensorRT 11 and TensorRT-RTX behind one import, and their progress monitor.
 
-Everything is asked for by name: the values of enum members moved between 10 and 11.
+Enum members are looked up by name, because their values differ between TensorRT 10 and 11.
 """
 
 import importlib
@@ -13,25 +13,25 @@ from ddpm_rt.artifacts.plan_record import Flavour
 
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "rtx"}
-SM = re.compile(r"SM\d{2,}")  # of a compute capability: SM89 is 8.9
-OLDEST = (10, 0)  # strongly typed networks and all that is used here; TensorRT-RTX has it in every release
+SM = re.compile(r"SM\d{2,}")  # the name of a compute capability: SM89 is 8.9
+OLDEST = (10, 0)  # the first with every feature that we use; every release of TensorRT-RTX has them
 TYPES = {
     **{"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "FP8": "fp8", "FP4": "fp4"},
     **{"INT64": "int64", "INT32": "int32", "INT8": "int8", "INT4": "int4", "UINT8": "uint8", "BOOL": "bool"},
 }
-Report = Callable[[float], object]  # the share that is done, 0 to 1
+Report = Callable[[float], object]  # takes the progress, 0 to 1
 
 
 def load_tensorrt(asked: Flavour | Literal["auto"]) -> tuple[Flavour, Any]:
-    """The flavour and its module; `auto` is TensorRT where it is installed, else TensorRT-RTX.
+    """The flavour and its module. `auto` is TensorRT if it is installed, and otherwise TensorRT-RTX.
 
-    Raises DdpmRtError that names the extra to install.
+    Raises DdpmRtError, which names the extra to install, when no module can be imported or TensorRT is too old.
     """
     candidates: tuple[Flavour, ...] = ("tensorrt", "rtx") if asked == "auto" else (asked,)
     for flavour in candidates:
         try:
             module = importlib.import_module(MODULES[flavour])
-        except (ImportError, OSError, RuntimeError):  # the package, or the library that it looks for, is not there
+        except (ImportError, OSError, RuntimeError):  # the package, or the library that it loads, is missing
             continue
         version = str(getattr(module, "__version__", "0"))
         if flavour == "tensorrt" and tuple(map(int, version.split(".")[:2])) < OLDEST:
@@ -42,7 +42,7 @@ def load_tensorrt(asked: Flavour | Literal["auto"]) -> tuple[Flavour, Any]:
 
 
 def member(trt: Any, kind: str, name: str) -> Any:
-    """`trt.kind.name`. Raises DdpmRtError where this release has none."""
+    """`trt.kind.name`. Raises DdpmRtError if this release lacks it."""
     found = getattr(getattr(trt, kind, None), name, None)
     if found is None:
         raise DdpmRtError(f"{trt.__name__} {trt.__version__} has no {kind}.{name}; use another release or option")
@@ -50,7 +50,7 @@ def member(trt: Any, kind: str, name: str) -> Any:
 
 
 def compute_capability(trt: Any, asked: str) -> Any:
-    """The member for 8.9. Raises DdpmRtError that lists those of this release where it has none."""
+    """The enum member for a compute capability such as 8.9. Raises DdpmRtError, listing the known ones, otherwise."""
     members = getattr(getattr(trt, "ComputeCapability", None), "__members__", {})
     known = {f"{name[2:-1]}.{name[-1]}": found for name, found in members.items() if SM.fullmatch(name)}
     if asked not in known:
@@ -60,13 +60,13 @@ def compute_capability(trt: Any, asked: str) -> Any:
 
 
 def make_monitor(trt: Any, report: Report) -> Any:
-    """A progress monitor that reports a share, and ends the build when its `cancelled` is set."""
+    """A progress monitor that reports the progress, and cancels the build once its `cancelled` is set."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.cancelled = False
-            self.phases: dict[str, tuple[str | None, int, int]] = {}  # name: parent, steps, those done
+            self.phases: dict[str, tuple[str | None, int, int]] = {}  # name: parent, number of steps, steps done
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.phases[phase_name] = (parent_phase, max(num_steps, 1), 0)
@@ -85,12 +85,12 @@ def make_monitor(trt: Any, report: Report) -> Any:
 
 
 def roots(phases: dict[str, tuple[str | None, int, int]]) -> list[str]:
-    """Phases that are part of no other."""
+    """The phases without a running parent phase."""
     return [name for name, (parent, _, _) in phases.items() if parent not in phases]
 
 
 def share(phases: dict[str, tuple[str | None, int, int]], name: str) -> float:
-    """How much of a phase is done, its current step counted by the phases inside it."""
+    """The progress of a phase, 0 to 1. The phases inside it give the progress of its current step."""
     _, steps, done = phases[name]
     inside = [share(phases, other) for other, (parent, _, _) in phases.items() if parent == name]
     return min(1.0, (done + max(inside, default=0.0)) / steps)

@@ -1,45 +1,138 @@
 """Checkpoints of all the forms that are read, and the question which of them a path is.
 
 Each module beside this one knows one layout: `matches` recognises it, `load` builds the network and its facts.
+`candidates` finds the networks in a file, `selection` asks which is meant where several fit.
 """
 
+import dataclasses
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ddpm_ref.errors import CheckpointError
+from ddpm_ref.text import quoted
 
 from . import diffusers, guided, pesser
+from .candidates import Candidate, Contents, Layout, check_numbers, check_pixels, find, notes
 from .facts import Facts, read_facts
+from .selection import TOP, Selection
 from .source import Source
-from .state_file import read_state
+from .state_file import Weights, read_state
+from .weight_files import read_folder
 
 ACCEPTED = (
     "a directory that diffusers saved (unet/config.json or config.json), a state dict of improved-diffusion or "
     "guided-diffusion (input_blocks.*), or one of pytorch_diffusion's layout (temb.dense.*, down.*.block.*)"
 )
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_FITTING = 8  # networks of one file that are tried
 
-__all__ = ["ACCEPTED", "Facts", "Source", "open_source"]
+__all__ = ["ACCEPTED", "Facts", "Source", "open_source", "read_facts"]
+
+Loader = Callable[[Weights, Facts], Source]
 
 
-def open_source(path: Path | str, config: Path | None = None) -> Source:
+def open_source(path: Path | str, config: Path | None = None, *, weights: str | None = None) -> Source:
     """Read the checkpoint at `path`, whatever its layout; `config` is a TOML file with what weights cannot say.
 
     Without `config`, a TOML file of the same name beside a weights file is taken (`model.toml` for `model.pt`).
+    `weights` names one of several networks (`ema`), and goes before the TOML file's `weights`.
     Raises CheckpointError, in one line that names the file and the key, for everything that is not understood.
     """
     path = Path(path)
-    if path.is_dir():
-        if not diffusers.matches(path):
-            raise CheckpointError(f"{path} is not a checkpoint directory that is known here; known: {ACCEPTED}")
-        return diffusers.load(path, read_facts(config))
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not there; known: {ACCEPTED}")
-    beside = path.with_suffix(".toml")
-    facts = read_facts(config or (beside if beside.is_file() else None))
-    weights = read_state(path)
-    if guided.matches(weights):
-        return guided.load(path, weights, facts)
-    if pesser.matches(weights):
-        return pesser.load(path, weights, facts)
-    if "conv_in.weight" in weights and any(name.startswith("down_blocks.") for name in weights):
+    is_folder, is_there = _look(path)
+    if not is_there:
+        raise _absent(path)
+    if config is None and not is_folder and path.with_suffix(".toml").is_file():
+        config = path.with_suffix(".toml")
+    facts = read_facts(config)
+    facts = facts if weights is None else dataclasses.replace(facts, weights=weights)
+    selection = Selection(path, facts.weights)
+    source = _open_folder(path, facts, selection) if is_folder else _open_file(path, facts, selection)
+    selection.finish()
+    return source
+
+
+def _open_folder(path: Path, facts: Facts, selection: Selection) -> Source:
+    if (path / "snapshots").is_dir():  # what the hub's cache keeps of a model
+        path = selection.pick({entry.name: entry for entry in sorted((path / "snapshots").iterdir())} or {"": path})
+    if not diffusers.matches(path):
+        inside = sorted(entry.name for entry in path.iterdir() if diffusers.matches(entry))
+        hint = f"; name one of the folders in it: {', '.join(inside[:4])}" if inside else f"; known: {ACCEPTED}"
+        raise CheckpointError(f"{path} is not a checkpoint directory that is known here{hint}")
+    folder = diffusers.network_folder(path, selection)
+    tensors = read_folder(folder, selection)
+    contents = find(tensors, {"diffusers": Layout(diffusers.ANCHOR, diffusers.matches_weights)})
+    if not contents.candidates:  # what it lacks or has too much is told when it is put together
+        contents = Contents([Candidate(TOP, "diffusers", tensors)], {}, [])
+    loaders: dict[str, Loader] = {"diffusers": lambda found, facts: diffusers.load(path, folder, found, facts)}
+    return _chosen(path, contents, loaders, facts, selection)
+
+
+def _open_file(path: Path, facts: Facts, selection: Selection) -> Source:
+    tensors = read_state(path)
+    check_pixels(path, tensors)
+    layouts = {
+        "guided": Layout(guided.ANCHOR, guided.matches),
+        "pesser": Layout(pesser.ANCHOR, pesser.matches),
+        "diffusers": Layout(diffusers.ANCHOR, diffusers.matches_weights),
+    }
+    loaders: dict[str, Loader] = {
+        "guided": lambda found, facts: guided.load(path, found, facts),
+        "pesser": lambda found, facts: pesser.load(path, found, facts),
+        "diffusers": lambda found, facts: _load_beside_config(path, found, facts),
+    }
+    return _chosen(path, find(tensors, layouts), loaders, facts, selection)
+
+
+def _load_beside_config(path: Path, weights: Weights, facts: Facts) -> Source:
+    if not (path.parent / "config.json").is_file():
         raise CheckpointError(f"{path} holds diffusers' weights alone; name the directory with its config.json")
-    raise CheckpointError(f"{path}: weights like {next(iter(weights))!r} are not known; known: {ACCEPTED}")
+    return diffusers.load(path.parent, path.parent, weights, facts)
+
+
+def _chosen(path: Path, contents: Contents, loaders: dict[str, Loader], facts: Facts, selection: Selection) -> Source:
+    """The one network that fits. Raises CheckpointError where there is none, or where several do and none was named."""
+    candidates = contents.candidates
+    named = selection.matching([candidate.label for candidate in candidates])
+    if named:
+        candidates = [candidate for candidate in candidates if candidate.label in named]
+    if not candidates:
+        names = [*contents.derived, *contents.unused]
+        if diffusers.matches_weights(dict.fromkeys(contents.unused)):  # type: ignore[arg-type]
+            raise CheckpointError(f"{path} holds diffusers' weights alone; name the directory with its config.json")
+        raise CheckpointError(f"{path}: weights like {quoted(names[0])} are not known; known: {ACCEPTED}")
+    fitting: dict[str, tuple[Candidate, Source]] = {}
+    failed: dict[str, CheckpointError] = {}
+    for candidate in candidates[:MOST_FITTING]:
+        try:
+            fitting[candidate.label] = candidate, loaders[candidate.layout](candidate.weights, facts)
+        except CheckpointError as error:
+            failed[candidate.label] = error
+    if not fitting:
+        raise next(iter(failed.values()))
+    if len(fitting) > 1 and len({source.weights_sha256 for _, source in fitting.values()}) == 1:  # one, named twice
+        fitting = dict(list(fitting.items())[:1])
+    candidate, source = selection.pick(fitting)
+    check_numbers(path, candidate.weights)
+    said = [f"{label!r} does not fit: {error}" for label, error in failed.items()]
+    return dataclasses.replace(source, notes=(*notes(contents, candidate, source.betas), *said))
+
+
+def _look(path: Path) -> tuple[bool, bool]:
+    """Whether it is a folder, and whether there is anything. Raises CheckpointError for a name that cannot be."""
+    try:
+        return path.is_dir(), path.exists()
+    except OSError as error:  # a name that is too long, a link that leads to itself
+        raise CheckpointError(f"{quoted(str(path))} cannot be read: {error.strerror}") from error
+
+
+def _absent(path: Path) -> CheckpointError:
+    name = str(path)
+    if HUB_ID.fullmatch(name) and not path.parent.exists():
+        folder = name.rpartition("/")[2]
+        return CheckpointError(
+            f"{name} is no folder here, but may be a model's name on the Hugging Face hub; download it first: "
+            f"hf download {name} --local-dir {folder}"
+        )
+    return CheckpointError(f"{quoted(name)} is not there; known: {ACCEPTED}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ddpm_rt import ModelCard, Provenance
 
+from ..betas_argument import check_signal
 from ..graph.versions import package_versions
 from . import Source
 
@@ -11,7 +12,11 @@ PACKAGES = ("ddpm-rt", "torch", "onnx")
 
 
 def card_of(source: Source, path: Path) -> ModelCard:
-    """What `source`, read from `path`, says about itself; its parity is not known yet."""
+    """What `source`, read from `path`, says about itself; its parity is not known yet.
+
+    Raises ValueError for betas that a network of its prediction cannot be sampled with.
+    """
+    check_signal(source.betas, source.prediction, path)
     inputs = ("x", "t") if source.classes is None else ("x", "t", "y")
     return ModelCard(
         image_shape=source.image_shape,

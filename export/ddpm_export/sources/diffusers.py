@@ -1,28 +1,69 @@
 """The directory that diffusers saves: a pipeline, or its UNet2DModel alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ddpm_ref.checkpoint import load_unet, read_json, read_null_class, scheduler_file
+from ddpm_ref.checkpoint import build_unet, read_json, read_null_class, scheduler_file
 from ddpm_ref.config import UNetConfig
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.scheduler_config import Scheduler, read_scheduler
+from ddpm_ref.text import quoted
 
+from .candidates import DECODERS
 from .facts import Facts, first
-from .source import Source
+from .selection import Selection
+from .source import Source, check_sides
+from .state_file import Weights
 
+ANCHOR = "time_embedding.linear_1.weight"
+KIND, NETWORKS = "UNet2DModel", ("unet", "unet_ema")
+TEXT = "it needs a text encoder or another condition, which nothing here has; only a UNet2DModel is read"
+QUOTES = "'"
 LAYOUT = "a diffusers directory"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps")
 
 
 def matches(path: Path) -> bool:
-    return path.is_dir() and any((path / name).exists() for name in ("config.json", "model_index.json", "unet"))
+    """Whether a folder is such a one."""
+    names = ("config.json", "model_index.json", *NETWORKS)
+    return path.is_dir() and any((path / name).exists() for name in names)
 
 
-def load(path: Path, facts: Facts) -> Source:
-    """Read it; what `facts` says goes before what the files say. Raises CheckpointError."""
+def matches_weights(weights: Weights) -> bool:
+    """Whether weights are of a UNet of diffusers."""
+    return "conv_in.weight" in weights and any(name.startswith("down_blocks.") for name in weights)
+
+
+def network_folder(path: Path, selection: Selection) -> Path:
+    """The folder with the network of a checkpoint: `unet`, `unet_ema`, or itself. Raises CheckpointError.
+
+    Also for a pipeline that has more in it than a network and a scheduler, whose pictures would be none.
+    """
+    _check_pipeline(path)
+    found = {name: path / name for name in NETWORKS if (path / name / "config.json").exists()}
+    if found:
+        return selection.pick(found)
+    return path / "unet" if (path / "unet").is_dir() else path
+
+
+def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
+    """Build the network of `folder` with `weights`, for the checkpoint `path`; what `facts` says goes first.
+
+    Raises CheckpointError.
+    """
     facts.refuse(FOREIGN_KEYS, LAYOUT)
-    unet = load_unet(path)
+    raw = dict(read_json(folder / "config.json"))
+    kind = raw.get("_class_name", KIND)
+    if kind != KIND:
+        hint = TEXT if "Condition" in str(kind) else f"only a {KIND} is read"
+        raise CheckpointError(f"{folder / 'config.json'}: this is a {quoted(kind).strip(QUOTES)}; {hint}")
+    if facts.image_size is not None:
+        raw["sample_size"] = None
+    unet = build_unet(folder / "config.json", raw, weights, str(folder))
     config = unet.config
+    size = _image_size(path, config, facts)
+    check_sides(path, size, len(config.block_out_channels) - 1)
     scheduler = _scheduler(path, facts)
     learned = scheduler.variance.startswith("learned")
     if config.out_channels != config.in_channels * (2 if learned else 1):
@@ -33,11 +74,29 @@ def load(path: Path, facts: Facts) -> Source:
     return Source(
         layout=LAYOUT,
         module=unet,
-        image_shape=(config.in_channels, *_image_size(path, config, facts)),
+        image_shape=(config.in_channels, *size),
         **scheduler._asdict(),
         classes=_classes(config, facts),
-        null_class=_null_class(path, config, facts),
+        null_class=_null_class(folder, config, facts),
     )
+
+
+def _check_pipeline(path: Path) -> None:
+    """Raises CheckpointError where a decoder, or what a condition comes from, lies beside the network."""
+    index = read_json(path / "model_index.json") if (path / "model_index.json").exists() else {}
+    named = [name for name, value in index.items() if isinstance(value, list) and any(value) and name[:1] != "_"]
+    parts = {*named, *(name for name in DECODERS if (path / name).is_dir())} - {*NETWORKS, "scheduler"}
+    for part in sorted(parts, key=lambda name: (name not in DECODERS, name)):
+        what = "decodes its latents into pictures" if part in DECODERS else "its network was trained with"
+        raise CheckpointError(
+            f"{path} is {_article(index)} with {quoted(part)}, which {what}; only pipelines of a UNet2DModel that "
+            "draws pixels and a scheduler are read"
+        )
+
+
+def _article(index: Mapping[str, Any]) -> str:
+    kind = quoted(index.get("_class_name", "pipeline")).strip(QUOTES)
+    return f"{'an' if kind[:1] in 'AEFHILMNORSX' else 'a'} {kind}"
 
 
 def _image_size(path: Path, config: UNetConfig, facts: Facts) -> tuple[int, int]:
@@ -49,24 +108,16 @@ def _image_size(path: Path, config: UNetConfig, facts: Facts) -> tuple[int, int]
 
 
 def _scheduler(path: Path, facts: Facts) -> Scheduler:
+    """What the TOML file says, and what the scheduler's says of the rest."""
+    fields = ("betas", "prediction", "variance", "clip", "spacing")
+    given = {name: getattr(facts, name) for name in fields if getattr(facts, name) is not None}
+    given |= {"clip": facts.clip_or(None)} if "clip" in given else {}
     file = scheduler_file(path)
     if file is None:
-        why = f"{path} has no scheduler_config.json"
-        return Scheduler(
-            betas=facts.need("betas", why),
-            prediction=facts.need("prediction", why),
-            variance=facts.need("variance", why),
-            clip=facts.clip_or(None) if facts.need("clip", why) else None,
-            spacing=first(facts.spacing, "trailing"),
-        )
-    found = read_scheduler(read_json(file), file)
-    return Scheduler(
-        betas=first(facts.betas, found.betas),
-        prediction=first(facts.prediction, found.prediction),
-        variance=first(facts.variance, found.variance),
-        clip=facts.clip_or(found.clip),
-        spacing=first(facts.spacing, found.spacing),
-    )
+        for name in fields[:-1]:
+            facts.need(name, f"{path} has no scheduler_config.json")
+        return Scheduler(**{"spacing": "trailing"} | given)
+    return read_scheduler(read_json(file) if len(given) < len(fields) else {}, file, given)
 
 
 def _classes(config: UNetConfig, facts: Facts) -> int | None:

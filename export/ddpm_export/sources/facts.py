@@ -11,8 +11,9 @@ from ddpm_ref.betas import custom
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError, RecipeError
 from ddpm_ref.recipe import read_toml
+from ddpm_ref.text import quoted
 
-from .betas_argument import parse_betas
+from ..betas_argument import parse_betas
 
 AttentionOrder = Literal["legacy", "new"]
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -43,6 +44,7 @@ class Facts:
     head_channels: int | None = None  # guided-diffusion's num_head_channels
     attention_order: AttentionOrder | None = None  # guided-diffusion's use_new_attention_order: "new" if true
     rescale_timesteps: bool | None = None  # guided-diffusion's flag of that name
+    weights: str | None = None  # which network of a file of several, by the name that the question gave it
     path: Path | None = None  # the file itself
 
     def need(self, key: str, why: str) -> Any:
@@ -77,7 +79,7 @@ def read_facts(path: Path | None) -> Facts:
         raw = read_toml(path)
         known = [field.name for field in fields(Facts) if field.name != "path"]
         if unknown := sorted(raw.keys() - set(known)):
-            raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(known)}")
+            raise ValueError(f"unknown key {quoted(unknown[0])}; known: {', '.join(known)}")
         return Facts(**{key: _value(key, value, path.parent) for key, value in raw.items()}, path=path)
     except RecipeError as error:
         raise CheckpointError(str(error)) from error
@@ -94,6 +96,8 @@ def _value(key: str, value: Any, folder: Path) -> Any:
         return _size(value)
     if key in CHOICES:
         _require(isinstance(value, str) and value in CHOICES[key], key, f"one of {', '.join(CHOICES[key])}", value)
+    elif key == "weights":
+        _require(isinstance(value, str) and value != "", key, "the name of one of several networks", value)
     elif key == "rescale_timesteps":
         _require(type(value) is bool, key, "true or false", value)
     else:
@@ -116,4 +120,4 @@ def _size(value: Any) -> tuple[int, int]:
 
 def _require(holds: bool, key: str, wanted: str, found: object) -> None:
     if not holds:
-        raise ValueError(f"{key} must be {wanted}, not {found!r}")
+        raise ValueError(f"{key} must be {wanted}, not {quoted(found)}")

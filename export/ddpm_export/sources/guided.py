@@ -6,21 +6,22 @@ those cannot say (heads and their order, image size, betas, prediction) comes fr
 
 from pathlib import Path
 
-from ddpm_ref.checkpoint import load_weights
+from ddpm_ref.checkpoint import filled
 from ddpm_ref.errors import CheckpointError, ConfigError
 from ddpm_ref.guided_config import AttentionOrder, GuidedConfig
 from ddpm_ref.guided_unet import GuidedUNet
 
 from .facts import Facts, first
-from .source import Source
+from .source import Source, check_sides
 from .state_file import Weights, count, shape_of
 
+ANCHOR = "time_embed.0.weight"
 LAYOUT = "an improved-diffusion or guided-diffusion state dict"
 TRAINED_STEPS = 1000  # the T at which `rescale_timesteps` changes nothing
 
 
 def matches(weights: Weights) -> bool:
-    return {"time_embed.0.weight", "input_blocks.0.0.weight"} <= weights.keys()
+    return {ANCHOR, "input_blocks.0.0.weight"} <= weights.keys()
 
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
@@ -30,10 +31,10 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
     prediction = facts.need("prediction", f"{path}: weights do not say what they predict")
     try:
         config = infer(path, weights, facts, len(betas))
-        model = GuidedUNet(config)
+        model = filled(lambda: GuidedUNet(config), weights, str(path))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    load_weights(model, weights, str(path))
+    check_sides(path, size, len(config.widths) - 1)
     learned = config.out_channels == 2 * config.in_channels
     if config.classes is None:
         facts.refuse(("classes", "null_class"), "a model without classes")
@@ -41,7 +42,7 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
         raise CheckpointError(f"{facts.path}: classes = {facts.classes}, but label_emb has {config.classes}")
     return Source(
         layout=LAYOUT,
-        module=model.eval(),
+        module=model,
         image_shape=(config.in_channels, *size),
         betas=betas,
         prediction=prediction,
@@ -56,11 +57,14 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
 
 def infer(path: Path, weights: Weights, facts: Facts, steps: int) -> GuidedConfig:
     """The architecture, from names and shapes. A wrong reading cannot pass: every weight must find its place later."""
-    time_width, model_channels = shape_of(weights, "time_embed.0.weight", 2, path)
+    time_width, model_channels = shape_of(weights, ANCHOR, 2, path)
     first_width, channels = shape_of(weights, "input_blocks.0.0.weight", 4, path)[:2]
     out_channels = shape_of(weights, "out.2.weight", 4, path)[0]
     if channels == 6 or out_channels not in (channels, 2 * channels):
-        raise CheckpointError(f"{path}: {channels} channels in, {out_channels} out: super-resolution is not supported")
+        raise CheckpointError(
+            f"{path}: {channels} channels in, {out_channels} out; super-resolution and self-conditioning, which take "
+            "two images, are not supported"
+        )
     starts, layers = _levels(path, weights)
     residual = [f"input_blocks.{start}.0" for start in starts]
     widths = tuple(shape_of(weights, f"{name}.in_layers.2.weight", 4, path)[0] for name in residual)

@@ -11,16 +11,17 @@ from pathlib import Path
 from torch import Tensor
 
 from ddpm_ref import betas as schedules
-from ddpm_ref.checkpoint import load_weights
+from ddpm_ref.checkpoint import filled
 from ddpm_ref.config import UNetConfig
 from ddpm_ref.diffusion import AnyVariance
 from ddpm_ref.errors import CheckpointError, ConfigError
 from ddpm_ref.unet import UNet
 
 from .facts import Facts, first
-from .source import Source
+from .source import Source, check_sides
 from .state_file import Weights, count, shape_of
 
+ANCHOR = "temb.dense.0.weight"
 LAYOUT = "a state dict of pytorch_diffusion's layout"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
 TOP = {
@@ -54,7 +55,7 @@ PUBLISHED: dict[tuple[tuple[int, ...], tuple[int, ...]], Published] = {
 
 
 def matches(weights: Weights) -> bool:
-    return {"temb.dense.0.weight", "down.0.block.0.conv1.weight"} <= weights.keys()
+    return {ANCHOR, "down.0.block.0.conv1.weight"} <= weights.keys()
 
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
@@ -62,14 +63,14 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
     facts.refuse(FOREIGN_KEYS, LAYOUT)
     try:
         config, published = infer(path, weights, facts)
-        model = UNet(config)
+        model = filled(lambda: UNet(config), renamed(weights, len(config.block_out_channels)), str(path))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    load_weights(model, renamed(weights, len(config.block_out_channels)), str(path))
+    check_sides(path, config.image_shape[1:], len(config.block_out_channels) - 1)
     why = f"{path} is {LAYOUT}, but not one of Ho et al.'s two networks"
     return Source(
         layout=LAYOUT,
-        module=model.eval(),
+        module=model,
         image_shape=config.image_shape,
         betas=first(facts.betas, schedules.linear(1000)) if published else facts.need("betas", why),
         prediction=first(facts.prediction, "eps") if published else facts.need("prediction", why),

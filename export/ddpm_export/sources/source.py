@@ -1,6 +1,8 @@
 """A trained network with all that its card says, whoever trained it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from torch import nn
 
 from ddpm_ref.checkpoint import weights_sha256
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
+from ddpm_ref.errors import CheckpointError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +27,18 @@ class Source:
     spacing: Spacing
     classes: int | None = None
     null_class: int | None = None  # the label that stands for no class
+    notes: tuple[str, ...] = ()  # what a person should hear of the reading
 
     @property
     def weights_sha256(self) -> str:
         return weights_sha256(self.module.state_dict())
+
+
+def check_sides(path: Path, sides: Sequence[int], halvings: int) -> None:
+    """Raises CheckpointError unless images of these sides can be halved so often: else the way up does not fit."""
+    step = 2**halvings
+    if any(side % step for side in sides):
+        raise CheckpointError(
+            f"{path}: images of {' x '.join(map(str, sides))} cannot be halved {halvings} times, as this network does; "
+            f"the sides must be multiples of {step}"
+        )

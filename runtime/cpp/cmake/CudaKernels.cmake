@@ -1,7 +1,7 @@
-# ddpm_rt_kernels(TARGET SOURCE): the kernels of SOURCE as a fat binary inside TARGET, as ddpm_rt_fatbin.
+# ddpm_rt_kernels(TARGET SOURCE): adds the kernels of SOURCE to TARGET, as a fat binary with the symbol ddpm_rt_fatbin.
 #
-# nvcc makes it, for DDPM_RT_CUDA_ARCHITECTURES, or somebody has: DDPM_RT_CUDA_FATBIN. It is the same file for every
-# host, so a cross build may take one that was made elsewhere.
+# nvcc compiles them for DDPM_RT_CUDA_ARCHITECTURES, unless DDPM_RT_CUDA_FATBIN is a compiled file. The file does not
+# depend on the host, so a cross build may use one from another machine.
 set(DDPM_RT_CUDA_ARCHITECTURES "" CACHE STRING "compute capabilities without the dot: 87;90. Empty: all that nvcc knows of \
 75;80;86;87;89;90;100;120, and PTX of the lowest for those that come")
 set(DDPM_RT_CUDA_FATBIN "" CACHE FILEPATH "the kernels, compiled already")

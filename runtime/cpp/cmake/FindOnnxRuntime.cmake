@@ -1,5 +1,5 @@
-# OnnxRuntime::OnnxRuntime, wherever it was installed: its own CMake package, Debian's, or an unpacked archive.
-# ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY, or OnnxRuntime_ROOT, or CMAKE_PREFIX_PATH say where.
+# Finds OnnxRuntime::OnnxRuntime in any installation: by its own CMake, by Debian, or an unpacked archive.
+# Its place is ONNXRUNTIME_INCLUDE_DIR and ONNXRUNTIME_LIBRARY, or OnnxRuntime_ROOT, or CMAKE_PREFIX_PATH.
 find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_cxx_api.h
           PATH_SUFFIXES onnxruntime onnxruntime/core/session)
 find_library(ONNXRUNTIME_LIBRARY onnxruntime)

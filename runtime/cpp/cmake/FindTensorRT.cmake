@@ -1,6 +1,6 @@
-# TensorRT::TensorRT, the runtime part, wherever it was installed: NVIDIA's packages or an unpacked archive.
-# TensorRT_ROOT or CMAKE_PREFIX_PATH say where, or TENSORRT_INCLUDE_DIR and TENSORRT_LIBRARY; the lean runtime
-# (libnvinfer_lean) will do as the library. Its headers need those of the CUDA runtime, which CUDA_INCLUDE_DIR may name.
+# Finds TensorRT::TensorRT, the runtime part, in NVIDIA's packages or an unpacked archive.
+# Its place is TensorRT_ROOT or CMAKE_PREFIX_PATH, or TENSORRT_INCLUDE_DIR and TENSORRT_LIBRARY. The library may be the
+# lean runtime (libnvinfer_lean). The headers need those of the CUDA runtime: CUDA_INCLUDE_DIR.
 find_path(TENSORRT_INCLUDE_DIR NvInferRuntime.h)
 find_library(TENSORRT_LIBRARY NAMES nvinfer nvinfer_10 nvinfer_11 PATH_SUFFIXES lib lib64)
 find_path(CUDA_INCLUDE_DIR cuda_runtime_api.h

@@ -5,6 +5,6 @@ set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE BOTH) # header-only libraries may be the host's
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY BOTH) # ONNXRUNTIME_LIBRARY is in no sysroot
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE BOTH) # header-only libraries of the host
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY BOTH) # ONNXRUNTIME_LIBRARY is outside of the sysroot
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64;-L;/usr/aarch64-linux-gnu)

@@ -1,4 +1,4 @@
-# The bytes of FROM as an array of C++ in TO.
+# Writes the bytes of the file FROM as a C++ array to the file TO.
 file(READ ${FROM} bytes HEX)
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
 string(REGEX REPLACE "(0x[^,]+,0x[^,]+,0x[^,]+,0x[^,]+,0x[^,]+,0x[^,]+,0x[^,]+,0x[^,]+,)" "\\1\n" bytes "${bytes}")

@@ -1,4 +1,4 @@
-/* embed ENGINE STEPS: one image as a PGM or PPM on the standard output. */
+/* embed MODEL STEPS: writes one image as a PGM or PPM to the standard output. */
 #include <ddpm_rt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
   ddpm_rt_info info = DDPM_RT_INFO;
   ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
   options.seed = 7;
-  if (argc != 3) return fprintf(stderr, "embed ENGINE STEPS\n"), 2;
+  if (argc != 3) return fprintf(stderr, "embed MODEL STEPS\n"), 2;
   if (ddpm_rt_open(argv[1], argv[2], NULL, &sampler) || ddpm_rt_describe(sampler, &info))
     return fprintf(stderr, "%s\n", ddpm_rt_last_error()), 1;
 

@@ -1,5 +1,5 @@
-// embed_device PLAN STEPS: 16 images in memory of the GPU, in the order of a stream of the
-// program's.
+// embed_device PLAN STEPS: draws 16 images into memory of the GPU, in the order of a stream of the
+// program.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -15,9 +15,8 @@ int main(int argc, char** argv) try {
       cudaStreamCreate(&stream) != cudaSuccess)
     return std::fprintf(stderr, "no memory on the GPU\n"), 1;
 
-  sampler.sample_device({.seed = 7, .count = 16}, {images, floats}, stream);
-  // What is put into the stream from here on sees the images: a kernel of yours, a copy, an
-  // encoder.
+  sampler.sample_device({.seed = 7, .count = 16}, images, floats, stream);
+  // Work that is queued in the stream from here on sees the images: a kernel, a copy, an encoder.
   sampler.finish();  // throws if an output was not finite
 
   std::printf("16 images of %zu floats at %p\n", sampler.image_size(), static_cast<void*>(images));

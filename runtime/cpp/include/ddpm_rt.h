@@ -1,12 +1,16 @@
-/* ddpm-rt: draw images with an exported DDPM, the same ones as Python draws.
+/* ddpm-rt: draw images with an exported diffusion model. The images are those that Python draws.
  *
- * An engine file (what `ddpm-rt export` wrote) and a steps file (what `ddpm-rt steps` wrote for it)
- * make a sampler. It draws into the caller's memory: sample 40 of seed 7 is one picture, whatever
- * batch and order it is drawn in.
+ * A sampler is made from two files: a model (an ONNX file of `ddpm-rt export`, or a TensorRT plan
+ * of `ddpm-rt build`) and a steps file of `ddpm-rt steps`. It writes images into memory of the
+ * caller. Sample 40 of seed 7 is the same image in every batch, in every order and on every
+ * machine.
  *
- * Every call that can fail returns a status, and ddpm_rt_last_error() has the sentence. Nothing
- * here exits, throws or keeps global state. Different samplers may be used by different threads at
- * once; one sampler by one thread at a time.
+ * Functions that can fail return a ddpm_rt_status. ddpm_rt_last_error() then returns the reason.
+ * No function exits the program or throws. Different threads may use different samplers at the
+ * same time. Only one thread at a time may use one sampler.
+ *
+ * Paths are the bytes that the operating system expects; on Windows they are UTF-8. All other text
+ * is UTF-8.
  */
 #ifndef DDPM_RT_H
 #define DDPM_RT_H
@@ -26,129 +30,178 @@
 #define DDPM_RT_API __attribute__((visibility("default")))
 #endif
 
+/* The version of this header. ddpm_rt_version() returns the version of the library. */
+#define DDPM_RT_VERSION_MAJOR 0
+#define DDPM_RT_VERSION_MINOR 1
+#define DDPM_RT_VERSION_PATCH 0
+#define DDPM_RT_VERSION "0.1.0"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct ddpm_rt_sampler ddpm_rt_sampler;
 
-typedef enum ddpm_rt_status {
+typedef int32_t ddpm_rt_status;
+enum {
   DDPM_RT_OK = 0,
-  DDPM_RT_INVALID_ARGUMENT = 1, /* the caller's mistake */
-  DDPM_RT_BAD_FILE = 2,         /* a file is missing, damaged, or does not belong to the other */
-  DDPM_RT_ENGINE_FAILED = 3,    /* the engine or the machine: out of memory, say */
-  DDPM_RT_NOT_FINITE = 4,       /* the network's output; the sentence names the step */
-  DDPM_RT_CANCELLED = 5         /* by the progress callback */
-} ddpm_rt_status;
+  DDPM_RT_INVALID_ARGUMENT = 1, /* a mistake of the caller */
+  DDPM_RT_BAD_FILE = 2,         /* a file is missing or damaged, or belongs to another model */
+  DDPM_RT_ENGINE_FAILED = 3,    /* the engine or the machine failed, for example out of memory */
+  DDPM_RT_NOT_FINITE = 4,       /* an output of the network or an image is infinite or NaN */
+  DDPM_RT_CANCELLED = 5         /* the progress callback cancelled the call */
+};
 
-/* Structs begin with their size, so that a program and a library of different age agree on what is
- * there. The macros set it, and the defaults: `ddpm_rt_sample_options options =
- * DDPM_RT_SAMPLE_OPTIONS;`. */
-
-/* What runs the network. */
-typedef enum ddpm_rt_provider {
-  DDPM_RT_AUTO = 0,    /* by the file: an .onnx on the CPU, a .plan with TensorRT */
+/* The provider runs the network. */
+typedef int32_t ddpm_rt_provider;
+enum {
+  DDPM_RT_AUTO = 0,    /* a plan: TensorRT. An ONNX file: CUDA if it works here, else the CPU. */
   DDPM_RT_CPU = 1,     /* ONNX Runtime on the CPU */
-  DDPM_RT_CUDA = 2,    /* ONNX Runtime's CUDA provider, with the loop on the host */
-  DDPM_RT_TENSORRT = 3 /* TensorRT, with the loop on the GPU */
-} ddpm_rt_provider;
+  DDPM_RT_CUDA = 2,    /* ONNX Runtime's CUDA provider; the loop runs on the host */
+  DDPM_RT_TENSORRT = 3 /* TensorRT; the loop runs on the GPU */
+};
+
+/* Every struct begins with its size, so that a program and a library of different versions can
+ * work together. An initializer macro or an init function sets the size and the defaults:
+ *
+ *     ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
+ *     ddpm_rt_sample_options_init(&options, sizeof options);
+ *
+ * The init functions are for languages without C macros. They write `size` bytes, and return
+ * DDPM_RT_INVALID_ARGUMENT if the pointer is NULL or the size cannot be that of the struct. */
 
 typedef struct ddpm_rt_open_options {
-  size_t struct_size;
-  int32_t threads;  /* inside one operation of the network on the CPU; 0: all cores */
-  int32_t unused;   /* not looked at: it was padding once */
-  int32_t provider; /* a ddpm_rt_provider; one that is not there is an error, never another */
-  int32_t device;   /* of a GPU, by its number */
+  uint32_t struct_size;
+  int32_t threads;           /* CPU threads for one operation of the network, at most 1024;
+                                0: the cores that this process may use (affinity, cgroup quota) */
+  ddpm_rt_provider provider; /* a provider that is not available is an error */
+  int32_t device;            /* the number of the GPU */
 } ddpm_rt_open_options;
 
-#define DDPM_RT_OPEN_OPTIONS {sizeof(ddpm_rt_open_options), 0, 0, DDPM_RT_AUTO, 0}
+#define DDPM_RT_OPEN_OPTIONS {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0}
 
 typedef struct ddpm_rt_info {
-  size_t struct_size;
+  uint32_t struct_size;
   uint32_t channels, height, width; /* of an image, in this order in memory */
-  uint32_t steps;                   /* calls of the network for an image */
-  int64_t classes;                  /* -1: the model is unconditional, and takes no label */
-  int64_t null_class;  /* the label that stands for no class; -1: there is none, so no guidance */
-  const char* sampler; /* in words; the sampler's, until it is closed */
+  uint32_t steps;                   /* calls of the network per image; guidance doubles the work */
+  int64_t classes;                  /* -1: the model is unconditional and takes no labels */
+  int64_t null_class;               /* the label for "no class"; -1: none, and so no guidance */
+  const char* sampler;              /* describes the sampler; valid until ddpm_rt_close() */
 } ddpm_rt_info;
 
-#define DDPM_RT_INFO {sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL}
+#define DDPM_RT_INFO {(uint32_t)sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL}
 
-/* What the progress callback is told after each step of a batch. On a GPU the steps go on
- * meanwhile, at most 48 of them or some 60 milliseconds, 2 with preview; that many run after a
- * cancel too. */
+/* The argument of the progress callback, which is called after every step of every batch. A GPU
+ * does not wait for the callback: it is ahead by at most 48 steps or about 60 milliseconds (with
+ * preview, by 2 steps). These steps also run after a cancel. */
 typedef struct ddpm_rt_step {
-  size_t struct_size;
-  uint32_t row, steps;   /* of the step table, from 0, and of how many */
-  int64_t t;             /* what the network was told */
-  uint64_t first, count; /* the samples of this batch, by number */
-  uint64_t done, total;  /* steps of all batches */
-  double seconds;        /* this step took; on a GPU the mean of a few */
-  double engine_seconds; /* of them, the network; 0 on a GPU, where a step is one piece */
-  const float*
-      x0; /* where the images are going, [count, C, H, W] until the callback returns; or NULL */
+  uint32_t struct_size;
+  uint32_t row;          /* the row of the step table, from 0 */
+  uint32_t steps;        /* the number of rows */
+  int64_t t;             /* the timestep that the network was given */
+  uint64_t first, count; /* this batch is samples first .. first + count - 1 */
+  uint64_t done, total;  /* steps of all batches: finished, and in all */
+  double seconds;        /* the time of this step; on a GPU a mean over up to 16 steps */
+  double engine_seconds; /* the part of it that the network took; 0 on a GPU */
+  const float* x0;       /* the current estimate of the images, [count, C, H, W], valid until the
+                            callback returns; NULL without preview */
 } ddpm_rt_step;
 
-/* Returns 0 to go on, anything else to cancel. */
+/* Returns 0 to continue, any other value to cancel. */
 typedef int (*ddpm_rt_progress)(const ddpm_rt_step* step, void* user);
 
 typedef struct ddpm_rt_sample_options {
-  size_t struct_size;
+  uint32_t struct_size;
   uint64_t seed;
-  uint64_t first, count; /* samples first .. first + count - 1 */
-  uint64_t batch;        /* images to a call of the network; changes the speed, not the images */
-  const int64_t* labels; /* sample n has labels[n mod label_count] */
+  uint64_t first, count; /* draw samples first .. first + count - 1 */
+  uint64_t batch;        /* images per call of the network: changes the speed, not the images */
+  const int64_t* labels; /* sample n has the class labels[n mod label_count] */
   size_t label_count;
-  double guidance;           /* 1: what the label says; above: more of it, at twice the cost */
-  ddpm_rt_progress progress; /* or NULL */
-  void* user;                /* handed to it */
+  double guidance;           /* 1: no guidance; above 1: follow the label more, at twice the cost */
+  ddpm_rt_progress progress; /* NULL: no callback */
+  void* user;                /* passed to the callback */
   int32_t preview;           /* 1: the callback gets x0 */
-  double* step_seconds;      /* NULL, or [steps]: the time of each step, of all batches together */
+  double* step_seconds;      /* NULL, or [steps]: seconds per step, summed over the batches */
 } ddpm_rt_sample_options;
 
 #define DDPM_RT_SAMPLE_OPTIONS \
-  {sizeof(ddpm_rt_sample_options), 0, 0, 1, 16, NULL, 0, 1.0, NULL, NULL, 0, NULL}
+  {(uint32_t)sizeof(ddpm_rt_sample_options), 0, 0, 1, 16, NULL, 0, 1.0, NULL, NULL, 0, NULL}
 
-/* Opens both files and checks that they belong together. `options` may be NULL. On failure *sampler
+DDPM_RT_API ddpm_rt_status ddpm_rt_open_options_init(ddpm_rt_open_options* options, size_t size);
+DDPM_RT_API ddpm_rt_status ddpm_rt_sample_options_init(ddpm_rt_sample_options* options,
+                                                       size_t size);
+DDPM_RT_API ddpm_rt_status ddpm_rt_info_init(ddpm_rt_info* info, size_t size);
+
+/* Opens a model and a steps file, and checks that they belong together. Both must be regular
+ * files. A plan needs its record (PLAN.json) beside it. `options` may be NULL. On failure *sampler
  * is NULL. */
-DDPM_RT_API ddpm_rt_status ddpm_rt_open(const char* engine, const char* steps,
+DDPM_RT_API ddpm_rt_status ddpm_rt_open(const char* model, const char* steps,
                                         const ddpm_rt_open_options* options,
                                         ddpm_rt_sampler** sampler);
 
-/* Fills `info`, whose struct_size the caller has set. */
+/* The content of a file, in memory. */
+typedef struct ddpm_rt_bytes {
+  const void* data;
+  size_t size;
+} ddpm_rt_bytes;
+
+/* The same from memory. `record` is the content of the JSON file beside a plan; for an ONNX model
+ * it is NULL. An ONNX model must contain its weights: external data is not found. The library keeps
+ * no reference to the bytes after the call. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_open_memory(const ddpm_rt_bytes* model,
+                                               const ddpm_rt_bytes* record,
+                                               const ddpm_rt_bytes* steps,
+                                               const ddpm_rt_open_options* options,
+                                               ddpm_rt_sampler** sampler);
+
+/* Fills `info`. The caller sets info->struct_size, with DDPM_RT_INFO or ddpm_rt_info_init(). */
 DDPM_RT_API ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* info);
 
-/* Draws float32 [count, C, H, W], in the model's range, into `images`, which has room for `floats`
- * of them. A batch is written when it is whole; those before it are there even if the call is
- * cancelled or fails. */
+/* Draws float32 images [count, C, H, W], in the range of the model, into `images`, which has room
+ * for `floats` floats. Each batch is written when it is finished. If the call fails or is
+ * cancelled, the batches before are there. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler,
                                           const ddpm_rt_sample_options* options, float* images,
                                           size_t floats);
 
-/* The same into device memory, for an engine that is a TensorRT plan: `device_images` is memory of
- * the sampler's device that the CUDA runtime or its primary context can use, `cuda_stream` a
- * cudaStream_t or CUstream of it, NULL for the default stream, and not capturing. The images are
- * written after what is in `cuda_stream` by now, and what is put into it after the call sees them.
+/* Draws images into memory of the GPU. The model must be a TensorRT plan.
  *
- * The call returns before the last batch is done, unless there is a callback or step_seconds. What
- * went wrong after that, DDPM_RT_NOT_FINITE say, ddpm_rt_finish() says; if nobody asks, the next
- * call that draws with this sampler says it, and draws nothing. */
+ * `device_images` has room for `floats` floats, and is memory of the sampler's device from the CUDA
+ * runtime or the primary context. `cuda_stream` is a cudaStream_t or CUstream of that device that
+ * is not capturing, or NULL for the default stream. The images are written after the work that is
+ * in the stream at the call, and before the work that is queued in it after the call.
+ *
+ * The call returns before the last batch is finished, unless there is a callback or step_seconds.
+ * ddpm_rt_finish() reports an error that happens later, such as DDPM_RT_NOT_FINITE. If the program
+ * does not call it, the next call that draws with this sampler reports the error and draws
+ * nothing. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler* sampler,
                                                  const ddpm_rt_sample_options* options,
                                                  float* device_images, size_t floats,
                                                  void* cuda_stream);
 
-/* Waits until all that was queued is done, and says whether it went well. */
+/* Waits until all queued work is finished, and returns its status. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler* sampler);
 
-/* Waits as well, for memory that is in use. NULL is allowed. */
+/* Waits until all queued work is finished, and frees the sampler. NULL is allowed. As with free(),
+ * the pointer is invalid afterwards: closing a sampler twice, or using it after it was closed, is
+ * an error of the program that the library cannot detect. */
 DDPM_RT_API void ddpm_rt_close(ddpm_rt_sampler* sampler);
 
-/* What is wrong and what to do, of the latest call of this thread that failed; "" before the first.
- */
+/* The reason for the latest failure in this thread, and what to do: one line of at most 300
+ * characters, in which control characters are escaped. "" before the first failure. */
 DDPM_RT_API const char* ddpm_rt_last_error(void);
 
+/* The version of the library: "0.1.0". */
 DDPM_RT_API const char* ddpm_rt_version(void);
+
+/* Returns the number of providers that this library was built with, and writes the first `room` of
+ * them to `providers`, which may be NULL if `room` is 0. DDPM_RT_CUDA is included if the ONNX
+ * Runtime library in use was built with CUDA. A GPU may still be missing. */
+DDPM_RT_API size_t ddpm_rt_providers(ddpm_rt_provider* providers, size_t room);
+
+/* "auto", "cpu", "cuda" or "tensorrt", as on the command line; NULL for any other number. */
+DDPM_RT_API const char* ddpm_rt_provider_name(ddpm_rt_provider provider);
 
 #ifdef __cplusplus
 }

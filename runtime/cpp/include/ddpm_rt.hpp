@@ -1,10 +1,13 @@
-// ddpm_rt.h for C++20: owns the handle, throws ddpm_rt::Error, takes spans.
+// ddpm_rt.h for C++20: a class that owns the sampler, exceptions, and spans.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -29,37 +32,56 @@ inline void check(ddpm_rt_status status) {
   if (status != DDPM_RT_OK) throw Error(status);
 }
 
+// The providers that the library was built with.
+inline std::vector<ddpm_rt_provider> providers() {
+  std::vector<ddpm_rt_provider> found(ddpm_rt_providers(nullptr, 0));
+  ddpm_rt_providers(found.data(), found.size());
+  return found;
+}
+
 struct Options {
   std::uint64_t seed = 0;
-  std::uint64_t first = 0, count = 1;  // samples first .. first + count - 1
-  std::uint64_t batch = 16;            // images to a call of the network
+  std::uint64_t first = 0, count = 1;  // draw samples first .. first + count - 1
+  std::uint64_t batch = 16;            // images per call of the network
   std::span<const std::int64_t> labels = {};
   double guidance = 1.0;
-  std::function<bool(const ddpm_rt_step&)> progress =
-      {};                               // false cancels; what it throws comes out of sample()
-  bool preview = false;                 // whether it gets x0
-  std::span<double> step_seconds = {};  // empty, or one a step
+  // Returns false to cancel. An exception that it throws leaves sample().
+  std::function<bool(const ddpm_rt_step&)> progress = {};
+  bool preview = false;                 // the callback gets x0
+  std::span<double> step_seconds = {};  // empty, or one number per step
 };
 
 struct OpenOptions {
-  int threads = 0;                           // inside one operation on the CPU; 0: all cores
-  ddpm_rt_provider provider = DDPM_RT_AUTO;  // by the file
-  int device = 0;                            // of a GPU
+  int threads = 0;                           // CPU threads; 0: as many as the process may use
+  ddpm_rt_provider provider = DDPM_RT_AUTO;  // see ddpm_rt.h
+  int device = 0;                            // the number of the GPU
 };
+
+using Bytes = std::span<const std::byte>;
 
 class Sampler {
  public:
-  Sampler(const std::string& engine, const std::string& steps, int threads = 0)
-      : Sampler(engine, steps, OpenOptions{.threads = threads}) {}
+  Sampler(const std::string& model, const std::string& steps, int threads = 0)
+      : Sampler(model, steps, OpenOptions{.threads = threads}) {}
 
-  Sampler(const std::string& engine, const std::string& steps, const OpenOptions& wanted) {
-    ddpm_rt_open_options options = DDPM_RT_OPEN_OPTIONS;
-    options.threads = wanted.threads;
-    options.provider = wanted.provider;
-    options.device = wanted.device;
+  Sampler(const std::string& model, const std::string& steps, const OpenOptions& wanted) {
+    const ddpm_rt_open_options options = c_options(wanted);
     ddpm_rt_sampler* opened = nullptr;
-    check(ddpm_rt_open(engine.c_str(), steps.c_str(), &options, &opened));
+    check(ddpm_rt_open(model.c_str(), steps.c_str(), &options, &opened));
     handle_.reset(opened);
+  }
+
+  // Opens a model, its record if it is a plan, and a steps file from memory. The bytes are not
+  // needed afterwards. Throws Error.
+  static Sampler from_memory(Bytes model, Bytes steps, const OpenOptions& wanted = {},
+                             Bytes record = {}) {
+    const ddpm_rt_open_options options = c_options(wanted);
+    const ddpm_rt_bytes parts[] = {
+        {model.data(), model.size()}, {record.data(), record.size()}, {steps.data(), steps.size()}};
+    ddpm_rt_sampler* opened = nullptr;
+    check(ddpm_rt_open_memory(&parts[0], record.empty() ? nullptr : &parts[1], &parts[2], &options,
+                              &opened));
+    return Sampler(opened);
   }
 
   ddpm_rt_info info() const {
@@ -68,10 +90,10 @@ class Sampler {
     return info;
   }
 
-  // Floats of one image: C H W.
+  // The number of floats in one image: C * H * W.
   std::size_t image_size() const {
-    const ddpm_rt_info known = info();
-    return std::size_t{known.channels} * known.height * known.width;
+    const ddpm_rt_info facts = info();
+    return std::size_t{facts.channels} * facts.height * facts.width;
   }
 
   // Draws [count, C, H, W] into `images`. Throws Error.
@@ -81,30 +103,36 @@ class Sampler {
     });
   }
 
-  // The same into device memory, in the order of a cudaStream_t: what is put into it afterwards
-  // sees the images. Throws Error; what goes wrong later, finish() throws.
-  void sample_device(const Options& wanted, std::span<float> device_images, void* cuda_stream) {
-    draw(wanted, [&](const ddpm_rt_sample_options& options) {
-      return ddpm_rt_sample_device(handle_.get(), &options, device_images.data(),
-                                   device_images.size(), cuda_stream);
-    });
-  }
-
-  // Waits for what sample_device queued. Throws Error.
-  void finish() { check(ddpm_rt_finish(handle_.get())); }
-
+  // Returns [count, C, H, W]. Throws Error, and std::bad_alloc if the images do not fit in memory.
   std::vector<float> sample(const Options& wanted) {
-    std::vector<float> images(wanted.count * image_size());
+    const std::size_t size = image_size();
+    if (wanted.count > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(float) / size)
+      throw std::bad_alloc();
+    std::vector<float> images(static_cast<std::size_t>(wanted.count) * size);
     sample(wanted, images);
     return images;
   }
+
+  // Draws into `floats` floats of device memory, in the order of a cudaStream_t: work that is
+  // queued in the stream afterwards sees the images. Throws Error; finish() throws errors that
+  // happen later.
+  void sample_device(const Options& wanted, float* device_images, std::size_t floats,
+                     void* cuda_stream) {
+    draw(wanted, [&](const ddpm_rt_sample_options& options) {
+      return ddpm_rt_sample_device(handle_.get(), &options, device_images, floats, cuda_stream);
+    });
+  }
+
+  // Waits for the work that sample_device queued. Throws Error.
+  void finish() { check(ddpm_rt_finish(handle_.get())); }
 
  private:
   struct Close {
     void operator()(ddpm_rt_sampler* sampler) const noexcept { ddpm_rt_close(sampler); }
   };
 
-  struct Call {  // carries an exception over the C border
+  // Carries an exception of the callback through the C functions.
+  struct Call {
     const std::function<bool(const ddpm_rt_step&)>* progress;
     std::exception_ptr thrown;
 
@@ -119,10 +147,20 @@ class Sampler {
     }
   };
 
+  explicit Sampler(ddpm_rt_sampler* opened) : handle_(opened) {}
+
+  static ddpm_rt_open_options c_options(const OpenOptions& wanted) {
+    ddpm_rt_open_options options = DDPM_RT_OPEN_OPTIONS;
+    options.threads = wanted.threads;
+    options.provider = wanted.provider;
+    options.device = wanted.device;
+    return options;
+  }
+
   template <class Draw>
-  void draw(const Options& wanted, const Draw& into) const {
+  void draw(const Options& wanted, const Draw& call_library) const {
     if (!wanted.step_seconds.empty() && wanted.step_seconds.size() != info().steps)
-      throw std::invalid_argument("step_seconds must have one place a step");
+      throw std::invalid_argument("step_seconds must have one number per step");
     Call call{&wanted.progress, nullptr};
     ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
     options.seed = wanted.seed;
@@ -136,7 +174,7 @@ class Sampler {
     options.user = &call;
     options.preview = wanted.preview;
     options.step_seconds = wanted.step_seconds.empty() ? nullptr : wanted.step_seconds.data();
-    const ddpm_rt_status status = into(options);
+    const ddpm_rt_status status = call_library(options);
     if (call.thrown) std::rethrow_exception(call.thrown);
     check(status);
   }

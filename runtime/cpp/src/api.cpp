@@ -1,4 +1,4 @@
-// The border: statuses and sentences outside, exceptions inside.
+// The C functions. Inside are exceptions, outside are statuses and messages.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -6,23 +6,37 @@
 
 #include "ddpm_rt.h"
 #include "error.hpp"
-#include "loop.hpp"
+#include "host_loop.hpp"
+#include "limits.hpp"
+#include "one_line.hpp"
 #include "request.hpp"
 #include "runner.hpp"
-#include "steps.hpp"
+#include "steps_file.hpp"
+#ifdef DDPM_RT_HAS_ONNXRUNTIME
+#include "ort_engine.hpp"
+#endif
+
+#define DDPM_RT_TEXT_OF(number) #number
+#define DDPM_RT_TEXT(number) DDPM_RT_TEXT_OF(number)
 
 struct ddpm_rt_sampler {
-  ddpm_rt::Steps steps;
-  std::unique_ptr<ddpm_rt::Runner> runner;  // of these steps
+  ddpm_rt::StepsFile steps;
+  std::unique_ptr<ddpm_rt::Runner> runner;  // refers to `steps`
 };
 
 namespace ddpm_rt {
 namespace {
 
-thread_local char last_error[1024] = "";  // no std::string: it must work when memory is out
+// An array, because a message must be possible when no memory is left. A character of UTF-8 has at
+// most 4 bytes.
+thread_local char last_error[4 * MAX_MESSAGE_CHARACTERS + 1] = "";
 
-ddpm_rt_status failed(ddpm_rt_status status, const char* sentence) noexcept {
-  std::snprintf(last_error, sizeof last_error, "%s", sentence);
+ddpm_rt_status failed(ddpm_rt_status status, const char* message) noexcept {
+  try {
+    std::snprintf(last_error, sizeof last_error, "%s", one_line(message).c_str());
+  } catch (const std::bad_alloc&) {
+    std::snprintf(last_error, sizeof last_error, "out of memory");
+  }
   return status;
 }
 
@@ -34,49 +48,92 @@ ddpm_rt_status guarded(const Body& body) noexcept {
   } catch (const Failure& failure) {
     return failed(failure.status, failure.what());
   } catch (const std::bad_alloc&) {
-    return failed(DDPM_RT_ENGINE_FAILED, "out of memory; ask for smaller batches");
+    return failed(DDPM_RT_ENGINE_FAILED, "out of memory; use smaller batches");
   } catch (const std::exception& error) {
     return failed(DDPM_RT_ENGINE_FAILED, error.what());
   } catch (...) {
-    return failed(DDPM_RT_ENGINE_FAILED, "something that is no exception was thrown");
+    return failed(DDPM_RT_ENGINE_FAILED, "an unknown exception was thrown");
   }
 }
 
-// The caller's struct, of whatever age, as this library's: what it lacks is the default, what is
-// unknown must be 0.
+constexpr std::size_t MAX_STRUCT_SIZE = 4096;
+
+void check_struct_size(std::size_t size, const char* macro) {
+  if (size < sizeof(std::uint32_t) || size > MAX_STRUCT_SIZE)
+    bad_argument(std::string("struct_size is not set; initialize the struct with ") + macro);
+}
+
+// Converts the caller's struct, which may be of another version, to the struct of this library.
+// Fields that the caller does not have get their defaults. Fields that this library does not have
+// must be 0.
 template <class Options>
-Options known(const Options* given, Options options, const char* macro) {
-  if (given == nullptr) return options;
+Options converted(const Options* given, Options defaults, const char* macro) {
+  if (given == nullptr) return defaults;
   const std::size_t size = given->struct_size;
-  if (size < sizeof(size_t) || size > 4096)
-    bad_argument(std::string("struct_size is not set; begin with ") + macro);
+  check_struct_size(size, macro);
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
-  if (size > sizeof options &&
-      std::any_of(bytes + sizeof options, bytes + size, [](auto byte) { return byte != 0; }))
-    bad_argument("the options are of a newer ddpm_rt.h than this library; use a newer library");
-  std::memcpy(&options, bytes, std::min(size, sizeof options));
-  options.struct_size = sizeof options;
-  return options;
+  if (size > sizeof defaults &&
+      std::any_of(bytes + sizeof defaults, bytes + size, [](auto byte) { return byte != 0; }))
+    bad_argument("the options need a newer library than " DDPM_RT_VERSION "; update the library");
+  std::memcpy(&defaults, bytes, std::min(size, sizeof defaults));
+  defaults.struct_size = sizeof defaults;
+  return defaults;
+}
+
+template <class Struct>
+ddpm_rt_status initialize(Struct* target, std::size_t size, Struct defaults, const char* macro) {
+  return guarded([&] {
+    if (target == nullptr) bad_argument("the struct must not be NULL");
+    check_struct_size(size, macro);
+    defaults.struct_size = static_cast<std::uint32_t>(size);
+    std::memset(static_cast<void*>(target), 0, size);
+    std::memcpy(static_cast<void*>(target), &defaults, std::min(size, sizeof defaults));
+  });
 }
 
 void check_open(const ddpm_rt_open_options& options) {
-  if (options.threads < 0) bad_argument("threads must be at least 0");
-  if (options.device < 0) bad_argument("device must be at least 0");
-  if (options.provider < DDPM_RT_AUTO || options.provider > DDPM_RT_TENSORRT)
-    bad_argument("provider must be one of ddpm_rt_provider");
+  if (options.threads < 0 || options.threads > MAX_THREADS)
+    bad_argument("threads must be from 0 to " + std::to_string(MAX_THREADS) + ", not " +
+                 std::to_string(options.threads));
+  if (options.device < 0)
+    bad_argument("device must be at least 0, not " + std::to_string(options.device));
+  if (ddpm_rt_provider_name(options.provider) == nullptr)
+    bad_argument("provider must be a constant of ddpm_rt_provider, not " +
+                 std::to_string(options.provider));
   if (!noise_is_exact())
-    throw Failure(DDPM_RT_ENGINE_FAILED,
-                  "this build's arithmetic is not exact; build it with -ffp-contract=off");
+    engine_failed("this build does not compute exact noise; build it with -ffp-contract=off");
 }
 
-// The caller's options as they are known here, once it is known that they can be met.
-ddpm_rt_sample_options asked(const ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* given,
-                             const float* images, std::size_t floats) {
-  if (sampler == nullptr) bad_argument("there must be a sampler");
+// The options of a call that draws, checked against the model.
+ddpm_rt_sample_options checked(const ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* given,
+                               const float* images, std::size_t floats) {
+  if (sampler == nullptr) bad_argument("the sampler must not be NULL");
   const auto options =
-      known<ddpm_rt_sample_options>(given, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS");
+      converted<ddpm_rt_sample_options>(given, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS");
   check_request(options, sampler->steps.model, images, floats);
   return options;
+}
+
+std::string_view view(const ddpm_rt_bytes& bytes) {
+  return {static_cast<const char*>(bytes.data), bytes.size};
+}
+
+bool has_content(const ddpm_rt_bytes* bytes) {
+  return bytes != nullptr && bytes->data != nullptr && bytes->size != 0;
+}
+
+// Opens a sampler from steps that `read` returns.
+template <class Read>
+ddpm_rt_sampler* open(const ModelSource& source, const std::string& steps_name, const Read& read,
+                      const ddpm_rt_open_options* given) {
+  const auto options =
+      converted<ddpm_rt_open_options>(given, DDPM_RT_OPEN_OPTIONS, "DDPM_RT_OPEN_OPTIONS");
+  check_open(options);
+  auto opened = std::make_unique<ddpm_rt_sampler>();
+  opened->steps = read();
+  opened->runner = open_runner(source, opened->steps, options);
+  check_same_model(opened->steps, opened->runner->card(), steps_name);
+  return opened.release();
 }
 
 }  // namespace
@@ -86,29 +143,50 @@ using namespace ddpm_rt;
 
 extern "C" {
 
-ddpm_rt_status ddpm_rt_open(const char* engine, const char* steps,
+ddpm_rt_status ddpm_rt_open_options_init(ddpm_rt_open_options* options, size_t size) {
+  return initialize<ddpm_rt_open_options>(options, size, DDPM_RT_OPEN_OPTIONS,
+                                          "sizeof(ddpm_rt_open_options)");
+}
+
+ddpm_rt_status ddpm_rt_sample_options_init(ddpm_rt_sample_options* options, size_t size) {
+  return initialize<ddpm_rt_sample_options>(options, size, DDPM_RT_SAMPLE_OPTIONS,
+                                            "sizeof(ddpm_rt_sample_options)");
+}
+
+ddpm_rt_status ddpm_rt_info_init(ddpm_rt_info* info, size_t size) {
+  return initialize<ddpm_rt_info>(info, size, DDPM_RT_INFO, "sizeof(ddpm_rt_info)");
+}
+
+ddpm_rt_status ddpm_rt_open(const char* model, const char* steps,
                             const ddpm_rt_open_options* options, ddpm_rt_sampler** sampler) {
   return guarded([&] {
-    if (sampler == nullptr) bad_argument("there must be a place for the sampler");
+    if (sampler == nullptr) bad_argument("the pointer to the sampler must not be NULL");
     *sampler = nullptr;
-    if (engine == nullptr || steps == nullptr) bad_argument("name an engine file and a steps file");
-    const auto wanted =
-        known<ddpm_rt_open_options>(options, DDPM_RT_OPEN_OPTIONS, "DDPM_RT_OPEN_OPTIONS");
-    check_open(wanted);
-    auto opened = std::make_unique<ddpm_rt_sampler>();
-    opened->steps = read_steps(steps);
-    opened->runner = open_runner(engine, opened->steps, wanted);
-    check_belongs(opened->steps, opened->runner->card(), steps);
-    *sampler = opened.release();
+    if (model == nullptr || steps == nullptr) bad_argument("model and steps must not be NULL");
+    *sampler = open({.name = model}, steps, [&] { return read_steps(steps); }, options);
+  });
+}
+
+ddpm_rt_status ddpm_rt_open_memory(const ddpm_rt_bytes* model, const ddpm_rt_bytes* record,
+                                   const ddpm_rt_bytes* steps, const ddpm_rt_open_options* options,
+                                   ddpm_rt_sampler** sampler) {
+  return guarded([&] {
+    if (sampler == nullptr) bad_argument("the pointer to the sampler must not be NULL");
+    *sampler = nullptr;
+    if (!has_content(model) || !has_content(steps))
+      bad_argument("model and steps must not be NULL or empty");
+    const ModelSource source = {"the model in memory", true, view(*model),
+                                has_content(record) ? view(*record) : std::string_view()};
+    const std::string name = "the steps in memory";
+    *sampler = open(source, name, [&] { return parse_steps(view(*steps), name); }, options);
   });
 }
 
 ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* info) {
   return guarded([&] {
     if (sampler == nullptr || info == nullptr)
-      bad_argument("there must be a sampler and a place for its facts");
-    if (info->struct_size < sizeof(size_t))
-      bad_argument("struct_size is not set; begin with DDPM_RT_INFO");
+      bad_argument("the sampler and the info must not be NULL");
+    check_struct_size(info->struct_size, "DDPM_RT_INFO");
     const Model& model = sampler->steps.model;
     const ddpm_rt_info facts = {info->struct_size,
                                 model.channels,
@@ -118,14 +196,14 @@ ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* in
                                 model.classes,
                                 model.null_class,
                                 sampler->steps.sampler.c_str()};
-    std::memcpy(info, &facts, std::min(info->struct_size, sizeof facts));
+    std::memcpy(info, &facts, std::min<std::size_t>(info->struct_size, sizeof facts));
   });
 }
 
 ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* options,
                               float* images, size_t floats) {
   return guarded([&] {
-    const auto known = asked(sampler, options, images, floats);
+    const auto known = checked(sampler, options, images, floats);
     sampler->runner->sample(known, images);
   });
 }
@@ -134,14 +212,14 @@ ddpm_rt_status ddpm_rt_sample_device(ddpm_rt_sampler* sampler,
                                      const ddpm_rt_sample_options* options, float* device_images,
                                      size_t floats, void* cuda_stream) {
   return guarded([&] {
-    const auto known = asked(sampler, options, device_images, floats);
+    const auto known = checked(sampler, options, device_images, floats);
     sampler->runner->sample_device(known, {device_images, cuda_stream});
   });
 }
 
 ddpm_rt_status ddpm_rt_finish(ddpm_rt_sampler* sampler) {
   return guarded([&] {
-    if (sampler == nullptr) bad_argument("there must be a sampler");
+    if (sampler == nullptr) bad_argument("the sampler must not be NULL");
     sampler->runner->finish();
   });
 }
@@ -150,6 +228,30 @@ void ddpm_rt_close(ddpm_rt_sampler* sampler) { delete sampler; }
 
 const char* ddpm_rt_last_error(void) { return last_error; }
 
-const char* ddpm_rt_version(void) { return DDPM_RT_VERSION; }
+const char* ddpm_rt_version(void) {
+  static_assert(std::string_view(DDPM_RT_VERSION) ==
+                DDPM_RT_TEXT(DDPM_RT_VERSION_MAJOR) "." DDPM_RT_TEXT(
+                    DDPM_RT_VERSION_MINOR) "." DDPM_RT_TEXT(DDPM_RT_VERSION_PATCH));
+  return DDPM_RT_VERSION;
+}
+
+size_t ddpm_rt_providers(ddpm_rt_provider* providers, size_t room) {
+  ddpm_rt_provider found[3];
+  std::size_t count = 0;
+#ifdef DDPM_RT_HAS_ONNXRUNTIME
+  found[count++] = DDPM_RT_CPU;
+  if (ort_has_cuda()) found[count++] = DDPM_RT_CUDA;
+#endif
+#ifdef DDPM_RT_HAS_TENSORRT
+  found[count++] = DDPM_RT_TENSORRT;
+#endif
+  if (providers != nullptr) std::copy_n(found, std::min(room, count), providers);
+  return count;
+}
+
+const char* ddpm_rt_provider_name(ddpm_rt_provider provider) {
+  constexpr const char* NAMES[] = {"auto", "cpu", "cuda", "tensorrt"};
+  return provider >= DDPM_RT_AUTO && provider <= DDPM_RT_TENSORRT ? NAMES[provider] : nullptr;
+}
 
 }  // extern "C"

@@ -1,5 +1,5 @@
-// The model card: what must be known of it to sample by a steps file. runtime/ddpm_rt/card.py is
-// the definition.
+// The model card: the part of it that sampling with a steps file needs.
+// runtime/ddpm_rt/artifacts/card.py has the definition.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,13 @@
 
 namespace ddpm_rt {
 
-inline constexpr const char* CARD_KEY = "ddpm_rt.card";  // of ONNX's metadata_props
+inline constexpr const char* CARD_KEY = "ddpm_rt.card";  // in metadata_props of an ONNX file
 
-// The shape of an image and the graph's names for its tensors; a card and a steps file both say it.
+// The shape of an image, and the names of the graph's tensors. Cards and steps files have both.
 struct Model {
   std::uint32_t channels, height, width, output_channels;
   std::int64_t classes, null_class;  // -1: none
-  std::string x, t, y, out;          // y is "" unless class-conditional
+  std::string x, t, y, out;          // y is "" for an unconditional model
 
   std::size_t image() const { return std::size_t{channels} * height * width; }
   std::size_t output() const { return std::size_t{output_channels} * height * width; }
@@ -24,14 +24,14 @@ struct Model {
 struct Card {
   Model model;
   std::int64_t train_steps;
-  std::string sha256;  // of its text: the steps file names it
+  std::string sha256;  // of the text of the card; a steps file refers to its card by it
 };
 
-// Throws Failure, which begins with `source`, for anything but a whole format-1 card.
+// Throws Failure, whose message begins with `source`, for anything but a complete card of format 1.
 Card read_card(std::string_view text, const std::string& source);
 
-// Throws Failure unless it is an image that a program can hold.
-void check_shape(const Model& model, const std::string& source);
+// Throws Failure if an image has more than 2^28 values.
+void check_image_size(const Model& model, const std::string& source);
 
 inline constexpr std::int64_t MAX_SIDE = 1 << 16;
 inline constexpr std::int64_t MAX_CLASSES = std::int64_t{1} << 32;

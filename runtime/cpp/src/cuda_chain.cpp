@@ -4,10 +4,11 @@
 #include <string>
 
 #include "error.hpp"
+#include "finite.hpp"
 
 namespace ddpm_rt::cuda {
 
-Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const Steps& steps,
+Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const StepsFile& steps,
              const Layout& layout)
     : driver_(gpu.driver()),
       kernels_(kernels),
@@ -23,7 +24,7 @@ Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const
       arguments_(engine, layout, parts_, begin_),
       lanes_(driver_, layout.lanes),
       graph_(nullptr, driver_.destroy_exec),
-      idle_{driver_, stream_.get()} {
+      wait_at_end_{driver_, stream_.get()} {
   if (parts_.has_y) labels_.emplace(driver_, layout.images);
   if (layout.frames)
     for (auto& frame : frames_) frame.emplace(driver_, layout.lanes * steps.model.image());
@@ -36,7 +37,7 @@ DeviceBuffers Chain::buffers() const {
           begin_ + parts_.out, begin_ + parts_.scratch};
 }
 
-// The first call of an engine may allocate, which no graph allows.
+// The first call of an engine may allocate memory, which is not allowed during a capture.
 void Chain::warm_up() {
   const auto rows = rows_of(steps_);
   check(driver_.fill(begin_, 0, parts_.all, stream_.get()));
@@ -44,26 +45,26 @@ void Chain::warm_up() {
                         stream_.get()));
   call_->bind(buffers());
   call_->enqueue(stream_.get());
-  launch(kernels_.begin());  // of lanes that are all zero, and done: it loads the kernels
+  launch(kernels_.begin());  // all lanes are zero, so they are done; this loads the kernels
   launch(kernels_.step());
   check(driver_.record(done_.get(), stream_.get()));
   check(driver_.synchronize(stream_.get()));
 }
 
-// An engine that turns out not to be capturable is launched step by step.
+// If the engine cannot be captured, every step is launched by itself.
 void Chain::capture() {
   check(driver_.begin_capture(stream_.get(), THREAD_LOCAL));
-  bool taken = true;
+  bool captured_all = true;
   try {
     call_->enqueue(stream_.get());
     launch(kernels_.step());
   } catch (const std::exception&) {
-    taken = false;
+    captured_all = false;
   }
   Graph captured = nullptr;
-  taken = driver_.end_capture(stream_.get(), &captured) == SUCCESS && taken;
+  captured_all = driver_.end_capture(stream_.get(), &captured) == SUCCESS && captured_all;
   const Owned<Graph> graph(captured, driver_.destroy_graph);
-  if (!taken) return;
+  if (!captured_all) return;
   GraphExec exec = nullptr;
   check(driver_.instantiate(&exec, graph.get(), 0));
   graph_.reset(exec);
@@ -85,7 +86,7 @@ void Chain::begin(const Samples& samples, const Labels& labels) {
   check(driver_.copy_in(begin_ + parts_.lanes, lanes_.data(), lanes_.bytes(), stream_.get()));
   if (labels_) {
     std::fill_n(labels_->data(), layout_.images, 0);
-    std::copy(labels.of_samples.begin(), labels.of_samples.end(), labels_->data());
+    std::copy(labels.classes.begin(), labels.classes.end(), labels_->data());
     if (layout_.guided)
       std::fill_n(labels_->data() + layout_.lanes, layout_.lanes, steps_.model.null_class);
     check(driver_.copy_in(begin_ + parts_.y, labels_->data(), labels_->bytes(), stream_.get()));
@@ -113,30 +114,35 @@ void Chain::wait_mark(std::size_t number) {
 void Chain::queue_images() {
   if (!images_) images_.emplace(driver_, layout_.lanes * steps_.model.image());
   check(driver_.copy_out(images_->data(), begin_ + parts_.x, image_bytes(), stream_.get()));
-  queue_verdict();
+  queue_lanes();
 }
 
 void Chain::queue_images_to(Address to, Event after, Stream stream) {
   check(driver_.wait_event(stream_.get(), after, 0));
   check(driver_.copy(to, begin_ + parts_.x, image_bytes(), stream_.get()));
-  queue_verdict();
+  queue_lanes();
   check(driver_.wait_event(stream, done_.get(), 0));
 }
 
-void Chain::queue_verdict() {
+void Chain::queue_lanes() {
   check(driver_.copy_out(lanes_.data(), begin_ + parts_.lanes, lanes_.bytes(), stream_.get()));
   check(driver_.record(done_.get(), stream_.get()));
 }
 
 void Chain::wait() {
   check(driver_.synchronize_event(done_.get()));
-  ddpm_rt_u32 row = DDPM_RT_FINITE;
-  for (std::size_t lane = 0; lane < samples_.count; ++lane)
-    row = std::min(row, lanes_.data()[lane].not_finite);
-  if (row != DDPM_RT_FINITE)
-    throw Failure(DDPM_RT_NOT_FINITE,
-                  "the network's output is not finite at step " + std::to_string(row) +
-                      ", t = " + std::to_string(steps_.rows[row].t) + "; check the model");
+  const ddpm_rt_lane* const lanes = lanes_.data();
+  const auto* const worst =
+      std::min_element(lanes, lanes + samples_.count,
+                       [](const auto& a, const auto& b) { return a.not_finite < b.not_finite; });
+  const ddpm_rt_u32 row = worst->not_finite;
+  if (row == DDPM_RT_FINITE) return;
+  if (row < steps_.rows.size()) output_not_finite(row, steps_.rows[row].t, worst->sample);
+  image_not_finite(worst->sample);
+}
+
+void Chain::check_images() const {
+  check_images_finite(images_->data(), steps_.model.image(), samples_.first, samples_.count);
 }
 
 }  // namespace ddpm_rt::cuda

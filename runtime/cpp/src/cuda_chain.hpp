@@ -1,5 +1,5 @@
-// One batch on one stream: its memory, the network bound to it, and the steps as a graph of one
-// step that is launched again and again. runtime/ddpm_rt/device/chain.py once more.
+// One batch on one stream: its memory, the network bound to it, and a CUDA graph of one step that
+// is launched once per row. runtime/ddpm_rt/device/chain.py is its counterpart.
 #pragma once
 
 #include <array>
@@ -10,20 +10,19 @@
 #include "cuda_kernels.hpp"
 #include "cuda_layout.hpp"
 #include "device_engine.hpp"
-#include "loop.hpp"
-#include "steps.hpp"
+#include "host_loop.hpp"
+#include "steps_file.hpp"
 
 namespace ddpm_rt::cuda {
 
-inline constexpr std::size_t MARKS = 3;  // that are waited for later
-inline constexpr std::size_t FRAMES =
-    2;  // on their way: one is looked at while the other is filled
+inline constexpr std::size_t MARKS = 3;   // events in the stream that the host waits for later
+inline constexpr std::size_t FRAMES = 2;  // copies of x0: the host reads one while one is written
 
-// Its GPU is current whenever it is used, made and destroyed, which waits for what is queued. All
-// of it throws Failure.
+// The GPU must be current when a chain is made, used and destroyed. The destructor waits for the
+// queued work. All functions throw Failure.
 class Chain {
  public:
-  Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const Steps& steps,
+  Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const StepsFile& steps,
         const Layout& layout);
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
@@ -31,35 +30,37 @@ class Chain {
   const Layout& layout() const { return layout_; }
   bool is_graph() const { return graph_ != nullptr; }
 
-  // x_T of these samples, as many as there are lanes. The run before is over.
+  // Queues the noise x_T of these samples; there are as many as lanes. The previous run has ended.
   void begin(const Samples& samples, const Labels& labels);
   void queue_step();
-  // Where the GPU is: at mark `number`, with x0 of that moment copied to frame(number) if layout()
-  // has frames.
+  // Queues mark `number`, and a copy of x0 to frame(number) if layout() has frames. wait_mark()
+  // returns when the GPU has reached the mark.
   void queue_mark(std::size_t number);
   void wait_mark(std::size_t number);
   const float* frame(std::size_t number) const { return frames_[number]->data(); }
 
-  // The images, to the host's images() or to memory of the caller's in the order of his stream: not
-  // before `after`, and his stream goes on afterwards.
+  // Queues a copy of the images to images() on the host, or to memory of the caller: after the
+  // event `after`, and before later work in `stream`.
   void queue_images();
   void queue_images_to(Address to, Event after, Stream stream);
   const float* images() const { return images_->data(); }
 
-  // Waits for the images, and throws Failure if an output was not finite, naming the step.
+  // Waits for the images. Throws Failure if an output of the network was not finite.
   void wait();
+  // Throws Failure if images() are not finite.
+  void check_images() const;
 
  private:
-  struct Idle {
+  struct WaitAtEnd {
     const Driver& driver;
     Stream stream;
-    ~Idle() { driver.synchronize(stream); }  // a GPU that failed says so at every other call
+    ~WaitAtEnd() { driver.synchronize(stream); }  // other calls report a failure of the GPU
   };
 
   DeviceBuffers buffers() const;
   void warm_up();
   void capture();
-  void queue_verdict();
+  void queue_lanes();
   void launch(Function kernel);
   void check(int result) const { driver_.check(result, "the GPU failed"); }
   Address allocated(std::size_t bytes) { return memory_.emplace(driver_, bytes).address(); }
@@ -67,23 +68,23 @@ class Chain {
 
   const Driver& driver_;
   const Kernels& kernels_;
-  const Steps& steps_;
+  const StepsFile& steps_;
   const Layout layout_;
   Owned<Stream> stream_;
   Owned<Event> done_;
   std::array<Owned<Event>, MARKS> marks_;
-  std::optional<Memory> memory_;  // outlives the call, but is as large as the call says
+  std::optional<Memory> memory_;  // destroyed after the call; its size comes from the call
   std::unique_ptr<DeviceCall> call_;
   const Parts parts_;
-  const Address begin_;  // of the memory
-  Arguments arguments_;
-  Pinned<ddpm_rt_lane> lanes_;
-  std::optional<Pinned<std::int64_t>> labels_;
-  std::optional<Pinned<float>> images_;
-  std::array<std::optional<Pinned<float>>, FRAMES> frames_;
+  const Address begin_;  // of memory_
+  KernelArguments arguments_;
+  PinnedMemory<ddpm_rt_lane> lanes_;
+  std::optional<PinnedMemory<std::int64_t>> labels_;
+  std::optional<PinnedMemory<float>> images_;
+  std::array<std::optional<PinnedMemory<float>>, FRAMES> frames_;
   Owned<GraphExec> graph_;
   Samples samples_ = {0, 0, 0};
-  const Idle idle_;  // the first to go
+  const WaitAtEnd wait_at_end_;  // the last member: destroyed first
 };
 
 }  // namespace ddpm_rt::cuda

@@ -1,6 +1,6 @@
-// NVIDIA's CUDA driver, loaded when it is first needed: a library with a GPU's side runs on
-// machines without one. What is used of its interface is declared here, so that no toolkit is
-// needed but for the kernels; tests/cuda_abi.cpp compares it with cuda.h.
+// NVIDIA's CUDA driver. It is loaded when a plan is opened: a library built with DDPM_RT_CUDA also
+// runs on machines without a driver. This file declares the functions that are used, so that only
+// the kernels need the CUDA toolkit. tests/cuda_abi.cpp compares the declarations with cuda.h.
 #pragma once
 
 #include <cstddef>
@@ -80,17 +80,17 @@ inline constexpr int THREAD_LOCAL = 1;                                 // of a c
     (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, \
      void**, void**))
 
-// Its functions by name. A result that is not SUCCESS goes through `check`.
+// The functions of the driver. Pass their results to check().
 struct Driver {
 #define DDPM_RT_MEMBER(name, symbol, parameters) int(*name) parameters;
   DDPM_RT_DRIVER(DDPM_RT_MEMBER)
 #undef DDPM_RT_MEMBER
 
-  // Throws Failure, `doing` and the error's name, unless it is SUCCESS.
-  void check(int result, const std::string& doing) const;
+  // Throws Failure with `failure` and the name of the error, unless the result is SUCCESS.
+  void check(int result, const std::string& failure) const;
 };
 
-// Throws Failure where there is no driver, or one older than CUDA 11.4's.
+// Throws Failure if there is no driver, or if it is older than CUDA 11.4.
 std::unique_ptr<const Driver> load_driver();
 
 }  // namespace ddpm_rt::cuda

@@ -1,4 +1,4 @@
-// One GPU: its context, and what is made on it, each with an owner.
+// One GPU: its context, and owners of the objects that are made on it.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace ddpm_rt::cuda {
 
-// Given back by the function that it was made with.
+// A handle and the function that destroys it.
 template <class Handle>
 using Owned = std::unique_ptr<std::remove_pointer_t<Handle>, int (*)(Handle)>;
 
@@ -28,16 +28,17 @@ class Memory {
   Address address_ = 0;
 };
 
-// Memory of the host that the GPU copies from and to while the host goes on.
+// Host memory for asynchronous copies.
 template <class T>
-class Pinned {
+class PinnedMemory {
  public:
-  Pinned(const Driver& driver, std::size_t count) : driver_(driver), bytes_(count * sizeof(T)) {
-    driver.check(driver.allocate_pinned(&data_, bytes_, 0), "no pinned memory");
+  PinnedMemory(const Driver& driver, std::size_t count)
+      : driver_(driver), bytes_(count * sizeof(T)) {
+    driver.check(driver.allocate_pinned(&data_, bytes_, 0), "pinned memory cannot be allocated");
   }
-  ~Pinned() { driver_.free_pinned(data_); }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
+  ~PinnedMemory() { driver_.free_pinned(data_); }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
   T* data() const { return static_cast<T*>(data_); }
   std::size_t bytes() const { return bytes_; }
 
@@ -47,10 +48,10 @@ class Pinned {
   void* data_ = nullptr;
 };
 
-// A GPU, through the context that the CUDA runtime uses too.
+// A GPU, by its primary context, which the CUDA runtime uses as well.
 class Gpu {
  public:
-  // Throws Failure when there is no driver or no such GPU.
+  // Throws Failure if there is no driver or no GPU with this number.
   explicit Gpu(int number);
   ~Gpu() { driver_->release(device_); }
   Gpu(const Gpu&) = delete;
@@ -66,7 +67,7 @@ class Gpu {
   Owned<Event> event(unsigned flags) const;
 
  private:
-  friend class Current;
+  friend class CurrentGpu;
 
   std::unique_ptr<const Driver> driver_;
   int device_ = 0, major_ = 0, minor_ = 0;
@@ -74,14 +75,14 @@ class Gpu {
   Context context_ = nullptr;
 };
 
-// Makes a GPU the thread's as long as it lives, and then the one before again: the caller may have
-// one of its own.
-class Current {
+// Makes a GPU current in this thread while the object lives, and then restores the context of the
+// caller.
+class CurrentGpu {
  public:
-  explicit Current(const Gpu& gpu);
-  ~Current() { driver_.set_current(before_); }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
+  explicit CurrentGpu(const Gpu& gpu);
+  ~CurrentGpu() { driver_.set_current(before_); }
+  CurrentGpu(const CurrentGpu&) = delete;
+  CurrentGpu& operator=(const CurrentGpu&) = delete;
 
  private:
   const Driver& driver_;

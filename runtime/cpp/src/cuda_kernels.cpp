@@ -1,6 +1,6 @@
 #include "cuda_kernels.hpp"
 
-// A file that the build makes: a fat binary for several GPUs.
+// A fat binary for several GPUs, in a file that the build makes.
 extern "C" const unsigned char ddpm_rt_fatbin[];
 
 namespace ddpm_rt::cuda {
@@ -25,8 +25,9 @@ Kernels::Kernels(const Gpu& gpu)
 
 Function Kernels::function(const Gpu& gpu, const char* name) const {
   Function found = nullptr;
-  gpu.driver().check(gpu.driver().function(&found, module_.get(), name),
-                     std::string("the kernels in this library are damaged: ") + name);
+  gpu.driver().check(
+      gpu.driver().function(&found, module_.get(), name),
+      std::string("the kernels in this library are damaged, one is missing: ") + name);
   return found;
 }
 

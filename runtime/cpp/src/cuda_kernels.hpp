@@ -1,15 +1,15 @@
-// The kernels of ddpm_rt/kernels.cu, compiled when the library was, on a GPU.
+// The kernels of ddpm_rt/kernels.cu, compiled with the library and loaded on a GPU.
 #pragma once
 
 #include "cuda_gpu.hpp"
 
 namespace ddpm_rt::cuda {
 
-inline constexpr unsigned THREADS = 256;  // of a block; each has four elements of one image
+inline constexpr unsigned THREADS = 256;  // per block; each handles four elements of one image
 
 class Kernels {
  public:
-  // Throws Failure where the library has no code for this GPU and driver.
+  // Throws Failure if the library has no code for this GPU and driver.
   explicit Kernels(const Gpu& gpu);
 
   Function begin() const { return begin_; }

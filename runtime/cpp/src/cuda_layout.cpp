@@ -6,7 +6,7 @@
 namespace ddpm_rt::cuda {
 namespace {
 
-constexpr std::size_t STATE = 4;  // of unsigned: the kernels' own
+constexpr std::size_t STATE = 4;  // numbers in `state` of kernels.cu
 
 std::size_t size_of(TimeType type) { return type == TimeType::INT64 ? 8 : 4; }
 
@@ -16,7 +16,7 @@ std::size_t times_of(const DeviceEngine& engine, std::size_t images) {
 
 }  // namespace
 
-Parts parts_of(const DeviceEngine& engine, const Layout& layout, const Steps& steps,
+Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile& steps,
                std::size_t scratch_bytes) {
   const Model& model = steps.model;
   Parts parts = {};
@@ -41,8 +41,8 @@ Parts parts_of(const DeviceEngine& engine, const Layout& layout, const Steps& st
   return parts;
 }
 
-Arguments::Arguments(const DeviceEngine& engine, const Layout& layout, const Parts& parts,
-                     Address begin)
+KernelArguments::KernelArguments(const DeviceEngine& engine, const Layout& layout,
+                                 const Parts& parts, Address begin)
     : x_(begin + parts.x),
       x0_(parts.has_x0 ? begin + parts.x0 : 0),
       out_(begin + parts.out),
@@ -60,7 +60,7 @@ Arguments::Arguments(const DeviceEngine& engine, const Layout& layout, const Par
       pointers_{&x_,     &x0_,   &out_,      &t_,      &rows_,    &lanes_, &state_,
                 &batch_, &size_, &out_size_, &t_type_, &t_count_, &guided_} {}
 
-std::vector<ddpm_rt_row> rows_of(const Steps& steps) {
+std::vector<ddpm_rt_row> rows_of(const StepsFile& steps) {
   constexpr float NONE = std::numeric_limits<float>::infinity();
   std::vector<ddpm_rt_row> rows;
   rows.reserve(steps.rows.size());

@@ -1,4 +1,5 @@
-// How a batch lies in a GPU's memory; runtime/ddpm_rt/device/layout.py and lanes.py once more.
+// The layout of a batch in the memory of a GPU. runtime/ddpm_rt/device/layout.py and lanes.py are
+// its counterparts.
 #pragma once
 
 #include <cstdint>
@@ -7,35 +8,35 @@
 #include "cuda_driver.hpp"
 #include "ddpm_rt/step.h"
 #include "device_engine.hpp"
-#include "loop.hpp"
-#include "steps.hpp"
+#include "host_loop.hpp"
+#include "steps_file.hpp"
 
 namespace ddpm_rt::cuda {
 
-// How much of everything a chain has.
+// The sizes of a chain.
 struct Layout {
-  std::size_t lanes;  // samples at once
-  std::size_t
-      images;   // to a call of the engine: as many, or twice, or more if it has no such batch
-  bool guided;  // a sample is asked for with its label and, `lanes` further, with none
-  bool frames;  // somebody looks at x0 after each step
+  std::size_t lanes;   // samples of the chain
+  std::size_t images;  // per call of the engine: at least lanes, or 2 * lanes with guidance
+  bool guided;         // image i has the label of sample i, image lanes + i the null class
+  bool frames;         // x0 is copied to the host after each step
   bool operator==(const Layout&) const = default;
 };
 
-// Parts of one piece of memory, from its begin, each aligned to 256 bytes.
+// Offsets of the parts of one allocation, each aligned to 256 bytes, and its size `all`.
 struct Parts {
   std::size_t x, x0, out, t, y, rows, lanes, state, scratch, all;
   bool has_x0, has_y;
 };
-Parts parts_of(const DeviceEngine& engine, const Layout& layout, const Steps& steps,
+Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile& steps,
                std::size_t scratch_bytes);
 
-// The parameters of every kernel, in their order.
-class Arguments {
+// The parameters of every kernel, in order.
+class KernelArguments {
  public:
-  Arguments(const DeviceEngine& engine, const Layout& layout, const Parts& parts, Address begin);
-  Arguments(const Arguments&) = delete;
-  Arguments& operator=(const Arguments&) = delete;
+  KernelArguments(const DeviceEngine& engine, const Layout& layout, const Parts& parts,
+                  Address begin);
+  KernelArguments(const KernelArguments&) = delete;
+  KernelArguments& operator=(const KernelArguments&) = delete;
   void** pointers() { return pointers_; }
 
  private:
@@ -44,10 +45,10 @@ class Arguments {
   void* pointers_[13];
 };
 
-// A table as the kernels read it.
-std::vector<ddpm_rt_row> rows_of(const Steps& steps);
+// The step table in the form of the kernels.
+std::vector<ddpm_rt_row> rows_of(const StepsFile& steps);
 
-// A sample that begins at the first of so many rows.
+// The lane of sample `number` of the batch, at the first of `rows` rows.
 ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, std::size_t rows, float guidance);
 
 }  // namespace ddpm_rt::cuda

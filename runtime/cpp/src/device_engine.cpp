@@ -2,18 +2,18 @@
 
 #include "error.hpp"
 #ifdef DDPM_RT_HAS_TENSORRT
-#include "tensorrt.hpp"
+#include "tensorrt_engine.hpp"
 #endif
 
 namespace ddpm_rt {
 
-std::unique_ptr<DeviceEngine> open_device_engine(const std::string& path,
+std::unique_ptr<DeviceEngine> open_device_engine(const ModelSource& source,
                                                  [[maybe_unused]] const cuda::Gpu& gpu) {
 #ifdef DDPM_RT_HAS_TENSORRT
-  return open_tensorrt(path, gpu);
+  return open_tensorrt(source, gpu);
 #else
-  throw Failure(DDPM_RT_ENGINE_FAILED,
-                path + ": this library was built without TensorRT; build it with DDPM_RT_TENSORRT");
+  engine_failed(source.name +
+                ": this library was built without TensorRT; build it with DDPM_RT_TENSORRT");
 #endif
 }
 

@@ -3,9 +3,9 @@
 
 #include "engine.hpp"
 #include "error.hpp"
+#include "progress.hpp"
 #include "request.hpp"
 #include "runner.hpp"
-#include "watch.hpp"
 
 namespace ddpm_rt {
 namespace {
@@ -14,43 +14,43 @@ using Clock = std::chrono::steady_clock;
 
 class HostRunner final : public Runner {
  public:
-  HostRunner(std::unique_ptr<Engine> engine, const Steps& steps)
+  HostRunner(std::unique_ptr<Engine> engine, const StepsFile& steps)
       : engine_(std::move(engine)), steps_(steps) {}
 
   const Card& card() const override { return engine_->card(); }
 
   void sample(const ddpm_rt_sample_options& options, float* images) override {
-    Watch watch(options, steps_, options.batch);
+    ProgressReporter progress(options, steps_, options.batch);
     for (std::uint64_t start = 0; start < options.count; start += options.batch) {
       const auto count = static_cast<std::size_t>(std::min(options.batch, options.count - start));
       const Samples samples = {options.seed, options.first + start, count};
-      Loop loop(*engine_, steps_, samples, labels_of(options, samples.first, count));
+      HostLoop loop(*engine_, steps_, samples, labels_of(options, samples.first, count));
       loop.start();
-      while (loop.row() < steps_.rows.size()) step(loop, samples, watch);
+      while (loop.row() < steps_.rows.size()) step(loop, samples, progress);
       std::copy_n(loop.x().data(), count * steps_.model.image(),
                   images + start * steps_.model.image());
-      if (options.batch > options.count - start) break;  // start + batch might wrap
+      if (options.batch > options.count - start) break;  // start + batch could overflow
     }
   }
 
  private:
-  static void step(Loop& loop, const Samples& samples, Watch& watch) {
+  static void step(HostLoop& loop, const Samples& samples, ProgressReporter& progress) {
     const std::size_t row = loop.row();
     const auto before = Clock::now();
     loop.step();
     const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-    watch.step(row, samples, seconds, loop.engine_seconds(), loop.x0().data());
+    progress.step(row, samples, seconds, loop.engine_seconds(), loop.x0().data());
   }
 
   std::unique_ptr<Engine> engine_;
-  const Steps& steps_;
+  const StepsFile& steps_;
 };
 
 }  // namespace
 
-std::unique_ptr<Runner> open_host_runner(const std::string& path, const Steps& steps,
+std::unique_ptr<Runner> open_host_runner(const ModelSource& source, const StepsFile& steps,
                                          const ddpm_rt_open_options& options) {
-  return std::make_unique<HostRunner>(open_engine(path, options), steps);
+  return std::make_unique<HostRunner>(open_engine(source, options), steps);
 }
 
 }  // namespace ddpm_rt

@@ -13,19 +13,18 @@ void check_labels(const ddpm_rt_sample_options& options, const Model& model) {
   if (!std::isfinite(options.guidance)) bad_argument("guidance must be a finite number");
   if (model.classes < 0) {
     if (options.label_count != 0 || options.guidance != 1.0)
-      bad_argument("the model is unconditional; leave out labels and guidance");
+      bad_argument("the model is unconditional and takes no labels or guidance; leave them out");
     return;
   }
   const std::string range = "0 to " + std::to_string(model.classes - 1);
   if (options.labels == nullptr || options.label_count == 0)
-    bad_argument("the model is class-conditional and needs a label: " + range);
+    bad_argument("the model is class-conditional and needs a label from " + range);
   for (std::size_t i = 0; i < options.label_count; ++i)
     if (options.labels[i] < 0 || options.labels[i] >= model.classes)
       bad_argument("label " + std::to_string(options.labels[i]) +
-                   " is none of the model's: " + range);
+                   " is not a class of the model; labels are " + range);
   if (options.guidance != 1.0 && model.null_class < 0)
-    bad_argument(
-        "guidance needs a model that was trained with a null class, and this one has none");
+    bad_argument("guidance needs a model that was trained with a null class; this model has none");
 }
 
 }  // namespace
@@ -34,11 +33,11 @@ void check_request(const ddpm_rt_sample_options& options, const Model& model, co
                    std::size_t floats) {
   if (options.count < 1 ||
       options.first > std::numeric_limits<std::uint64_t>::max() - (options.count - 1))
-    bad_argument("first and count must name samples in [0, 2^64), one at least");
+    bad_argument("first and count must select at least one sample, all below 2^64");
   if (options.batch < 1) bad_argument("batch must be at least 1");
   if (images == nullptr || options.count > floats / model.image())
     bad_argument("images must have room for " + std::to_string(options.count) + " x " +
-                 std::to_string(model.image()) + " floats, and has room for " +
+                 std::to_string(model.image()) + " floats; it has room for " +
                  std::to_string(images == nullptr ? 0 : floats));
   check_labels(options, model);
 }
@@ -48,7 +47,7 @@ Labels labels_of(const ddpm_rt_sample_options& options, std::uint64_t first, std
   labels.guidance = static_cast<float>(options.guidance);
   if (options.label_count == 0) return labels;
   for (std::size_t i = 0; i < count; ++i)
-    labels.of_samples.push_back(options.labels[(first + i) % options.label_count]);
+    labels.classes.push_back(options.labels[(first + i) % options.label_count]);
   return labels;
 }
 

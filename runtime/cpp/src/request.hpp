@@ -1,4 +1,4 @@
-// What the caller asks for, against what the model can do.
+// Checks the options of the caller against the model.
 #pragma once
 
 #include <cstddef>
@@ -6,15 +6,15 @@
 
 #include "card.hpp"
 #include "ddpm_rt.h"
-#include "loop.hpp"
+#include "host_loop.hpp"
 
 namespace ddpm_rt {
 
-// Throws Failure for the caller's mistakes; `images` has room for `floats`.
+// Throws Failure for mistakes of the caller. `images` has room for `floats` floats.
 void check_request(const ddpm_rt_sample_options& options, const Model& model, const float* images,
                    std::size_t floats);
 
-// Of the samples first .. first + count - 1.
+// The labels of samples first .. first + count - 1.
 Labels labels_of(const ddpm_rt_sample_options& options, std::uint64_t first, std::size_t count);
 
 }  // namespace ddpm_rt

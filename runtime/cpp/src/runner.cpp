@@ -1,48 +1,61 @@
 #include "runner.hpp"
 
-#include <fstream>
+#include <string>
 
 #include "error.hpp"
+#include "file.hpp"
 
 namespace ddpm_rt {
 namespace {
 
-// By its suffix, or by how TensorRT's files begin: ftrt, and vtrt of TensorRT-RTX.
-bool is_plan(const std::string& path) {
-  if (path.ends_with(".plan") || path.ends_with(".engine")) return true;
-  char begin[4] = {};
-  std::ifstream(path, std::ios::binary).read(begin, sizeof begin);
-  return std::string(begin + 1, 3) == "trt";
+constexpr std::size_t MAGIC_BYTES = 4;
+
+// A plan has a suffix of its own, or begins like TensorRT's files: "ftrt", or "vtrt" of
+// TensorRT-RTX.
+bool is_plan(const ModelSource& source) {
+  if (!source.in_memory && (source.name.ends_with(".plan") || source.name.ends_with(".engine")))
+    return true;
+  const std::string begin = source.in_memory ? std::string(source.model.substr(0, MAGIC_BYTES))
+                                             : read_beginning(source.name, MAGIC_BYTES);
+  return begin.size() == MAGIC_BYTES && begin.ends_with("trt");
 }
 
-void check_plan_options(const std::string& path, const ddpm_rt_open_options& options) {
+void check_plan_options(const ModelSource& source, const ddpm_rt_open_options& options) {
   if (options.provider == DDPM_RT_CPU || options.provider == DDPM_RT_CUDA)
-    bad_argument(path + " is a plan, which only the provider TensorRT runs");
+    bad_argument(source.name + " is a TensorRT plan; provider " +
+                 ddpm_rt_provider_name(options.provider) +
+                 " cannot run it; open the ONNX file that it was built from");
+}
+
+void check_onnx_options(const ModelSource& source, const ddpm_rt_open_options& options) {
+  if (options.provider == DDPM_RT_TENSORRT)
+    bad_argument(source.name +
+                 " is not a TensorRT plan; build one with `ddpm-rt build`, or choose another "
+                 "provider");
+  if (options.provider == DDPM_RT_CPU && options.device != 0)
+    bad_argument("the CPU has no device " + std::to_string(options.device) + "; leave it out");
 }
 
 }  // namespace
 
 void Runner::sample_device(const ddpm_rt_sample_options&, const DeviceTarget&) {
-  bad_argument("this engine draws into host memory; for device memory open a TensorRT plan");
+  bad_argument(
+      "this sampler draws into host memory; only a TensorRT plan draws into device memory");
 }
 
-std::unique_ptr<Runner> open_runner(const std::string& path, const Steps& steps,
+std::unique_ptr<Runner> open_runner(const ModelSource& source, const StepsFile& steps,
                                     const ddpm_rt_open_options& options) {
-  if (!is_plan(path)) {
-    if (options.provider == DDPM_RT_TENSORRT)
-      bad_argument(path + " is no plan; make one with `ddpm-rt build`, or choose another provider");
-    if (options.provider != DDPM_RT_CUDA && options.device != 0)
-      bad_argument("the CPU has no device " + std::to_string(options.device) + "; leave it out");
-    return open_host_runner(path, steps, options);
+  if (!is_plan(source)) {
+    check_onnx_options(source, options);
+    return open_host_runner(source, steps, options);
   }
-  check_plan_options(path, options);
+  check_plan_options(source, options);
 #ifdef DDPM_RT_HAS_CUDA
-  return open_device_runner(path, steps, options.device);
+  return open_device_runner(source, steps, options.device);
 #else
-  throw Failure(DDPM_RT_ENGINE_FAILED,
-                path +
-                    ": this library was built without a GPU's side; build it with DDPM_RT_CUDA "
-                    "and DDPM_RT_TENSORRT, or name the .onnx");
+  engine_failed(source.name +
+                " is a TensorRT plan, and this library was built without TensorRT; build it with "
+                "DDPM_RT_CUDA and DDPM_RT_TENSORRT, or open the ONNX file");
 #endif
 }
 

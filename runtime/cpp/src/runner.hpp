@@ -1,16 +1,16 @@
-// What draws a request: the loop on the host, or the one on a GPU.
+// A runner draws what a request asks for, with the loop on the host or the loop on a GPU.
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "card.hpp"
 #include "ddpm_rt.h"
-#include "steps.hpp"
+#include "model_source.hpp"
+#include "steps_file.hpp"
 
 namespace ddpm_rt {
 
-// Device memory of the caller's, and the stream in whose order it is used.
+// Device memory of the caller, and the stream in whose order it is used.
 struct DeviceTarget {
   float* images;
   void* stream;
@@ -21,21 +21,24 @@ class Runner {
   virtual ~Runner() = default;
   virtual const Card& card() const = 0;
 
-  // Draws what was checked already into host memory. Throws Failure.
+  // Draws into host memory. check_request() has accepted the options. Throws Failure.
   virtual void sample(const ddpm_rt_sample_options& options, float* images) = 0;
 
-  // Queues the same into device memory; `finish` waits, and throws what went wrong meanwhile.
+  // Queues the same into device memory. finish() waits, and throws Failure for errors that happened
+  // after the call.
   virtual void sample_device(const ddpm_rt_sample_options& options, const DeviceTarget& target);
   virtual void finish() {}
 };
 
-// The runner of an engine file, for the steps of `steps`, which outlive it. Throws Failure.
-std::unique_ptr<Runner> open_runner(const std::string& path, const Steps& steps,
+// The runner for a model: the host loop for an ONNX model, the GPU loop for a plan. It keeps a
+// reference to `steps`. Throws Failure.
+std::unique_ptr<Runner> open_runner(const ModelSource& source, const StepsFile& steps,
                                     const ddpm_rt_open_options& options);
 
-// Behind it: an ONNX file, with the host's loop; a plan, with the GPU's.
-std::unique_ptr<Runner> open_host_runner(const std::string& path, const Steps& steps,
+// The two kinds behind open_runner.
+std::unique_ptr<Runner> open_host_runner(const ModelSource& source, const StepsFile& steps,
                                          const ddpm_rt_open_options& options);
-std::unique_ptr<Runner> open_device_runner(const std::string& path, const Steps& steps, int device);
+std::unique_ptr<Runner> open_device_runner(const ModelSource& source, const StepsFile& steps,
+                                           int device);
 
 }  // namespace ddpm_rt

@@ -6,16 +6,16 @@
 namespace ddpm_rt {
 namespace {
 
-constexpr std::size_t LONGEST = 300;
+constexpr std::size_t MAX_BYTES = 300;
 
-// Without line breaks, and without where in TensorRT it was said.
-std::string one_line(std::string_view message) {
+// The message without line breaks, and without the place in TensorRT where it comes from.
+std::string reason_in(std::string_view message) {
   if (const auto code = message.find("Error Code "); code != message.npos)
     if (const auto colon = message.find(": ", code); colon != message.npos)
       message.remove_prefix(colon + 2);
   message = message.substr(0, message.find(" (In "));
   std::string line;
-  for (const char letter : message.substr(0, LONGEST)) {
+  for (const char letter : message.substr(0, MAX_BYTES)) {
     const bool blank = letter == ' ' || letter == '\n' || letter == '\r' || letter == '\t';
     if (!blank) line += letter;
     if (blank && !line.empty() && line.back() != ' ') line += ' ';
@@ -27,11 +27,11 @@ std::string one_line(std::string_view message) {
 }  // namespace
 
 void TensorRtLog::log(Severity severity, const char* message) noexcept {
-  if (severity > Severity::kERROR) return;  // the numbers fall as it gets worse
+  if (severity > Severity::kERROR) return;  // a smaller number is more severe
   try {
     const std::lock_guard lock(mutex_);
-    error_ = one_line(message);
-  } catch (...) {  // out of memory: then there is no reason
+    error_ = reason_in(message);
+  } catch (...) {  // out of memory: no reason is kept
   }
 }
 

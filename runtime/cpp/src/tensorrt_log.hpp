@@ -1,4 +1,4 @@
-// What TensorRT says: it gives its reasons to a log alone.
+// The log of TensorRT, which reports the reasons of failures only there.
 #pragma once
 
 #include <NvInferRuntime.h>
@@ -13,7 +13,7 @@ class TensorRtLog final : public nvinfer1::ILogger {
  public:
   void log(Severity severity, const char* message) noexcept override;
 
-  // ": " and the reason in one line, or nothing; the log is empty again.
+  // ": " and the reason in one line, or "". Clears the log.
   std::string reason();
 
  private:

@@ -10,7 +10,7 @@ using nvinfer1::DataType, nvinfer1::ICudaEngine, nvinfer1::TensorIOMode, nvinfer
 
 using Sides = std::vector<std::int64_t>;
 
-// What a tensor must be; sides come after the batch.
+// The expected facts of a tensor. `sides` follow the batch.
 struct Expected {
   std::string name;
   TensorIOMode mode;
@@ -24,7 +24,7 @@ std::string shape_fault(const nvinfer1::Dims& shape, const Expected& expected) {
   bool right = shape.nbDims == static_cast<int>(expected.sides.size()) + 1;
   for (std::size_t i = 0; right && i < expected.sides.size(); ++i)
     right = shape.d[i + 1] == -1 || shape.d[i + 1] == expected.sides[i];
-  return right ? "" : "'" + expected.name + "' is not of the shape that the card says";
+  return right ? "" : "'" + expected.name + "' has another shape than the card says";
 }
 
 std::string tensor_fault(const ICudaEngine& engine, const Expected& expected) {
@@ -32,8 +32,8 @@ std::string tensor_fault(const ICudaEngine& engine, const Expected& expected) {
   const std::string begin = "'" + expected.name + "' is ";
   if (engine.getTensorIOMode(name) != expected.mode ||
       engine.getTensorLocation(name) != TensorLocation::kDEVICE)
-    return begin + "no " + (expected.mode == TensorIOMode::kINPUT ? "input" : "output") +
-           " on the device";
+    return begin + "not an " + (expected.mode == TensorIOMode::kINPUT ? "input" : "output") +
+           " on the GPU";
   const auto type = engine.getTensorDataType(name);
   if (std::find(expected.types.begin(), expected.types.end(), type) == expected.types.end())
     return begin + "of another type than the card implies";
@@ -56,14 +56,14 @@ std::vector<Expected> expected_of(const Model& model) {
 
 std::string network_fault(const ICudaEngine& engine, const PlanRecord& record) {
   const char* const name = engine.getName();
-  if (name == nullptr || record.name != name) return "the network in it is another";
+  if (name == nullptr || record.name != name) return "it contains another network";
   const auto expected = expected_of(record.card.model);
   if (engine.getNbIOTensors() != static_cast<int>(expected.size()))
-    return "it has " + std::to_string(engine.getNbIOTensors()) + " tensors, and the card names " +
+    return "it has " + std::to_string(engine.getNbIOTensors()) + " tensors; the card names " +
            std::to_string(expected.size());
   if (engine.getNbOptimizationProfiles() != static_cast<int>(record.profiles.size()))
     return "it has " + std::to_string(engine.getNbOptimizationProfiles()) +
-           " profiles, and on record are " + std::to_string(record.profiles.size());
+           " profiles; the record has " + std::to_string(record.profiles.size());
   for (const Expected& one : expected)
     if (auto fault = tensor_fault(engine, one); !fault.empty()) return fault;
   return "";

@@ -1,16 +1,16 @@
-// Whether the network in a plan is the one that its card describes.
+// Compares the network in a plan with its record.
 #pragma once
 
 #include <NvInferRuntime.h>
 
 #include <string>
 
-#include "plan.hpp"
+#include "plan_record.hpp"
 
 namespace ddpm_rt {
 
-// What keeps an engine from being the one of this record, or nothing: its name, the names,
-// directions, places, types and shapes of its tensors, and how many profiles it has.
+// The first difference between an engine and its record, or "". Compares the name, the number of
+// profiles, and the names, directions, locations, types and shapes of the tensors.
 std::string network_fault(const nvinfer1::ICudaEngine& engine, const PlanRecord& record);
 
 }  // namespace ddpm_rt

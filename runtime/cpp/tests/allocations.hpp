@@ -1,5 +1,5 @@
-// How often the program has asked for memory so far. In a file of its own: a compiler that sees
-// through a replaced operator new warns of what is right.
+// The number of calls of operator new so far. In a file of its own, because GCC gives false
+// warnings if it can inline a replaced operator new.
 #pragma once
 
 long allocations();

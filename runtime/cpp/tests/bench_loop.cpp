@@ -1,13 +1,13 @@
-// bench_loop ENGINE STEPS BATCH ROUNDS: what the loop on the host costs beside the network, a line
-// a round: milliseconds a step of bare calls, of the whole chain, and their ratio. Rounds of the
-// two alternate, so that both see the same machine.
+// bench_loop MODEL STEPS BATCH ROUNDS: the overhead of the loop on the host. Prints a line per
+// round: milliseconds per step of bare network calls, of the whole chain, and their ratio. The two
+// alternate, so that both see the same load of the machine.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
 #include "engine.hpp"
-#include "loop.hpp"
-#include "steps.hpp"
+#include "host_loop.hpp"
+#include "steps_file.hpp"
 
 namespace {
 
@@ -20,8 +20,8 @@ double milliseconds(const auto& work) {
       .count();
 }
 
-// Nothing but the network, on inputs made beforehand, told the times of the table.
-double bare(Engine& engine, const Steps& steps, std::size_t batch) {
+// The network alone, on prepared inputs, with the times of the table.
+double bare(Engine& engine, const StepsFile& steps, std::size_t batch) {
   const Model& model = steps.model;
   std::vector<float> x(batch * model.image()), out(batch * model.output());
   for (std::size_t n = 0; n < batch; ++n)
@@ -36,9 +36,9 @@ double bare(Engine& engine, const Steps& steps, std::size_t batch) {
   });
 }
 
-double chain(Engine& engine, const Steps& steps, std::size_t batch) {
+double chain(Engine& engine, const StepsFile& steps, std::size_t batch) {
   return milliseconds([&] {
-    Loop loop(engine, steps, {0, 0, batch}, {});
+    HostLoop loop(engine, steps, {0, 0, batch}, {});
     loop.start();
     while (loop.row() < steps.rows.size()) loop.step();
   });
@@ -47,9 +47,9 @@ double chain(Engine& engine, const Steps& steps, std::size_t batch) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 5) return std::fprintf(stderr, "bench_loop ENGINE STEPS BATCH ROUNDS\n"), 2;
-  const Steps steps = read_steps(argv[2]);
-  const auto engine = open_engine(argv[1], DDPM_RT_OPEN_OPTIONS);
+  if (argc != 5) return std::fprintf(stderr, "bench_loop MODEL STEPS BATCH ROUNDS\n"), 2;
+  const StepsFile steps = read_steps(argv[2]);
+  const auto engine = open_engine({.name = argv[1]}, DDPM_RT_OPEN_OPTIONS);
   const auto batch = static_cast<std::size_t>(std::atoi(argv[3]));
   bare(*engine, steps, batch);
   for (int round = 0; round < std::atoi(argv[4]); ++round) {

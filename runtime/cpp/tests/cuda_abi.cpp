@@ -1,4 +1,4 @@
-// Compiled where there is a cuda.h: what cuda_driver.hpp declares is the driver's interface.
+// Compares the declarations in cuda_driver.hpp with cuda.h, at compile time.
 #include <cuda.h>
 
 #include <type_traits>
@@ -7,7 +7,7 @@
 
 namespace {
 
-// The same number of parameters, each of the same size and as much a pointer; names may differ.
+// Two parameters agree if both are pointers or neither is, and if they have the same size.
 template <class A, class B>
 constexpr bool passes_alike =
     sizeof(A) == sizeof(B) && std::is_pointer_v<A> == std::is_pointer_v<B>;

@@ -1,22 +1,42 @@
-// libFuzzer: whatever is in a steps file, a card or a plan's record, the readers take it or say a
-// sentence.
+// libFuzzer: for any bytes in a steps file, a card or the record of a plan, the readers succeed or
+// throw Failure with a message.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
 #include "card.hpp"
 #include "error.hpp"
-#include "plan.hpp"
-#include "steps.hpp"
+#include "limits.hpp"
+#include "one_line.hpp"
+#include "plan_record.hpp"
+#include "steps_file.hpp"
 
 namespace {
 
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+// A message quotes the text. It must be printable and short, and be unchanged if it is made so
+// again.
+void check_message(std::string_view message) {
+  const std::string line = ddpm_rt::one_line(message);
+  const auto is_control = [](char letter) { return static_cast<unsigned char>(letter) < 0x20; };
+  const auto continues = [](char letter) { return (letter & 0xC0) == 0x80; };
+  require(std::none_of(line.begin(), line.end(), is_control));
+  const auto bytes = std::count_if(line.begin(), line.end(), continues);
+  require(line.size() - static_cast<std::size_t>(bytes) <= ddpm_rt::MAX_MESSAGE_CHARACTERS);
+  require(ddpm_rt::one_line(line) == line);
+}
+
 template <class Read>
-void must_say(const Read& read) {
+void check_read(const Read& read) {
   try {
     read();
   } catch (const ddpm_rt::Failure& failure) {
-    if (failure.status != DDPM_RT_BAD_FILE || *failure.what() == '\0') std::abort();
+    require(failure.status == DDPM_RT_BAD_FILE && *failure.what() != '\0');
+    check_message(failure.what());
   }
 }
 
@@ -24,8 +44,9 @@ void must_say(const Read& read) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  must_say([&] { ddpm_rt::parse_steps(text, "steps"); });
-  must_say([&] { ddpm_rt::read_card(text, "card"); });
-  must_say([&] { ddpm_rt::parse_plan_record(text, "record"); });
+  check_read([&] { ddpm_rt::parse_steps(text, "steps"); });
+  check_read([&] { ddpm_rt::read_card(text, "card"); });
+  check_read([&] { ddpm_rt::parse_plan_record(text, "record"); });
+  check_message(text.substr(0, 8192));
   return 0;
 }

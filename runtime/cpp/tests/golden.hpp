@@ -1,4 +1,4 @@
-// The files that scripts/make_golden.py wrote.
+// The files of scripts/make_golden.py.
 #pragma once
 
 #include <cstring>

@@ -1,16 +1,27 @@
-// What the tests of the installed interface share; the models are those of scripts/cpp_files.py.
+// Helpers for the tests of the public interface. scripts/cpp_files.py writes the models.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "ddpm_rt.hpp"
 
 inline std::string file(const std::string& name) { return DDPM_RT_TEST_FILES "/" + name; }
+
+inline std::string content(const std::string& name) {
+  std::ifstream stream(file(name), std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+inline ddpm_rt::Bytes bytes(const std::string& text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
 
 inline ddpm_rt::Sampler opened(const std::string& engine = "gaussian.onnx",
                                const std::string& steps = "ddpm.steps.json") {

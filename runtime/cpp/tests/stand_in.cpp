@@ -9,7 +9,7 @@ extern "C" int ddpm_rt_host_launch(const char* name, void** params, unsigned gri
 
 namespace {
 
-unsigned long long shuffle = 1;  // another order of blocks and threads at every launch
+unsigned long long shuffle = 1;  // each launch has another order of blocks and threads
 
 template <const char* NAME>
 void launch(void** params, unsigned x, unsigned y, unsigned, unsigned block, unsigned, unsigned) {
@@ -24,7 +24,7 @@ T value(void** params, int number) {
   return found;
 }
 
-// Bytes that a kernel touches behind x, x0, out, t, rows, lanes and state.
+// The number of bytes that a kernel uses at x, x0, out, t, rows, lanes and state.
 void extents(void** params, std::uint64_t* bytes) {
   const auto number = [&](int i) { return std::uint64_t{value<unsigned>(params, i)}; };
   const auto batch = number(7), size = number(8), guided = number(12);
@@ -65,7 +65,7 @@ Device::~Device() {
   CHECK(std::string(stand_in_live()) == "");
   void* context = nullptr;
   cuCtxGetCurrent(&context);
-  CHECK(context == nullptr);  // what the library made current is so no more
+  CHECK(context == nullptr);  // the library restored the context
 }
 
 std::string Device::take_faults() {

@@ -1,5 +1,5 @@
-// The stand-in for the driver, as the tests of the loop on a GPU see it: tests/cuda_stand_in with
-// the kernels of ddpm_rt/kernels.cu, compiled for the host as they stand.
+// The interface of tests/support/cuda_stand_in, a stand-in for the driver. The kernels of
+// ddpm_rt/kernels.cu are compiled as host code, unchanged.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -20,7 +20,7 @@ int stand_in_register(const char* name, const char* format,
                       void (*run)(void**, unsigned, unsigned, unsigned, unsigned, unsigned,
                                   unsigned),
                       void (*extents)(void**, std::uint64_t*));
-struct StandInSettings {  // world.h's
+struct StandInSettings {  // as in world.h
   int devices, major, minor, version, eager;
   std::size_t memory;
 };
@@ -42,15 +42,15 @@ int cuStreamEndCapture(void*, void**);
 int cuGraphDestroy(void*);
 }
 
-// A device for one test. At the end nothing may be left on it, and nothing may have been done that
-// a real one forbids.
+// A device for one test. Its destructor checks that nothing is left on it, and that nothing was
+// done that a real device forbids.
 class Device {
  public:
   Device();
   ~Device();
-  // What was done that is forbidden, which the test then does not fail for.
+  // Returns the forbidden operations so far and forgets them, so that the test does not fail.
   static std::string take_faults();
-  // The names of the driver's calls since a mark, or of what ran.
+  // The names of the calls since a mark, and of the work that ran since a mark.
   static std::vector<std::string> calls(const std::string& mark);
   static std::vector<std::string> runs(const std::string& mark);
 };

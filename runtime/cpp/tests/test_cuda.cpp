@@ -1,11 +1,11 @@
-// From a plan to images, on the stand-ins for the driver and TensorRT: the loop on the GPU against
-// the loop on the host.
+// Draws images of a plan on the stand-ins for the driver and TensorRT, and compares the GPU loop
+// with the host loop.
 #include <cstring>
 #include <thread>
 
+#include "host_loop.hpp"
 #include "library.hpp"
-#include "loop.hpp"
-#include "plan.hpp"
+#include "plan_record.hpp"
 #include "stand_in.hpp"
 #include "toy.hpp"
 
@@ -39,16 +39,16 @@ class ToyEngine final : public ddpm_rt::Engine {
   const ddpm_rt::Card card_;
 };
 
-// The loop on the host with the same network; x0 of every step, if there is a place for it.
+// The images of the host loop with the same network. Appends x0 of every step to `x0`.
 std::vector<float> on_host(const std::string& plan, const std::string& steps_file,
                            const ddpm_rt::Options& asked,
                            std::vector<std::vector<float>>* x0 = nullptr) {
   const auto steps = ddpm_rt::read_steps(file(steps_file));
-  ToyEngine engine(ddpm_rt::read_plan(file(plan)).record.card);
+  ToyEngine engine(ddpm_rt::read_plan_record({.name = file(plan)}).card);
   ddpm_rt::Labels labels = {{}, static_cast<float>(asked.guidance)};
   for (std::size_t n = 0; n < asked.count && !asked.labels.empty(); ++n)
-    labels.of_samples.push_back(asked.labels[(asked.first + n) % asked.labels.size()]);
-  ddpm_rt::Loop loop(engine, steps, {asked.seed, asked.first, asked.count}, labels);
+    labels.classes.push_back(asked.labels[(asked.first + n) % asked.labels.size()]);
+  ddpm_rt::HostLoop loop(engine, steps, {asked.seed, asked.first, asked.count}, labels);
   loop.start();
   while (loop.row() < steps.rows.size()) {
     loop.step();
@@ -82,6 +82,27 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("a plan and its record can be opened from memory") {
+  const Device device;
+  const std::string plan = content("toy.plan"), record = content("toy.plan.json"),
+                    steps = content("ddpm.steps.json");
+  const ddpm_rt::Options asked = {.seed = 7, .count = 2, .batch = 2};
+  auto sampler = ddpm_rt::Sampler::from_memory(bytes(plan), bytes(steps), {}, bytes(record));
+  CHECK(same(sampler.sample(asked), on_host("toy.plan", "ddpm.steps.json", asked)));
+  const auto refused = [&](const std::string& plan, const std::string& record) {
+    try {
+      ddpm_rt::Sampler::from_memory(bytes(plan), bytes(steps), {}, bytes(record));
+      return std::string("it was opened");
+    } catch (const ddpm_rt::Error& error) {
+      return std::string(error.what());
+    }
+  };
+  CHECK(has(refused(plan, ""), "needs its record"));
+  CHECK(has(refused(plan + "x", record), "is not the plan that its record describes"));
+  CHECK(has(refused(content("changed.plan"), record), "is not the plan that its record describes"));
+  CHECK(has(refused(plan, record.substr(0, 100)), "the record in memory"));
+}
+
 TEST_CASE("a learned variance, and an image whose size is no multiple of four") {
   const Device device;
   const ddpm_rt::Options asked = {.seed = 3, .count = 2, .batch = 2};
@@ -98,7 +119,7 @@ TEST_CASE("a batch larger than asked for, times of other types and one time for 
     const Device device;
     CHECK(same(opened(plan).sample(asked), expected));
     const bool graph = count(Device::calls(""), "cuGraphLaunch") == 20;
-    CHECK(graph == (plan != std::string("float32.plan")));  // whose network cannot be captured
+    CHECK(graph == (plan != std::string("float32.plan")));  // its network cannot be captured
   }
 }
 
@@ -110,9 +131,8 @@ TEST_CASE("labels and guidance reach the network on the device") {
   const auto images = opened("classes.plan", "classes.steps.json").sample(asked);
   CHECK(same(images, on_host("classes.plan", "classes.steps.json", asked)));
   auto single = opened("single.plan", "classes.steps.json");
-  CHECK_THROWS_WITH(
-      single.sample(asked),
-      "guidance needs a plan that takes two images at least; build it with --batch 2");
+  CHECK_THROWS_WITH(single.sample(asked),
+                    "guidance needs a plan for at least two images; build it with --batch 2");
 }
 
 TEST_CASE("the callback hears of every step in order, and of x0 as it was then") {
@@ -161,7 +181,7 @@ TEST_CASE("an output that is not finite is a status that names the step") {
       FAIL("it went on");
     } catch (const ddpm_rt::Error& error) {
       CHECK(error.status() == DDPM_RT_NOT_FINITE);
-      CHECK(has(error.what(), "not finite at step 19, t = 49"));
+      CHECK(has(error.what(), "not finite at step 19, t = 49, for sample 0"));
     }
 }
 

@@ -89,8 +89,10 @@ TEST_CASE("labels and guidance reach the network; what the model has not is refu
   CHECK(furthest({plain.begin() + 24, plain.begin() + 48},
                  {mixed.begin() + 24, mixed.begin() + 48}) > 1e-3F);
   CHECK(furthest(plain, sampler.sample({.count = 4, .labels = zero, .guidance = 3})) > 1e-3F);
-  CHECK_THROWS_WITH(sampler.sample({}), "the model is class-conditional and needs a label: 0 to 2");
-  CHECK_THROWS_WITH(sampler.sample({.labels = wrong}), "label 3 is none of the model's: 0 to 2");
+  CHECK_THROWS_WITH(sampler.sample({}),
+                    "the model is class-conditional and needs a label from 0 to 2");
+  CHECK_THROWS_WITH(sampler.sample({.labels = wrong}),
+                    "label 3 is not a class of the model; labels are 0 to 2");
   CHECK_THROWS_AS(sampler.sample({.labels = zero, .guidance = NAN}), ddpm_rt::Error);
   CHECK_THROWS_AS(opened().sample({.labels = zero}), ddpm_rt::Error);
   CHECK_THROWS_AS(opened().sample({.guidance = 2}), ddpm_rt::Error);

@@ -1,12 +1,12 @@
-// A network that needs no training, for the loops on host and GPU alike: the same operations, each
-// rounded once.
+// A network without weights, for the host loop and the GPU loop: the same operations, each rounded
+// once.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
-// What it says of one image. `size` is the image's, and `out_size` twice that with a spread.
+// The output for one image. `out_size` is `size`, or 2 * size with a spread.
 inline void toy(const float* x, float t, std::int64_t label, std::size_t size, std::size_t out_size,
                 float* out) {
   const float gain = 0.5F + t * 0.0004F, move = static_cast<float>(label) * 0.1F;

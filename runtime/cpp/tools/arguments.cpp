@@ -6,20 +6,22 @@
 #include <map>
 
 const char* const USAGE =
-    "ddpm-rt-cpp ENGINE STEPS [options]\n"
-    "Draw images with an .onnx of `ddpm-rt export`, or a .plan of `ddpm-rt build`, and a file of\n"
-    "`ddpm-rt steps`.\n\n"
-    "  --seed N        which infinite sequence of images       [0]\n"
-    "  --first N       the number of the first of them         [0]\n"
-    "  --count N       how many                                [16]\n"
-    "  --batch N       images to a call of the network         [16]\n"
-    "  --label N       class of an image; may be repeated, then samples take them in turn\n"
-    "  --guidance W    above 1: more of the label              [1]\n"
-    "  --provider P    auto, cpu, cuda or tensorrt             [auto: by the file]\n"
-    "  --device N      which GPU                               [0]\n"
-    "  --threads N     inside one operation on the CPU         [all cores]\n"
-    "  --out FILE      .png (a grid) or .npy (float32)         [samples.png]\n"
-    "  --quiet         no progress\n";
+    "Usage: ddpm-rt-cpp [OPTIONS] MODEL STEPS\n"
+    "Draw images with MODEL, an .onnx file of `ddpm-rt export` or a .plan of `ddpm-rt build`,\n"
+    "and STEPS, a file of `ddpm-rt steps`.\n\n"
+    "  --seed N        seed                                             [0]\n"
+    "  --first N       number of the first sample of the seed           [0]\n"
+    "  --count N       number of samples                                [16]\n"
+    "  --batch N       images per call of the network                   [16]\n"
+    "  --label N       class of the images; repeat to cycle through several\n"
+    "  --guidance W    above 1: follow the label more                   [1]\n"
+    "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
+    "  --device N      number of the GPU                                [0]\n"
+    "  --threads N     CPU threads                  [all that this process may use]\n"
+    "  -o, --out FILE  .png (a grid) or .npy (float32)                  [samples.png]\n"
+    "  --quiet         print no progress\n"
+    "  --version       print the version and the providers\n"
+    "  -h, --help      print this text\n";
 
 namespace {
 
@@ -28,7 +30,7 @@ Number number(const std::string& option, const std::string& word) {
   Number value{};
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
   if (error != std::errc{} || end != word.data() + word.size())
-    throw UsageError(option + " must be a number in range, not '" + word + "'");
+    throw UsageError(option + " must be a number in its range, not '" + word + "'");
   return value;
 }
 
@@ -63,6 +65,7 @@ const std::map<std::string, Take>& options() {
       {"--threads",
        [](auto& all, auto& word) { all.open.threads = number<int>("--threads", word); }},
       {"--out", [](auto& all, auto& word) { all.out = word; }},
+      {"-o", [](auto& all, auto& word) { all.out = word; }},
   };
   return known;
 }
@@ -74,10 +77,9 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   std::vector<std::string> files;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const auto known = options().find(words[i]);
-    if (words[i] == "--help" || words[i] == "-h") {
-      all.help = true;
-      return all;
-    }
+    all.help = words[i] == "--help" || words[i] == "-h";
+    all.version = words[i] == "--version";
+    if (all.help || all.version) return all;
     if (words[i] == "--quiet") {
       all.quiet = true;
     } else if (known != options().end()) {
@@ -85,15 +87,15 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
       known->second(all, words[i + 1]);
       ++i;
     } else if (words[i].starts_with("-")) {
-      throw UsageError("there is no option " + words[i]);
+      throw UsageError("unknown option " + words[i]);
     } else {
       files.push_back(words[i]);
     }
   }
-  if (files.size() != 2) throw UsageError("name one engine file and one steps file");
+  if (files.size() != 2) throw UsageError("name one model and one steps file");
   if (!all.out.ends_with(".png") && !all.out.ends_with(".npy"))
     throw UsageError("--out must end in .png or .npy");
-  all.engine = files[0];
+  all.model = files[0];
   all.steps = files[1];
   return all;
 }

@@ -13,12 +13,12 @@ struct UsageError : std::runtime_error {
 };
 
 struct Arguments {
-  std::string engine, steps, out = "samples.png";
+  std::string model, steps, out = "samples.png";
   std::uint64_t seed = 0, first = 0, count = 16, batch = 16;
   std::vector<std::int64_t> labels;
   double guidance = 1.0;
   ddpm_rt::OpenOptions open;
-  bool quiet = false, help = false;
+  bool quiet = false, help = false, version = false;
 };
 
 extern const char* const USAGE;

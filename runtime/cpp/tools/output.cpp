@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <vector>
+
+#include "replace_file.hpp"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
@@ -16,33 +16,39 @@
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "write_npy writes the machine's floats as little-endian");
+              "write_npy writes the floats of the machine as little-endian");
 
-// clip, (x + 1) 127.5, halves to even: the inverse of x / 127.5 - 1.
+// The inverse of x / 127.5 - 1: clip, (x + 1) * 127.5, round halves to even.
 std::uint8_t to_byte(float value) {
   return static_cast<std::uint8_t>(
       std::nearbyint((std::clamp(value, -1.0F, 1.0F) + 1.0F) * 127.5F));
 }
 
-void replace_file(const std::string& path, const std::string& bytes) {
-  const std::string temporary = path + ".tmp";
-  std::ofstream file(temporary, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code failed;
-  if (file) std::filesystem::rename(temporary, path, failed);
-  if (file && !failed) return;
-  std::filesystem::remove(temporary, failed);
-  throw std::runtime_error(path + " cannot be written");
+struct Grid {
+  std::size_t columns, rows;
+};
+
+Grid grid_of(std::size_t count) {
+  const auto columns = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  return {columns, (count + columns - 1) / columns};
 }
 
 }  // namespace
 
+void check_png(const Images& images) {
+  constexpr std::size_t MAX_SIDE = 32768;  // of the grid: the encoder counts its bytes in an int
+  constexpr std::size_t MAX_BYTES = std::size_t{1} << 30;
+  if (images.channels > 4)
+    throw std::runtime_error("images of more than 4 channels are not a PNG; write an .npy");
+  const Grid grid = grid_of(images.count);
+  const std::size_t width = grid.columns * images.width, height = grid.rows * images.height;
+  if (width > MAX_SIDE || height > MAX_SIDE || width * height * images.channels > MAX_BYTES)
+    throw std::runtime_error("the grid is too large for a PNG; write an .npy, or fewer images");
+}
+
 void write_png(const std::string& path, const Images& images) {
-  if (images.channels > 4) throw std::runtime_error("a PNG has at most 4 channels; write an .npy");
-  const auto columns =
-      static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(images.count))));
-  const std::size_t rows = (images.count + columns - 1) / columns;
+  check_png(images);
+  const auto [columns, rows] = grid_of(images.count);
   const std::size_t stride = columns * images.width * images.channels;
   std::vector<std::uint8_t> pixels(rows * images.height * stride);
   std::size_t from = 0;
@@ -61,7 +67,7 @@ void write_png(const std::string& path, const Images& images) {
              height = static_cast<int>(rows * images.height);
   if (stbi_write_png_to_func(append, &bytes, width, height, static_cast<int>(images.channels),
                              pixels.data(), static_cast<int>(stride)) == 0)
-    throw std::runtime_error(path + " cannot be made; the grid is too large for a PNG");
+    throw std::runtime_error(path + " cannot be encoded; write an .npy");
   replace_file(path, bytes);
 }
 
@@ -70,8 +76,8 @@ void write_npy(const std::string& path, const Images& images) {
                        std::to_string(images.count) + ", " + std::to_string(images.channels) +
                        ", " + std::to_string(images.height) + ", " + std::to_string(images.width) +
                        "), }";
-  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1,
-                ' ');  // the data begin at a multiple of 64
+  // the data begin at a multiple of 64
+  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   std::string bytes("\x93NUMPY\x01\x00", 8);
   bytes += static_cast<char>(header.size() & 255);

@@ -1,4 +1,4 @@
-// Images into files, in one move: a sibling temporary file, renamed.
+// Image files.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,12 @@ struct Images {
   std::size_t count, channels, height, width;
 };
 
-// A grid, as near to a square as can be, missing places black. Throws std::runtime_error.
+// Throws std::runtime_error, before anything is drawn, if write_png cannot write such images.
+void check_png(const Images& images);
+
+// Writes a grid, as square as possible. Cells without an image are black. Throws
+// std::runtime_error.
 void write_png(const std::string& path, const Images& images);
 
-// float32 [count, C, H, W] as NumPy reads it. Throws std::runtime_error.
+// Writes float32 [count, C, H, W] for NumPy. Throws std::runtime_error.
 void write_npy(const std::string& path, const Images& images);

@@ -12,10 +12,14 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from ..errors import DdpmRtError
+from ..limits import MAX_CLASSES, MAX_ELEMENTS, MAX_SIDE, MAX_TIMESTEPS
 from ..samplers.schedule import Prediction, Schedule, Spacing, Variance
+from ..text import quoted
+from .bounded_read import failure, parse_json
+from .facts import TEXT, is_clip, is_number, is_text, maps, require
 
 FORMAT = 1
+ENTRIES = 100  # of a mapping in a card
 METADATA_KEY = "ddpm_rt.card"  # of ONNX's metadata_props
 
 Record = TypeVar("Record")
@@ -31,10 +35,12 @@ class Provenance:
     parity: Mapping[str, float]  # how far the export was from PyTorch when it was made
 
     def __post_init__(self) -> None:
+        for key, entries in (("versions", self.versions), ("parity", self.parity)):
+            require(maps(entries, lambda _: True, ENTRIES), key, f"an object of at most {ENTRIES} keys", entries)
         for key, text in (("source", self.source), ("weights_sha256", self.weights_sha256), *self.versions.items()):
-            _require(isinstance(text, str), key, "a string", text)
+            require(is_text(text), key, f"a string of at most {TEXT} characters", text)
         for key, number in self.parity.items():
-            _require(_is_number(number), f"parity.{key}", "a finite number", number)
+            require(is_number(number), f"parity.{key}", "a finite number", number)
 
 
 @dataclass(frozen=True)
@@ -56,21 +62,24 @@ class ModelCard:
     def __post_init__(self) -> None:
         shape, clip, classes = self.image_shape, self.clip, self.classes
         three = isinstance(shape, tuple) and len(shape) == 3
-        _require(three and all(type(side) is int and side > 0 for side in shape), "image_shape", "[C, H, W]", shape)
-        _require(self.prediction in get_args(Prediction), "prediction", "eps, x0 or v", self.prediction)
-        _require(self.variance in get_args(Variance), "variance", ", ".join(get_args(Variance)), self.variance)
-        _require(self.spacing in get_args(Spacing), "spacing", ", ".join(get_args(Spacing)), self.spacing)
-        ordered = clip is None or (len(clip) == 2 and all(map(_is_number, clip)) and clip[0] < clip[1])
-        _require(ordered, "clip", "[low, high] or null", clip)
-        _require(classes is None or (type(classes) is int and classes > 0), "classes", "a count or null", classes)
+        counts = three and all(type(side) is int and 0 < side <= MAX_SIDE for side in shape)
+        sized = counts and math.prod(shape) <= MAX_ELEMENTS
+        require(sized, "image_shape", f"[C, H, W] of at most {MAX_ELEMENTS} numbers", shape)
+        require(self.prediction in get_args(Prediction), "prediction", "eps, x0 or v", self.prediction)
+        require(self.variance in get_args(Variance), "variance", ", ".join(get_args(Variance)), self.variance)
+        require(self.spacing in get_args(Spacing), "spacing", ", ".join(get_args(Spacing)), self.spacing)
+        require(clip is None or is_clip(clip), "clip", "[low, high] in float32, or null", clip)
+        counted = classes is None or (type(classes) is int and 0 < classes <= MAX_CLASSES)
+        require(counted, "classes", f"a count up to {MAX_CLASSES}, or null", classes)
         null = self.null_class
         known = null is None or (type(null) is int and classes is not None and 0 <= null < classes)
-        _require(known, "null_class", "one of the classes or null", null)
+        require(known, "null_class", "one of the classes or null", null)
         tensors = {"x", "t", "out"} if classes is None else {"x", "t", "y", "out"}
-        named = isinstance(self.names, Mapping) and all(isinstance(name, str) for name in self.names.values())
-        _require(named and set(self.names) == tensors, "names", f"names of {sorted(tensors)}", self.names)
-        _require(isinstance(self.precision, str), "precision", "a string", self.precision)
-        _require(all(map(_is_number, self.betas)), "betas", "a list of numbers", "something else")
+        named = maps(self.names, is_text)
+        require(named and set(self.names) == tensors, "names", f"names of {sorted(tensors)}", self.names)
+        require(is_text(self.precision), "precision", f"a string of at most {TEXT} characters", self.precision)
+        listed = isinstance(self.betas, tuple) and len(self.betas) <= MAX_TIMESTEPS and all(map(is_number, self.betas))
+        require(listed, "betas", f"a list of at most {MAX_TIMESTEPS} numbers", self.betas)
         Schedule(np.array(self.betas))
 
     @property
@@ -94,18 +103,19 @@ class ModelCard:
     @classmethod
     def from_json(cls, text: str, source: str = "card") -> "ModelCard":
         """Read a card. Raises DdpmRtError, which begins with `source`, for anything but a whole format-1 card."""
+        again = "export the model again"
         try:
-            raw = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise DdpmRtError(f"{source}: the model card is not JSON; export the model again") from error
+            raw = parse_json(text)
+        except ValueError as error:
+            raise failure(f"{source}:", f"the model card cannot be read: {error}", again) from error
         if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
-            raise DdpmRtError(f"{source}: not a model card of format {FORMAT}; export the model again")
+            raise failure(f"{source}:", f"not a model card of format {FORMAT}", again)
         try:
             provenance = _record(Provenance, raw.get("provenance"), "provenance.")
             known = {**raw, "provenance": provenance} if "provenance" in raw else raw
             return _record(cls, {key: tuple(v) if isinstance(v, list) else v for key, v in known.items()}, "")
         except (TypeError, ValueError, AttributeError) as error:
-            raise DdpmRtError(f"{source}: the model card is wrong: {error}; export the model again") from error
+            raise failure(f"{source}:", f"the model card is wrong: {error}", again) from error
 
 
 def _record(kind: type[Record], raw: Any, prefix: str) -> Record:
@@ -113,16 +123,7 @@ def _record(kind: type[Record], raw: Any, prefix: str) -> Record:
     if not isinstance(raw, dict):
         raise ValueError(f"missing key '{prefix.rstrip('.')}'")
     if unknown := sorted(raw.keys() - known):
-        raise ValueError(f"unknown key '{prefix}{unknown[0]}'")
+        raise ValueError(f"unknown key {quoted(prefix + unknown[0])}")
     if missing := sorted(known - raw.keys()):
         raise ValueError(f"missing key '{prefix}{missing[0]}'")
     return kind(**raw)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-
-
-def _require(holds: bool, key: str, wanted: str, found: object) -> None:
-    if not holds:
-        raise ValueError(f"{key} must be {wanted}, not {found!r}")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bounded_read import open_regular
+
 
 def array_sha256(array: NDArray[Any]) -> str:
     """SHA-256 of an array's type, shape and values."""
@@ -15,8 +17,8 @@ def array_sha256(array: NDArray[Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
+    """SHA-256 of a regular file's bytes. Raises DdpmRtError when it cannot be read."""
+    with open_regular(path, "make it readable, or copy it here") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 

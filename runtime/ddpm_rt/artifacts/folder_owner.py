@@ -15,6 +15,7 @@ from ..stopping import undone_on_stop
 from .file_lock import lock
 
 LOCK = ".ddpm-rt.lock"
+PART = ".ddpm-rt.{}.lock"
 FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 LARGEST = 1 << 16  # bytes of a lock file that are read
 SHOWN = 120  # characters of a command line in a message
@@ -35,7 +36,7 @@ def owned_folder(folder: Path, work: Mapping[str, str], part: str, say: Say) -> 
         say(f"note: {folder} is on a file system without locks; run no second command in it at the same time")
         yield
         return
-    with _released(folder / LOCK, common), exclusive(folder / f".ddpm-rt.{part}.lock", say):
+    with _released(folder / LOCK, common), exclusive(folder / PART.format(part), say):
         yield
 
 
@@ -131,6 +132,19 @@ def _read(descriptor: int) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _holder(folder: Path) -> dict[str, Any]:
+    """A process that works in the folder now: the one that wrote what the work is may have ended."""
+    for path in sorted(folder.glob(PART.format("*"))):
+        with suppress(OSError):
+            descriptor = os.open(path, FLAGS & ~os.O_CREAT)
+            try:
+                if lock(descriptor, shared=True) is False:
+                    return _read(descriptor)
+            finally:
+                os.close(descriptor)
+    return {}
+
+
 def _refusal(folder: Path, other: dict[str, Any], work: Mapping[str, str]) -> str:
     theirs = other.get("work")
     known = theirs if isinstance(theirs, dict) else {}
@@ -139,7 +153,8 @@ def _refusal(folder: Path, other: dict[str, Any], work: Mapping[str, str]) -> st
         for key, value in work.items()
         if key in known and known[key] != value
     ]
-    return f"{folder} is in use by {_process(other)}{''.join(details[:1])}; wait for it, or use another folder"
+    process = _process(_holder(folder) or other)
+    return f"{folder} is in use by {process}{''.join(details[:1])}; wait for it, or use another folder"
 
 
 def _process(other: dict[str, Any]) -> str:

@@ -5,26 +5,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DdpmRtError
+from .bounded_read import POINTER, TEXT_BYTES, decoded, failure, is_regular, mapped, open_regular, refuse_pointer
 from .card import METADATA_KEY, ModelCard
 
-METADATA_PROPS = 14  # field of a ModelProto; each holds key, 1, and value, 2
+GRAPH, METADATA_PROPS = 7, 14  # fields of a ModelProto; an entry of the second holds key, 1, and value, 2
+VARINT, BYTES = 0, 2  # wire types of protobuf: whole numbers; strings, bytes and messages
 SCALAR_BYTES = {1: 8, 5: 4}  # wire types of protobuf whose length is fixed
+MAX_FIELDS = 20_000  # of a ModelProto; one has some ten, and one for each function and each entry of metadata
+AGAIN = "export the model again"
+
+Field = tuple[int, int, int]  # its number, and where its content begins and ends
 
 
 def read_onnx_card(path: Path) -> ModelCard:
     """Raises DdpmRtError when the file is no ONNX model with a card."""
     check_file(path)
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            entries = [dict(_fields(entry)) for field, entry in _fields(content) if field == METADATA_PROPS]
-            texts = [entry[2].decode() for entry in entries if entry.get(1) == METADATA_KEY.encode()]
-    except OSError as error:
-        raise DdpmRtError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it here") from error
-    except (ValueError, IndexError, KeyError) as error:
-        raise DdpmRtError(f"{path} is not a whole ONNX model; export the model again") from error
-    if not texts:
+    with mapped(path, AGAIN) as content:
+        try:
+            texts = [text for key, text in _metadata(content) if key == METADATA_KEY.encode()]
+            found = [decoded(text) for text in texts]
+        except (ValueError, IndexError, KeyError) as error:
+            reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
+            raise failure(path, f"is not a whole ONNX model ({reason})", AGAIN) from error
+    if not found:
         raise no_card(path)
-    return ModelCard.from_json(texts[0], source=str(path))
+    if len(found) > 1:
+        raise failure(path, "has more than one model card", AGAIN)
+    return ModelCard.from_json(found[0], source=str(path))
 
 
 def find_onnx_card(path: Path) -> ModelCard | None:
@@ -36,35 +43,73 @@ def find_onnx_card(path: Path) -> ModelCard | None:
 
 
 def check_file(path: Path) -> None:
-    """Raises DdpmRtError unless there is one."""
-    if not path.is_file():
-        raise DdpmRtError(f"{path} is not a file; name an .onnx that `ddpm-rt export` wrote")
+    """Raises DdpmRtError unless there is one, and it is not a Git LFS pointer."""
+    advice = "name an .onnx that `ddpm-rt export` wrote"
+    if not is_regular(path):
+        raise failure(path, "is not a file", advice)
+    with open_regular(path, advice) as file:
+        refuse_pointer(path, file.read(len(POINTER)))
 
 
 def no_card(path: Path) -> DdpmRtError:
     """What to raise for a model without one."""
-    return DdpmRtError(f"{path} has no model card, so its betas are unknown; make it with `ddpm-rt export`")
+    return failure(
+        path,
+        "has no model card, so its betas are unknown",
+        "make it with `ddpm-rt export`, or add one to a copy with `ddpm-rt card`",
+    )
 
 
-def _fields(content: mmap.mmap | bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbers and bytes of a message's strings, bytes and messages; but of the graph, which is big, only the number."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
+def _metadata(content: mmap.mmap | bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each entry of metadata. The graph, which is big, is skipped. Raises ValueError without one."""
+    has_graph = False
+    for field, start, end in message_fields(content, 0, len(content)):
+        has_graph = has_graph or field == GRAPH
+        if field == METADATA_PROPS:
+            entry = {part: (begin, stop) for part, begin, stop in message_fields(content, start, end)}
+            for begin, stop in entry.values():
+                if stop - begin > TEXT_BYTES:
+                    raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
+            yield bytes(content[slice(*entry[1])]), bytes(content[slice(*entry[2])])
+    if not has_graph:
+        raise ValueError("it has no graph")
+
+
+def message_fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[Field]:
+    """The strings, bytes and messages of the message between `at` and `end`.
+
+    Raises ValueError, IndexError or KeyError where there is no message, and for more than `MAX_FIELDS` fields.
+    """
+    for count, (field, wire, start, stop) in enumerate(all_fields(content, at, end)):
+        if count == MAX_FIELDS:
+            raise ValueError(f"it has more than {MAX_FIELDS} fields")
+        if wire == BYTES:
+            yield field, start, stop
+
+
+def all_fields(content: mmap.mmap | bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Number, wire type, and start and end of the content of each field of the message between `at` and `end`.
+
+    A varint has its value in place of both. Raises ValueError, IndexError or KeyError where there is no message.
+    """
+    while at != end:
+        key, at = varint(content, at)
         field, wire = key >> 3, key & 7
-        if wire == 0:
-            _, at = _varint(content, at)
-        elif wire == 2:
-            size, at = _varint(content, at)
-            if at + size > len(content):
-                raise ValueError("truncated")
-            yield field, bytes(content[at : at + size]) if size < 1 << 24 else b""
-            at += size
+        if field == 0:
+            raise ValueError("a field has the number 0")
+        if wire == VARINT:
+            value, at = varint(content, at)
+            start, stop = value, value
         else:
-            at += SCALAR_BYTES[wire]
+            size, at = varint(content, at) if wire == BYTES else (SCALAR_BYTES[wire], at)
+            start, stop = at, at + size
+            at = stop
+        if at > end:
+            raise ValueError("truncated")
+        yield field, wire, start, stop
 
 
-def _varint(content: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+def varint(content: mmap.mmap | bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = content[at]

@@ -9,10 +9,10 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import DdpmRtError
 from .atomic_write import replace_file
-from .onnx_card import METADATA_PROPS, SCALAR_BYTES, _fields, _varint, check_file
+from .bounded_read import TEXT_BYTES, decoded, failure, mapped
+from .onnx_card import AGAIN, BYTES, MAX_FIELDS, METADATA_PROPS, SCALAR_BYTES, check_file, message_fields, varint
 
 KEY, VALUE = 1, 2  # fields of one entry
-BYTES = 2  # the wire type of protobuf for texts and messages
 LIMIT = 2**31  # bytes of one protobuf
 PIECE = 1 << 24  # bytes that are copied at a time
 
@@ -81,31 +81,41 @@ def _pieces(file: BinaryIO, spans: list[tuple[int, int]]) -> Iterator[bytes]:
 
 def _read_entries(path: Path) -> list[Entry]:
     check_file(path)
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with mapped(path, AGAIN) as content:
+        try:
             return list(_entries(content))
-    except OSError as error:
-        raise DdpmRtError(f"{path} cannot be read ({error.strerror}); make it readable, or copy it here") from error
-    except (ValueError, IndexError, KeyError) as error:
-        raise DdpmRtError(f"{path} is not a whole ONNX model; export the model again") from error
+        except (ValueError, IndexError, KeyError) as error:
+            raise failure(path, f"is not a whole ONNX model ({error})", AGAIN) from error
 
 
 def _entries(content: Content) -> Iterator[Entry]:
+    if not content:
+        raise ValueError("the file is empty")
     at = 0
-    while at < len(content):
+    for _ in range(MAX_FIELDS):
+        if at == len(content):
+            return
         start = at
-        key, at = _varint(content, at)
+        key, at = varint(content, at)
         field, wire = key >> 3, key & 7
         if wire == 0:
-            _, at = _varint(content, at)
+            _, at = varint(content, at)
             continue
-        size, at = _varint(content, at) if wire == BYTES else (SCALAR_BYTES[wire], at)
+        size, at = varint(content, at) if wire == BYTES else (SCALAR_BYTES[wire], at)
         if at + size > len(content):
             raise ValueError("truncated")
         if field == METADATA_PROPS:
-            parts = dict(_fields(bytes(content[at : at + size])))
-            yield Entry(parts[KEY].decode(), parts.get(VALUE, b"").decode(), start, at + size)
+            parts = {part: _text(content, *span) for part, *span in message_fields(content, at, at + size)}
+            yield Entry(parts[KEY], parts.get(VALUE, ""), start, at + size)
         at += size
+    if at != len(content):
+        raise ValueError(f"it has more than {MAX_FIELDS} fields")
+
+
+def _text(content: Content, start: int, end: int) -> str:
+    if end - start > TEXT_BYTES:
+        raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
+    return decoded(bytes(content[start:end]))
 
 
 def _encoded(field: int, content: bytes) -> bytes:

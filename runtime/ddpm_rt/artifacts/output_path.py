@@ -21,6 +21,8 @@ def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] =
     Also for a suffix that belongs to another kind of file than `suffixes`, or, if `strict`, for all but these.
     """
     suffix = out.suffix.lower()
+    if suffixes and (not out.name or out.is_dir()):
+        raise ValueError(f"{out} is a folder; name a file in it")
     for known in inputs:
         if known is not None and _is_same(out, known):
             raise ValueError(f"{out} is the input; name another output")

@@ -12,14 +12,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from ..errors import DdpmRtError
+from ..limits import MAX_BATCH
+from ..text import quoted
+from .bounded_read import failure, is_regular, mapped, open_regular, parse_json, read_bytes
 from .card import ModelCard
 from .digest import file_sha256
+from .facts import is_count, is_digest, is_text, maps, matches, require
 
 FORMAT = 1
-NAME = re.compile(rb"ddpm-rt/\d+ [0-9a-f]{64}")
+MARK = b"ddpm-rt/"
+NAME = re.compile(rb"ddpm-rt/\d{1,9} [0-9a-f]{64}")
+NAMES = 1_000  # marks of a plan that are looked at; TensorRT writes a name a few times
+VERSION, CAPABILITY = re.compile(r"[0-9A-Za-z.+_-]{1,64}"), re.compile(r"\d{1,3}\.\d{1,3}\+?")
+OPTION = re.compile(r"[0-9a-z:,+]{1,1000}")  # 1:8:64, ampere+
 SUFFIXES = (".plan", ".engine")
 
 Part = TypeVar("Part")
@@ -37,6 +45,12 @@ class Graph:
     batch: int | None  # that it is fixed to
     weights: Mapping[str, str]  # name: type and shape
 
+    def __post_init__(self) -> None:
+        require(is_digest(self.sha256), "build.graph.sha256", "a SHA-256", self.sha256)
+        require(is_count(self.opset), "build.graph.opset", "a count", self.opset)
+        require(self.batch is None or is_count(self.batch), "build.graph.batch", "a count or null", self.batch)
+        require(maps(self.weights, is_text), "build.graph.weights", "names and texts", self.weights)
+
 
 @dataclass(frozen=True)
 class Refit:
@@ -45,6 +59,11 @@ class Refit:
     built_as: str  # SHA-256 of the card that the network's name in the plan was made from
     card: str  # ... of the card of these weights
     onnx: Mapping[str, str]  # ... of the file that they came from, and of external data
+
+    def __post_init__(self) -> None:
+        require(is_digest(self.built_as), "refit.built_as", "a SHA-256", self.built_as)
+        require(is_digest(self.card), "refit.card", "a SHA-256", self.card)
+        require(maps(self.onnx, is_digest), "refit.onnx", "names and SHA-256", self.onnx)
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,28 @@ class Build:
     onnx: Mapping[str, str]  # SHA-256 of the file that it was built from, and of external data
     graph: Graph | None = None  # of a plan whose weights can be replaced
 
+    def __post_init__(self) -> None:
+        capabilities, profiles = self.compute_capabilities, self.profiles
+        require(self.flavour in get_args(Flavour), "build.flavour", "tensorrt or rtx", self.flavour)
+        require(matches(VERSION, self.version), "build.version", "a version", self.version)
+        capable = len(capabilities) > 0 and all(matches(CAPABILITY, one) for one in capabilities)
+        require(capable, "build.compute_capabilities", "a list of X.Y or X.Y+", capabilities)
+        require(
+            len(profiles) > 0 and all(map(_is_profile, profiles)),
+            "build.profiles",
+            "a list of [least, best, most]",
+            profiles,
+        )
+        require(maps(self.tensors, is_text), "build.tensors", "names and types", self.tensors)
+        require(
+            maps(self.layers, lambda types: maps(types, is_count)),
+            "build.layers",
+            "kinds, types and counts",
+            self.layers,
+        )
+        require(maps(self.options, _is_option), "build.options", "options of `ddpm-rt build`", self.options)
+        require(maps(self.onnx, is_digest), "build.onnx", "names and SHA-256", self.onnx)
+
 
 @dataclass(frozen=True)
 class PlanRecord:
@@ -72,6 +113,10 @@ class PlanRecord:
     sha256: str
     refit: Refit | None = None
     steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: the text of a steps file, by its rows
+
+    def __post_init__(self) -> None:
+        require(is_count(self.bytes), "plan.bytes", "a count", self.bytes)
+        require(is_digest(self.sha256), "plan.sha256", "a SHA-256", self.sha256)
 
     @property
     def name(self) -> str:
@@ -99,9 +144,9 @@ class PlanRecord:
         """Read a sidecar. Raises DdpmRtError, which begins with `source`, for anything but a whole one of format 1."""
         again = "build the plan again"
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-                raise DdpmRtError(f"{source}: not a plan's record of format {FORMAT}; {again}")
+                raise failure(f"{source}:", f"not a plan's record of format {FORMAT}", again)
             steps = _steps(raw)
             _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
             _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
@@ -109,9 +154,9 @@ class PlanRecord:
             refit = _optional(Refit, raw["refit"], "refit.")
             record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
         except (ValueError, TypeError, RecursionError) as error:
-            raise DdpmRtError(f"{source}: the plan's record is damaged: {error}; {again}") from error
+            raise failure(f"{source}:", f"the plan's record is damaged: {error}", again) from error
         if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
-            raise DdpmRtError(f"{source}: the card in it was changed; {again}")
+            raise failure(f"{source}:", "the card in it was changed", again)
         return record
 
 
@@ -137,23 +182,29 @@ def files_of(model: Path) -> list[Path]:
 
 def is_plan(path: Path) -> bool:
     """Whether `path` is to be read as a plan: by its suffix, or by how TensorRT's files begin."""
-    if path.suffix in SUFFIXES or not path.is_file():
+    if path.suffix in SUFFIXES or not is_regular(path):
         return path.suffix in SUFFIXES
-    with path.open("rb") as file:
+    with open_regular(path, "name a model file") as file:
         return file.read(4)[1:] == b"trt"  # ftrt, and vtrt of TensorRT-RTX
 
 
 def names_in_file(plan: Path) -> set[str]:
     """The names of our networks that the file's bytes hold: one, if `ddpm-rt build` made it."""
-    if plan.stat().st_size == 0:
-        return set()
-    with plan.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with mapped(plan, "make it readable, or copy it here") as content:
         return names_in(content)
 
 
 def names_in(content: bytes | mmap.mmap) -> set[str]:
     """... that a plan in memory holds."""
-    return {match.group().decode() for match in NAME.finditer(content)}
+    found: set[str] = set()
+    at = content.find(MARK)
+    for _ in range(NAMES):
+        if at < 0 or len(found) > 1:  # none is left, or there are two, which is wrong already
+            break
+        if match := NAME.match(content, at):
+            found.add(match.group().decode())
+        at = content.find(MARK, at + len(MARK))
+    return found
 
 
 def read_plan(plan: Path) -> PlanRecord:
@@ -168,24 +219,22 @@ def read_plan(plan: Path) -> PlanRecord:
 
 
 def _read_pair(plan: Path, sidecar: Path) -> PlanRecord:
-    if not plan.is_file():
-        raise DdpmRtError(f"{plan} is not a file; make a plan with `ddpm-rt build`")
+    again = "build the plan again"
+    if not is_regular(plan):
+        raise failure(plan, "is not a file", "make a plan with `ddpm-rt build`")
     names = names_in_file(plan)
     if not names:
-        raise DdpmRtError(f"{plan} holds no network of ddpm-rt; make it with `ddpm-rt build`")
-    if not sidecar.is_file():
-        raise DdpmRtError(f"{sidecar} is missing, the card is in it; copy it with the plan, or build the plan again")
-    try:
-        record = PlanRecord.from_json(sidecar.read_text(encoding="utf-8"), str(sidecar))
-    except UnicodeDecodeError as error:
-        raise DdpmRtError(f"{sidecar}: not text; build the plan again") from error
+        raise failure(plan, "holds no network of ddpm-rt", "make it with `ddpm-rt build`")
+    if not is_regular(sidecar):
+        raise failure(sidecar, "is missing, the card is in it", f"copy it with the plan, or {again}")
+    record = _read_record(sidecar)
     if names != {record.name}:
         found = ", ".join(name.split()[1][:12] for name in sorted(names))
         raise DdpmRtError(
             f"{sidecar} is another model's: it is of a network built as {record.name.split()[1][:12]}, the plan's is "
             f"{found}; put the plan's own record beside it, or build the plan again"
         )
-    if file_sha256(plan) != record.sha256:
+    if plan.stat().st_size != record.bytes or file_sha256(plan) != record.sha256:
         raise DdpmRtError(
             f"{plan} is not the plan that {sidecar.name} describes: the same model, but other bytes; "
             "copy both again, or build the plan again"
@@ -193,9 +242,20 @@ def _read_pair(plan: Path, sidecar: Path) -> PlanRecord:
     return record
 
 
+def _read_record(sidecar: Path) -> PlanRecord:
+    content = read_bytes(sidecar, "build the plan again")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise failure(f"{sidecar}:", "not text", "build the plan again") from error
+    return PlanRecord.from_json(text, str(sidecar))
+
+
 def _build(raw: Any) -> Build:
     _keys(raw, {field.name for field in fields(Build)}, "build.")
-    profiles = tuple(tuple(profile) for profile in raw["profiles"])
+    for key in ("profiles", "compute_capabilities"):
+        require(isinstance(raw[key], list), f"build.{key}", "a list", raw[key])
+    profiles = tuple(tuple(profile) if isinstance(profile, list) else profile for profile in raw["profiles"])
     graph = _optional(Graph, raw["graph"], "build.graph.")
     lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
     return Build(**{**raw, **lists, "graph": graph})
@@ -222,4 +282,14 @@ def _keys(raw: Any, wanted: set[str], prefix: str) -> None:
     if not isinstance(raw, dict):
         raise ValueError(f"missing key '{prefix.rstrip('.')}'")
     if wrong := sorted(raw.keys() ^ wanted):
-        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key '{prefix}{wrong[0]}'")
+        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key {quoted(prefix + wrong[0])}")
+
+
+def _is_profile(value: object) -> bool:
+    counts = isinstance(value, tuple) and len(value) == 3 and all(map(is_count, value))
+    return counts and 1 <= value[0] <= value[1] <= value[2] <= MAX_BATCH  # type: ignore[index]
+
+
+def _is_option(value: object) -> bool:
+    """Whether a record may hold it as an option of `ddpm-rt build`: a message repeats it as a command."""
+    return value is None or type(value) is bool or is_count(value) or matches(OPTION, value)

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DdpmRtError
+from ..limits import FLOAT32_MAX, MAX_ROWS
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
+from ..text import printable, quoted
 from .atomic_write import replace_file
+from .bounded_read import failure, parse_json, read_bytes
 from .card import ModelCard
+from .facts import is_clip
 
 FORMAT = 1
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 AGAIN = "write it again with `ddpm-rt steps`"
 FACTS = (
     *("format", "sampler", "card_sha256", "channels", "height", "width", "output_channels", "clip", "classes"),
@@ -69,51 +71,40 @@ def read_steps(path: Path, card: ModelCard) -> CompiledSampler:
 
     A table belongs to the betas it was compiled from, so one of another model is never run.
     """
+    content = read_bytes(path, AGAIN)
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DdpmRtError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DdpmRtError(f"{path}: not a whole steps file ({error}); {AGAIN}") from error
-    return parse_steps(text, card, str(path))
+        return parse_steps(content.decode(), card, str(path))
+    except UnicodeDecodeError as error:
+        raise failure(f"{path}:", f"not a whole steps file ({error})", AGAIN) from error
 
 
 def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
-    """As `read_steps`, for a text that is not a file of its own; errors begin with `source`."""
+    """As `read_steps`, for a text that is not a file of its own; errors start with `source`."""
     try:
-        raw = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise DdpmRtError(f"{source}: not a whole steps file ({error}); {AGAIN}") from error
+        raw = parse_json(text, constants=False)
+    except ValueError as error:
+        raise failure(f"{source}:", f"not a whole steps file ({error})", AGAIN) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise DdpmRtError(f"{source}: not a steps file of format {FORMAT}; {AGAIN}")
+        raise failure(f"{source}:", f"not a steps file of format {FORMAT}", AGAIN)
     if raw.get("card_sha256") != card.sha256:
-        raise DdpmRtError(f"{source} was compiled for another model; write one for this with `ddpm-rt steps`")
+        raise failure(source, "was compiled for another model", "write one for this with `ddpm-rt steps`")
     try:
         return _plan(raw, card)
     except ValueError as error:
-        raise DdpmRtError(f"{source}: {error}; {AGAIN}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"key {repeated[0]!r} is there twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+        raise failure(f"{source}:", str(error), AGAIN) from error
 
 
 def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
     if unknown := [key for key in raw if key not in KEYS]:
-        raise ValueError(f"unknown key {unknown[0]!r}")
+        raise ValueError(f"unknown key {quoted(unknown[0])}")
     if missing := [key for key in KEYS if key not in raw]:
         raise ValueError(f"missing key {missing[0]!r}")
     steps, sampler, clip = raw["steps"], raw["sampler"], raw["clip"]
-    if type(steps) is not int or steps < 1 or not isinstance(sampler, str):
-        raise ValueError("steps must be a count and sampler a text")
-    if clip is not None and not (_numbers(clip, 2) and clip[0] < clip[1]):
+    if type(steps) is not int or not 1 <= steps <= MAX_ROWS:
+        raise ValueError(f"steps must be a count up to {MAX_ROWS}")
+    if not isinstance(sampler, str) or sampler != printable(sampler):
+        raise ValueError("sampler must be a line of text")
+    if clip is not None and not (isinstance(clip, list) and is_clip(clip)):
         raise ValueError("clip must be [low, high] or null")
     for name in StepTable._fields:
         if not _numbers(raw[name], steps):

@@ -14,6 +14,7 @@ from ..engine import Engine
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
+from .talk import say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -49,7 +50,7 @@ def _prepared(ask: Ask, engine: Engine, out: Path) -> tuple[BoundRequest, Output
 
 
 def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> None:
-    with output.owned(lambda line: click.echo(line, err=True)), line_on_stop(lambda: what_is_kept(output)):
+    with output.owned(lambda line: say(line, err=True)), line_on_stop(lambda: what_is_kept(output)):
         missing = output.missing()
         calls = bound.calls_for(missing)
         started = time.perf_counter()
@@ -60,7 +61,7 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
     notes += [f"{outcome.damaged} were damaged and were drawn again"] if outcome.damaged else []
     noted = f" ({', '.join(notes)})" if notes else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
-    click.echo(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{noted}")
+    say(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{noted}")
 
 
 def progress_bar(length: int, quiet: bool) -> Any:

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import NUMBER, PATH, Integers, engine_options, model_option, out_option, request_options, sampler_options
+from ..limits import MAX_COUNT
+from .options import (
+    BATCH,
+    NUMBER,
+    PATH,
+    STEPS,
+    Integers,
+    engine_options,
+    model_option,
+    out_option,
+    request_options,
+    sampler_options,
+)
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -16,7 +28,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--from", "start", type=NUMBER, required=True, metavar="I", help="Number of the sample to begin with.")
 @click.option("--to", "end", type=NUMBER, required=True, metavar="J", help="Number of the sample to end with.")
-@click.option("--frames", type=click.IntRange(min=2), default=8, show_default=True, help="Both ends included.")
+@click.option("--frames", type=click.IntRange(2, MAX_COUNT), default=8, show_default=True, help="Both ends included.")
 @engine_options
 @sampler_options
 @request_options
@@ -43,8 +55,8 @@ def interpolate(
 @click.argument("image", type=PATH)
 @click.option("-o", "--out", type=PATH, default="x_T.npy", show_default=True, help="The .npy to write.")
 @model_option
-@click.option("--steps", type=click.IntRange(min=1), help="Calls of the network. [default: 50]")
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--steps", type=STEPS, help="Network calls per sample. [default: 50]")
+@click.option("--batch", type=BATCH, default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
 def invert(image: Path, engine: "ChosenEngine", out: Path, quiet: bool, **asked: Any) -> None:
     """Find the noise that DDIM draws a picture from.

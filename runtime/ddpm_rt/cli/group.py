@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from ..errors import DdpmRtError
 from ..extras import EXTRAS
 from ..stopping import stop_line
+from ..text import ANY_MESSAGE, one_line
 from .exit_codes import INTERRUPTED
 
 # In the order of the pipeline. Verbs of `ddpm_ref` and `ddpm_export` need PyTorch or onnx.
@@ -38,7 +40,7 @@ class WrongUsage(click.ClickException):
 
 
 class Verbs(click.Group):
-    """Loads a verb when it is called, and turns every expected failure into one line."""
+    """Loads a verb when it is called, and turns every expected failure into one line, whose text is printable."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Also what click itself prints, help and version, may meet a disk that is full."""
@@ -62,13 +64,14 @@ class Verbs(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _failures():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except DdpmRtError as error:
-            raise click.ClickException(str(error)) from error
-        except click.UsageError as error:
-            raise WrongUsage(error.format_message()) from error
+            with _failures():
+                return super().invoke(ctx)
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
             extra = "train" if (package, ctx.invoked_subcommand) == ("torch", "train") else EXTRAS.get(package)
@@ -88,17 +91,32 @@ def report_failure(error: OSError) -> None:
             if stream is not None:
                 stream.flush()
                 continue
-        _discard(stream)  # else Python tries again at its end, and fails aloud
+        _discard(stream)  # else Python tries again at its end, and fails with a traceback
     with contextlib.suppress(OSError):
-        click.echo(f"Error: {place}: {error.strerror or error}", err=True)
+        click.echo(one_line(f"Error: {place}: {error.strerror or error}", ANY_MESSAGE), err=True)
 
 
 def _discard(stream: Any) -> None:
-    """Send what a stream still holds to nowhere."""
+    """Redirect a stream that cannot be flushed to the null device."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    """Turn failures into click's, the one door through which every message to the terminal goes."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise WrongUsage(one_line(error.format_message(), ANY_MESSAGE)) from error
+    except click.ClickException as error:
+        raise click.ClickException(one_line(error.format_message(), ANY_MESSAGE)) from error
+    except DdpmRtError as error:
+        raise click.ClickException(str(error)) from error
+    except MemoryError as error:
+        raise click.ClickException("the memory is not enough for this; ask for less") from error
 
 
 @click.group(cls=Verbs, context_settings={"max_content_width": 110})

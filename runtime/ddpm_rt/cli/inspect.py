@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from .options import PATH
+from .talk import say
 
 
 @click.command()
@@ -18,7 +19,7 @@ def inspect(file: Path, as_json: bool) -> None:
 
     kind = plan if is_plan(file) else model
     found = kind.facts(file)
-    click.echo(json.dumps(found, indent=2) if as_json else kind.describe(found))
+    say(json.dumps(found, indent=2) if as_json else kind.describe(found))
 
 
 @click.command()
@@ -28,4 +29,4 @@ def doctor(as_json: bool) -> None:
     from ..inspection.doctor import describe, facts
 
     found = facts()
-    click.echo(json.dumps(found, indent=2) if as_json else describe(found))
+    say(json.dumps(found, indent=2) if as_json else describe(found))

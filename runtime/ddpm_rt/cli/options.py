@@ -9,14 +9,18 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import click
 
 from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
+from ..limits import MAX_BATCH, MAX_GPUS, MAX_RESAMPLE, MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
+from ..text import quoted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 NUMBER = click.IntRange(0, 2**64 - 1)  # of a seed or a sample
+STEPS, BATCH = click.IntRange(1, MAX_TIMESTEPS), click.IntRange(1, MAX_BATCH)
+DIGITS = 20  # of an integer in a list
 
 
 class ChosenEngine(NamedTuple):
@@ -33,17 +37,22 @@ class ChosenEngine(NamedTuple):
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
-    """A comma list of integers."""
+    """A comma list of integers: at most `MAX_TIMESTEPS`, each of at most `DIGITS` digits."""
 
     name = "integers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
+        parts = value.split(",", MAX_TIMESTEPS)
+        if len(parts) > MAX_TIMESTEPS:
+            self.fail(f"more than {MAX_TIMESTEPS} integers", param, ctx)
+        if longest := [part for part in parts if len(part) > DIGITS]:
+            self.fail(f"{quoted(longest[0])} is not an integer of at most {DIGITS} digits", param, ctx)
         try:
-            return tuple(int(part) for part in value.split(","))
+            return tuple(map(int, parts))
         except ValueError:
-            self.fail(f"{value!r} is not a list of integers such as 999,500,0", param, ctx)
+            self.fail(f"{quoted(value)} is not a list of integers such as 999,500,0", param, ctx)
 
 
 def engine_options_of(asked: dict[str, Any]) -> EngineOptions:
@@ -66,7 +75,7 @@ def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Comma
 # What makes `SamplerOptions`.
 sampler_options = together([
     click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
-    click.option("--steps", type=click.IntRange(min=1),
+    click.option("--steps", type=STEPS,
                  help="Network calls per sample. [default: 50; fitted: the most there are]"),
     click.option("--eta", type=click.FloatRange(0, 1),
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
@@ -81,7 +90,7 @@ sampler_options = together([
 # What else decides the images, except which of them are drawn.
 request_options = together([
     click.option("--seed", type=NUMBER, default=0, show_default=True),
-    click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True,
+    click.option("--batch", type=BATCH, default=16, show_default=True,
                  help="Samples per network call."),
     click.option("--label", type=Integers(), metavar="N,N,...",
                  help="Class of the samples; sample n has label n modulo their count."),
@@ -94,7 +103,8 @@ place_options = together([
                  help="CPU threads. [default: all cores that this process may use]"),
     click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True,
                  help="auto: TensorRT for a plan; for an .onnx CUDA where it works, else the CPU."),
-    click.option("--device", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the GPU."),
+    click.option("--device", type=click.IntRange(0, MAX_GPUS - 1), default=0, show_default=True,
+                 help="Number of the GPU."),
 ])  # fmt: skip
 
 
@@ -137,6 +147,7 @@ start_options = together([
                  help="Share of the steps to run. [default: 0.5, with --mask 1]"),
     click.option("--mask", type=PATH, metavar="FILE",
                  help="Redraw where the mask is white, keep the picture where it is black."),
-    click.option("--resample", type=click.IntRange(min=1), help="RePaint passes per step, with --mask. [default: 1]"),
+    click.option("--resample", type=click.IntRange(1, MAX_RESAMPLE),
+                 help="RePaint passes per step, with --mask. [default: 1]"),
     click.option("--init-noise", type=PATH, metavar="X_T.npy", help="Start from this noise, as `invert` writes it."),
 ])  # fmt: skip

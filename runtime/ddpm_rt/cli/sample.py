@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..limits import MAX_COUNT
 from .options import NUMBER, PATH, engine_options, out_option, request_options, sampler_options, start_options
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
               help="A sampler that `ddpm-rt steps` compiled; replaces the options above.")  # fmt: skip
 @request_options
 @click.option("--first", type=NUMBER, default=0, show_default=True, help="Number of the first sample.")
-@click.option("--count", type=click.IntRange(min=1),
+@click.option("--count", type=click.IntRange(1, MAX_COUNT),
               help="How many samples. [default: 16, or as many as the .npy to start from holds]")  # fmt: skip
 @start_options
 @out_option

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import PATH, sampler_options
+from .talk import say
 
 
 @click.command()
@@ -34,4 +35,4 @@ def steps(model: Path, out: Path, **asked: Any) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     write_steps(out, compiled, card)
-    click.echo(f"{compiled.sampler}: {out}")
+    say(f"{compiled.sampler}: {out}")

@@ -96,7 +96,7 @@ def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bo
 
 def check_outputs(model: Path, out: Path | None, png: Path | None, embed: bool) -> None:
     """Raises ValueError unless there is an output, and every one is of the right kind and in a place of its own."""
-    from ..artifacts.output_path import check_output_path, check_writable
+    from ..artifacts.output_path import check_output_path, check_target
     from ..artifacts.plan_record import files_of
 
     if out is None and not embed:
@@ -104,9 +104,9 @@ def check_outputs(model: Path, out: Path | None, png: Path | None, embed: bool) 
     for path, suffix in ((out, ".json"), (png, ".png")):
         if path is not None:
             check_output_path(path, suffix, inputs=files_of(model), strict=True)
-            check_writable(path.parent)
+            check_target(path)
     if embed:
-        check_writable(model.parent)
+        check_target(model)
 
 
 def table(fit: "Fit") -> str:

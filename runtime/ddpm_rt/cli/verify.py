@@ -1,6 +1,7 @@
 """`ddpm-rt verify`."""
 
 import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -13,11 +14,14 @@ import click
 from ..artifacts.plan_record import files_of, is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
+from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
-from .options import NUMBER, Integers, engine_options_of, place_options
+from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
+from .talk import say
 
 if TYPE_CHECKING:
+    from ..artifacts.card import ModelCard
     from ..engine import Engine
     from ..requests.request import BoundRequest, Request
     from ..verify.comparison import Side
@@ -94,18 +98,18 @@ class Reports:
 @click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
 @click.option("--engine-b", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with another engine.")
 @click.option("--sampler", type=click.Choice(NAMES), default="ddpm", show_default=True)
-@click.option("--steps", type=click.IntRange(min=1),
+@click.option("--steps", type=STEPS,
               help="Network calls per sample. [default: ddpm: every timestep; fitted: the most; else 50]")  # fmt: skip
 @click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
 @click.option("--label", type=Integers(), metavar="N,N,...",
               help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
 @click.option("--seed", type=NUMBER, default=0, show_default=True)
-@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="How many samples.")
-@click.option("--batch", type=click.IntRange(min=1), default=4, show_default=True, help="Samples per network call.")
+@click.option("--count", type=click.IntRange(1, MAX_COUNT), default=4, show_default=True, help="How many samples.")
+@click.option("--batch", type=BATCH, default=4, show_default=True, help="Samples per network call.")
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
 @click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
-@click.option("--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
+@click.option("-o", "--out", "html", type=FILE, metavar="HTML", help="Write the report as a page.")
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
@@ -134,7 +138,7 @@ def verify(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
-    click.echo(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
+    say(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
     if not report.verdict.ok:
         sys.exit(DIFFERENT)
 
@@ -163,20 +167,30 @@ def compared(
     with contextlib.ExitStack() as stack:
         engine = _opened(sides.engine, options, stack)
         bound = ask(engine.card).bind(engine.card)  # a wrong request is refused before the second side is opened
-        other = _other_side(sides, options, bound, stack)
-        check_comparable(engine.card, other.card, other_weights=sides.other_weights)
+        check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
+        other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
         comparison = compare(engine_side(engine, bound), other, bound)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 
 
-def _other_side(sides: Sides, options: EngineOptions, bound: "BoundRequest", stack: contextlib.ExitStack) -> "Side":
+def _other_side(
+    sides: Sides,
+    options: EngineOptions,
+    bound: "BoundRequest",
+    stack: contextlib.ExitStack,
+    check: Callable[["ModelCard"], None],
+) -> "Side":
+    """The second side, after `check` of its card: only then is the request bound to it."""
     from ..verify.comparison import engine_side
 
     if sides.engine_b is None:
-        return _reference_side(sides.other, bound.request)
+        side = _reference_side(sides.other, bound.request)
+        check(side.card)
+        return side
     other = _opened(sides.engine_b, options, stack)
+    check(other.card)
     return engine_side(other, bound.request.bind(other.card))
 
 

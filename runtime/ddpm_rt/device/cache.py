@@ -1,4 +1,4 @@
-"""Files that save time and can be lost: where they are, and reading and writing them without ever being in the way."""
+"""The user's cache: files that save time. A cache that cannot be read or written is no error."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from ..errors import DdpmRtError
 
 
 def user_cache() -> Path | None:
-    """Where the platform wants such files of this user; None for a user without a home."""
+    """The platform's cache folder of this user; None for a user without a home."""
     windows = sys.platform == "win32"
     if os.path.isabs(given := os.environ.get("LOCALAPPDATA" if windows else "XDG_CACHE_HOME", "")):
         return Path(given) / "ddpm-rt"
@@ -21,7 +21,7 @@ def user_cache() -> Path | None:
 
 
 def cache_folder(name: str) -> Path | None:
-    """A folder of the user's cache, made if need be; None where that cannot be."""
+    """A folder of the user's cache, created if it is missing; None where it cannot be created."""
     if (cache := user_cache()) is None:
         return None
     try:
@@ -32,7 +32,7 @@ def cache_folder(name: str) -> Path | None:
 
 
 def read_cache(path: Path | None) -> bytes:
-    """What is in it; nothing if it is not there or cannot be read."""
+    """The bytes of the file; empty if it is missing or cannot be read."""
     try:
         return b"" if path is None else path.read_bytes()
     except OSError:
@@ -40,7 +40,7 @@ def read_cache(path: Path | None) -> bytes:
 
 
 def write_cache(path: Path | None, content: bytes) -> None:
-    """Whole or not at all; a disk that is full or read-only is no error."""
+    """Write the whole file or none. A full or read-only disk is no error."""
     if path is not None:
         with suppress(OSError, DdpmRtError):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..engine import Watch
-from ..errors import DdpmRtError
+from ..errors import DdpmRtError, NotFiniteError
+from ..host_loop import not_finite
 from .device_engine import Buffers, DeviceEngine
 from .driver import Arena, Pinned, cuda_core, cuda_errors
 from .frames import Frames
@@ -19,13 +20,13 @@ from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
 from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
 from .throttle import Throttle
 
-POLL = 0.0005  # seconds between two looks at a while graph
+POLL = 0.0005  # seconds between two polls of a while graph
 
 
 class DeviceChain:
-    """The reverse process of a batch, by the table `rows`; it can be run again and again.
+    """The reverse process of one batch with the step table `rows`. The same chain can run many times.
 
-    Raises DdpmRtError when the GPU has not the memory, or the engine refuses.
+    Raises DdpmRtError when the GPU lacks the memory, or the engine refuses.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class DeviceChain:
             self._stream = self._hold(device.create_stream())
         try:
             with cuda_errors("the GPU refused"):
-                self._aside = self._hold(device.create_stream())  # for what cannot wait behind a while graph
+                self._aside = self._hold(device.create_stream())  # for copies that cannot wait behind a while graph
                 self._allocate(device, engine)
                 addresses = Buffers(*map(self._arena.address, Buffers._fields))
                 self._bound = self._hold(engine.bind(layout.images, addresses))
                 self._warm_up()
-                possible = mode if engine.capturable else "stream"  # which some engines only know by now
+                possible = (
+                    mode if engine.capturable else "stream"
+                )  # some engines know whether they can be captured only now
                 if possible == "while":
                     self._load_while()
                 self._launcher = self._hold(Launcher(self._stream, self._step, possible))
@@ -71,17 +74,17 @@ class DeviceChain:
         self._done, *self._events = (self._hold(self._stream.record()) for _ in range(4))
 
     def _warm_up(self) -> None:
-        """The first call of an engine may allocate, which no graph allows."""
+        """Call the engine and every kernel once: a first call may allocate, which a capture forbids."""
         rows = self._hold(Pinned(self.rows.shape, self.rows.dtype))
         rows.array[:] = self.rows
         self._copy_in("rows", rows)
         self._bound.enqueue(int(self._stream.handle))
-        self._launch(self._stream, "ddpm_rt_begin")  # of lanes that are all zero: it loads the kernels
+        self._launch(self._stream, "ddpm_rt_begin")  # all lanes are zero: this only loads the kernels
         self._launch(self._stream, "ddpm_rt_step")
         self._stream.sync()
 
     def _load_while(self) -> None:
-        """Asking for its registers loads the kernel, which only graphs launch: a capture is no time for it."""
+        """Load the kernel that only graphs launch, by reading its attributes: a capture could not load it."""
         if WHILE not in self._kernels:
             raise DdpmRtError("mode while needs NVRTC 12.4 or later; install one, or use another mode")
         _ = self._kernels[WHILE].attributes.num_regs
@@ -99,7 +102,7 @@ class DeviceChain:
         part.copy_from(source.buffer, stream=self._stream)
 
     def run(self, portion: Portion, watch: Watch) -> Iterator[bool]:
-        """Queue the steps of `portion`, pausing so that other chains can queue theirs: whether all are queued."""
+        """Queue the steps of `portion`. Each pause, for other chains to queue theirs, yields whether all are queued."""
         with cuda_errors("the GPU refused a step"):
             self._load(portion)
             self._told = queued = 0
@@ -117,7 +120,7 @@ class DeviceChain:
         yield True
 
     def _load(self, portion: Portion) -> None:
-        """What the lanes begin with. The host's side is free: the run before is over."""
+        """Copy the initial state of the lanes. The host's buffers are free, because the previous run is over."""
         self._lanes.array[:] = portion.lanes
         self._copy_in("lanes", self._lanes)
         if portion.start is None:
@@ -135,7 +138,7 @@ class DeviceChain:
             self._copy_in("y", self._y)
 
     def _look(self, portion: Portion, row: int, watch: Watch) -> None:
-        """Send the host the images after `row`, if somebody wants them, and show those that have come."""
+        """Start the copy of the images after `row` if `watch` wants them; show the copies that have arrived."""
         if self._frames is None or row not in watch.frames:
             return
         if self._frames.is_full:
@@ -152,29 +155,39 @@ class DeviceChain:
         self._told = done
 
     def result(self, portion: Portion, watch: Watch) -> Batch:
-        """The images, float32 `[samples, C, H, W]`, when they are done.
+        """Wait for the run: its images, float32 `[samples, C, H, W]`.
 
-        Raises DdpmRtError when an output of the network was not finite, naming the step.
+        Raises NotFiniteError, naming the sample and the step, when an output of the network was not finite, or the
+        images after the last step are not.
         """
         with cuda_errors("the GPU failed"):
             while self._launcher.mode == "while" and not self._done.is_done:
-                time.sleep(POLL)  # in which Ctrl-C is heard; the others are never far from the end here
+                time.sleep(POLL)  # Python handles Ctrl-C in this wait; in other modes the end is near
             self._done.sync()
             while self._frames is not None and not self._frames.is_empty:
                 self._show(watch)
         self._tell(len(portion.rows), watch)
-        self._check_finite(portion.samples)
+        self._check_outputs(portion.samples)
         images: Batch = self._x.array[: portion.samples].copy()
+        if not np.isfinite(images).all():
+            row = portion.rows[-1]
+            raise not_finite("the image", images, self._samples(portion.samples), row, int(self.rows["t"][row]))
         return images
 
-    def _check_finite(self, count: int) -> None:
-        row = int(self._lanes.array["not_finite"][:count].min())
-        if row != FINITE:
-            t = int(self.rows["t"][row])
-            raise DdpmRtError(f"the network's output is not finite at step {row}, t = {t}; check the model")
+    def _check_outputs(self, count: int) -> None:
+        rows = self._lanes.array["not_finite"][:count]
+        if (row := int(rows.min())) != FINITE:
+            sample, t = self._samples(count)[int(rows.argmin())], int(self.rows["t"][row])
+            raise NotFiniteError(
+                f"the network's output of sample {sample} is not finite at step {row}, t = {t}; check the model"
+            )
+
+    def _samples(self, count: int) -> list[int]:
+        numbers: list[int] = self._lanes.array["sample"][:count].tolist()
+        return numbers
 
     def close(self) -> None:
-        """Waits for what is queued, at most the rest of a run, and gives everything back that the GPU takes."""
+        """Waits for queued work, at most the rest of a run, and frees everything on the GPU."""
         with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
             try:
                 self._settle()
@@ -182,12 +195,12 @@ class DeviceChain:
                 self._close.close()
 
     def _settle(self) -> None:
-        for wait in (self._device.set_current, self._stop, self._stream.sync):  # in whatever thread this is
-            with suppress(Exception):  # a GPU that failed says so again at every call
+        for wait in (self._device.set_current, self._stop, self._stream.sync):  # for whichever thread calls this
+            with suppress(Exception):  # a failed GPU reports its error at every call
                 wait()
 
     def _stop(self) -> None:
-        """Ends a while graph after the step that is running."""
+        """Ends a while graph after its current step."""
         if self._stoppable:
             self._arena.buffer("state", 4 * STOP, 4).fill(1, stream=self._aside)
             self._aside.sync()

@@ -1,4 +1,4 @@
-"""A device engine as a plain one, `(x, t) -> out`, for what the device loop does not do."""
+"""A device engine as a plain engine, `(x, t) -> out`, for requests that the device loop cannot run."""
 
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,10 +15,10 @@ from .driver import Arena, Pinned, cuda_errors
 
 
 class DeviceDenoiser(Engine):
-    """`out = denoiser(x, t)`, or `denoiser(x, t, y)`, as an `Engine` of ddpm_rt has it: copied to the device and back.
+    """An `Engine` on a device: a call copies x, t and y to the device and the output back, and waits once, at its end.
 
-    Buffers are allocated once for each batch of the engine's; a call waits once, at its end. `loop` runs whole chains
-    on the device, for requests that have no hand in the steps.
+    Buffers are allocated once per batch size of the engine. `loop` runs whole chains on the device, for requests
+    whose steps the host does not steer.
     """
 
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
@@ -36,11 +36,11 @@ class DeviceDenoiser(Engine):
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():
             raise ValueError(f"the network takes one t for all images, not {t.tolist()}")
-        self.gpu.set_current()  # of this thread
+        self.gpu.set_current()  # for this thread
         parts, first = [], 0
         while first < len(x):
             size = self.device_engine.batch_for(len(x) - first)
-            # what is too much is copies of the last image
+            # the batch is padded with copies of the last image
             chosen = np.minimum(np.arange(first, first + size), len(x) - 1)
             out = self._room(size).run(x[chosen], t[chosen], None if y is None else y[chosen])
             parts.append(out[: len(x) - first])
@@ -55,14 +55,14 @@ class DeviceDenoiser(Engine):
             except DdpmRtError:
                 if self.loop is None:
                     raise
-                self.loop.close()  # whose chains that wait may hold the memory that is missing
+                self.loop.close()  # its idle chains may hold the missing memory
                 self._rooms[batch] = Room(*made)
         return self._rooms[batch]
 
     def close(self) -> None:
-        """Gives back memory and engine."""
+        """Frees the memory and closes the engine."""
         with suppress(Exception):  # a GPU that failed
-            self.gpu.set_current()  # of this thread, for the engine
+            self.gpu.set_current()  # for this thread
         if self.loop is not None:
             self.loop.close()
         for room in self._rooms.values():
@@ -72,7 +72,7 @@ class DeviceDenoiser(Engine):
 
 
 class Room:
-    """The buffers of one batch, on both sides."""
+    """The buffers of one batch size, on the host and on the device."""
 
     def __init__(self, engine: DeviceEngine, gpu: Any, batch: int) -> None:
         self._engine = engine
@@ -86,7 +86,7 @@ class Room:
                 self._arena = self._hold(Arena(gpu, self._stream, sizes))
                 addresses = {name: self._arena.address(name) if name in sizes else 0 for name in Buffers._fields}
                 self._bound: Bound = self._hold(engine.bind(batch, Buffers(**addresses)))
-                for settle in (self._stream.sync, gpu.set_current):  # the last is the first when all is given back
+                for settle in (self._stream.sync, gpu.set_current):  # closed in reverse order
                     self._close.callback(settle)
                 self._stream.sync()
         except BaseException:
@@ -98,7 +98,7 @@ class Room:
         return thing
 
     def run(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> Batch:
-        """One call of the network with as many images as the room is for."""
+        """One call of the network at this batch size."""
         given = {"x": x, "t": t[:1] if self._engine.one_time else t} | ({} if y is None else {"y": y})
         with cuda_errors("the GPU refused"):
             for name, values in given.items():
@@ -111,13 +111,13 @@ class Room:
         return out
 
     def close(self) -> None:
-        """Waits for a call that was broken off, and gives everything back that the GPU takes."""
+        """Waits for an interrupted call, and frees everything on the GPU."""
         with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
             self._close.close()
 
 
 def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Shape and type of what goes to the network and comes from it."""
+    """Name to shape and dtype of the network's inputs and its output."""
     card = engine.card
     channels, *sides = card.image_shape
     arrays: dict[str, tuple[tuple[int, ...], Any]] = {"x": ((batch, channels, *sides), np.float32)}

@@ -1,4 +1,4 @@
-"""A network that is enqueued on a CUDA stream: all that the device loop knows of TensorRT or ONNX Runtime."""
+"""The interface between the device loop and TensorRT or ONNX Runtime: a network that is enqueued on a CUDA stream."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -8,7 +8,7 @@ from ..artifacts.card import ModelCard
 
 
 class Buffers(NamedTuple):
-    """Device addresses that never move while something is bound to them; 0 for what a model has not.
+    """Device addresses, fixed while an engine is bound to them; 0 for an input that the model lacks.
 
     x float32 `[batch, C, H, W]`; t of the engine's `time_type`, `[batch]`, or a single number if `one_time`; y int64
     `[batch]`; out float32 like x, of twice the channels if the variance is learned; scratch of `scratch_bytes(batch)`,
@@ -26,13 +26,13 @@ class Bound(Protocol):
     """The network at one batch, with the buffers that it reads and writes."""
 
     def enqueue(self, stream: int) -> None:
-        """One call of the network on this stream, without waiting for it. Raises DdpmRtError if it is not taken.
+        """Queue one call of the network on this stream. Raises DdpmRtError if the engine refuses it.
 
-        The first calls may allocate: make one on each stream, and wait for it, before capturing.
+        The first calls may allocate: before a capture, call once on each stream and wait.
         """
 
     def close(self) -> None:
-        """Let go of what it holds on to. The stream must be idle."""
+        """Frees what the binding holds. The stream must be idle."""
 
 
 class DeviceEngine(Protocol):
@@ -46,7 +46,7 @@ class DeviceEngine(Protocol):
 
     @property
     def time_type(self) -> np.dtype[Any]:
-        """Of t in the graph: int64, int32 or float32."""
+        """The dtype of t in the graph: int64, int32 or float32."""
 
     @property
     def one_time(self) -> bool:
@@ -54,16 +54,16 @@ class DeviceEngine(Protocol):
 
     @property
     def capturable(self) -> bool:
-        """Whether `enqueue` may be captured into a CUDA graph. Known for what was bound; until then an expectation."""
+        """Whether a CUDA graph may capture `enqueue`. An expectation until the first `bind`, exact afterwards."""
 
     def batch_for(self, count: int) -> int:
-        """The batch to run `count` images with: larger (the caller fills up), or smaller (the caller runs several)."""
+        """The batch to run `count` images with: larger (the caller pads), or smaller (the caller runs several)."""
 
     def scratch_bytes(self, batch: int) -> int:
-        """The scratch memory that `bind(batch, ...)` needs."""
+        """Bytes of scratch memory that `bind(batch, ...)` needs."""
 
     def bind(self, batch: int, buffers: Buffers) -> Bound:
         """The network at this batch on these buffers. Raises ValueError for a batch that `batch_for` never gives."""
 
     def close(self) -> None:
-        """Let go of everything, after all that was bound has been closed. A second time does nothing."""
+        """Frees the engine, after every binding has been closed. A second call does nothing."""

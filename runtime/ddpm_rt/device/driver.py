@@ -1,4 +1,4 @@
-"""One GPU through NVIDIA's cuda-core: opening it, memory in one piece, and errors in one line."""
+"""One GPU through NVIDIA's cuda-core: opening it, its memory, and its errors as one line."""
 
 import ctypes
 import importlib
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from ..errors import DdpmRtError
 
-ALIGNMENT = 256  # bytes; what cuMemAlloc promises, and enough for every engine
+ALIGNMENT = 256  # bytes; cuMemAlloc's guarantee, and enough for every engine
 MIB = 1 << 20
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 INSTALL = "pip install 'ddpm-rt[cuda]'"
-OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 has a RuntimeError for it
+OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 raises RuntimeError with this text
 
 
 def open_gpu(number: int = 0) -> Any:
-    """The `cuda.core.Device` of that number, current in this thread from now on.
+    """The `cuda.core.Device` of that number, made current in this thread.
 
     Raises DdpmRtError when there is no cuda-core, no driver, or no such device, ValueError for a negative number.
     """
@@ -39,7 +39,7 @@ def open_gpu(number: int = 0) -> Any:
 
 
 def gpu_count() -> int:
-    """How many GPUs the driver finds. Raises DdpmRtError when there is no driver, or it does not start."""
+    """The number of GPUs that the driver finds. Raises DdpmRtError without a driver, or when it does not start."""
     driver = driver_library()
     if driver is None:
         raise DdpmRtError("no NVIDIA driver was found")
@@ -50,7 +50,7 @@ def gpu_count() -> int:
 
 
 def driver_library() -> Any:
-    """NVIDIA's driver, not started, or None."""
+    """The library of NVIDIA's driver, not initialised; None without one."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         with suppress(OSError):
             return ctypes.CDLL(name)
@@ -58,7 +58,7 @@ def driver_library() -> Any:
 
 
 def cuda_core() -> Any:
-    """The module. Raises DdpmRtError when it is not installed."""
+    """The module `cuda.core`. Raises DdpmRtError when it is not installed."""
     try:
         return importlib.import_module("cuda.core")
     except ImportError as error:
@@ -91,13 +91,13 @@ def _reason(error: Exception) -> str:
     text = (str(error).splitlines() or [type(error).__name__])[0]
     if "OUT_OF_MEMORY" in text or text.startswith(OF_POOL):
         return "the GPU is out of memory; ask for smaller batches"
-    return text.split(". ")[0].rstrip(".")  # the driver's name for it, and the first of its many sentences
+    return text.split(". ")[0].rstrip(".")  # the driver's name of the error, and the first of its many sentences
 
 
 class Arena:
-    """Device memory in one piece, cut into named parts that never move, and filled with zeros.
+    """One block of device memory, zeroed, split into named parts with fixed addresses.
 
-    Raises DdpmRtError when there is not as much.
+    Raises DdpmRtError when the GPU lacks the memory.
     """
 
     def __init__(self, device: Any, stream: Any, sizes: Mapping[str, int]) -> None:
@@ -111,22 +111,22 @@ class Arena:
         self._parts = {name: (int(begin), sizes[name]) for name, begin in zip(sizes, begins, strict=True)}
 
     def address(self, name: str) -> int:
-        """Of a part; 0 if it is empty."""
+        """The address of a part; 0 for an empty part."""
         address, size = self._parts[name]
         return address if size else 0
 
     def buffer(self, name: str, begin: int = 0, size: int | None = None) -> Any:
-        """`size` bytes of a part from `begin`, all of it unless said, as a `cuda.core.Buffer` that owns nothing."""
+        """`size` bytes of a part from `begin`, by default the whole part, as a `cuda.core.Buffer` that owns nothing."""
         address, whole = self._parts[name]
         return self._buffer.from_handle(address + begin, whole - begin if size is None else size)
 
     def close(self) -> None:
-        """Gives the memory back after all that is queued on its stream."""
+        """Frees the memory after all work queued on its stream."""
         self._whole.close(self._stream)
 
 
 class Pinned:
-    """An array in host memory that the GPU copies from and to while the host goes on."""
+    """An array in pinned host memory: the GPU copies from and to it while the host continues."""
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         dtype = np.dtype(dtype)
@@ -134,9 +134,9 @@ class Pinned:
         with cuda_errors(f"no {size / MIB:.0f} MiB of pinned memory"):
             self.buffer = cuda_core().LegacyPinnedMemoryResource().allocate(size)
         memory = (ctypes.c_char * size).from_address(int(self.buffer.handle))
-        memory.buffer = self.buffer  # lives as long as its arrays; through DLPack NumPy 2.0 could not write to it
+        memory.buffer = self.buffer  # keeps the buffer alive; NumPy 2.0 could not write to an array from DLPack
         self.array: NDArray[Any] = np.frombuffer(memory, dtype).reshape(shape)
 
     def close(self) -> None:
-        """After this `array` must not be read."""
+        """Frees the memory; `array` must not be read afterwards."""
         self.buffer.close()

@@ -1,4 +1,4 @@
-"""Images on their way to the host while the chain goes on."""
+"""Copies of images to the host while the chain continues."""
 
 from collections import deque
 from contextlib import ExitStack
@@ -9,19 +9,19 @@ import numpy as np
 from ..host_loop import Step
 from .driver import Arena, Pinned
 
-SLOTS = 2  # one is looked at while the other is filled
+SLOTS = 2  # one is read while the other is filled
 
 
 class _Slot(NamedTuple):
     x: Pinned
     x0: Pinned
-    event: Any  # when both are there
+    event: Any  # recorded when both copies are complete
 
 
 class Frames:
     """Copies of x and x0, float32 `[lanes, C, H, W]`, taken between steps and read later.
 
-    Memory is pinned here, once.
+    The pinned memory is allocated once, here.
     """
 
     def __init__(self, stream: Any, arena: Arena, images: tuple[int, ...]) -> None:
@@ -38,7 +38,7 @@ class Frames:
 
     @property
     def is_full(self) -> bool:
-        """Whether the oldest must be read before another can be taken."""
+        """Whether the oldest copy must be read before the next `take`."""
         return not self._free
 
     @property
@@ -46,7 +46,7 @@ class Frames:
         return not self._taken
 
     def take(self, row: int, t: int, count: int) -> None:
-        """Queue a copy of the first `count` images as they will be then."""
+        """Queue a copy of the first `count` images at this point of the stream."""
         slot = self._free.pop()
         for name, pinned in (("x", slot.x), ("x0", slot.x0)):
             part = self._arena.buffer(name, size=pinned.buffer.size)
@@ -55,7 +55,7 @@ class Frames:
         self._taken.append((row, t, count, slot))
 
     def read(self) -> Step:
-        """The oldest that was taken; its arrays are there until the next `take`. Waits for the GPU."""
+        """The oldest copy. Waits for the GPU; the arrays are valid until the next `take`."""
         row, t, count, slot = self._taken.popleft()
         slot.event.sync()
         self._free.append(slot)

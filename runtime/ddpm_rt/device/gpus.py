@@ -7,7 +7,7 @@ from typing import Any
 from .driver import driver_library
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-NOT_RTX = ("8.7", "9.0", "10.0", "10.3", "11.0")  # GPUs of data centres and of Jetson, as far as they are known
+NOT_RTX = ("8.7", "9.0", "10.0", "10.3", "11.0")  # known capabilities of data-centre GPUs and Jetson
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Gpu:
     """One GPU, as the driver describes it."""
 
     name: str
-    compute_capability: str  # 8.9
+    compute_capability: str  # such as 8.9
     memory: int  # bytes
 
 
@@ -29,13 +29,13 @@ def gpus() -> list[Gpu]:
 
 
 def cuda_driver() -> Any:
-    """libcuda, started, or None."""
+    """The initialised driver library, or None."""
     driver = driver_library()
     return driver if driver is not None and driver.cuInit(0) == 0 else None
 
 
 def cuda_version() -> str | None:
-    """The newest CUDA that the driver runs."""
+    """The newest CUDA version that the driver supports; None without a driver."""
     driver, version = cuda_driver(), ctypes.c_int()
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
         return None

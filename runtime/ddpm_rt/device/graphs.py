@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: captured once, launched as often as there are steps."""
+"""Steps as CUDA graphs: captured once, launched once per step."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -6,16 +6,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 
 Mode = Literal["replay", "chunks", "while", "stream"]
-EnqueueStep = Callable[..., None]  # (stream or builder, condition of a while graph, if it is one): puts one step on it
+EnqueueStep = Callable[..., None]  # (stream or builder, condition of a while graph if there is one): enqueues one step
 
-CHUNK = 16  # steps to a graph in mode chunks
+CHUNK = 16  # steps per graph in mode chunks
 
 
 class Launcher:
     """Launches steps on a stream.
 
-    mode replay launches the graph of one step each time, chunks that of several, while one graph that goes on until
-    the kernel says that all lanes are done, stream no graph. What `step` needs must have run once before.
+    replay   launches the graph of one step for every step
+    chunks   launches graphs of several steps
+    while    launches one graph, which loops on the device until the kernel reports that all lanes are done
+    stream   enqueues every step without a graph
+
+    `step` must have run once before: a capture cannot load kernels or allocate.
     """
 
     def __init__(self, stream: Any, step: EnqueueStep, mode: Mode) -> None:
@@ -45,7 +49,9 @@ class Launcher:
     def _graph_of_all(self) -> Any:
         builder = self._stream.create_graph_builder()
         with _building(builder):
-            create = getattr(builder, "create_condition", None) or builder.create_conditional_handle  # before 1.0
+            create = (
+                getattr(builder, "create_condition", None) or builder.create_conditional_handle
+            )  # cuda-core before 1.0
             condition = create(1)
             body = builder.while_loop(condition)
             with _building(body):
@@ -53,7 +59,7 @@ class Launcher:
         return _completed(builder)
 
     def launch(self, steps: int, *, singly: bool = False) -> int:
-        """Launches some of the steps that are left, one if `singly`, and says how many."""
+        """Launches some of the remaining `steps`, one if `singly`: their number."""
         if self.mode == "while":
             self._many.launch(self._stream)
             return steps
@@ -72,14 +78,14 @@ class Launcher:
 
 @contextmanager
 def _building(builder: Any) -> Iterator[None]:
-    """Capture into `builder`. What fails inside ends the capture, so that the stream can be used again."""
+    """Capture into `builder`. A failure inside ends the capture, so the stream stays usable."""
     with _uncollected():
         builder.begin_building("thread_local")
         try:
             yield
         except BaseException:
             for end in (builder.end_building, builder.close):
-                with suppress(Exception):  # a capture that was broken says so once more when it ends
+                with suppress(Exception):  # a broken capture reports its error again when it ends
                     end()
             raise
         builder.end_building()
@@ -87,7 +93,7 @@ def _building(builder: Any) -> Iterator[None]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No garbage is collected inside: memory of CUDA's may be in it, and to free that would end a capture."""
+    """Pauses garbage collection: freeing CUDA memory would invalidate a capture."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The kernels of `ddpm_rt/kernels.cu` as machine code for the GPU that is there, compiled once and kept on disk."""
+"""The kernels of `ddpm_rt/kernels.cu`, compiled for this machine's GPU once and cached on disk."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from .nvrtc import Compiled, Nvrtc
 Kernels = Mapping[str, Any]  # name -> cuda.core.Kernel
 
 NAMES = ("ddpm_rt_begin", "ddpm_rt_resume", "ddpm_rt_step")
-WHILE = "ddpm_rt_step_while"  # is there only where NVRTC is 12.4 or later
+WHILE = "ddpm_rt_step_while"  # only with NVRTC 12.4 or later
 SOURCE, HEADERS = "kernels.cu", ("noise.h", "step.h")
-# The headers' intrinsics are never fused; what is not theirs must not be either, nor rounded in a cheaper way.
+# The headers use intrinsics, which are never fused. These flags keep all other arithmetic unfused and exactly rounded.
 FLAGS = ("-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true")
 _SEAL = hashlib.sha256().digest_size
 
@@ -32,10 +32,10 @@ def load_kernels(device: Any) -> Kernels:
 
 
 def cubin(arch: str, *, cache: Path | None = None) -> bytes:
-    """The kernels for `arch`, such as sm_90, from `cache` (None: the user's) if they are there, else compiled.
+    """The kernels for `arch`, such as sm_90, from `cache` (None is the user's cache), else compiled.
 
-    The device must be of that compute capability; no driver is needed. A cache that cannot be written is none, and
-    what is damaged in it is compiled again. Raises DdpmRtError without NVRTC, or where it does not know `arch`.
+    No driver is needed. An unwritable cache is ignored, and a damaged file in it is compiled again. Raises
+    DdpmRtError without NVRTC, or for an `arch` that it does not know.
     """
     compiler = Nvrtc()
     folder = cache or cache_folder("kernels")
@@ -48,7 +48,7 @@ def cubin(arch: str, *, cache: Path | None = None) -> bytes:
 
 
 def compiled(arch: str, *, flags: tuple[str, ...] = ()) -> Compiled:
-    """Compiled afresh, with these flags besides: for looking at what the compiler made."""
+    """Compile without the cache and with additional flags, to inspect the compiler's output."""
     return _compiled(Nvrtc(), arch, flags)
 
 
@@ -70,7 +70,7 @@ def _key(arch: str, version: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-# A file of the cache is the SHA-256 of the code, then the code.
+# A file of the cache holds the SHA-256 of the code, then the code.
 
 
 def _read(path: Path | None) -> bytes | None:

@@ -1,6 +1,6 @@
 """The bytes that the kernels read and write, as NumPy types: `ddpm_rt_row` and `ddpm_rt_lane` of `ddpm_rt/step.h`.
 
-A lane is one place in the batch, with the sample that stands there: its own seed, its own table, its own next row.
+A lane is one slot of the batch. The sample in it has its own seed, its own table and its own next row.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..denoiser import TIME_KINDS
+from ..limits import MAX_BATCH
 from ..noise import LIMIT
 from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
@@ -22,9 +23,9 @@ LANE = np.dtype(
         ("unused", np.uint32, 3),
     ]
 )
-FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose network has said nothing else
-MAX_LANES = 65535  # lanes of a batch, which are the second dimension of a grid
-BLOCK = 256  # threads of a block; each owns four elements
+FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose outputs were all finite
+MAX_LANES = MAX_BATCH  # the limit of a grid's second dimension
+BLOCK = 256  # threads per block; each computes four elements
 TIME_TYPES = tuple(kind.dtype for kind in TIME_KINDS)  # by the kernels' `t_type`
 STATE = 4  # words of `state`, of which these are used:
 TICKET, STOP, RUNNING = 0, 1, 2
@@ -34,7 +35,7 @@ Lanes = NDArray[np.void]  # LANE [batch]
 
 
 def rows_of(table: StepTable, clip: Clip) -> Rows:
-    """A table as the kernels read it: float64 rounded to float32 once, as the loop on the host does."""
+    """A table in the kernels' layout: float64 rounded to float32 once, as in the host loop."""
     rows = np.zeros(table.steps, ROW)
     for name, column in table._asdict().items():
         rows[name] = column
@@ -52,9 +53,9 @@ def lanes_of(
     guidance: float = 1.0,
     batch: int | None = None,
 ) -> Lanes:
-    """A batch of samples that all begin at `row` of one table of `end` rows.
+    """The lanes of samples that all start at `row` of one table of `end` rows.
 
-    A `batch` that is larger than there are samples is filled up with lanes that are done. Raises ValueError for more
+    A `batch` larger than the number of samples is padded with idle lanes. Raises ValueError for more
     samples than that, and for numbers outside [0, 2^64).
     """
     batch = len(samples) if batch is None else batch
@@ -71,6 +72,6 @@ def lanes_of(
 
 
 def grid_of(size: int, batch: int) -> tuple[int, int, int]:
-    """The grid of every kernel for `batch` images of `size` elements."""
+    """The launch grid of every kernel for `batch` images of `size` elements."""
     quads = -(-size // 4)
     return -(-quads // BLOCK), batch, 1

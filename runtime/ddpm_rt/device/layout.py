@@ -1,4 +1,4 @@
-"""How a batch lies in the GPU's memory, and what one run of it is to draw."""
+"""The memory layout of a batch on the GPU, and the samples of one run."""
 
 from typing import NamedTuple
 
@@ -12,32 +12,32 @@ from .lanes import LANE, STATE, TIME_TYPES, Lanes, Rows
 
 
 class Layout(NamedTuple):
-    """How much of everything a chain has."""
+    """The sizes of a chain."""
 
     lanes: int  # samples at once
-    images: int  # to a call of the engine: as many, or twice, or more where the engine has no such batch
-    guided: bool = False  # a sample is asked for with its label and, `lanes` further, with none
-    history: bool = False  # x0 is kept from a row to the next
-    frames: bool = False  # somebody will look at x and x0 on the way
+    images: int  # per call of the engine: lanes, or twice as many with guidance, or a larger batch that the engine has
+    guided: bool = False  # image i is labelled, image i + lanes has the null class
+    history: bool = False  # x0 is kept for the next row
+    frames: bool = False  # x and x0 are copied out between steps
 
 
 class Portion(NamedTuple):
-    """What one run of a chain is to draw."""
+    """The samples of one run of a chain."""
 
-    lanes: Lanes  # as many as the chain has; those past `samples` are done
+    lanes: Lanes  # all lanes of the chain; those past `samples` are idle
     samples: int
     labels: NDArray[np.int64] | None = None  # [samples]
-    null_class: int | None = None  # of a guided one
+    null_class: int | None = None  # with guidance
     start: Batch | None = None  # [samples, C, H, W], instead of x_T
 
     @property
     def rows(self) -> range:
-        """Of the table, that are run."""
+        """The rows of the table that are run."""
         return range(int(self.lanes["row"][0]), int(self.lanes["end"][0]))
 
 
 def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]:
-    """The buffers of a chain and their bytes; a buffer that it does not need has none."""
+    """Buffer name to bytes; 0 for a buffer that the chain does not need."""
     size, out_size = sizes_of(engine)
     lanes, images = layout.lanes, layout.images
     return {
@@ -54,7 +54,7 @@ def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]
 
 
 def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[int | np.uint32, ...]:
-    """The parameters of every kernel, in their order: addresses, then numbers."""
+    """The parameters of every kernel in order: addresses, then numbers."""
     size, out_size = sizes_of(engine)
     times = 1 if engine.one_time else layout.lanes * (2 if layout.guided else 1)
     kind = TIME_TYPES.index(np.dtype(engine.time_type))
@@ -64,7 +64,7 @@ def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[in
 
 
 def sizes_of(engine: DeviceEngine) -> tuple[int, int]:
-    """Floats of an image, and of what the network says about it."""
+    """Elements of an image, and of the network's output for it."""
     channels, *sides = engine.card.image_shape
     plane = int(np.prod(sides))
     return channels * plane, engine.card.output_channels * plane

@@ -1,4 +1,4 @@
-"""The device loop: requests, portion by portion, on one or several streams of a GPU."""
+"""The device loop: runs requests batch by batch, on one or several streams of a GPU."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from .kernels import Kernels, load_kernels
 from .lanes import MAX_LANES, Rows, lanes_of, rows_of
 from .layout import Layout, Portion
 
-KEPT = 4  # chains that wait, warm, for the next request like theirs
+KEPT = 4  # idle chains that are kept for the next request of the same shape
 
 
 class _Run(NamedTuple):
-    """A portion under way."""
+    """A portion that is running."""
 
     chain: DeviceChain
     samples: Sequence[int]
@@ -32,8 +32,8 @@ class DeviceLoop:
     """Runs requests on the GPU that `engine` is on, with `streams` batches at a time.
 
     Buffers, engine contexts and graphs are kept for the next request of the same table and batch. `mode` says how
-    steps are launched, see `graphs.Launcher`; an engine that no graph can hold is launched step by step. Threads may
-    take turns, but two must not use it at the same time.
+    steps are launched, see `graphs.Launcher`; an engine that cannot be captured is launched step by step. Threads may
+    take turns, but must not use one loop at the same time.
     """
 
     def __init__(self, device: Any, engine: DeviceEngine, *, mode: Mode = "replay", streams: int = 1) -> None:
@@ -47,7 +47,7 @@ class DeviceLoop:
     def batch_for(self, request: Chains) -> int:
         """The most samples to a batch that the engine has a batch for, at most `request.batch`.
 
-        Raises DdpmRtError where guidance finds no room for a sample with and without its label.
+        Raises DdpmRtError where the engine's batch cannot hold a sample twice, as guidance needs.
         """
         return min(request.batch, self._layout(request, request.batch).lanes)
 
@@ -60,30 +60,30 @@ class DeviceLoop:
         return Layout(lanes, images, guided, **kept)
 
     def finals(self, request: Chains, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
-        """Which samples, and their images `[B, C, H, W]`, in order, as they are done.
+        """Batch by batch, in order: its sample numbers, and their images float32 `[B, C, H, W]`.
 
-        The batches are those of `request`, none of which may be larger than `batch_for`. Raises DdpmRtError when the
-        GPU has not the memory or fails, and when an output is not finite.
+        The batches are those of `request`; none may be larger than `batch_for`. Raises DdpmRtError when the
+        GPU lacks the memory or fails, and when an output is not finite.
         """
-        portions = request.batches(samples)  # as many as there are samples: they are not all made at once
-        at_once = 1 if watch.frames else self.streams  # frames come one batch after the other
+        portions = request.batches(samples)  # lazily: there may be billions
+        at_once = 1 if watch.frames else self.streams  # frames are shown batch after batch
         running: deque[_Run] = deque()
         try:
             while True:
                 with cuda_errors("the GPU cannot be used"):
-                    self._device.set_current()  # of this thread, which need not be the one of the last `next`
+                    self._device.set_current()  # for this thread, which may differ from that of the last `next`
                 for portion in islice(portions, at_once - len(running)):
                     running.append(self._started(request, portion, watch))
                 if not running:
                     return
                 queued = [next(run.queue, True) for run in running]
-                if queued[0]:  # the others have work as well while this is waited for
+                if queued[0]:  # the other streams have work while this one is awaited
                     first = running[0]
                     images = first.chain.result(first.portion, watch)
                     running.popleft()
                     self._keep(first.chain)
                     yield first.samples, images
-        finally:  # what breaks off leaves no chain that is half way
+        finally:  # an interrupted run leaves no half-finished chain
             for run in running:
                 run.chain.close()
 
@@ -101,7 +101,7 @@ class DeviceLoop:
             batch=layout.lanes,
         )
         portion = Portion(lanes, len(samples), request.labels(samples), card.null_class, start)
-        chain = self._chain(rows_of(table, clip), layout)  # nobody else has it now: nothing may fail before it runs
+        chain = self._chain(rows_of(table, clip), layout)  # only this run owns it: nothing may fail before it runs
         return _Run(chain, samples, portion, chain.run(portion, watch))
 
     def _chain(self, rows: Rows, layout: Layout) -> DeviceChain:
@@ -109,18 +109,20 @@ class DeviceLoop:
             if chain.layout == layout and chain.rows.tobytes() == rows.tobytes():
                 self._idle.remove(chain)
                 return chain
-        mode = "replay" if layout.frames and self.mode == "while" else self.mode  # nobody looks into a while graph
+        mode = (
+            "replay" if layout.frames and self.mode == "while" else self.mode
+        )  # no frame can be taken inside a while graph
         made = (self._device, self.engine, self.kernels(), rows, layout, mode)
         if not self._idle:
             return DeviceChain(*made)
         try:
             return DeviceChain(*made)
-        except DdpmRtError:  # those that wait may hold the memory that is missing
+        except DdpmRtError:  # idle chains may hold the missing memory
             self.close()
             return DeviceChain(*made)
 
     def kernels(self) -> Kernels:
-        """Compiled and loaded the first time. Raises DdpmRtError where that cannot be."""
+        """The kernels, compiled and loaded at the first call. Raises DdpmRtError where that fails."""
         if self._kernels is None:
             self._kernels = load_kernels(self._device)
         return self._kernels
@@ -131,6 +133,6 @@ class DeviceLoop:
             self._idle.pop(0).close()
 
     def close(self) -> None:
-        """Gives the GPU's memory back; the engine stays open."""
+        """Frees the GPU's memory; the engine stays open."""
         while self._idle:
             self._idle.pop().close()

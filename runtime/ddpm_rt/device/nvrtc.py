@@ -1,4 +1,4 @@
-"""NVIDIA's run-time compiler: CUDA source to machine code for one kind of GPU, without a driver or a toolkit."""
+"""NVIDIA's run-time compiler: CUDA source to machine code for one architecture, without a driver or a toolkit."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ INSTALL = "pip install 'ddpm-rt[cuda]'"
 
 
 class Compiled(NamedTuple):
-    """What the compiler makes of a source."""
+    """The compiler's output."""
 
-    cubin: bytes  # machine code: a driver takes it if its major version is not older than the compiler's
-    ptx: str  # what a driver compiles by itself, but no older one than the compiler: for reading
+    cubin: bytes  # machine code; a driver accepts it from a compiler of its own or an older major version
+    ptx: str  # intermediate code, for inspection
     log: str
 
 
 class Nvrtc:
-    """The compiler of this installation. Raises DdpmRtError where there is none."""
+    """The installed compiler. Raises DdpmRtError without one."""
 
     def __init__(self) -> None:
         try:
@@ -60,7 +60,7 @@ class Nvrtc:
 
     def _text(self, program: Any, what: str) -> bytes:
         (size,) = self._call(f"nvrtcGet{what}Size", program)
-        text = bytes(size)  # which the call below writes into
+        text = bytes(size)  # the call below writes into it
         self._call(f"nvrtcGet{what}", program, text)
         return text
 

@@ -13,7 +13,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def default_threads() -> int | None:
-    """Threads for this process, at least 1; None where it may use the whole machine, which the engine knows better."""
+    """Threads for this process, at least 1; None where it may use the whole machine: then the engine decides."""
     allowed, quota = allowed_processors(), cpu_quota()
     if quota is None and (not allowed or len(allowed) == os.cpu_count()):
         return None
@@ -22,7 +22,7 @@ def default_threads() -> int | None:
 
 
 def allowed_processors() -> set[int]:
-    """The processors that this process may run on; empty on a system that does not say."""
+    """The processors that this process may run on; empty where the system does not tell."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
@@ -38,7 +38,7 @@ def physical_cores(processors: set[int], topology: Path = TOPOLOGY) -> int:
 
 
 def cpu_quota(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Processors that the control groups of this process (version 2 or 1) grant in CPU time; None without a limit."""
+    """The CPU time that the control groups (version 2 or 1) grant, in processors; None without a limit."""
     quotas = [quota for folder in _groups(root, own) if (quota := _quota_of(folder)) is not None]
     return min(quotas, default=None)
 

@@ -1,4 +1,4 @@
-"""The package onnxruntime: importing it without its telemetry, and its refusals in our words."""
+"""The package onnxruntime: its import, without telemetry, and its errors in our words."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,14 @@ from typing import Any
 from ..errors import DdpmRtError
 
 REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 'ddpm-rt[cpu]' and 'ddpm-rt[gpu]'"
-DAMAGED = ("INVALID_PROTOBUF", "No graph was found")  # what ONNX Runtime says of text, a part of a file, and nothing
+DAMAGED = (
+    "INVALID_PROTOBUF",
+    "No graph was found",
+)  # parts of its messages about text, a truncated file and an empty one
 
 
 def onnx_runtime() -> Any:
-    """The module onnxruntime. Raises DdpmRtError where only pieces of it are left.
+    """The module onnxruntime. Raises DdpmRtError for a broken installation.
 
     Its telemetry (on by default since 1.32, with an identifier in the user's cache) is off unless the user has set
     the variable.
@@ -25,7 +28,7 @@ def onnx_runtime() -> Any:
 
 
 def not_a_model(path: Path, error: Exception) -> DdpmRtError:
-    """What to raise when ONNX Runtime does not open a file."""
+    """The error for a file that ONNX Runtime does not open."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     if any(sign in reason for sign in DAMAGED):
         return DdpmRtError(f"{path} is not a whole ONNX model ({reason}); export the model again")

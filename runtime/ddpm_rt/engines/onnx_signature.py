@@ -1,11 +1,10 @@
-"""What the inputs and the output of an ONNX file with a card must be, on whatever runs it."""
+"""The inputs and the output that an ONNX file with a card must have, for every provider."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.card import METADATA_KEY, ModelCard
-from ..artifacts.onnx_card import no_card
+from ..artifacts.card import ModelCard
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 
@@ -14,29 +13,46 @@ TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_
 
 @dataclass(frozen=True)
 class Signature:
-    """What the inputs of an ONNX file with a card are."""
+    """The inputs of an ONNX file with a card."""
 
     card: ModelCard
-    static_batch: int | None  # the batch that the graph is fixed to
+    static_batch: int | None  # the fixed batch of the graph, or None
     time_type: type[Any]  # int64, int32 or float32
-    one_time: bool  # t has rank 0
+    time_shape: tuple[int, ...] | None  # of a t that is one number for all images, () or (1,); None: one for each image
+
+    @property
+    def one_time(self) -> bool:
+        """Whether t is one number for all images."""
+        return self.time_shape is not None
 
 
-def read_signature(session: Any, path: Path) -> Signature:
-    """Raises DdpmRtError unless the session has a card, and the inputs and the output that the card describes."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise no_card(path)
-    card = ModelCard.from_json(text, source=str(path))
+def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
+    """The signature. Raises DdpmRtError unless the session has the tensors that the card of `path` names."""
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     _check_inputs(path, card, {name: tensor.type for name, tensor in inputs.items()})
     batch = _checked_batch(path, card, inputs[card.names["x"]].shape, session.get_outputs())
     time = inputs[card.names["t"]]
-    return Signature(card, batch, TIME_TYPES[time.type], not time.shape)
+    shape = _time_shape(path, card.names["t"], list(time.shape), batch)
+    if "y" in card.names:
+        labels = list(inputs[card.names["y"]].shape)
+        if len(labels) != 1 or (isinstance(labels[0], int) and labels[0] != batch):
+            raise DdpmRtError(f"{path}: {card.names['y']} is {labels}; it must be [batch], a label for each image")
+    return Signature(card, batch, TIME_TYPES[time.type], shape)
+
+
+def _time_shape(path: Path, name: str, shape: list[int | str], batch: int | None) -> tuple[int, ...] | None:
+    """The shape of a t that is one number for all images, or None. Raises DdpmRtError for any other than a list."""
+    if not shape:
+        return ()
+    if len(shape) == 1 and (not isinstance(shape[0], int) or shape[0] == batch):
+        return None
+    if shape == [1]:
+        return (1,)
+    raise DdpmRtError(f"{path}: {name} is {shape}; it must be a number, [1], or [batch]: a timestep for each image")
 
 
 def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
-    """Raises DdpmRtError unless the graph's inputs are those that the card names, of types that are known."""
+    """Raises DdpmRtError unless the graph's inputs have the card's names and supported types."""
     names = card.names
     known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
     known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
@@ -47,7 +63,7 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
 
 
 def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs: list[Any]) -> int | None:
-    """The batch that the graph is fixed to, or None. Raises DdpmRtError when images and card disagree."""
+    """The fixed batch of the graph, or None. Raises DdpmRtError when the graph's images contradict the card."""
     output, expected = card.names["out"], card.image_shape
     if [tensor.name for tensor in outputs] != [output]:
         raise DdpmRtError(f"{path}: there must be one output, {output!r}")

@@ -1,4 +1,4 @@
-"""A denoiser in ONNX Runtime, on the CPU; and what an ONNX file with a card must be, on whatever it runs."""
+"""The CPU engine: an ONNX file in ONNX Runtime."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.digest import file_sha256
-from ..artifacts.onnx_card import check_file, find_onnx_card
+from ..artifacts.onnx_card import check_file, find_onnx_card, read_onnx_card
 from ..denoiser import Batch, Times
 from ..engine import Engine
 from ..errors import DdpmRtError
@@ -19,19 +19,20 @@ from .onnx_signature import read_signature
 class OrtDenoiser(Engine):
     """`out = denoiser(x, t)` for an ONNX file with a card inside; `denoiser(x, t, y)` if it is class-conditional.
 
-    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, of twice the channels if the variance is learned;
-    any B, a file of static batch being called as often as it takes. The graph's own t may be int64, int32 or float32,
-    one an image or one for all (rank 0). `threads` are those inside one operation; the default is every core that this
+    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, with twice the channels if the variance is
+    learned. B may be any number: a graph of fixed batch is called several times. t in the graph may be int64, int32 or
+    float32, `[B]`, `[1]` or a scalar. `threads` are those inside one operation; the default is every core that this
     process may use.
     Raises DdpmRtError when the file is not such a model.
     """
 
     def __init__(self, path: Path | str, *, threads: int | None = None) -> None:
         self.path = Path(path)
+        card = read_onnx_card(self.path)  # within limits, before a library reads the file
         self.session = open_session(self.path, threads)
-        known = read_signature(self.session, self.path)
+        known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
-        self.time_type, self.one_time = known.time_type, known.one_time
+        self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
 
     def model_sha256(self) -> str:
         return file_sha256(self.path)
@@ -44,7 +45,7 @@ class OrtDenoiser(Engine):
             return self._run(x, t, y)
         size, parts = self.static_batch, []
         for first in range(0, len(x), size):
-            # the last call is filled up with copies of the last image
+            # the last call is padded with copies of the last image
             filled = np.minimum(np.arange(first, first + size), len(x) - 1)
             out = self._run(x[filled], t[filled], None if y is None else y[filled])
             parts.append(out[: len(x) - first])
@@ -56,8 +57,8 @@ class OrtDenoiser(Engine):
         names = self.card.names
         if self.one_time and (t != t[0]).any():
             raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
-        times = (t[0] if self.one_time else t).astype(self.time_type, copy=False)
-        inputs = {names["x"]: x, names["t"]: np.asarray(times)}
+        times = t.astype(self.time_type, copy=False)
+        inputs = {names["x"]: x, names["t"]: times if self._time_shape is None else times[:1].reshape(self._time_shape)}
         if y is not None:
             inputs[names["y"]] = y
         out: Batch = self.session.run(None, inputs)[0]
@@ -72,7 +73,7 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     check_file(path)
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it would log is in the exception as well
+    options.log_severity_level = 4  # the exception holds what the log would
     threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads

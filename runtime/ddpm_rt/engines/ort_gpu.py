@@ -20,13 +20,15 @@ from .onnx_signature import read_signature
 GpuProvider = Literal["cuda", "tensorrt"]
 PROVIDERS: dict[GpuProvider, str] = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TITLES: dict[GpuProvider, str] = {"cuda": "CUDA", "tensorrt": "TensorRT"}
-INSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'ddpm-rt[gpu]'"  # they share their files
+INSTALL = (
+    "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'ddpm-rt[gpu]'"  # the two packages share their files
+)
 LIBRARIES: dict[GpuProvider, str] = {
     "cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "pip install 'onnxruntime-gpu[cuda,cudnn]' and the TensorRT that it names",
 }
 RECORD = "session.record_ep_graph_assignment_info"
-# The work of a network. What else is on the CPU there is about shapes, and belongs there.
+# Operators that do the work of a network. Other nodes on the CPU compute shapes, and belong there.
 WORK = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Softmax", "Resize", "Attention", "MultiHeadAttention"}
 WORK |= {"InstanceNormalization", "GroupNormalization", "LayerNormalization", "FusedConv", "FusedMatMul", "FusedGemm"}
 
@@ -34,29 +36,29 @@ WORK |= {"InstanceNormalization", "GroupNormalization", "LayerNormalization", "F
 class OrtEngine:
     """The DeviceEngine of an ONNX file with a card inside, on the GPU that is current: a `cuda.core.Device`.
 
-    A session runs on the one stream that it was opened with, so it has a stream of its own, which waits for the
-    caller's and which the caller's then waits for: on the device, the host waits for neither. float32 products are
-    float32's with CUDA; the TensorRT provider has no option to keep them from TF32.
-    Raises DdpmRtError when the provider is not there, or left work to the CPU, or the file is not such a model.
+    A session runs on the stream that it was opened with. Therefore the engine has its own stream: events order it
+    after the caller's queued work, and the caller's later work after it. The host waits for neither. The CUDA provider
+    computes float32 products in float32; the TensorRT provider has no option that excludes TF32.
+    Raises DdpmRtError when the provider is missing, leaves work to the CPU, or the file is no model with a card.
     """
 
-    capturable = False  # nobody has shown yet that a session can be
+    capturable = False  # not yet shown on a GPU
 
     def __init__(self, path: Path, provider: GpuProvider, gpu: Any) -> None:
         self.path, self._number = path, int(gpu.device_id)
         runtime = usable_runtime(provider)
         card = read_onnx_card(path)
-        self.stream = gpu.create_stream()  # no waiting for those who enqueue on this one
+        self.stream = gpu.create_stream()  # a caller that enqueues on this stream needs no events
         try:
             options = provider_options(provider, self._number, int(self.stream.handle), card.precision)
             self._session: Any = open_gpu_session(runtime, path, provider, options)
-            known = read_signature(self._session, path)
+            known = read_signature(self._session, path, card)
         except BaseException:
             self.stream.close()
             raise
         self.card, self._static_batch = known.card, known.static_batch
         self.time_type: np.dtype[Any] = np.dtype(known.time_type)
-        self.one_time = known.one_time
+        self.one_time, self._time_shape = known.one_time, known.time_shape
         self._run_options = runtime.RunOptions()
         self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
@@ -67,7 +69,7 @@ class OrtEngine:
         return self._static_batch or count
 
     def scratch_bytes(self, batch: int) -> int:
-        return 0  # it has an arena of its own
+        return 0  # ONNX Runtime has its own arena
 
     def bind(self, batch: int, buffers: Buffers) -> "OrtBound":
         if self._session is None:
@@ -76,7 +78,11 @@ class OrtEngine:
             raise ValueError(f"{self.path} is of batch {self._static_batch} and of no other")
         binding, card = self._session.io_binding(), self.card
         channels, *sides = card.image_shape
-        shapes = {"x": [batch, channels, *sides], "t": [] if self.one_time else [batch], "y": [batch]}
+        shapes = {
+            "x": [batch, channels, *sides],
+            "t": [batch] if self._time_shape is None else list(self._time_shape),
+            "y": [batch],
+        }
         types = {"x": np.float32, "t": self.time_type.type, "y": np.int64}
         for key, name in card.names.items():
             address = getattr(buffers, key)
@@ -88,7 +94,7 @@ class OrtEngine:
         return OrtBound(self, binding)
 
     def run(self, binding: Any, stream: int) -> None:
-        """One call of the session between what is on `stream` already and what comes."""
+        """One call of the session, ordered between the earlier and the later work on `stream`."""
         own = int(self.stream.handle) == stream
         caller = None if own else cuda_core().Stream.from_handle(stream)
         if caller is not None:
@@ -100,7 +106,7 @@ class OrtEngine:
             raise DdpmRtError(f"{self.path}: ONNX Runtime did not take a call: {reason}") from error
         finally:
             if caller is not None:
-                caller.wait(self.stream)  # also for what it had queued of a call that failed
+                caller.wait(self.stream)  # also after a failed call, which may have queued work
 
     def close(self) -> None:
         if self._session is not None:
@@ -109,7 +115,7 @@ class OrtEngine:
 
 
 class OrtBound:
-    """A session's call with its buffers."""
+    """A session bound to its buffers."""
 
     def __init__(self, engine: OrtEngine, binding: Any) -> None:
         self._engine, self._binding = engine, binding
@@ -136,7 +142,7 @@ def usable_runtime(provider: GpuProvider) -> Any:
 
 
 def provider_options(provider: GpuProvider, number: int, stream: int, precision: str) -> list[tuple[str, Any]]:
-    """The providers in the order in which they are asked to take nodes, with the options of each."""
+    """The providers in their order of priority, with the options of each."""
     place = {"device_id": str(number), "user_compute_stream": str(stream)}
     cuda = (PROVIDERS["cuda"], {**place, "use_tf32": "0"})
     if provider == "cuda":
@@ -150,10 +156,10 @@ def provider_options(provider: GpuProvider, number: int, stream: int, precision:
 
 
 def open_gpu_session(runtime: Any, path: Path, provider: GpuProvider, providers: list[tuple[str, Any]]) -> Any:
-    """An InferenceSession whose work is all on the GPU. Raises DdpmRtError where ONNX Runtime would use the CPU."""
-    runtime.set_default_logger_severity(4)  # what is wrong is said once, in one line, below
+    """An InferenceSession that runs entirely on the GPU. Raises DdpmRtError where ONNX Runtime would use the CPU."""
+    runtime.set_default_logger_severity(4)  # the errors below report a failure once, in one line
     if hasattr(runtime, "preload_dlls"):
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints the names of missing libraries
             runtime.preload_dlls()
     options = runtime.SessionOptions()
     options.log_severity_level = 4
@@ -174,7 +180,7 @@ def open_gpu_session(runtime: Any, path: Path, provider: GpuProvider, providers:
 
 
 def work_on_cpu(session: Any) -> Counter[str]:
-    """Nodes of the network's work that ONNX Runtime keeps on the CPU; none where a release cannot tell."""
+    """Operator counts that ONNX Runtime keeps on the CPU; empty where a release cannot tell."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return Counter()
     parts = [part for part in session.get_provider_graph_assignment_info() if part.ep_name == "CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""Whether a plan is for the GPU and the TensorRT that are here, and the command that makes one that is."""
+"""Whether a plan fits this machine's GPU and TensorRT, and the command that builds one that does."""
 
 import importlib
 import shlex
@@ -15,9 +15,9 @@ Version = tuple[int, ...]
 
 
 def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
-    """The module that runs a plan which was built so, on a GPU of this compute capability.
+    """The Python module that runs a plan with this record on a GPU of this compute capability.
 
-    Raises DdpmRtError, before anything of the plan is read, when it fits neither the GPU nor a TensorRT that is here.
+    Raises DdpmRtError, before the plan is read, when it does not fit the GPU or any installed TensorRT.
     """
     build = record.build
     again = rebuild_command(plan, build, capability)
@@ -29,7 +29,7 @@ def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
         raise DdpmRtError(f"{built} without its weights; give them to it with `ddpm-rt refit`, or {again}")
     found = {name: module for name in candidates(build) if (module := imported(name)) is not None}
     running = [module for module in found.values() if runs(module, build)]
-    if running:  # of two, the one of that very release; then the lean one, which is made for this
+    if running:  # the module of the same release comes first, then the lean runtime
         return max(running, key=lambda module: (release(module.__version__) == release(build.version), module.__name__))
     here = " and ".join(f"{name} {module.__version__}" for name, module in found.items())
     if not found:
@@ -39,25 +39,25 @@ def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
 
 
 def candidates(build: Build) -> tuple[str, ...]:
-    """Modules that may run a plan, the best first."""
+    """The modules that may run a plan, the best first."""
     if build.flavour == "rtx":
         return ("tensorrt_rtx",)
     return ("tensorrt", LEAN) if build.options.get("version_compatible") else ("tensorrt",)
 
 
 def runs(module: Any, build: Build) -> bool:
-    """A plan is for one release, and a version-compatible one for later ones too."""
+    """Whether a module runs a plan: one release does, and later ones run a version-compatible plan."""
     here, there = release(module.__version__), release(build.version)
     return here >= there if build.options.get("version_compatible") else here == there
 
 
 def release(version: str) -> Version:
-    """10.3.0 of 10.3.0.26: the last number is the package's."""
+    """TensorRT's release of a package version: 10.3.0 of 10.3.0.26."""
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
 def imported(name: str) -> Any:
-    """The module, or None where it or a library that it looks for is not there."""
+    """The module, or None where it or one of its libraries is missing."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError, RuntimeError):
@@ -65,7 +65,7 @@ def imported(name: str) -> Any:
 
 
 def fits(capability: str, wanted: Sequence[str]) -> bool:
-    """Whether a GPU is among `8.9` or `8.0+`, which is that and everything newer."""
+    """Whether a GPU's capability is in a list of `8.9` (exact) and `8.0+` (that one and newer)."""
     here = numbers(capability)
     return any(here >= numbers(one[:-1]) if one.endswith("+") else here == numbers(one) for one in wanted)
 
@@ -75,13 +75,13 @@ def numbers(text: str) -> Version:
 
 
 def install(build: Build) -> str:
-    """What to type for the release that the plan was built with."""
+    """The command that installs the release that built the plan."""
     package = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx-cu13"}[build.flavour]
     return f"pip install '{package}=={'.'.join(map(str, release(build.version)))}.*'"
 
 
 def rebuild_command(plan: Path, build: Build, capability: str) -> str:
-    """What to do: `ddpm-rt build` with the options that the plan was built with, for the GPU that is here."""
+    """Advice: the `ddpm-rt build` command with the plan's options, for this machine's GPU."""
     options, flavour = dict(build.options), "tensorrt" if capability in NOT_RTX else build.flavour
     files = shlex.quote(next(iter(build.onnx), "unet.onnx")), "-o", shlex.quote(str(plan))
     words = ["ddpm-rt build", *files, "--flavour", flavour]
@@ -101,6 +101,6 @@ def rebuild_command(plan: Path, build: Build, capability: str) -> str:
 
 
 def asked_capabilities(built: Sequence[str], capability: str) -> list[str]:
-    """Those that a plan was built for, and the one here; none if it is for everything newer, which is the default."""
+    """The capabilities of the plan and of this GPU; empty for a plan of the default, which covers newer GPUs."""
     asked = [one for one in built if not one.endswith("+")]
     return asked if fits(capability, built) else [*asked, capability]

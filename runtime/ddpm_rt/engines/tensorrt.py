@@ -38,13 +38,16 @@ class TensorRtEngine:
             raise DdpmRtError(f"{plan} is not what its record says: {fault}; {again}")
         time = self.card.names["t"]
         self.time_type: np.dtype[Any] = TIME_TYPES[self._engine.get_tensor_dtype(time).name]
-        self.one_time = len(tuple(self._engine.get_tensor_shape(time))) == 0
+        shape, batch = (tuple(self._engine.get_tensor_shape(name)) for name in (time, self.card.names["x"]))
+        # One number for all images, of rank 0 or 1; [1] is also the t of a plan for batch 1.
+        self.one_time = shape == () or (shape == (1,) and batch[0] != 1)
+        self._time_shape = list(shape)
         self._contexts = Contexts(trt, self._engine, self._log, gpu, plan, record.sha256)
-        self._spare: dict[int, Context] = {}  # made to be measured, not bound yet
+        self._spare: dict[int, Context] = {}  # created to measure their scratch memory, not bound yet
         self._closed = False
 
     def _deserialised(self, trt: Any, again: str) -> Any:
-        """The ICudaEngine. Raises DdpmRtError with the reason that TensorRT gives."""
+        """The ICudaEngine. Raises DdpmRtError with TensorRT's reason."""
         content = self.path.read_bytes()
         engine = None
         if not self._is_invalid(trt, content):
@@ -58,7 +61,7 @@ class TensorRtEngine:
         return engine
 
     def _is_invalid(self, trt: Any, content: bytes) -> bool:
-        """What TensorRT-RTX says of a plan beforehand; the others are asked by loading it."""
+        """Whether TensorRT-RTX rejects the plan without loading it. Other flavours must load it to tell."""
         if not hasattr(self._runtime, "get_engine_validity"):
             return False
         validity = self._runtime.get_engine_validity(content)[0]
@@ -69,11 +72,11 @@ class TensorRtEngine:
 
     @property
     def capturable(self) -> bool:
-        """TensorRT-RTX is asked at every `bind`; TensorRT's networks of this kind can be captured."""
+        """TensorRT-RTX tells at every `bind`; TensorRT's networks of this kind can be captured."""
         return self._contexts.capturable
 
     def batch_for(self, count: int) -> int:
-        """The smallest batch that holds `count` and a profile has, else the largest that there is."""
+        """The smallest batch of a profile that holds `count` images, else the largest batch."""
         holding = [max(low, count) for low, _, high in self.profiles if high >= count]
         return min(holding, default=max(high for _, _, high in self.profiles))
 
@@ -92,11 +95,11 @@ class TensorRtEngine:
             raise ValueError(f"{self.path} has been closed")
         shapes = {name: [batch, *sides] for name, sides in first_sides(self.card).items()}
         if self.one_time:
-            shapes[self.card.names["t"]] = []
+            shapes[self.card.names["t"]] = self._time_shape
         return self._contexts.make(self._profile(batch), shapes)
 
     def _profile(self, batch: int) -> int:
-        """The narrowest profile with this batch: TensorRT chose its kernels for few sizes."""
+        """The index of the narrowest profile with this batch: its kernels were chosen for the fewest sizes."""
         fitting = [(high - low, index) for index, (low, _, high) in enumerate(self.profiles) if low <= batch <= high]
         if not fitting:
             raise ValueError(f"{self.path} has no profile with batch {batch}")

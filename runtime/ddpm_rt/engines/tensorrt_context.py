@@ -1,4 +1,4 @@
-"""Execution contexts: a network at one batch, its scratch memory and its buffers the caller's."""
+"""Execution contexts: a network at one batch, with scratch memory and buffers of the caller."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +12,15 @@ from .tensorrt_log import one_line
 class Contexts:
     """Makes the contexts of one ICudaEngine.
 
-    With TensorRT-RTX they share its runtime configuration: no graphs of its own, because whole steps are captured here;
-    kernels for the very shapes at once and not in the background, where a capture would miss them; and the file of
-    kernels that it has compiled before, one for each plan.
+    With TensorRT-RTX the contexts share one runtime configuration. It switches off RTX's own graphs, because the loop
+    captures whole steps. It compiles the kernels for the exact shapes at once instead of in the background, where a
+    capture would miss them. It reuses a file of compiled kernels, one for each plan.
     """
 
     def __init__(self, trt: Any, engine: Any, log: Any, gpu: Any, plan: Path, sha256: str) -> None:
         self.trt, self.engine, self.log, self.plan = trt, engine, log, plan
         self.capturable = True
-        self.stream = gpu.create_stream()  # for setting up
+        self.stream = gpu.create_stream()  # for set-up calls
         self._config, self._cache, self._known = None, None, b""
         if hasattr(trt, "CudaGraphStrategy"):
             self._configure(sha256)
@@ -34,13 +34,13 @@ class Contexts:
         folder = cache_folder("tensorrt-rtx")
         self._file = None if folder is None else folder / f"{sha256}.cache"
         self._known = read_cache(self._file)
-        if self._known and not cache.deserialize(self._known):  # of another driver or GPU: it begins anew
+        if self._known and not cache.deserialize(self._known):  # a cache of another driver or GPU is replaced
             self._known = b""
         config.set_runtime_cache(cache)
         self._config, self._cache = config, cache
 
     def make(self, profile: int, shapes: Mapping[str, list[int]]) -> "Context":
-        """One for these shapes of the inputs. Raises DdpmRtError when TensorRT refuses."""
+        """A context for these input shapes. Raises DdpmRtError when TensorRT refuses."""
         strategy = self.trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self.engine.create_execution_context(strategy if self._config is None else self._config)
         self.check(context is not None, "makes no execution context")
@@ -66,12 +66,12 @@ class Contexts:
             raise DdpmRtError(f"{self.plan}: {self.trt.__name__} {fault}{reason}")
 
     def ask_capturable(self, context: Any) -> None:
-        """TensorRT-RTX alone can be asked."""
+        """Update `capturable`; only TensorRT-RTX can tell."""
         if hasattr(context, "is_stream_capturable"):
             self.capturable = self.capturable and bool(context.is_stream_capturable(int(self.stream.handle)))
 
     def close(self) -> None:
-        """Keeps the kernels that were compiled; the contexts are gone already."""
+        """Saves the compiled kernels. The contexts must be closed already."""
         if self._cache is not None:
             known = bytes(self._cache.serialize() or b"")
             if known and known != self._known:
@@ -81,7 +81,7 @@ class Contexts:
 
 
 class Context:
-    """A `Bound`, once `bind` has been called. `scratch_bytes` is what it needs for its shapes."""
+    """A `Bound` after its `bind`. `scratch_bytes` is the scratch memory for its shapes."""
 
     def __init__(self, owner: Contexts, context: Any, scratch_bytes: int) -> None:
         self._owner, self._context, self.scratch_bytes = owner, context, scratch_bytes

@@ -1,4 +1,4 @@
-"""What TensorRT says: it gives its reasons to a log alone."""
+"""TensorRT's log, the only place where it gives reasons."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def make_log(trt: Any, show: Callable[[str], object] | None = None) -> Any:
-    """A logger that keeps errors, in `errors`, and shows everything to `show` if there is one."""
+    """A logger that keeps errors in its list `errors`, and passes every line to `show`."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -23,7 +23,7 @@ def make_log(trt: Any, show: Callable[[str], object] | None = None) -> Any:
 
 
 def one_line(message: str) -> str:
-    """A message of TensorRT's without its source files and line breaks."""
+    """A message of TensorRT without source files and line breaks."""
     text = " ".join(message.split())
     text = re.sub(r"\s*\(?In [\w:~]+ at \S+\.(?:cpp|h):\d+\)?", "", text)
     text = re.sub(r"\[?\S+\.(?:cpp|h):+\d+:? ?(?:\w+\])?:?\s*", "", text)

@@ -10,15 +10,15 @@ NUMBER_TYPES = {"x": ("FLOAT",), "t": tuple(kind.tensorrt for kind in TIME_KINDS
 
 
 def first_sides(card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """The inputs by name, and their sides after the batch."""
+    """Input name to its shape without the batch."""
     sides = {"x": card.image_shape, "t": (), "y": ()}
     return {name: sides[key] for key, name in card.names.items() if key != "out"}
 
 
 def network_fault(trt: Any, engine: Any, record: PlanRecord) -> str:
-    """What keeps an ICudaEngine from being the one of this record, or nothing.
+    """The first difference between an ICudaEngine and its record, as text; empty if there is none.
 
-    Its name, the names, directions, types and shapes of its tensors, and how many profiles it has.
+    Compared are the network's name, the names, directions, types and shapes of its tensors, and the number of profiles.
     """
     card = record.card
     names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
@@ -33,7 +33,7 @@ def network_fault(trt: Any, engine: Any, record: PlanRecord) -> str:
 
 
 def tensor_fault(trt: Any, engine: Any, card: ModelCard, key: str) -> str:
-    """What is wrong with one tensor, or nothing."""
+    """The first fault of one tensor, as text; empty if there is none."""
     name = card.names[key]
     mode = trt.TensorIOMode.OUTPUT if key == "out" else trt.TensorIOMode.INPUT
     if engine.get_tensor_mode(name) != mode or engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:

@@ -1,7 +1,9 @@
 """Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
 
 import contextlib
+import math
 import os
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,19 +12,22 @@ from typing import Literal
 
 import numpy as np
 
-from ..artifacts.atomic_write import replace_file
+from ..artifacts.array_file import Append, write_array
 from ..artifacts.folder_owner import Say
 from ..artifacts.output_path import check_target
-from ..denoiser import Batch
 from ..engine import Engine, Watch
+from ..errors import DdpmRtError
+from ..host_loop import Step
 from ..requests.request import BoundRequest
+from .canvas import Canvas, check_canvas
 from .folder import SampleFolder
-from .write import Pixels, grid, save_animation, save_png, to_pixels
+from .write import save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
 FRAMES = 50  # at most, in an animation
 FRAME_MS = 60
+PICTURES = (1, 3)  # channels that a picture can show: grey, and red, green and blue
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Outcome:
 class Output:
     """One destination. `path` decides what it is: by suffix, or a folder where there is none (or it is one).
 
-    Raises ValueError for a suffix that is none of those, DdpmRtError when nothing can be written there.
+    Raises ValueError for a suffix that is none of those, for images that are no pictures and for a picture that would
+    be too large, DdpmRtError when nothing can be written there. All of this is before anything is drawn.
     """
 
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
@@ -48,12 +54,15 @@ class Output:
         if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
+        self._check_picture(suffix)
         self.is_written = False  # the file of anything but a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
             self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
         else:
             check_target(path)
+        if self.kind == "array":
+            self._check_space()
 
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """Within this context no other request's samples come into the folder.
@@ -62,31 +71,53 @@ class Output:
         """
         return contextlib.nullcontext() if self.folder is None else self.folder.owned(say)
 
-    def missing(self) -> list[int]:
+    def _check_picture(self, suffix: str) -> None:
+        """Raises ValueError where the images cannot be shown, or not together in one file."""
+        channels, height, width = self.bound.card.image_shape
+        if self.kind == "array":
+            return
+        if channels not in PICTURES:
+            raise ValueError(f"the model draws {channels} channels, which are no picture; write .npy")
+        if self.kind == "grid":
+            check_canvas(suffix, self.request.count, 1, height, width)
+        elif self.kind == "animation":
+            check_canvas(suffix, *self._tiles_and_frames(), height, width)
+
+    def _check_space(self) -> None:
+        """Raises DdpmRtError where the disk has not the room for the array."""
+        needed, free = (
+            4 * self.request.count * math.prod(self.bound.card.image_shape),
+            shutil.disk_usage(self.path.parent).free,
+        )
+        if needed > free:
+            raise DdpmRtError(f"{self.path} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; draw fewer")
+
+    def missing(self) -> Sequence[int]:
         """The samples that are still to be drawn. Raises DdpmRtError if the folder holds other ones of that name."""
-        return list(self.request.samples) if self.folder is None else self.folder.missing()
+        return self.request.samples if self.folder is None else self.folder.missing()
 
     def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Outcome:
         """Sample and write the `wanted`, which `missing` names.
 
         A folder grows batch by batch; a file appears whole, at the end.
         """
-        images: list[Batch] = []
-        kept: list[Pixels] = []
-        frames: list[list[Pixels]] = []
-        watch = Watch(progress, lambda step: kept.append(to_pixels(step.x)), self._frames())
-        for samples, final in self.bound.finals(engine, wanted, watch):
+        with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
             if self.folder is not None:
-                self.folder.write(samples, to_pixels(final))
+                for samples, images in self.bound.finals(engine, wanted, Watch(progress)):
+                    self.folder.write(samples, to_pixels(images))
+                return Outcome(len(wanted), self.request.count - len(wanted), self.folder.damaged)
+            if self.kind == "array":
+                self._write_array(engine, wanted, progress)
             else:
-                images.append(final)
-                frames.append(kept.copy())
-                kept.clear()
-        if self.folder is None:
-            self._write_whole(np.concatenate(images), frames)
-            self.is_written = True
-        damaged = 0 if self.folder is None else self.folder.damaged
-        return Outcome(len(wanted), self.request.count - len(wanted), damaged)
+                self._write_picture(self._painted(engine, wanted, progress))
+        self.is_written = True
+        return Outcome(len(wanted), self.request.count - len(wanted))
+
+    def _tiles_and_frames(self) -> tuple[int, int]:
+        """Images side by side in a picture, and how many such pictures follow one another."""
+        if self.kind == "grid":
+            return self.request.count, 1
+        return (1, self.request.count) if self.request.is_walk else (self.request.count, len(self._frames()))
 
     def _frames(self) -> Collection[int]:
         """The rows of the table after which an animation shows x."""
@@ -95,14 +126,39 @@ class Output:
         calls = self.request.calls
         return {*range(0, calls, -(-calls // FRAMES)), calls - 1}
 
-    def _write_whole(self, images: Batch, frames: list[list[Pixels]]) -> None:
-        if self.kind == "array":
-            replace_file(self.path, lambda file: np.save(file, images))
-        elif self.kind == "grid":
+    def _write_array(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> None:
+        """Append each batch to the file, so that the array is never in memory as a whole."""
+
+        def fill(append: Append) -> None:
+            for _, images in self.bound.finals(engine, wanted, Watch(progress)):
+                append(images)
+
+        write_array(self.path, (len(wanted), *self.bound.card.image_shape), fill)
+
+    def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
+        """The grid, or all frames of the animation, each batch put in its place as soon as it is drawn."""
+        tiles, frames = self._tiles_and_frames()
+        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
+        done = shown = 0
+
+        def show(step: Step) -> None:
+            nonlocal shown
+            canvas.put(shown, done, to_pixels(step.x))
+            shown += 1
+
+        for samples, images in self.bound.finals(engine, wanted, Watch(progress, show, rows)):
+            if self.kind == "grid":
+                canvas.put(0, done, to_pixels(images))
+            elif self.request.is_walk:
+                for place, pixels in enumerate(to_pixels(images), done):
+                    canvas.put(place, 0, pixels[None])
+            done, shown = done + len(samples), 0
+        return canvas
+
+    def _write_picture(self, canvas: Canvas) -> None:
+        if self.kind == "grid":
             last = self.request.first + self.request.count - 1
             samples = f"{self.request.first}-{last}"
-            save_png(self.path, grid(to_pixels(images)), {**self.text, "ddpm-rt.samples": samples})
+            save_png(self.path, canvas.pixels[0], {**self.text, "ddpm-rt.samples": samples})
         else:
-            whole = list(to_pixels(images))
-            together = whole if self.request.is_walk else [grid(np.concatenate(p)) for p in zip(*frames, strict=True)]
-            save_animation(self.path, together, frame_ms=FRAME_MS)
+            save_animation(self.path, list(canvas.pixels), frame_ms=FRAME_MS)

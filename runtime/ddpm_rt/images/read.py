@@ -1,13 +1,14 @@
 """Images and masks from files, as the network takes them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.array_file import read_array
 from ..denoiser import Batch
-from ..errors import DdpmRtError
+from ..text import quoted
+from .picture_file import read_pixels
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
 WHITE = 128  # and above is drawn anew
@@ -17,17 +18,18 @@ LARGEST = 2.0  # of an image's values: a chain without a clip may leave [-1, 1] 
 def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
     """A picture as float32 `[1, C, H, W]` in [-1, 1]: bytes / 127.5 - 1. An .npy is taken as it is, `[N, C, H, W]` too.
 
-    Raises DdpmRtError for a file that is none, ValueError for a size or channels that the model does not draw.
+    Palettes and grey pictures are converted to the model's channels. Raises DdpmRtError for a file that is none,
+    ValueError for a size or channels that the model does not draw.
     """
     if path.suffix.lower() == ".npy":
         images = load_array(path, shape)
-        if (largest := float(np.abs(images).max())) > LARGEST:
+        if (largest := float(np.maximum(images.max(), -images.min()))) > LARGEST:
             raise ValueError(f"{path} has values up to {largest:g}; images lie in [-1, 1]: bytes / 127.5 - 1")
         return images
     channels, height, width = shape
     if channels not in MODES:
         raise ValueError(f"the model draws {channels} channels: give the image as .npy, [C, H, W] in [-1, 1]")
-    pixels = _pixels(path, MODES[channels])
+    pixels = read_pixels(path, MODES[channels])
     if pixels.shape[:2] != (height, width):
         raise ValueError(_other_size(path, pixels.shape[:2], (height, width)))
     scaled = pixels.reshape(height, width, channels).astype(np.float32) / np.float32(127.5) - np.float32(1)
@@ -36,37 +38,18 @@ def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
 
 def load_array(path: Path, shape: tuple[int, int, int]) -> Batch:
     """Numbers as float32 `[N, C, H, W]`. Raises as `load_images` does."""
-    try:
-        array = np.load(path, allow_pickle=False)
-        images = np.asarray(array, np.float32)
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise DdpmRtError(f"{path} cannot be read as an array of numbers") from error
+    images = read_array(path, np.float32)
     if images.ndim not in (3, 4) or images.shape[-3:] != shape or not images.size:
-        raise ValueError(f"{path} is {list(images.shape)} but the model draws {list(shape)}")
+        raise ValueError(f"{path} is {quoted(list(images.shape))} but the model draws {list(shape)}")
     return images.reshape(-1, *shape)
 
 
 def load_mask(path: Path, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
     """A picture as bool `[H, W]`: white is to be drawn anew, black is kept. Raises as `load_images` does."""
-    pixels = _pixels(path, "L")
+    pixels = read_pixels(path, "L")
     if pixels.shape != shape[1:]:
         raise ValueError(_other_size(path, pixels.shape, shape[1:]))
     return np.asarray(pixels >= WHITE, np.bool_)
-
-
-def _pixels(path: Path, mode: str) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    if not path.is_file():
-        raise DdpmRtError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; name a picture")
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):  # Pillow would cut them off at 255
-                raise DdpmRtError(f"{path} has more than 8 bits a channel; save it with 8, or as .npy in [-1, 1]")
-            flat: Any = picture.convert(mode)
-            return np.asarray(flat, np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DdpmRtError(f"{path} is not a picture that can be read") from error
 
 
 def _other_size(path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -> str:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.atomic_write import replace_file
+from ..artifacts.bounded_read import failure, is_regular
 from ..denoiser import Batch
+from ..errors import DdpmRtError
+from .picture_file import open_picture
 
 Pixels = NDArray[np.uint8]  # [..., H, W, C]
 
@@ -25,17 +28,6 @@ def to_pixels(images: Batch) -> Pixels:
     return bytes_.transpose(0, 2, 3, 1)
 
 
-def grid(pixels: Pixels) -> Pixels:
-    """`[N, H, W, C]` side by side, as near to a square as can be, missing places black: `[rows H, columns W, C]`."""
-    count, height, width, channels = pixels.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    places = np.zeros((rows * columns, height, width, channels), np.uint8)
-    places[:count] = pixels
-    tiles = places.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return tiles.reshape(rows * height, columns * width, channels)
-
-
 def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
     """Write uint8 `[H, W, C]` with `text` in PNG text chunks, in one move."""
     from PIL import PngImagePlugin
@@ -48,13 +40,16 @@ def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
 
 
 def read_text(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG; empty where there are none, or where the file is no PNG."""
-    from PIL import Image
+    """The text chunks of a PNG; empty where there are none, or where the file is no picture.
 
+    Raises DdpmRtError for a name that is no regular file, which nobody could replace by a picture.
+    """
+    if not is_regular(path):
+        raise failure(path, "is no regular file", "use another folder")
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
-    except (OSError, SyntaxError, ValueError):
+    except DdpmRtError:
         return {}
 
 

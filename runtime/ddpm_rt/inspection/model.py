@@ -9,6 +9,7 @@ import numpy as np
 from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.onnx_card import find_onnx_card
+from ..artifacts.onnx_types import contradiction, graph_precision
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
 
@@ -34,6 +35,7 @@ def facts(path: Path) -> dict[str, Any]:
         "sha256": file_sha256(path),
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
+        "precision": graph_precision(path),
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
         "card": asdict(card),
@@ -54,6 +56,7 @@ def describe(found: dict[str, Any]) -> str:
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
             "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
+            "precision": _precision(found["card"]["precision"], found["precision"]),
         }
     )
 
@@ -61,6 +64,12 @@ def describe(found: dict[str, Any]) -> str:
 def tables_text(calls: list[int]) -> str:
     """The tables that a model carries for `--sampler fitted`, by their network calls."""
     return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+
+
+def _precision(said: str, found: str) -> str:
+    """The precision of the graph's types, with a remark where the card contradicts it."""
+    wrong = contradiction(said, found)
+    return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs, Engine
 from ..host_loop import Step
+from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable
@@ -48,8 +49,7 @@ class Edit(Request):
         super().__post_init__()
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength must lie in (0, 1], not {self.strength}")
-        if self.resample < 1:
-            raise ValueError(f"resample must be at least 1, not {self.resample}")
+        check_count("resample", self.resample, MAX_RESAMPLE)
         if self.resample > 1 and self.mask is None:
             raise ValueError("resample needs a mask")
         if self.images.ndim != 4 or len(self.images) not in (1, self.count):
@@ -78,6 +78,8 @@ class Edit(Request):
         if self.mask is not None and self.mask.shape != shape[1:]:
             raise ValueError(f"the mask is {_by(self.mask.shape)} but the model draws {_by(shape[1:])}")
         compiled = super().compile_for(card)
+        if compiled.table.steps * self.resample > MAX_ROWS:
+            raise ValueError(f"{compiled.table.steps} steps, {self.resample} times each, are more than {MAX_ROWS}")
         table = without_history(compiled.table, self.first_row)
         if self.resample > 1 and table.mean_from_prev_x0.any():
             raise ValueError(f"resample needs a sampler without history, not {compiled.sampler}")

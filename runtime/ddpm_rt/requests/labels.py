@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
+from ..limits import FLOAT32_MAX
+from ..text import quoted
 
 Labels = NDArray[np.int64]  # [B]
 
@@ -19,13 +21,16 @@ def as_labels(label: Any) -> tuple[int, ...] | None:
         return None
     array = np.asarray(label)
     if array.ndim > 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(f"label must be an integer or a sequence of integers, not {label!r}")
+        raise ValueError(f"label must be an integer or a sequence of integers, not {quoted(label)}")
     return tuple(map(int, np.atleast_1d(array)))
 
 
 def every_class(card: ModelCard) -> tuple[int, ...] | None:
-    """All classes of a model in order, the null class left out; None for a model without classes."""
-    if card.classes is None:
+    """All classes in order but the null class, of a model that has one; None for any other model.
+
+    A model with a null class was trained to be asked for nothing in particular. A model without one needs a label.
+    """
+    if card.classes is None or card.null_class is None:
         return None
     return tuple(label for label in range(card.classes) if label != card.null_class)
 
@@ -37,8 +42,8 @@ def no_class(card: ModelCard) -> tuple[int, ...] | None:
 
 def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
     """Raises ValueError unless a model with this card takes these labels and this guidance."""
-    if not math.isfinite(guidance):
-        raise ValueError(f"guidance must be a finite number, not {guidance}")
+    if not (math.isfinite(guidance) and abs(guidance) <= FLOAT32_MAX):
+        raise ValueError(f"guidance must be a finite number of float32, not {guidance}")
     if card.classes is None and (labels is not None or guidance != 1.0):
         raise ValueError("the model is unconditional; leave out label and guidance")
     if card.classes is None:
@@ -47,7 +52,7 @@ def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float)
     if not labels:
         raise ValueError(f"the model is class-conditional and needs a label: {known}")
     if wrong := [label for label in labels if not 0 <= label < card.classes]:
-        raise ValueError(f"label {wrong[0]} is none of the model's: {known}")
+        raise ValueError(f"label {quoted(wrong[0])} is none of the model's: {known}")
     if guidance != 1.0 and card.null_class is None:
         raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
 

@@ -11,9 +11,11 @@ from ..artifacts.steps_file import table_sha256
 from ..denoiser import Batch, Denoiser, LabelledDenoiser
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Step, trajectory
+from ..limits import MAX_BATCH, MAX_COUNT, check_count
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
-from ..samplers.table import StepTable
+from ..samplers.table import StepTable, check_table
+from ..text import quoted
 from .labels import Labels, as_labels, check_labels, every_class, with_labels
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
@@ -34,7 +36,7 @@ class Request(SamplerOptions):
     count: int = 16
     batch: int = 16  # images to a call of the network; changes the speed, not the images
     label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
-    # asks a model with classes for every class in turn
+    # asks a model with a null class for every class in turn
     guidance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -44,11 +46,11 @@ class Request(SamplerOptions):
         if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
         if not 0 <= self.seed < LIMIT:
-            raise ValueError(f"seed must lie in [0, 2^64), not {self.seed}")
-        if self.first < 0 or self.count < 1 or self.first + self.count > LIMIT:
-            raise ValueError(f"first {self.first} and count {self.count} must name samples in [0, 2^64)")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, not {self.batch}")
+            raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
+        check_count("count", self.count, MAX_COUNT)
+        check_count("batch", self.batch, MAX_BATCH)
+        if self.first < 0 or self.first + self.count > LIMIT:
+            raise ValueError(f"first {quoted(self.first)} and count {self.count} must name samples in [0, 2^64)")
 
     @property
     def calls(self) -> int:
@@ -77,12 +79,14 @@ class Request(SamplerOptions):
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
         request = self if self.label is not None else replace(self, label=self.default_label(card))
         check_labels(card, as_labels(request.label), self.guidance)
-        return BoundRequest(request, card, request.compile_for(card))
+        compiled = request.compile_for(card)
+        check_table(compiled.table)
+        return BoundRequest(request, card, compiled)
 
     def default_label(self, card: ModelCard) -> tuple[int, ...] | None:
-        """The labels of samples that were asked for without one: every class in turn, so in equal shares.
+        """The labels of samples without a label: every class in turn, so in equal shares, if there is a null class.
 
-        An edit asks for no class, because what it draws is decided by an image.
+        An edit asks for the null class, because an image decides what it draws.
         """
         return every_class(card)
 
@@ -230,7 +234,8 @@ class BoundRequest:
             if progress is not None:
                 progress(done, total)
 
-        return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
+        with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
+            return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
 
 
 def as_batch(images: Batch) -> Batch:

@@ -7,10 +7,13 @@ from typing import get_args
 import numpy as np
 
 from ..artifacts.card import ModelCard
+from ..limits import MAX_TIMESTEPS, check_count
 from ..samplers import FITTED, NAMES, SAMPLERS
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.dialects import DIALECTS
-from ..samplers.schedule import Spacing
+from ..samplers.schedule import Integers, Schedule, Spacing
+from ..samplers.table import StepTable, check_table
+from ..text import quoted
 
 SAMPLER, STEPS, DIALECT = "ddim", 50, "ho2020"  # defaults
 MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
@@ -36,8 +39,10 @@ class SamplerOptions:
             raise ValueError(f"eta is an option of ddim; {name} has none")
         if self.eta is not None and not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"eta must lie in [0, 1], not {self.eta}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        if self.steps is not None:
+            check_count("steps", self.steps, MAX_TIMESTEPS)
+        if self.timesteps is not None:
+            object.__setattr__(self, "timesteps", _as_timesteps(self.timesteps))
         if self.timesteps is not None and (self.steps, self.spacing) != (None, None):
             raise ValueError("timesteps decide the number of steps and their spacing; leave out steps and spacing")
 
@@ -47,7 +52,11 @@ class SamplerOptions:
         return len(self.timesteps) if self.timesteps is not None else self.steps or STEPS
 
     def compile(self, card: ModelCard) -> CompiledSampler:
-        """For this model. Raises ValueError when it was trained with fewer steps, or cannot be sampled so."""
+        """For this model.
+
+        Raises ValueError when it was trained with fewer steps, cannot be sampled so, or its betas give coefficients
+        that float32 cannot hold.
+        """
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         if name == FITTED:
             raise ValueError("a fitted table is in the file of its model, which is not known here; give a steps file")
@@ -57,6 +66,14 @@ class SamplerOptions:
             visited = dialect.timesteps(schedule, self.calls, spacing, name)
         else:
             visited = np.array(self.timesteps, np.int64)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `check_table` says it in words
+            rows = self._rows(card, schedule, visited, spacing)
+        check_table(rows)
+        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
+        return CompiledSampler(rows, dialect.clip(card.clip, name), words)
+
+    def _rows(self, card: ModelCard, schedule: Schedule, visited: Integers, spacing: Spacing | None) -> StepTable:
+        name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         given = {
             "variance": card.variance,
             "eta": self.eta or 0.0,
@@ -66,9 +83,7 @@ class SamplerOptions:
         }
         table, options = SAMPLERS[name]
         chosen = {option: given[option] for option in options}
-        rows = table(schedule, visited, prediction=card.prediction, **chosen)
-        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
-        return CompiledSampler(rows, dialect.clip(card.clip, name), words)
+        return table(schedule, visited, prediction=card.prediction, **chosen)
 
     def describe(self) -> dict[str, str]:
         """Everything above as text; `-` is what does not apply."""
@@ -89,4 +104,16 @@ def _has_eta(name: str) -> bool:
 
 def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
     if value is not None and value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, not {value!r}")
+        raise ValueError(f"{key} must be one of {', '.join(known)}, not {quoted(value)}")
+
+
+def _as_timesteps(timesteps: Sequence[int]) -> tuple[int, ...]:
+    """The timesteps as ints. Raises ValueError unless they are integers of some type, in range, and not too many."""
+    if len(timesteps) > MAX_TIMESTEPS:
+        raise ValueError(f"timesteps must be at most {MAX_TIMESTEPS}, not {len(timesteps)}")
+    array = np.asarray(timesteps, object)
+    if array.ndim != 1 or not all(isinstance(t, int | np.integer) and not isinstance(t, bool) for t in array):
+        raise ValueError(f"timesteps must be a list of integers, not {quoted(timesteps)}")
+    if wrong := [t for t in array if not 0 <= t < MAX_TIMESTEPS]:
+        raise ValueError(f"timesteps must descend strictly and lie in [0, {MAX_TIMESTEPS}), not {quoted(wrong[0])}")
+    return tuple(map(int, array))

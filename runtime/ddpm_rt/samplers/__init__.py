@@ -1,4 +1,4 @@
-"""Samplers by name. One is a function of a schedule and timesteps that returns a table; nothing else knows them."""
+"""Samplers by name. A sampler is a function of a schedule and timesteps that returns a step table."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Sampler(NamedTuple):
     """`table(schedule, timesteps, prediction=..., **options)`."""
 
     table: Callable[..., StepTable]
-    options: tuple[str, ...] = ()  # the keywords it takes besides, of those that `Request` can give
+    options: tuple[str, ...] = ()  # further keywords of the function, among those that `Request` can give
 
 
 SAMPLERS = {
@@ -27,7 +27,7 @@ SAMPLERS = {
     "lcm": Sampler(lcm),
 }
 
-FITTED = "fitted"  # a table that `ddpm-rt tune` made for one model: it comes from a file, and no function returns it
+FITTED = "fitted"  # a step table that `ddpm-rt tune` fitted to one model: read from a file, not made by a function
 NAMES = (*SAMPLERS, FITTED)
 
 __all__ = [

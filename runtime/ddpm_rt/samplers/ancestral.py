@@ -1,4 +1,4 @@
-"""Ancestral sampling: the reverse chain of Ho et al. 2020, with a variance that is fixed or learned."""
+"""Ancestral sampling: the reverse process of Ho et al. 2020, with a fixed or learned variance."""
 
 from typing import get_args
 
@@ -7,7 +7,7 @@ import numpy as np
 from .schedule import Floats, Integers, Prediction, Schedule, Variance
 from .table import StepTable, alpha_bars, assemble
 
-LEAST_VARIANCE = 1e-20  # the posterior's is 0 in the step to the data, and its logarithm is wanted
+LEAST_VARIANCE = 1e-20  # a floor: the posterior variance is 0 in the step to the data, and its logarithm is needed
 
 
 def ddpm(
@@ -18,11 +18,12 @@ def ddpm(
     variance: Variance = "fixed_small",
     last_noise: bool = False,
 ) -> StepTable:
-    """Ho et al. 2020, eq. (7) and section 3.2, over any descending `timesteps`.
+    """The step table of Ho et al. 2020, eq. (7) and section 3.2, over any descending `timesteps`.
 
-    On a subset of the timesteps the betas are those of the subset's own chain, 1 - alpha_bar_t / alpha_bar_prev
-    (Nichol and Dhariwal 2021, eq. 19). fixed_small is the posterior's variance, fixed_large is beta.
-    The step to the data returns the mean (algorithm 2, line 3); with `last_noise` only if it starts at t = 0.
+    On a subset of the timesteps, the betas are those of the respaced process, 1 - alpha_bar_t / alpha_bar_prev
+    (Nichol and Dhariwal 2021, eq. 19). fixed_small is the posterior variance, fixed_large is beta.
+    The last step returns the mean without noise (algorithm 2, line 3). With `last_noise` it adds noise, unless its
+    timestep is 0. Raises ValueError for an unknown prediction or variance.
     """
     now, before = alpha_bars(schedule, timesteps)
     alpha = now / before
@@ -42,7 +43,7 @@ def ddpm(
 
 
 def _sigma(small: Floats, large: Floats, variance: Variance) -> tuple[Floats, Floats]:
-    """sigma and log_sigma_from_spread from the least and the largest variance that a step can have."""
+    """sigma and log_sigma_from_spread of each step, from its smallest and its largest variance."""
     zero = np.zeros_like(small)
     if variance == "fixed_small":
         return np.sqrt(small), zero
@@ -50,7 +51,7 @@ def _sigma(small: Floats, large: Floats, variance: Variance) -> tuple[Floats, Fl
         return np.sqrt(large), zero
     if variance == "learned":  # the spread is the logarithm of the variance
         return zero + 1.0, zero + 0.5
-    if variance == "learned_range":  # between the two on a logarithmic scale, -1 small and 1 large: ibid., eq. 15
+    if variance == "learned_range":  # log-linear between both, spread -1 is small and 1 is large: ibid., eq. 15
         low, high = np.log(np.maximum(small, LEAST_VARIANCE)), np.log(large)
         return np.exp((low + high) / 4.0), (high - low) / 4.0
     raise ValueError(f"variance must be {', '.join(get_args(Variance))}, not {variance!r}")

@@ -1,4 +1,4 @@
-"""A sampler compiled for one model: its step table, and the clip that goes with it."""
+"""A sampler compiled for one model: the step table and the clip range."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ from .table import StepTable
 
 
 class CompiledSampler(NamedTuple):
-    """A sampler compiled for one model."""
+    """The step table of one sampler for one model, the range that x0 is clipped to, and a description."""
 
     table: StepTable
     clip: Clip
-    sampler: str  # in words
+    sampler: str  # a description for people, with the options

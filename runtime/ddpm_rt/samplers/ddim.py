@@ -1,4 +1,4 @@
-"""DDIM, Song et al. 2021: from deterministic to ancestral by one number; and Euler's two, which are DDIM renamed."""
+"""DDIM (Song et al. 2021), from deterministic to ancestral by `eta`, and the two Euler samplers, which equal DDIM."""
 
 import numpy as np
 
@@ -17,9 +17,9 @@ def ddim(
 ) -> StepTable:
     """Song et al., eq. (12) and (16): `eta` 0 is deterministic, 1 is DDPM with the small variance.
 
-    eps is (x - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), that is derived again after x0 was clipped, or with
-    `raw_eps` as the network's output says it, clipped or not. `leads_to` replaces the timestep that each step goes to
-    (-1 is the data), which is otherwise the next. Raises ValueError unless eta lies in [0, 1].
+    eps is (x - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), derived again from the clipped x0. With `raw_eps`, eps
+    follows from the network's output and ignores the clip. `leads_to` gives the timestep that each step leads to (-1 is
+    the data); the default is the next of `timesteps`. Raises ValueError unless eta lies in [0, 1].
     """
     if not 0.0 <= eta <= 1.0:
         raise ValueError(f"eta must lie in [0, 1], not {eta}")
@@ -40,17 +40,19 @@ def ddim(
 
 
 def euler(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """Euler's method on the probability flow, Karras et al. 2022, algorithm 1 without churn.
+    """Euler's method on the probability flow ODE, Karras et al. 2022, algorithm 1 without churn.
 
-    It is written for x' = x / sqrt(alpha_bar) and s = sqrt((1 - alpha_bar) / alpha_bar): x' + (s_next - s) eps.
-    Times sqrt(alpha_bar_next) that is sqrt(alpha_bar_next) x0 + sqrt(1 - alpha_bar_next) eps: DDIM with eta 0.
+    The method updates x' = x / sqrt(alpha_bar) at s = sqrt((1 - alpha_bar) / alpha_bar): x' + (s_next - s) eps.
+    Multiplied by sqrt(alpha_bar_next), the update is sqrt(alpha_bar_next) x0 + sqrt(1 - alpha_bar_next) eps, which is
+    DDIM with eta 0.
     """
     return ddim(schedule, timesteps, prediction=prediction)
 
 
 def euler_ancestral(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """Euler to s_down, then noise up to s_next; s_up^2 = s_next^2 (s^2 - s_next^2) / s^2, s_down^2 the rest.
+    """An Euler step to s_down, then noise of deviation s_up, which raises the noise level to s_next.
 
-    Times sqrt(alpha_bar_next), s_up is DDIM's sigma with eta 1: the same chain.
+    s_up^2 = s_next^2 (s^2 - s_next^2) / s^2, and s_down^2 = s_next^2 - s_up^2. Multiplied by sqrt(alpha_bar_next), s_up
+    is DDIM's sigma with eta 1, so both samplers have the same step table.
     """
     return ddim(schedule, timesteps, prediction=prediction, eta=1.0)

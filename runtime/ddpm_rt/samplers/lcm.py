@@ -1,19 +1,19 @@
-"""Multistep consistency sampling, Luo et al. 2023 (arXiv 2310.04378): for networks that were distilled for it."""
+"""Multistep consistency sampling, Luo et al. 2023 (arXiv 2310.04378), for networks distilled for it."""
 
 import numpy as np
 
 from .schedule import Integers, Prediction, Schedule
 from .table import StepTable, alpha_bars, assemble
 
-DATA_DEVIATION = 0.5  # of the boundary condition that such networks are distilled with
-TIME_SCALE = 10.0
+DATA_DEVIATION = 0.5  # sigma_data of the boundary condition in the distillation of such networks
+TIME_SCALE = 10.0  # the factor of t in the same condition
 
 
 def lcm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """Algorithm 3: the network jumps to the data, fresh noise brings it to the next timestep; none after the last.
+    """Algorithm 3: each step predicts the data, then adds fresh noise up to the next timestep, except in the last.
 
-    The jump is c_out x0 + c_skip x, which at t = 0 is x itself. With a network that was not distilled it runs, and
-    gives images smoother than the data.
+    The prediction is c_out x0 + c_skip x, which is x itself at t = 0. A network that was not distilled runs too, but
+    its images are smoother than the data.
     """
     now, before = alpha_bars(schedule, timesteps)
     scaled = TIME_SCALE * timesteps

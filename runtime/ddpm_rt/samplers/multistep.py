@@ -1,4 +1,4 @@
-"""DPM-Solver++(2M) and its SDE form, Lu et al. 2022 (arXiv 2211.01095): second order from one call a step."""
+"""DPM-Solver++(2M) and its SDE form, Lu et al. 2022 (arXiv 2211.01095): second order, one network call per step."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from .table import StepTable, alpha_bars, assemble
 
 
 def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """Algorithm 2, for the data prediction x0, in the form D = x0 + (h / 2 h_prev) (x0 - prev_x0).
+    """Algorithm 2 with the data prediction x0, where D = x0 + (h / 2 h_prev) (x0 - prev_x0).
 
-    h is the step in lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step has no history and the last
-    leads to infinite lambda; these two are of first order, which is DDIM with eta 0.
+    h is the step in lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step has no history, and the last
+    step leads to infinite lambda. Both are first order, which is DDIM with eta 0.
     """
     now, before = alpha_bars(schedule, timesteps)
     h = _steps_in_lambda(now, before)
@@ -26,7 +26,7 @@ def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "ep
 
 
 def dpm_sde(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
-    """SDE-DPM-Solver++(2M), appendix: the same for the reverse SDE. Of first order it is DDIM with eta 1."""
+    """SDE-DPM-Solver++(2M), appendix: `dpm` for the reverse SDE. Its first-order steps are DDIM with eta 1."""
     now, before = alpha_bars(schedule, timesteps)
     h = _steps_in_lambda(now, before)
     gain, history = np.sqrt(before) * -np.expm1(-2.0 * h), _history(h)
@@ -42,14 +42,14 @@ def dpm_sde(schedule: Schedule, timesteps: Integers, *, prediction: Prediction =
 
 
 def _steps_in_lambda(now: Floats, before: Floats) -> Floats:
-    """h: infinite from no signal and to no noise."""
+    """h of each step. A step from alpha_bar 0 or to alpha_bar 1 has infinite h."""
     with np.errstate(divide="ignore"):
         lambdas = [np.log(np.sqrt(level)) - np.log(np.sqrt(1.0 - level)) for level in (now, before)]
     return np.asarray(lambdas[1] - lambdas[0])
 
 
 def _history(h: Floats) -> Floats:
-    """h / (2 h_prev), the weight of x0 - prev_x0; 0 where the order is one."""
+    """h / (2 h_prev), the weight of x0 - prev_x0; 0 in the first-order steps."""
     history = np.zeros_like(h)
     history[1:-1] = h[1:-1] / (2.0 * h[:-2])
     return history

@@ -1,4 +1,4 @@
-"""The noise schedule, and the timesteps that are visited. Pure functions of `betas`.
+"""The noise schedule, and the timesteps that a sampler visits. Pure functions of `betas`.
 
 Symbols follow DDPM (Ho et al. 2020); `t` counts from 0, so `betas[t]` is the paper's beta_{t+1}.
 """
@@ -16,14 +16,16 @@ Prediction = Literal["eps", "x0", "v"]
 Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
 Spacing = Literal["trailing", "leading", "linspace", "logsnr"]
 
+NUMBERS_AT_ONCE = 1 << 22  # of a matrix that is not needed as a whole
+
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """The forward process: betas float64 `[T]`, read-only.
 
-    `precision` is that of `alpha_bar`, and so of what a sampler derives from it: float64, except where a dialect
-    repeats the rounding of others. `zero_alpha_bar` replaces an alpha_bar of exactly 0.
-    Raises ValueError unless each beta lies inside (0, 1); the last of several may be 1 (zero terminal SNR).
+    `precision` is the dtype of `alpha_bar` and of everything that a sampler derives from it: float64, except in a
+    dialect that repeats another implementation's rounding. `zero_alpha_bar` replaces an alpha_bar of exactly 0.
+    Raises ValueError unless every beta lies inside (0, 1); the last of several may be 1 (zero terminal SNR).
     """
 
     betas: Floats
@@ -31,7 +33,7 @@ class Schedule:
     zero_alpha_bar: float = 0.0
 
     def __post_init__(self) -> None:
-        betas = np.array(self.betas, dtype=np.float64)  # own copy: the caller keeps theirs
+        betas = np.array(self.betas, dtype=np.float64)  # a copy: the caller's array stays writable
         ends_at_one = betas.ndim == 1 and len(betas) > 1 and betas[-1] == 1.0
         inside = betas[:-1] if ends_at_one else betas
         if betas.ndim != 1 or not len(betas) or not ((inside > 0) & (inside < 1)).all():
@@ -46,7 +48,7 @@ class Schedule:
     def alpha_bar(self) -> Floats:
         """Product of 1 - beta up to and including t (Ho et al., below eq. 3)."""
         alphas = 1.0 - self.betas.astype(self.precision)
-        product = np.cumprod(alphas, dtype=np.float64).astype(self.precision)  # torch's float32 cumprod is this too
+        product = np.cumprod(alphas, dtype=np.float64).astype(self.precision)  # equals torch's float32 cumprod
         product[product == 0.0] = self.zero_alpha_bar
         return product
 
@@ -54,11 +56,13 @@ class Schedule:
 def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> Integers:
     """`steps` of the `train_steps` timesteps, descending, int64.
 
-    trailing  round(T - i T / steps) - 1: always starts at T - 1, the noisiest (Lin et al. 2023, table 2); the sum is
-              np.arange's, so that a tie (48 of 1000) falls as it does in diffusers
-    leading   i (T // steps), reversed: always ends at 0 and may start far from the noise
-    linspace  round(i (T - 1) / (steps - 1)), reversed: both ends; one step is t = 0
-    Halves round to even. Raises ValueError unless 1 <= steps <= train_steps. `logsnr_timesteps` is the fourth spacing.
+    trailing  round(T - i T / steps) - 1: always starts at T - 1, the noisiest (Lin et al. 2023, table 2). np.arange
+              computes T - i T / steps, so that ties (48 of 1000) round as in diffusers.
+    leading   i (T // steps), reversed: always ends at 0, and may start far from pure noise
+    linspace  round(i (T - 1) / (steps - 1)), reversed: includes T - 1 and 0; a single step is t = 0
+
+    Halves round to even. Raises ValueError unless 1 <= steps <= train_steps, and for the spacing logsnr, which needs
+    a schedule: see `logsnr_timesteps`.
     """
     _check_steps(train_steps, steps)
     i = np.arange(steps)
@@ -72,18 +76,21 @@ def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> In
 
 
 def logsnr_timesteps(schedule: Schedule, steps: int) -> Integers:
-    """`steps` timesteps, descending from T - 1 to 0, as even in log(alpha_bar / (1 - alpha_bar)) as integers can be.
+    """`steps` distinct timesteps, descending from T - 1 to 0, int64, spaced evenly in log(alpha_bar / (1 - alpha_bar)).
 
-    What solvers of higher order want (Lu et al. 2022, section 5.1): their error is in steps of that. One step is T - 1.
-    Raises ValueError unless 1 <= steps <= T.
+    The spacing is as even as integers allow. Solvers of higher order want it (Lu et al. 2022, section 5.1), because
+    their error depends on the step in this log-SNR. A single step is T - 1. Raises ValueError unless 1 <= steps <= T.
     """
     _check_steps(len(schedule), steps)
     with np.errstate(divide="ignore"):
         logsnr = np.log(schedule.alpha_bar) - np.log(1.0 - schedule.alpha_bar)
-    if np.isinf(logsnr[-1]):  # no signal at all: as good as a little of it
+    if np.isinf(logsnr[-1]):  # alpha_bar is 0 at T - 1: use a finite value a little below its neighbour's
         logsnr[-1] = logsnr[-2] - 1.0
     wanted = np.linspace(logsnr[-1], logsnr[0], steps)[::-1]
-    nearest = np.abs(logsnr[None] - wanted[:, None]).argmin(1)  # ascending; below, each is made another
+    nearest = np.empty(steps, np.int64)  # ascending; below, each is made another
+    for first in range(0, steps, at_once := max(1, NUMBERS_AT_ONCE // len(logsnr))):
+        part = wanted[first : first + at_once, None]
+        nearest[first : first + at_once] = np.abs(logsnr[None] - part).argmin(1)
     i = np.arange(steps)
     distinct = np.maximum.accumulate(nearest - i) + i
     return np.minimum(distinct, len(schedule) - steps + i)[::-1].astype(np.int64)
@@ -91,4 +98,4 @@ def logsnr_timesteps(schedule: Schedule, steps: int) -> Integers:
 
 def _check_steps(train_steps: int, steps: int) -> None:
     if not 1 <= steps <= train_steps:
-        raise ValueError(f"steps must lie between 1 and the {train_steps} the model was trained with, not {steps}")
+        raise ValueError(f"steps must lie between 1 and the model's {train_steps} training steps, not {steps}")

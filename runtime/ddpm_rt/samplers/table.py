@@ -1,6 +1,6 @@
-"""A sampler as data: one row of coefficients a reverse step. The loop that runs it is in `sampler.py`.
+"""The step table: one row of coefficients per reverse step. `host_loop.py` and `device/` run it.
 
-The functions below are what samplers (`samplers/`) have in common.
+The functions below are shared by the samplers of this folder.
 """
 
 from typing import NamedTuple
@@ -11,34 +11,34 @@ from .schedule import Floats, Integers, Prediction, Schedule
 
 
 class StepTable(NamedTuple):
-    """One row a reverse step; columns are the coefficients of the two updates of the loop, float64 `[steps]`.
+    """One row per reverse step. The columns are the coefficients of the loop's two updates, float64 `[steps]`.
 
     x0     = clip(x0_from_x * x + x0_from_out * out)
     x_next = mean_from_x0 * x0 + mean_from_x * x + mean_from_out * out + mean_from_prev_x0 * prev_x0
              + sigma * exp(log_sigma_from_spread * spread) * z
 
-    `out` is the first C channels of the network's output. `spread` is the second C, which only a network with a
-    learned variance has; for any other the column is 0.
+    `out` is the first C channels of the network's output. `spread` is the second C channels, which only a network with
+    a learned variance has; for all others, `log_sigma_from_spread` is 0.
     """
 
-    t: Integers  # int64, what the network is told
+    t: Integers  # int64, the timestep given to the network
     x0_from_x: Floats
     x0_from_out: Floats
     mean_from_x0: Floats
     mean_from_x: Floats
     mean_from_out: Floats
-    mean_from_prev_x0: Floats  # the x0 of the row before: multi-step solvers
+    mean_from_prev_x0: Floats  # of the previous row's x0: multistep solvers
     sigma: Floats
     log_sigma_from_spread: Floats
 
     @property
     def steps(self) -> int:
-        """Rows, that is calls of the network."""
+        """The number of rows, which is the number of network calls."""
         return len(self.t)
 
 
 class Form(NamedTuple):
-    """How x0 and eps follow from x and from what the network predicts."""
+    """The coefficients of x0 = x0_from_x x + x0_from_out out and eps = eps_from_x x + eps_from_out out, float64."""
 
     x0_from_x: Floats
     x0_from_out: Floats
@@ -47,12 +47,12 @@ class Form(NamedTuple):
 
 
 def form(alpha_bar: Floats, prediction: Prediction) -> Form:
-    """The form of `prediction` at each alpha_bar. Raises ValueError for eps where no signal is left."""
+    """The form of `prediction` at each alpha_bar. Raises ValueError for eps where an alpha_bar is 0."""
     signal, noise = np.sqrt(alpha_bar), np.sqrt(1.0 - alpha_bar)
     zero, one = np.zeros_like(signal), np.ones_like(signal)
     if prediction == "eps":  # Ho et al., eq. (15)
         if not signal.all():
-            raise ValueError("where alpha_bar is 0, a predicted eps says nothing of x0; start at an earlier timestep")
+            raise ValueError("a predicted eps cannot give x0 where alpha_bar is 0; start at an earlier timestep")
         return Form(1.0 / signal, -noise / signal, zero, one)
     if prediction == "x0":
         return Form(zero, one, 1.0 / noise, -signal / noise)
@@ -62,21 +62,22 @@ def form(alpha_bar: Floats, prediction: Prediction) -> Form:
 
 
 def alpha_bars(schedule: Schedule, timesteps: Integers, leads_to: Integers | None = None) -> tuple[Floats, Floats]:
-    """alpha_bar at each timestep and at the one its step leads to: the next of them, unless said, and 1 after the last.
+    """alpha_bar at each timestep, and at the timestep that its step leads to, each `[steps]`.
 
-    In `leads_to`, -1 is the data. Raises ValueError unless the timesteps descend inside the schedule.
+    By default a step leads to the next timestep, and the last step to the data, where alpha_bar is 1. In `leads_to`, -1
+    is the data. Raises ValueError unless the timesteps descend strictly and lie inside the schedule.
     """
     valid = timesteps.ndim == 1 and len(timesteps) and timesteps[0] < len(schedule) and timesteps[-1] >= 0
     if not valid or (np.diff(timesteps) >= 0).any():
         raise ValueError(f"timesteps must descend strictly and lie in [0, {len(schedule) - 1}]")
     if leads_to is None:
         leads_to = np.append(timesteps[1:], -1)
-    with_data = np.append(schedule.alpha_bar, schedule.precision(1.0))  # so that index -1 is the data
+    with_data = np.append(schedule.alpha_bar, schedule.precision(1.0))  # index -1 is the data
     return with_data[timesteps], with_data[leads_to]
 
 
 def assemble(timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **columns: Floats) -> StepTable:
-    """A table in float64 from the columns of x_next, those that are not given being 0."""
+    """A step table in float64 from the columns of x_next; a column that is not given is 0."""
     of_x0 = form(alpha_bar, prediction)
     columns |= {"x0_from_x": of_x0.x0_from_x, "x0_from_out": of_x0.x0_from_out}
     zero = np.zeros(len(timesteps))
@@ -84,3 +85,15 @@ def assemble(timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **c
     table = StepTable(timesteps, *rest)
     assert not columns, columns
     return table
+
+
+def check_table(table: StepTable) -> None:
+    """Raises ValueError unless float32, in which the loop runs, can hold every coefficient."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(np.stack(table[1:]).astype(np.float32)).all(axis=0)
+    if not finite.all():
+        t = table.t[finite.argmin()]
+        raise ValueError(
+            f"the betas give a step table that is not finite in float32 at t = {t}: they are too small or too close to"
+            " 1 there; choose other timesteps, or correct the betas of the model"
+        )

@@ -6,6 +6,7 @@
 The second side is the reference, which is trusted. This module does not know what runs either side.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser, Times
 from ..engine import Engine
-from ..errors import DdpmRtError
+from ..errors import NotFiniteError
 from ..host_loop import trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
+MAX_NUMBERS = 1 << 26  # of the final images of a side: 256 MiB
 
 Which = Literal["engine", "reference"]
 RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
@@ -86,12 +88,17 @@ class Comparison:
 def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     """Sample the request on both sides.
 
-    Values that are not finite end their side's chain and are part of the result."""
+    Values that are not finite end their side's chain and are part of the result. Raises ValueError for more images
+    than memory should hold."""
+    card = engine.card
+    if (size := bound.request.count * math.prod(card.image_shape)) > MAX_NUMBERS:
+        raise ValueError(f"count {bound.request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     rows = _Rows(bound.table.t)
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
-        x, expected = _compare_batch(engine, reference, samples, rows)
-        blank = np.full((len(samples), *engine.card.image_shape), np.nan, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is part of the result
+            x, expected = _compare_batch(engine, reference, samples, rows)
+        blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
         trusted.append(blank if expected is None else expected.astype(np.float32))
     broken = sorted(rows.broken, key=lambda place: (place.row, place.side))
@@ -141,12 +148,11 @@ class _Recorded:
 def _while_finite(chain: Iterator[NDArray[Any]], recorded: _Recorded) -> Iterator[NDArray[Any]]:
     try:
         for x in chain:
-            if not (np.isfinite(recorded.out).all() and np.isfinite(x).all()):
+            if not (np.isfinite(recorded.out).all() and np.isfinite(np.asarray(x, np.float32)).all()):
                 return
             yield x
-    except DdpmRtError:
-        if np.isfinite(recorded.out).all():
-            raise  # another fault than a value that is not finite
+    except NotFiniteError:
+        return
 
 
 class _Errors:

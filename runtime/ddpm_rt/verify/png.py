@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..denoiser import Batch
-from ..images.write import Pixels, grid, save_png, to_pixels
+from ..images.canvas import grid
+from ..images.write import Pixels, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
 from .report import Report

@@ -4,7 +4,7 @@ import dataclasses
 
 import onnx
 import pytest
-from tiny_unet import tiny_card, tiny_unet
+from tiny_unet import DIGITS, tiny_card, tiny_unet
 
 from ddpm_export.graph.precision import set_precision
 from ddpm_export.onnx_export import export_onnx
@@ -15,23 +15,19 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("tiny") / "unet.onnx"
-    export_onnx(tiny_unet(), tiny_card(), path)
-    return path
+def tiny(exported):
+    return exported("fp32", hoist=False)
 
 
 @pytest.fixture(scope="session")
-def built(tiny, tmp_path_factory):
+def built(tiny, shared):
     """A plan of two static batches, for every GPU that TensorRT-RTX takes."""
-    path = tmp_path_factory.mktemp("built") / "unet.plan"
-    build_plan(tiny, path, BuildOptions())
-    return path
+    folder = shared.folder("tiny-plan", lambda folder: build_plan(tiny, folder / "unet.plan", BuildOptions()))
+    return folder / "unet.plan"
 
 
-def in_each_precision(folder, preset):
-    """A preset's network, random weights, in each precision: its graph is traced once, and typed thrice."""
-    config = load_preset(preset).model
+def in_each_precision(folder, config):
+    """A network, random weights, in each precision: its graph is traced once, and typed thrice."""
     export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
     for precision in ("fp16", "bf16"):
         model = onnx.load(folder / "fp32.onnx")
@@ -39,14 +35,13 @@ def in_each_precision(folder, preset):
         card = dataclasses.replace(tiny_card(config), precision=precision)
         onnx.helper.set_model_props(model, {METADATA_KEY: card.to_json()})
         onnx.save(model, folder / f"{precision}.onnx")
-    return folder
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
-    return in_each_precision(tmp_path_factory.mktemp("digits"), "mnist")
+def digits(shared):
+    return shared.folder("digits", lambda folder: in_each_precision(folder, DIGITS))
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory):
-    return in_each_precision(tmp_path_factory.mktemp("photos"), "cifar10")
+def photos(shared):
+    return shared.folder("photos", lambda folder: in_each_precision(folder, load_preset("cifar10").model))

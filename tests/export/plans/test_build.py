@@ -32,7 +32,14 @@ def test_the_plan_is_tensorrts_own_file_with_the_cards_hash_as_its_name(built):
     assert set(record.build.layers["convolution"]) == {"fp32"}
 
 
-@pytest.mark.parametrize(("capabilities", "batch"), [("8.6", "1"), ("8.0", "1:4:8"), ("8.9,12.0", "2,1:4:8")])
+OTHERS = [
+    ("8.6", "1"),
+    pytest.param("8.0", "1:4:8", marks=pytest.mark.slow),
+    pytest.param("8.9,12.0", "2,1:4:8", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("capabilities", "batch"), OTHERS)
 def test_plans_for_other_gpus_and_batches_say_so(tiny, tmp_path, capabilities, batch):
     options = ("--compute-capability", capabilities, "--batch", batch, "--flavour", "rtx")
     result = run("build", tiny, "-o", tmp_path / "unet.plan", *options)
@@ -46,6 +53,7 @@ def test_plans_for_other_gpus_and_batches_say_so(tiny, tmp_path, capabilities, b
     assert mask == sum({"8.0": 2, "8.6": 4, "8.9": 8, "12.0": 16}[name] for name in capabilities.split(","))
 
 
+@pytest.mark.slow
 def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", static_batch=3)
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
@@ -53,6 +61,7 @@ def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
     failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "of batch 3")
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
     plan = tmp_path / "unet.plan"
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 1).stdout
@@ -68,6 +77,7 @@ def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
     assert "built in" in run("build", other, "-o", plan, "--batch", 2, "--tf32").stdout
 
 
+@pytest.mark.slow
 def test_a_plan_carries_the_tables_of_the_file_that_it_was_built_from(tiny, tmp_path):
     source, plan = tmp_path / "unet.onnx", tmp_path / "unet.plan"
     source.write_bytes(tiny.read_bytes())
@@ -78,6 +88,7 @@ def test_a_plan_carries_the_tables_of_the_file_that_it_was_built_from(tiny, tmp_
     assert "of 6 calls" in run("inspect", plan).stdout
 
 
+@pytest.mark.slow
 def test_another_models_record_is_refused(built, tiny, tmp_path):
     build_plan(changed_card(tiny, tmp_path), tmp_path / "other.plan", BuildOptions())
     (tmp_path / "unet.plan").write_bytes(built.read_bytes())
@@ -118,6 +129,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     command = [sys.executable, "-c", INTERRUPTED, "build", tiny, "-o", tmp_path / "unet.plan"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -134,6 +146,7 @@ def test_progress_only_grows_and_comes_near_the_end(tiny, tmp_path):
     assert max(seen) > 0.8
 
 
+@pytest.mark.slow
 def test_the_log_is_shown_when_asked_for(tiny, tmp_path):
     result = run("build", tiny, "-o", tmp_path / "unet.plan", "--verbose")
     assert result.exit_code == 0

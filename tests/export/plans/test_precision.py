@@ -9,6 +9,7 @@ from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.plan_record import read_plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("capabilities", [(), ("8.9",)])
 def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, tmp_path, precision, capabilities):
@@ -23,6 +24,7 @@ def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, t
     assert record.build.tensors == {"x": "fp32", "t": "int64", "out": "fp32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 def test_the_plan_of_the_cifar10_network_is_of_the_precision_asked_for(photos, tmp_path, precision):
     source = photos / f"{precision}.onnx"
@@ -37,6 +39,7 @@ def test_the_plan_of_the_cifar10_network_is_of_the_precision_asked_for(photos, t
     assert record.bytes > least
 
 
+@pytest.mark.slow
 def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(digits, tmp_path):
     """TensorRT-RTX has no float32 matrix product for compute capability 7.5."""
     options = BuildOptions(((1, 1, 1),), ("7.5",))

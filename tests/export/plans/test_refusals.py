@@ -47,15 +47,15 @@ def test_an_option_that_tensorrt_lacks_is_an_error():
         (("--batch", "65536"), 2, "at most 65535"),
         (("--batch", "2147483648"), 2, "at most 65535"),
         (("--batch", "1:1:99999999999999999999"), 2, "at most 65535"),
-        (("--batch", "1,1"), 2, "names the same twice"),
-        (("--batch", "4,4:4:4"), 2, "names the same twice"),
+        (("--batch", "1,1"), 2, "has a duplicate value"),
+        (("--batch", "4,4:4:4"), 2, "has a duplicate value"),
         (("--workspace", 2**43), 2, "1 to 8796093022207 MiB"),
         (("--workspace", "99999999999999999"), 2, "1 to 8796093022207 MiB"),
         (("--compute-capability", "9.0"), 1, "'9.0'; it has 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
         (("--compute-capability", "nonsense"), 1, "'nonsense'; it has 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"),
         (("--compute-capability", "89"), 1, "no compute capability '89'"),
         (("--compute-capability", ""), 1, "no compute capability ''"),
-        (("--compute-capability", "8.9,8.9"), 2, "names the same twice"),
+        (("--compute-capability", "8.9,8.9"), 2, "has a duplicate value"),
         (("--compute-capability", "8.9,"), 1, "no compute capability ''"),
         (("--refittable", "--strip-weights"), 2, "exclude each other"),
         (("--level", "6"), 2, "0<=x<=5"),
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_model_is_one_line(tiny, tmp_path, content):
     source = tmp_path / "unet.onnx"
     source.write_bytes(tiny.read_bytes()[:-1000] if content is None else content)
     result = run("build", source, "-o", tmp_path / "unet.plan")
-    failed(result, "not a whole ONNX model" if content == b"" else "no ONNX file", "export the model again")
+    failed(result, "not a whole ONNX model", "export the model again")
     assert [path.name for path in tmp_path.iterdir()] == ["unet.onnx"]
 
 
@@ -135,6 +135,7 @@ def limited(tiny, plan, size):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [100_000, 4000], ids=["the plan does not fit", "nothing fits"])
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path, size):
     plan = tmp_path / "unet.plan"

@@ -3,18 +3,14 @@
 import fake_refitter
 import pytest
 from refit_plans import make_plan, other_weights
-from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
 from ddpm_export.plans import refit as refit_file
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory):
+def source(exported):
     """What the plans here were built from: the tiny network in fp16, its time embedding in tables."""
-    path = tmp_path_factory.mktemp("source") / "unet.onnx"
-    export_onnx(tiny_unet(), tiny_card(), path, precision="fp16", threads=1)
-    return path
+    return exported("fp16", hoist=True)
 
 
 @pytest.fixture

@@ -65,10 +65,10 @@ def newer(model):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (renamed, ("lacks conv_in.weight", "has besides stem.weight")),
-        (reshaped, ("in another form conv_in.weight (fp16 16x1x1x1, not fp16 16x1x3x3)",)),
+        (renamed, ("lacks conv_in.weight", "has the extra stem.weight")),
+        (reshaped, ("another type or shape of conv_in.weight (fp16 16x1x1x1, not fp16 16x1x3x3)",)),
         (reheaded, ("in another graph;",)),
-        (newer, ("in another graph, its opset 19, the plan's 18",)),
+        (newer, ("in another graph (opset 19, not 18)",)),
     ],
 )
 def test_weights_of_another_network_are_refused_by_their_names(gpu, plan, source, tmp_path, change, words):
@@ -119,12 +119,15 @@ def renaming(monkeypatch):
     ("machine", "message"),
     [
         (no_tensorrt, "ddpm-rt[tensorrt]"),
-        (older_tensorrt, "is of TensorRT 11.4.0.106 and runs on no other, here is 11.1.0.106"),
-        (no_gpu, "there is none here"),
+        (older_tensorrt, "needs TensorRT 11.4.0.106, but 11.1.0.106 is installed"),
+        (no_gpu, "no GPU was found"),
         (replaced(fake_refitter.Runtime, deserialize_cuda_engine=lambda self, content: None), "cannot open the plan"),
-        (replaced(fake_refitter.Refitter, refit_cuda_engine=lambda self: False), "cannot put the weights in"),
-        (replaced(fake_refitter.Refitter, get_missing_weights=lambda self: ["a"]), "misses weights in longer.onnx: a"),
-        (renaming, "has not kept the network's name"),
+        (replaced(fake_refitter.Refitter, refit_cuda_engine=lambda self: False), "cannot replace the weights"),
+        (
+            replaced(fake_refitter.Refitter, get_missing_weights=lambda self: ["a"]),
+            "needs weights that longer.onnx lacks: a",
+        ),
+        (renaming, "did not keep the network's name"),
     ],
     ids=["no TensorRT", "another TensorRT", "no GPU", "cannot open", "cannot refit", "missing", "without a name"],
 )  # fmt: skip
@@ -152,7 +155,7 @@ def test_weights_that_tensorrt_wants_beyond_those_of_the_file_are_named(gpu, sou
         (lambda plan, weights: plan.write_bytes(b"ftrt"), "holds no network of ddpm-rt"),
         (lambda plan, weights: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan, weights: weights.unlink(), "is not a file"),
-        (lambda plan, weights: weights.write_bytes(weights.read_bytes()[:1000]), "no ONNX file"),
+        (lambda plan, weights: weights.write_bytes(weights.read_bytes()[:1000]), "not a whole ONNX model"),
         (lambda plan, weights: weights.write_bytes(b""), "not a whole ONNX model"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,8 +87,8 @@ def test_batches_do_not_change_what_is_measured(engines):
     request = Request(sampler="ddim", steps=6, count=5, batch=5)
     sides = [open_denoiser(engines[name]) for name in ("raised", "right")]
     whole, split = (
-        compare(*(engine_side(engine, asked) for engine in sides), asked)
-        for asked in (request, Request(sampler="ddim", steps=6, count=5, batch=2))
+        compare(*(engine_side(engine, bound) for engine in sides), bound)
+        for bound in (one.bind(sides[0].card) for one in (request, replace(request, batch=2)))
     )
     assert whole.steps == split.steps
     np.testing.assert_array_equal(whole.images, split.images)
@@ -102,14 +103,14 @@ def test_an_image_that_only_one_sample_gets_wrong_counts_in_full():
         def __call__(self, x, t):
             return np.zeros_like(x)
 
-    request = Request(sampler="ddim", steps=1, count=8, batch=8)
-    right = engine_side(Engine(), request)
+    bound = Request(sampler="ddim", steps=1, count=8, batch=8).bind(Engine.card)
+    right = engine_side(Engine(), bound)
 
     def chain(denoise, samples):
         for x in right.chain(denoise, samples):
             yield x + np.where(np.arange(8) == 5, 0.25, 0)[:, None, None, None]
 
-    found = compare(Side(lambda samples: Engine(), chain, Engine.card), right, request)
+    found = compare(Side(lambda samples: Engine(), chain, Engine.card), right, bound)
     assert found.steps[0].x_rms == pytest.approx(0.25, rel=1e-5)  # float32 addition to values of a few hundred
     assert not judge(found, Tolerance(None, 40.0)).ok
     assert judge(found, Tolerance(None, 15.0)).ok  # 18.06 dB

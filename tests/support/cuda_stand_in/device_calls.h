@@ -84,7 +84,8 @@ constexpr std::pair<int, const char*> error_names[] = {
 
 extern "C" {
 
-// NVRTC asks the driver's private tables something if there is a driver: these say that they are empty.
+// NVRTC asks the driver's private tables something if there is a driver: these say that they are
+// empty.
 int cuGetExportTable(const void** table, const void*) {
   static const std::size_t empty[8] = {0};
   *table = empty;

@@ -1,6 +1,6 @@
-// Of TensorRT's interface what the library calls, for tests on machines without a GPU: an "engine"
-// is a text file, and its network toy.hpp. What TensorRT would take ill is a fault of the test, in
-// the stand-in for the driver.
+// The part of TensorRT's interface that the library uses, for tests on machines without a GPU. An
+// "engine" is a text file, and its network is toy.hpp. A misuse that TensorRT would reject is a
+// fault of the test.
 #pragma once
 
 #include <cstddef>

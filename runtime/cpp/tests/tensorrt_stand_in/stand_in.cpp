@@ -173,7 +173,7 @@ std::string IExecutionContext::misuse() const {
   return "";
 }
 
-// The first call allocates, as TensorRT's may.
+// The first call allocates memory, as in TensorRT.
 bool IExecutionContext::enqueueV3(cudaStream_t stream) noexcept {
   if (const auto why = misuse(); !why.empty()) return refuse(why);
   const auto handle = reinterpret_cast<std::uintptr_t>(stream);

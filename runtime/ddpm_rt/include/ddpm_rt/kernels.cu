@@ -1,35 +1,36 @@
-/* The reverse chain on the device: x, x0 and the network's time never leave it, and the host says
- * nothing between two rows. NVRTC and nvcc compile this; tests/ compiles it for the host.
+/* The reverse chain on the device. x, x0 and the time of the network never leave the device, and
+ * the host does nothing between two rows. NVRTC and nvcc compile this file; tests/ compiles it as
+ * host code.
  *
- * All kernels take the same arguments, and blocks of 256 threads on a grid of
- * (ceil(ceil(size / 4) / 256), batch, 1). One thread owns one quad: four elements of one lane,
- * because one call of Philox makes four normals. Lanes stand where they stand: at other rows, of
- * other tables, with other seeds.
+ * All kernels have the same parameters and run in blocks of 256 threads on a grid of
+ * (ceil(ceil(size / 4) / 256), batch, 1). One thread handles one quad: four elements of one lane,
+ * because one call of Philox makes four normals. The lanes are independent: each has its own row,
+ * table and seed.
  */
 #ifdef __NVCC__
-#pragma nv_diag_suppress 1675 /* the headers' pragmas for GCC, which gets to see them all the same \
-                               */
+/* nvcc does not know the GCC pragmas of the headers; its host compiler does */
+#pragma nv_diag_suppress 1675
 #endif
 #include "step.h"
 
 #define DDPM_RT_BLOCK 256
 #define DDPM_RT_KERNEL extern "C" __global__ void __launch_bounds__(DDPM_RT_BLOCK)
 
-/* The parameters of every kernel, flat, in this order. A guided batch has 2 batch images: the
- * lanes' with their labels, then the same with none; else images are lanes.
+// clang-format off
+/* The parameters of every kernel, in this order. A guided batch has 2 * batch images: all lanes
+ * with their labels, then all lanes without. Any other batch has one image per lane.
  *
  *     x         [images, size]
- *     x0        [batch, size] of the row before, then of this one; NULL where no table wants the
- *               former and nobody the latter
- *     out       [images, out_size], what the network said; out_size is size, or twice that with a
- *               spread behind it
- *     t         [t_count], what it is told next; t_count is 1, and lane 0's is everybody's, or
- *               images; t_type is 0 int64, 1 int32, 2 float32
- *     rows      all tables, one after the other
+ *     x0        [batch, size]: of the previous row, then of this row; NULL if no table and no
+ *               preview needs it
+ *     out       [images, out_size]: the output of the network; out_size is size, or 2 * size if
+ *               the spread follows
+ *     t         [t_count]: the next time for the network; t_count is the number of images, or 1,
+ *               and then the time of lane 0 holds for all; t_type is 0: int64, 1: int32, 2: float32
+ *     rows      the rows of all tables, one table after the other
  *     lanes     [batch]
- *     state     [4]
+ *     state     [4], see below
  */
-// clang-format off
 #define DDPM_RT_PARAMETERS                                                                         \
   float *x, float *x0, const float *out, void *t, const ddpm_rt_row *rows, ddpm_rt_lane *lanes,    \
   ddpm_rt_u32 *state, ddpm_rt_u32 batch, ddpm_rt_u32 size, ddpm_rt_u32 out_size,                   \
@@ -38,8 +39,8 @@
   {x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided}
 // clang-format on
 
-/* state[0] counts blocks and is 0 between launches; the host sets state[1] to end a while graph
- * after its row; state[2] says how many lanes are still running. */
+/* state[0] counts blocks, and is 0 between launches. The host sets state[1] to end a while graph
+ * after the current row. state[2] is the number of lanes that are not done. */
 enum { TICKET = 0, STOP = 1, RUNNING = 2 };
 
 struct Chain {
@@ -52,11 +53,11 @@ struct Chain {
   ddpm_rt_u32 batch, size, out_size, t_type, t_count, guided;
 };
 
-/* Four elements of an image, fewer at the end of one whose size is no multiple of four. */
+/* Four elements of an image. The last quad has fewer if the size is not a multiple of four. */
 struct Quad {
   ddpm_rt_u32 number, count;
   size_t lane;
-  bool whole; /* 16-byte loads: every image then begins on such a border */
+  bool whole; /* 16-byte loads are aligned, because every image begins at such an address */
 };
 
 static __device__ bool quad_of_thread(const Chain& chain, Quad& quad) {
@@ -71,7 +72,7 @@ static __device__ bool quad_of_thread(const Chain& chain, Quad& quad) {
   return true;
 }
 
-/* What is not there is 0, which is finite. */
+/* Elements beyond the image are 0, which is finite. */
 static __device__ void load(const float* from, const Quad& quad, float to[4]) {
   from += 4 * (size_t)quad.number;
   if (quad.whole) {
@@ -92,7 +93,7 @@ static __device__ void store(const float from[4], const Quad& quad, float* to) {
   }
 }
 
-/* x goes to both images of a guided lane. */
+/* A guided lane has two images; x goes to both. */
 static __device__ void store_x(const Chain& chain, const Quad& quad, const float x[4]) {
   store(x, quad, chain.x + quad.lane * chain.size);
   if (chain.guided) store(x, quad, chain.x + (chain.batch + quad.lane) * chain.size);
@@ -102,7 +103,7 @@ static __device__ void store_x0(const Chain& chain, const Quad& quad, const floa
   if (chain.x0) store(x0, quad, chain.x0 + quad.lane * chain.size);
 }
 
-/* What the network said of a quad, guided. Returns whether any of it is not finite. */
+/* Loads the output for a quad and applies guidance. Returns whether any value is not finite. */
 static __device__ bool load_output(const Chain& chain, const Quad& quad, float out[4],
                                    float spread[4]) {
   const float* const labelled = chain.out + quad.lane * chain.out_size;
@@ -121,13 +122,13 @@ static __device__ bool load_output(const Chain& chain, const Quad& quad, float o
   return wrong;
 }
 
-/* One row of the lane that this thread's quad is of; nothing if the lane is done. */
+/* Applies one row to the quad of this thread, unless its lane is done. */
 static __device__ void step_quad(const Chain& chain) {
   Quad quad;
   if (!quad_of_thread(chain, quad)) return;
   ddpm_rt_lane* const lane = chain.lanes + quad.lane;
   float x[4], x0[4] = {0, 0, 0, 0}, out[4], spread[4] = {0, 0, 0, 0};
-  load(chain.x + quad.lane * chain.size, quad, x); /* on its way while the row is looked up */
+  load(chain.x + quad.lane * chain.size, quad, x); /* first, because loads take long */
   const bool wrong = load_output(chain, quad, out, spread);
   const ddpm_rt_u32 number = lane->row;
   if (number >= lane->end) return;
@@ -144,10 +145,10 @@ static __device__ void step_quad(const Chain& chain) {
   store_x0(chain, quad, x0);
 }
 
-/* Whether this block is the last of its grid to come here; the same for all of its threads. All
- * that other blocks did before they came is then seen by this one: each thread's work happens
- * before the barrier, that before thread 0's fence, that before its ticket, and the last ticket's
- * fence before the second barrier. */
+/* Whether this block is the last of its grid to arrive here; equal in all threads of the block. The
+ * last block sees all writes of the other blocks: each write is before the first barrier, the
+ * barrier before the fence of thread 0, the fence before its ticket, and the last ticket before the
+ * fence and the barrier of the last block. */
 static __device__ bool last_block(const Chain& chain) {
   __syncthreads();
   bool last = false;
@@ -167,7 +168,7 @@ static __device__ void tell(const Chain& chain, size_t image, long long t) {
   if (chain.t_type == 2) ((float*)chain.t)[image] = (float)t;
 }
 
-/* Let the network be told of the lane's next row. Returns whether there is one. */
+/* Sets the time for the next row of a lane. Returns whether there is a next row. */
 static __device__ bool tell_next(const Chain& chain, ddpm_rt_u32 number) {
   const ddpm_rt_lane* const lane = chain.lanes + number;
   if (lane->row >= lane->end) return false;
@@ -181,8 +182,8 @@ static __device__ bool tell_next(const Chain& chain, ddpm_rt_u32 number) {
   return true;
 }
 
-/* What one block does for all lanes once their quads are done: advances those that are running by
- * `rows`, 1 or 0. Returns whether a row is left that should run. */
+/* Run by one block when all quads are finished: advances the lanes that are not done by `rows`,
+ * which is 0 or 1. Returns whether the chain continues with another row. */
 static __device__ bool advance(const Chain& chain, ddpm_rt_u32 rows) {
   ddpm_rt_u32 running = 0;
   bool broken = false;
@@ -202,7 +203,7 @@ static __device__ bool advance(const Chain& chain, ddpm_rt_u32 rows) {
   return running != 0 && !broken && *(volatile ddpm_rt_u32*)(chain.state + STOP) == 0;
 }
 
-/* x_T for every lane, x0 = 0, and the time of each lane's next row. */
+/* Sets x to the noise x_T and x0 to 0 for every lane, and the time for its next row. */
 DDPM_RT_KERNEL ddpm_rt_begin(DDPM_RT_PARAMETERS) {
   const Chain chain = DDPM_RT_ARGUMENTS;
   Quad quad;
@@ -217,7 +218,7 @@ DDPM_RT_KERNEL ddpm_rt_begin(DDPM_RT_PARAMETERS) {
   if (last_block(chain)) advance(chain, 0);
 }
 
-/* The same from an x that the host copied in, into the first half of a guided batch. */
+/* The same with an x that the host copied to the first `batch` images. */
 DDPM_RT_KERNEL ddpm_rt_resume(DDPM_RT_PARAMETERS) {
   const Chain chain = DDPM_RT_ARGUMENTS;
   Quad quad;
@@ -231,7 +232,7 @@ DDPM_RT_KERNEL ddpm_rt_resume(DDPM_RT_PARAMETERS) {
   if (last_block(chain)) advance(chain, 0);
 }
 
-/* One row of every lane that is not done, after the network was asked. */
+/* Applies one row to every lane that is not done. The output of the network must be there. */
 DDPM_RT_KERNEL ddpm_rt_step(DDPM_RT_PARAMETERS) {
   const Chain chain = DDPM_RT_ARGUMENTS;
   step_quad(chain);
@@ -240,13 +241,13 @@ DDPM_RT_KERNEL ddpm_rt_step(DDPM_RT_PARAMETERS) {
 
 #if defined(__CUDACC_VER_MAJOR__) && \
     (__CUDACC_VER_MAJOR__ > 12 || (__CUDACC_VER_MAJOR__ == 12 && __CUDACC_VER_MINOR__ >= 4))
-#ifdef __CUDACC_RTC__ /* it knows the function but does not declare it */
+#ifdef __CUDACC_RTC__ /* NVRTC has the function, but no declaration of it */
 extern "C" __device__ __cudart_builtin__ void CUDARTAPI
 cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned int value);
 #endif
 
-/* The same in the body of a while node, which it ends after the last row, at the host's wish, and
- * after an output that is not finite. */
+/* The same in the body of a while node. Ends the node after the last row, at the request of the
+ * host, and after an output that is not finite. */
 DDPM_RT_KERNEL ddpm_rt_step_while(DDPM_RT_PARAMETERS, ddpm_rt_u64 handle) {
   const Chain chain = DDPM_RT_ARGUMENTS;
   step_quad(chain);

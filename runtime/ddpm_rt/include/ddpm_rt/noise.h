@@ -24,7 +24,7 @@
 #include <string.h>
 #if FLT_EVAL_METHOD != 0
 #error \
-    "float arithmetic is wider than float here, so the noise would be another; on x86 build with -msse2 -mfpmath=sse"
+    "float arithmetic is wider than float here and changes the noise; on x86 use -msse2 -mfpmath=sse"
 #endif
 #endif
 #ifdef __FAST_MATH__

@@ -1,0 +1,34 @@
+"""ONNX files, read within limits."""
+
+from pathlib import Path
+
+import onnx
+
+from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.bounded_read import POINTER, failure, open_regular, refuse_pointer, size_of
+
+from .outside_weights import LIMIT, read_outside
+
+ADVICE = "name a whole ONNX file"
+
+
+def load_onnx(path: Path | str, *, external: bool = True) -> onnx.ModelProto:
+    """The model at `path`, with the weights that are kept beside it if `external`.
+
+    Raises DdpmRtError, in one line, for anything but a regular file that protobuf and onnx can read.
+    """
+    path = Path(path)
+    with open_regular(path, ADVICE) as file:
+        if size_of(file) >= LIMIT:
+            raise failure(path, f"is larger than one protobuf can be, {LIMIT} bytes", ADVICE)
+        refuse_pointer(path, file.read(len(POINTER)))
+    try:
+        model: onnx.ModelProto = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's, the file system's and onnx's own share no base class
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise failure(path, f"cannot be read as ONNX: {reason}", ADVICE) from error
+    if not model.HasField("graph"):
+        raise DdpmRtError(f"{path} is not a whole ONNX model; export the model again")
+    if external:
+        read_outside(model, path.parent)
+    return model

@@ -1,0 +1,147 @@
+#include "host_loop.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "ddpm_rt/step.h"
+#include "finite.hpp"
+
+namespace ddpm_rt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The noise of up to four elements of an image. The last quad may have fewer.
+struct Quad {
+  float z[4];
+  std::size_t size;
+};
+
+Quad quad_at(const Samples& samples, std::size_t sample, std::uint32_t step, std::size_t first,
+             std::size_t size) {
+  Quad quad;
+  ddpm_rt_normal4(samples.seed, samples.first + sample, step, static_cast<ddpm_rt_u32>(first / 4),
+                  quad.z);
+  quad.size = std::min<std::size_t>(4, size - first);
+  return quad;
+}
+
+}  // namespace
+
+bool noise_is_exact() { return ddpm_rt_noise_is_exact() != 0; }
+
+void normals(std::uint64_t seed, std::uint64_t sample, std::uint32_t step, std::size_t size,
+             float* out) {
+  for (std::size_t first = 0; first < size; first += 4) {
+    const Quad quad = quad_at({seed, sample, 1}, 0, step, first, size);
+    std::copy_n(quad.z, quad.size, out + first);
+  }
+}
+
+HostLoop::HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples,
+                   const Labels& labels)
+    : steps_(steps), samples_(samples), guidance_(labels.guidance), y_(labels.classes) {
+  const bool guided = guidance_ != 1.0F;
+  // with guidance: all samples with their labels, then all samples with the null class
+  const std::size_t batch = guided ? 2 * samples.count : samples.count;
+  if (guided) y_.resize(batch, steps.model.null_class);
+  x_.resize(batch * steps.model.image());
+  x0_.resize(samples.count * steps.model.image());
+  prev_x0_.resize(x0_.size());
+  out_.resize(batch * steps.model.output());
+  t_.resize(batch);
+  call_ = engine.bind({batch, x_.data(), t_.data(), y_.empty() ? nullptr : y_.data(), out_.data()});
+}
+
+void HostLoop::start() {
+  row_ = 0;
+  std::fill(x0_.begin(), x0_.end(), 0.0F);
+  std::fill(prev_x0_.begin(), prev_x0_.end(), 0.0F);
+  const std::size_t size = steps_.model.image();
+  for (std::size_t sample = 0; sample < samples_.count; ++sample)
+    normals(samples_.seed, samples_.first + sample, DDPM_RT_INITIAL_STEP, size,
+            x_.data() + sample * size);
+}
+
+void HostLoop::step() {
+  call_network();
+  check_output();
+  x0_.swap(prev_x0_);
+  for (std::size_t sample = 0; sample < samples_.count; ++sample) {
+    update(sample);
+    if (steps_.rows[row_].sigma != 0) add_noise(sample);
+  }
+  ++row_;
+  if (row_ == steps_.rows.size())
+    check_images_finite(x_.data(), steps_.model.image(), samples_.first, samples_.count);
+}
+
+void HostLoop::call_network() {
+  std::fill(t_.begin(), t_.end(), steps_.rows[row_].t);
+  const bool guided = guidance_ != 1.0F;
+  if (guided)
+    std::copy_n(x_.begin(), x0_.size(), x_.begin() + static_cast<std::ptrdiff_t>(x0_.size()));
+  const auto before = Clock::now();
+  call_->run();
+  engine_seconds_ = std::chrono::duration<double>(Clock::now() - before).count();
+  if (guided) apply_guidance();
+}
+
+// null + W (labelled - null), Ho and Salimans 2022, eq. (6) with W = 1 + w. The spread is that of
+// the labelled output.
+void HostLoop::apply_guidance() {
+  const std::size_t output = steps_.model.output();
+  for (std::size_t sample = 0; sample < samples_.count; ++sample) {
+    float* labelled = out_.data() + sample * output;
+    const float* null = out_.data() + (samples_.count + sample) * output;
+    for (std::size_t i = 0; i < steps_.model.image(); ++i)
+      labelled[i] = null[i] + guidance_ * (labelled[i] - null[i]);
+  }
+}
+
+void HostLoop::check_output() const {
+  const std::size_t size = steps_.model.output();
+  if (all_finite(out_.data(), samples_.count * size)) return;
+  std::size_t sample = 0;
+  while (all_finite(out_.data() + sample * size, size)) ++sample;
+  output_not_finite(row_, steps_.rows[row_].t, samples_.first + sample);
+}
+
+// The operations of ddpm_rt_update4() in step.h, in the same order, one pass over the image for
+// each. The compiler vectorizes a pass; this is four times as fast as quads.
+void HostLoop::update(std::size_t sample) {
+  const Row row = steps_.rows[row_];  // a copy: the compiler knows that the stores do not change it
+  const std::size_t size = steps_.model.image();
+  float* const x = x_.data() + sample * size;
+  float* const x0 = x0_.data() + sample * size;
+  const float* const out = out_.data() + sample * steps_.model.output();
+  const float* const prev_x0 = prev_x0_.data() + sample * size;
+  for (std::size_t i = 0; i < size; ++i) x0[i] = row.x0_from_x * x[i] + row.x0_from_out * out[i];
+  if (steps_.clips)
+    for (std::size_t i = 0; i < size; ++i)
+      x0[i] = std::min(std::max(x0[i], steps_.low), steps_.high);
+  for (std::size_t i = 0; i < size; ++i) x[i] = row.mean_from_x * x[i] + row.mean_from_x0 * x0[i];
+  if (row.mean_from_out != 0)
+    for (std::size_t i = 0; i < size; ++i) x[i] += row.mean_from_out * out[i];
+  if (row.mean_from_prev_x0 != 0)
+    for (std::size_t i = 0; i < size; ++i) x[i] += row.mean_from_prev_x0 * prev_x0[i];
+}
+
+void HostLoop::add_noise(std::size_t sample) {
+  const Row row = steps_.rows[row_];
+  const std::size_t size = steps_.model.image();
+  float* const x = x_.data() + sample * size;
+  const float* const spread =
+      out_.data() + sample * steps_.model.output() + size;  // read only if the network has one
+  for (std::size_t first = 0; first < size; first += 4) {
+    const Quad quad = quad_at(samples_, sample, static_cast<std::uint32_t>(row_), first, size);
+    for (std::size_t i = 0; i < quad.size; ++i) {
+      float part = row.sigma * quad.z[i];
+      if (row.log_sigma_from_spread != 0)
+        part *= ddpm_rt_exp(row.log_sigma_from_spread * spread[first + i]);
+      x[first + i] += part;
+    }
+  }
+}
+
+}  // namespace ddpm_rt

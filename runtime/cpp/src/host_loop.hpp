@@ -1,0 +1,68 @@
+// The reverse loop on the host. It does the operations of runtime/ddpm_rt/host_loop.py, in the same
+// order and with the same rounding.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine.hpp"
+#include "steps_file.hpp"
+
+namespace ddpm_rt {
+
+// Samples first .. first + count - 1 of a seed.
+struct Samples {
+  std::uint64_t seed, first;
+  std::size_t count;
+};
+
+// The classes of the samples of a batch; empty for an unconditional model.
+struct Labels {
+  std::vector<std::int64_t> classes;
+  float guidance = 1.0F;
+};
+
+// One batch: its buffers, and the engine bound to them. Only the constructor allocates memory.
+class HostLoop {
+ public:
+  HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples, const Labels& labels);
+
+  // Draws x_T, and starts at the first row.
+  void start();
+  // Runs the next row. Throws Failure if the network's output, or after the last row an image, is
+  // not finite.
+  void step();
+
+  std::size_t row() const { return row_; }                   // that step() runs next
+  double engine_seconds() const { return engine_seconds_; }  // of the latest step
+  // The images are the first `count` of these.
+  const std::vector<float>& x() const { return x_; }
+  // The estimate of the images at the latest step.
+  const std::vector<float>& x0() const { return x0_; }
+
+ private:
+  void call_network();
+  void apply_guidance();
+  void check_output() const;
+  void update(std::size_t sample);
+  void add_noise(std::size_t sample);
+
+  const StepsFile& steps_;
+  const Samples samples_;
+  const float guidance_;
+  std::size_t row_ = 0;
+  double engine_seconds_ = 0;
+  std::vector<float> x_, x0_, prev_x0_, out_;
+  std::vector<std::int64_t> t_, y_;
+  std::unique_ptr<Call> call_;
+};
+
+// Writes `size` standard normals: elements 0 .. size - 1 of one step of one sample.
+void normals(std::uint64_t seed, std::uint64_t sample, std::uint32_t step, std::size_t size,
+             float* out);
+
+// Whether the compiler kept the arithmetic of the noise as it is defined.
+bool noise_is_exact();
+
+}  // namespace ddpm_rt

@@ -1,0 +1,95 @@
+#include "ort_signature.hpp"
+
+#include <algorithm>
+
+#include "error.hpp"
+
+namespace ddpm_rt {
+namespace {
+
+constexpr std::int64_t MAX_BATCH = 1 << 20;
+
+struct Tensor {
+  std::string name;
+  ONNXTensorElementDataType type;  // UNDEFINED for other values than tensors
+  Shape shape;                     // -1: any
+};
+
+Tensor describe(std::string name, const Ort::TypeInfo& info) {
+  if (info.GetONNXType() != ONNX_TYPE_TENSOR)
+    return {std::move(name), ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED, {}};
+  const auto tensor = info.GetTensorTypeAndShapeInfo();
+  return {std::move(name), tensor.GetElementType(), tensor.GetShape()};
+}
+
+std::vector<Tensor> inputs_of(const Ort::Session& session) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<Tensor> found;
+  for (std::size_t i = 0; i < session.GetInputCount(); ++i)
+    found.push_back(
+        describe(session.GetInputNameAllocated(i, allocator).get(), session.GetInputTypeInfo(i)));
+  return found;
+}
+
+std::vector<Tensor> outputs_of(const Ort::Session& session) {
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<Tensor> found;
+  for (std::size_t i = 0; i < session.GetOutputCount(); ++i)
+    found.push_back(
+        describe(session.GetOutputNameAllocated(i, allocator).get(), session.GetOutputTypeInfo(i)));
+  return found;
+}
+
+const Tensor& input(const std::vector<Tensor>& inputs, const std::string& name,
+                    const std::string& path,
+                    std::initializer_list<ONNXTensorElementDataType> types) {
+  for (const Tensor& tensor : inputs)
+    if (tensor.name == name && std::find(types.begin(), types.end(), tensor.type) != types.end())
+      return tensor;
+  bad_file(path + ": the graph must have an input '" + name +
+           "' (x: float32; t: int64, int32 or float32; y: int64); export the model again");
+}
+
+void check_inputs(const std::vector<Tensor>& inputs, const Model& model, const std::string& path) {
+  if (inputs.size() != (model.y.empty() ? 2 : 3))
+    bad_file(path + ": the graph has inputs that the card does not name; export the model again");
+  if (!model.y.empty()) input(inputs, model.y, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64});
+}
+
+void check_outputs(const std::vector<Tensor>& outputs, const Model& model,
+                   const std::string& path) {
+  const auto is_float = [](const Tensor& tensor) {
+    return tensor.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  };
+  if (outputs.size() != 1 || outputs[0].name != model.out || !is_float(outputs[0]))
+    bad_file(path + ": the graph must have one output, '" + model.out +
+             "' (float32); export the model again");
+  const Shape& shape = outputs[0].shape;
+  if (shape.size() == 4 && shape[1] >= 0 && shape[1] != std::int64_t{model.output_channels})
+    bad_file(path + ": the output has " + std::to_string(shape[1]) +
+             " channels, but the card says " + std::to_string(model.output_channels) +
+             "; export the model again");
+}
+
+}  // namespace
+
+Signature check_signature(const Ort::Session& session, const Model& model,
+                          const std::string& path) {
+  const auto inputs = inputs_of(session);
+  check_inputs(inputs, model, path);
+  check_outputs(outputs_of(session), model, path);
+  const Tensor& x = input(inputs, model.x, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT});
+  const Tensor& t = input(inputs, model.t, path,
+                          {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+                           ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT});
+  const Shape image = {std::int64_t{model.channels}, std::int64_t{model.height},
+                       std::int64_t{model.width}};
+  if (x.shape.size() != 4 || !std::equal(image.begin(), image.end(), x.shape.begin() + 1))
+    bad_file(path + ": the shape of x differs from the card; export the model again");
+  if (x.shape[0] == 0 || x.shape[0] > MAX_BATCH)
+    bad_file(path + ": the batch of the graph is " + std::to_string(x.shape[0]) +
+             "; export the model again");
+  return {t.type, t.shape.empty(), x.shape[0]};
+}
+
+}  // namespace ddpm_rt

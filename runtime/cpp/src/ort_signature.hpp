@@ -1,0 +1,27 @@
+// The inputs and outputs of an ONNX graph, compared with its card.
+#pragma once
+
+#include <onnxruntime_cxx_api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "card.hpp"
+
+namespace ddpm_rt {
+
+using Shape = std::vector<std::int64_t>;  // -1: any size
+
+// What differs between graphs and is not in the card.
+struct Signature {
+  ONNXTensorElementDataType time_type;
+  bool one_time;             // t has rank 0: one time for all images
+  std::int64_t fixed_batch;  // -1: any batch
+};
+
+// Throws Failure unless the graph has the inputs and the output of the card, in types that this
+// library knows.
+Signature check_signature(const Ort::Session& session, const Model& model, const std::string& path);
+
+}  // namespace ddpm_rt

@@ -1,0 +1,45 @@
+// A steps file: a compiled sampler with the facts of its model.
+// runtime/ddpm_rt/artifacts/steps_file.py has the definition.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "card.hpp"
+
+namespace ddpm_rt {
+
+// One row of the step table. ddpm_rt/step.h specifies the arithmetic:
+//
+// x0     = clip(x0_from_x * x + x0_from_out * out)
+// x_next = mean_from_x0 * x0 + mean_from_x * x + mean_from_out * out + mean_from_prev_x0 * prev_x0
+//          + sigma * exp(log_sigma_from_spread * spread) * z
+struct Row {
+  std::int64_t t;  // the timestep that the network is given
+  float x0_from_x, x0_from_out;
+  float mean_from_x0, mean_from_x, mean_from_out, mean_from_prev_x0;
+  float sigma, log_sigma_from_spread;
+};
+
+struct StepsFile {
+  Model model;
+  std::string sampler;  // a description, printable
+  std::string card_sha256;
+  bool clips;
+  float low, high;
+  std::vector<Row> rows;
+};
+
+// Throws Failure, whose message begins with `source`, for anything but a complete steps file of
+// format 1.
+StepsFile parse_steps(std::string_view text, const std::string& source);
+
+// Reads the file and parses it. Throws Failure.
+StepsFile read_steps(const std::string& path);
+
+// Throws Failure unless `steps`, from the file `source`, was compiled for the model of this card.
+void check_same_model(const StepsFile& steps, const Card& card, const std::string& source);
+
+}  // namespace ddpm_rt

@@ -1,0 +1,8 @@
+// Writing a file in one step.
+#pragma once
+
+#include <string>
+
+// Writes the bytes to a temporary file in the same folder and renames it to `path`. Other programs
+// see the old file or the whole new one. Throws std::runtime_error; then the old file is unchanged.
+void replace_file(const std::string& path, const std::string& bytes);

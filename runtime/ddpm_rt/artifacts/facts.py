@@ -1,0 +1,61 @@
+"""Whether values from a JSON file are what a card or a record may hold."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..limits import FLOAT32_MAX
+from ..text import quoted
+
+TEXT = 1_000  # characters of one text
+DIGEST = re.compile(r"[0-9a-f]{64}")  # SHA-256
+
+
+def require(holds: bool, key: str, wanted: str, found: object) -> None:
+    """Raises ValueError, which quotes a little of `found`, unless it holds."""
+    if not holds:
+        raise ValueError(f"{key} must be {wanted}, not {quoted(found)}")
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= TEXT
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is an int or a float that float64 can hold; True and False are none."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:  # an integer beyond float64
+        return False
+
+
+def is_count(value: object) -> bool:
+    """Whether `value` is an int from 0 that an int64 can hold."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def is_clip(clip: Any) -> bool:
+    """Whether `clip` is [low, high], two numbers that float32 can hold and tell apart."""
+    pair = isinstance(clip, tuple | list) and len(clip) == 2 and all(map(is_number, clip))
+    if not pair or clip[0] < -FLOAT32_MAX or clip[1] > FLOAT32_MAX:
+        return False
+    return clip[0] < clip[1] and bool(np.float32(clip[0]) < np.float32(clip[1]))
+
+
+def is_digest(value: object) -> bool:
+    return matches(DIGEST, value)
+
+
+def matches(pattern: re.Pattern[str], value: object) -> bool:
+    """Whether `value` is a text of this pattern."""
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def maps(value: object, holds: Callable[[Any], bool], most: int | None = None) -> bool:
+    """Whether `value` is a mapping from texts to what `holds`, of at most `most` entries."""
+    if not isinstance(value, Mapping) or (most is not None and len(value) > most):
+        return False
+    return all(is_text(key) and holds(entry) for key, entry in value.items())

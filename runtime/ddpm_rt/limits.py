@@ -1,0 +1,33 @@
+"""Upper bounds of what can be asked for: beyond them an option is a typing mistake, or exhausts the machine.
+
+The command line, the Python interface and the readers of files share them.
+"""
+
+import operator
+
+from .text import quoted
+
+MAX_COUNT = 10_000_000  # samples of one request; `--first` reaches the others
+MAX_BATCH = 65_535  # samples of one network call: the second dimension of a CUDA grid
+MAX_TIMESTEPS = 65_536  # of the process that a model was trained with, and so steps of a chain
+MAX_ROWS = 1_000_000  # rows of a step table that is run, RePaint's repetitions included
+MAX_RESAMPLE = 1_000
+MAX_GPUS = 1_024
+MAX_SIDE = 65_536  # pixels
+MAX_ELEMENTS = 1 << 26  # numbers of one image, channels included: 256 MiB of float32
+MAX_CLASSES = 2**31 - 1
+FLOAT32_MAX = 3.4028234663852886e38
+
+
+def check_count(name: str, value: object, most: int, least: int = 1) -> None:
+    """Raises ValueError unless `value` is an integer of some type in [least, most]."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, not {quoted(value)}") from None
+    if isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer, not {value}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {quoted(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, not {quoted(number)}")

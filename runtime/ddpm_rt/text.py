@@ -1,0 +1,51 @@
+"""Text that comes from files, file names and other programs, made safe to show: printable, one line, bounded."""
+
+import reprlib
+
+MESSAGE = 300  # characters of a message about a file
+ANY_MESSAGE = 1000  # characters of any message; some name a whole command
+QUOTE = 60  # characters of a value that a message quotes
+
+
+def printable(text: str) -> str:
+    """`text` with every character that is not printable as its escape, so that no terminal obeys it.
+
+    Control characters, terminal escapes, marks that change the direction of text and lone surrogates are escaped.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def one_line(text: str, limit: int = MESSAGE) -> str:
+    """`text` as one printable line of at most `limit` characters; what is too long loses its middle."""
+    if len(text) > 4 * limit:  # before the work on it: the text may be as long as a file
+        text = text[: 2 * limit] + text[-2 * limit :]
+        cut = True
+    else:
+        cut = False
+    line = printable(" ".join(part.strip() for part in text.splitlines()))
+    if len(line) <= limit and not cut:
+        return line
+    tail = limit // 3
+    return f"{line[: limit - tail - 5]} ... {line[-tail:]}"
+
+
+def printable_lines(text: str) -> str:
+    """Several lines, each printable."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = QUOTE
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 4
+_REPR.maxlevel = 2
+
+
+def quoted(value: object) -> str:
+    """`value` as Python writes it, in at most `QUOTE` characters: a message quotes a little of a wrong value."""
+    try:
+        text = _REPR.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"a {type(value).__name__} of too many digits"
+    return one_line(text, QUOTE)

@@ -1,0 +1,36 @@
+"""What a part of the campaign has tried, and what failed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Result:
+    """Counts by name of the case, and the first words of each failure."""
+
+    part: str
+    tried: dict[str, int] = field(default_factory=dict)
+    failures: list[tuple[str, str]] = field(default_factory=list)  # name, what is wrong
+
+    def count(self, name: str, faults: Iterable[str] = ()) -> None:
+        """Take note of one case; each of `faults` is something wrong with it."""
+        self.tried[name] = self.tried.get(name, 0) + 1
+        self.failures += [(name, fault) for fault in list(faults)[:1]]
+
+    def failed(self, name: str) -> int:
+        return sum(failed == name for failed, _ in self.failures)
+
+    def rows(self) -> list[tuple[str, str, int, int]]:
+        return [(self.part, name, tried, self.failed(name)) for name, tried in self.tried.items()]
+
+
+def table(results: Iterable[Result]) -> str:
+    """A row a case, a line a part, and the sum."""
+    results = list(results)
+    lines = [f"{'part':<14} {'case':<34} {'tried':>7} {'failed':>7}"]
+    for result in results:
+        lines += [f"{part:<14} {name:<34} {tried:>7} {failed:>7}" for part, name, tried, failed in result.rows()]
+        lines.append(f"{result.part:<14} {'all':<34} {sum(result.tried.values()):>7} {len(result.failures):>7}")
+    tried = sum(sum(result.tried.values()) for result in results)
+    lines.append(f"{'all':<14} {'':<34} {tried:>7} {sum(len(result.failures) for result in results):>7}")
+    return "\n".join(lines) + "\n"

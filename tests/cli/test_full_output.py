@@ -1,0 +1,79 @@
+"""Standard output and standard error that are full, closed or gone: one line or silence, and no success."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+VERIFY = ["verify", "{model}", "--engine-b", "{model}", "--sampler", "ddim", "--steps", "2", "--json", "-"]
+COMMANDS = {
+    "help": ["--help"],
+    "a verb's help": ["sample", "--help"],
+    "version": ["--version"],
+    "inspect": ["inspect", "{model}"],
+    "inspect --json": ["inspect", "{model}", "--json"],
+    "doctor": ["doctor"],
+    "sample": ["sample", "--engine", "{model}", "--out", "x.npy", "--steps", "2", "--count", "1"],
+    "verify --json -": VERIFY,
+}  # fmt: skip
+LAUNCHERS = {
+    "module": [sys.executable, "-m", "ddpm_rt"],
+    "script": [sys.executable, "-c", "import sys; from ddpm_rt.__main__ import run; sys.exit(run())"],
+}
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+
+
+@pytest.fixture(params=COMMANDS)
+def arguments(request, gaussian):
+    return [part.format(model=gaussian) for part in COMMANDS[request.param]]
+
+
+@needs_full
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_standard_output_that_is_full_is_one_line(tmp_path, arguments, launcher):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*LAUNCHERS[launcher], *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
+
+
+@needs_full
+def test_a_standard_error_that_is_full_changes_no_exit_code(tmp_path):
+    with open("/dev/full", "wb") as full:
+        for arguments, code in ((["inspect", "no.onnx"], 1), (["sample", "--count", "-1"], 2)):
+            done = subprocess.run([*LAUNCHERS["module"], *arguments], cwd=tmp_path, capture_output=False, stderr=full)
+            assert done.returncode in (1, code)
+
+
+def test_a_pipe_that_nobody_reads_is_silence(tmp_path, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [*LAUNCHERS["module"], *arguments], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_do_no_harm(gaussian, tmp_path, closed):
+    line = f'exec "$0" -m ddpm_rt sample --engine "$1" --out x.npy --steps 2 --count 1 {closed}'
+    done = subprocess.run(["sh", "-c", line, sys.executable, gaussian], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x.npy").stat().st_size == 128 + 4 * 4 * 6  # the header of NumPy, and the numbers
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize("name", [b"bad\xff", "grün".encode()])
+def test_a_name_that_the_terminal_cannot_show_is_shown_somehow(gaussian, tmp_path, encoding, name):
+    command = [*LAUNCHERS["module"], "sample", "--engine", gaussian, "--steps", "2", "--count", "1", "--out", name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    assert os.listdir(os.fsencode(tmp_path / os.fsdecode(name))) == [b"000000.png"]

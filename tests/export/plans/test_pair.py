@@ -1,0 +1,197 @@
+"""A plan and its record are replaced together, whatever ends the process that does it."""
+
+import dataclasses
+import hashlib
+import os
+import signal
+import stat
+
+import pytest
+from gaussian_model import gaussian_card
+from plan_files import BUILD
+
+from ddpm_export.plans.pair import check_pair, settle_pair, write_pair
+from ddpm_rt import DdpmRtError
+from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, pending_path, read_plan, sidecar_path
+from ddpm_rt.stopping import stopped_by_signals
+
+# What `write_pair` does to files, by the functions of `os`.
+OPERATIONS = ("open", "replace", "unlink", "fsync", "chmod")
+
+
+@pytest.fixture(autouse=True)
+def no_flush(monkeypatch):
+    """A process that is ended loses nothing of what it wrote, flushed or not; flushing takes a while."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def pair(seed):
+    """A plan of bytes that only look like TensorRT's, and its record. Plans of one card have the same name inside."""
+    content = b"vtrt" + bytes([seed]) * 100 + network_name(gaussian_card()).encode()
+    record = PlanRecord(gaussian_card(), BUILD, len(content), hashlib.sha256(content).hexdigest())
+    return content, dataclasses.replace(record, build=dataclasses.replace(BUILD, version=str(seed)))
+
+
+def put(plan, seed):
+    write_pair(plan, *pair(seed))
+
+
+def is_pair(plan, seed):
+    content, record = pair(seed)
+    return plan.read_bytes() == content and read_plan(plan) == record
+
+
+def end_at(place, number):
+    """From here on, the operation `place` on a file sends this process a signal before it is done."""
+    done = 0
+
+    def counted(real):
+        def operation(*arguments, **options):
+            nonlocal done
+            done += 1
+            if done == place:
+                os.kill(os.getpid(), number)
+            return real(*arguments, **options)
+
+        return operation
+
+    for name in OPERATIONS:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def killed(plan, seed, place, number):
+    """A child process that writes a pair and gets a signal at operation `place`; its exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with stopped_by_signals():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                end_at(place, number)
+                put(plan, seed)
+                os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_path, number):
+    plan, place, seen = tmp_path / "unet.plan", 0, set()
+    put(plan, 0)
+    while True:
+        place += 1
+        old, new = place - 1, place
+        code = killed(plan, new, place, number)
+        kept = [seed for seed in (old, new) if is_pair(plan, seed)]
+        assert len(kept) == 1, f"at operation {place}"
+        seen.add(kept[0] == new)
+        if number != signal.SIGKILL:
+            assert {path.name for path in tmp_path.iterdir()} == {"unet.plan", "unet.plan.json"}
+        if code == 0:
+            break
+        assert code == (-number if number == signal.SIGKILL else 128 + number)
+        put(plan, new)  # what a killed process left is in nobody's way
+        assert is_pair(plan, new)
+    assert place > 15
+    assert seen == {False, True}
+
+
+def test_two_kills_one_after_the_other_leave_a_pair(tmp_path):
+    """The second process finds a record that waits: it must not take it from the plan that it belongs to."""
+    plan = tmp_path / "unet.plan"
+    places = 40
+    for place in range(1, places):
+        put(plan, 0)
+        if killed(plan, 1, place, signal.SIGKILL) == 0:
+            break
+        if not pending_path(plan).exists():
+            continue
+        known = next(seed for seed in (0, 1) if is_pair(plan, seed))
+        for other in range(1, places):
+            state = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+            if killed(plan, 2, other, signal.SIGKILL) == 0:
+                break
+            assert any(is_pair(plan, seed) for seed in (known, 2)), (place, other)
+            for path in tmp_path.iterdir():
+                path.unlink()
+            for name, content in state.items():
+                (tmp_path / name).write_bytes(content)
+
+
+def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monkeypatch):
+    plan = tmp_path / "unet.plan"
+    put(plan, 0)
+    real = os.replace
+
+    def full(old, new):
+        if new == plan:
+            raise OSError(28, "No space left on device")
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DdpmRtError, match=r"unet\.plan cannot be written: No space left"):
+        put(plan, 1)
+    assert is_pair(plan, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["unet.plan", "unet.plan.json"]
+
+
+def test_a_record_that_cannot_have_its_name_is_found_all_the_same(tmp_path, monkeypatch):
+    plan = tmp_path / "unet.plan"
+    put(plan, 0)
+    real = os.replace
+
+    def refused(old, new):
+        if new == sidecar_path(plan):
+            raise OSError(5, "Input/output error")
+        real(old, new)
+
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(DdpmRtError, match=r"unet\.plan\.json cannot be written"):
+        put(plan, 1)
+    assert is_pair(plan, 1)
+    monkeypatch.undo()
+    settle_pair(plan)
+    assert is_pair(plan, 1)
+    assert not pending_path(plan).exists()
+
+
+@pytest.mark.parametrize("place", [sidecar_path, pending_path])
+def test_a_record_that_is_a_folder_is_refused_before_the_plan_is_touched(tmp_path, place):
+    plan = tmp_path / "unet.plan"
+    plan.write_bytes(b"old")
+    place(plan).mkdir()
+    for refused in (check_pair, lambda plan: put(plan, 1)):
+        with pytest.raises(DdpmRtError, match="Is a directory"):
+            refused(plan)
+    assert plan.read_bytes() == b"old"
+
+
+def test_a_record_keeps_its_mode_and_its_link(tmp_path):
+    plan, far = tmp_path / "unet.plan", tmp_path / "far.json"
+    put(plan, 0)
+    sidecar_path(plan).chmod(0o600)
+    put(plan, 1)
+    assert stat.S_IMODE(sidecar_path(plan).stat().st_mode) == 0o600
+    sidecar_path(plan).rename(far)
+    sidecar_path(plan).symlink_to(far.name)
+    put(plan, 2)
+    assert is_pair(plan, 2)
+    assert sidecar_path(plan).is_symlink()
+    assert file_sha256(plan) in far.read_text()
+
+
+def test_four_writers_leave_the_pair_of_one(tmp_path):
+    plan, children = tmp_path / "unet.plan", []
+    for seed in range(4):
+        children.append(os.fork())
+        if children[-1] == 0:
+            try:
+                for _ in range(20):
+                    put(plan, seed)
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert sum(is_pair(plan, seed) for seed in range(4)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["unet.plan", "unet.plan.json"]

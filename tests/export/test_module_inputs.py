@@ -1,0 +1,75 @@
+"""A module whose forward takes more than its card says is not exported with that left out for good."""
+
+import pytest
+import torch
+from tiny_unet import CONFIG, tiny_card, tiny_unet
+from torch import nn
+
+from ddpm_export.graph.module_call import check_inputs
+from ddpm_ref.unet import UNet
+from ddpm_rt import DdpmRtError
+
+
+class SelfConditioned(nn.Module):
+    def forward(self, x, t, x_self_cond=None):
+        return x if x_self_cond is None else x + x_self_cond
+
+
+class Unused(nn.Module):
+    """lucidrains' network has the argument whether it was trained with it or not."""
+
+    def forward(self, x, t, x_self_cond=None):
+        return 2 * x
+
+
+class Context(nn.Module):
+    def forward(self, x, t, *, context=None):
+        return x if context is None else x * context.mean(dim=(1, 2))[:, None, None, None]
+
+
+class Needed(nn.Module):
+    def forward(self, x, t, low_resolution):
+        return x + low_resolution
+
+
+class Switch(nn.Module):
+    def forward(self, x, t, train=False, *rest, **more):
+        return x
+
+
+class Wrapper(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = SelfConditioned()
+
+    def forward(self, x, t):
+        return self.inner(x, t)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (SelfConditioned(), "x_self_cond"),
+        (nn.DataParallel(SelfConditioned()), "x_self_cond"),
+        (torch.compile(SelfConditioned()), "x_self_cond"),
+        (Context(), "context"),
+        (Needed(), "low_resolution"),
+    ],
+    ids=["optional", "parallel", "compiled", "keyword", "required"],
+)
+def test_an_input_without_a_name_in_the_card_is_named(module, name):
+    with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes .x, t. alone"):
+        check_inputs(module, tiny_card())
+
+
+@pytest.mark.parametrize(
+    "module", [Unused(), Switch(), Wrapper(), tiny_unet()], ids=["unused", "switch", "wrapper", "unet"]
+)
+def test_what_changes_nothing_may_be_left_out(module):
+    assert check_inputs(module, tiny_card()) is None
+
+
+def test_the_network_of_this_project_asks_for_its_labels_itself():
+    assert not CONFIG.labelled
+    with pytest.raises(ValueError, match="needs labels"):
+        UNet(CONFIG)(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
