@@ -162,8 +162,10 @@ def frechet(bench: Bench, paths: TeacherPaths, cheapest: Sequence[int], searched
 @click.option("--threads", type=int)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="MNIST as an .npz, for `frechet`.")
 @click.option("--only", default="baselines,paths,rows,targets,grids", show_default=True)
-def main(engine: Path | None, calls: int, samples: int, held_out: int, reference_calls: int, teacher_calls: int, search: bool, batch: int,
-         threads: int | None, data: Path | None, only: str) -> None:  # fmt: skip
+def main(
+    engine: Path | None, calls: int, samples: int, held_out: int, reference_calls: int, teacher_calls: int,
+    search: bool, batch: int, threads: int | None, data: Path | None, only: str,
+) -> None:  # fmt: skip
     """Print the distances of tables to a reference."""
     with ddpm_rt.open_denoiser(engine, threads=threads) as denoise:
         bench = Bench(denoise, calls, samples, held_out, batch, reference_calls)
