@@ -156,21 +156,25 @@ def frechet(bench: Bench, paths: TeacherPaths, cheapest: Sequence[int], searched
 @click.option("--samples", default=48, show_default=True, help="Samples to fit tables to.")
 @click.option("--held-out", default=48, show_default=True, help="Samples to measure tables on.")
 @click.option("--reference-calls", default=120, show_default=True)
+@click.option("--teacher-calls", default=60, show_default=True, help="Of the parts that do not vary them.")
+@click.option("--search/--no-search", default=True, show_default=True, help="Improve the path that the parts share.")
 @click.option("--batch", default=16, show_default=True)
 @click.option("--threads", type=int)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="MNIST as an .npz, for `frechet`.")
 @click.option("--only", default="baselines,paths,rows,targets,grids", show_default=True)
-def main(engine: Path | None, calls: int, samples: int, held_out: int, reference_calls: int, batch: int,
-         threads: int | None, data: Path | None, only: str) -> None:  # fmt: skip
+def main(
+    engine: Path | None, calls: int, samples: int, held_out: int, reference_calls: int, teacher_calls: int,
+    search: bool, batch: int, threads: int | None, data: Path | None, only: str,
+) -> None:  # fmt: skip
     """Print the distances of tables to a reference."""
     with ddpm_rt.open_denoiser(engine, threads=threads) as denoise:
         bench = Bench(denoise, calls, samples, held_out, batch, reference_calls)
         name = "the bundled model" if engine is None else engine.name
         click.echo(f"{name}, {calls} calls; fitted to {samples} samples, measured on {held_out} others; reference "
                    f"{reference_calls} calls\n{'':<44} {'RMS':>8} {'median':>8}  timesteps")  # fmt: skip
-        paths = bench.teacher(teacher_grid(bench.card.schedule, 60))
+        paths = bench.teacher(teacher_grid(bench.card.schedule, teacher_calls))
         cheapest = cheapest_path(step_errors(paths, bench.card.schedule), calls).tolist()
-        searched = improved_path(denoise, bench.fitting, paths, cheapest, lambda: None)
+        searched = improved_path(denoise, bench.fitting, paths, cheapest, lambda: None) if search else cheapest
         parts: dict[str, Callable[[], None]] = {
             "baselines": lambda: baselines(bench),
             "paths": lambda: path_costs(bench, paths, searched),
