@@ -1,5 +1,6 @@
 """The CPU engine: an ONNX file in ONNX Runtime."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,20 @@ class OrtDenoiser(Engine):
             parts.append(out[: len(x) - first])
         return np.concatenate(parts)
 
+    def prepared(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Callable[[], object]:
+        """A call on these inputs that runs the network alone, for measurements; the inputs are checked now."""
+        if self.static_batch not in (None, len(x)):
+            return lambda: self(x, t, y)
+        session, inputs = self.session, self._inputs(x, t, y)
+        return lambda: session.run(None, inputs)
+
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
+        inputs = self._inputs(x, t, y)
+        out: Batch = self.session.run(None, inputs)[0]
+        return out
+
+    def _inputs(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> dict[str, Any]:
+        """The session's inputs by name. Raises ValueError for a closed engine, and for times that it cannot take."""
         if self.session is None:
             raise ValueError(f"{self.path} has been closed")
         names = self.card.names
@@ -61,15 +75,17 @@ class OrtDenoiser(Engine):
         inputs = {names["x"]: x, names["t"]: times if self._time_shape is None else times[:1].reshape(self._time_shape)}
         if y is not None:
             inputs[names["y"]] = y
-        out: Batch = self.session.run(None, inputs)[0]
-        return out
+        return inputs
 
     def close(self) -> None:
         self.session = None
 
 
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
+def open_session(path: Path, threads: int | None = None, *, optimised: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession on the CPU, which writes the graph that it runs to `optimised`, if that is given.
+
+    Raises DdpmRtError when the file is missing, damaged, or in bf16.
+    """
     check_file(path)
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
@@ -77,6 +93,8 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own
