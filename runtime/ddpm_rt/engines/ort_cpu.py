@@ -33,6 +33,7 @@ class OrtDenoiser(Engine):
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
+        self._outputs = [self.card.names["out"]]
         self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
 
     def model_sha256(self) -> str:
@@ -61,7 +62,7 @@ class OrtDenoiser(Engine):
 
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
         inputs = self._inputs(x, t, y)
-        out: Batch = self.session.run(None, inputs)[0]
+        out: Batch = self.session.run(self._outputs, inputs)[0]
         return out
 
     def _inputs(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class SamplerOptions:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `check_table` says it in words
             rows = self._rows(card, schedule, visited, spacing)
         check_table(rows)
-        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
+        words = ", ".join(f"{key} {value}" for key, value in SamplerOptions.describe(self).items() if value != "-")
         return CompiledSampler(rows, dialect.clip(card.clip, name), words)
 
     def _rows(self, card: ModelCard, schedule: Schedule, visited: Integers, spacing: Spacing | None) -> StepTable:
