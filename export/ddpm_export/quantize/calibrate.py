@@ -14,7 +14,7 @@ from ddpm_rt.engines.ort_cpu import OrtDenoiser, open_session
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.requests.request import BoundRequest
 
-from .ranges import Seen
+from .ranges import VALUES, Seen
 
 PROBES = 8  # calls, evenly over a chain, that errors of layers are measured on
 
@@ -41,9 +41,11 @@ class Watched(OrtDenoiser):
         watched.unlink()
         self._kept, self._calls = set[int](), 0
 
-    def probe_at(self, calls: Sequence[int]) -> None:
-        """Keep a probe of the calls with these numbers, counted from now."""
-        self._kept, self._calls = set(calls), 0
+    def expect(self, calls: int, probes: Sequence[int]) -> None:
+        """Prepare for so many calls, and keep probes of those with these numbers."""
+        self._kept, self._calls = set(probes), 0
+        for seen in self.seen.values():
+            seen.per_call = max(1, VALUES // calls)
 
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
         out: Batch
@@ -71,7 +73,8 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
 def calibrate(engine: Watched, bound: BoundRequest, called: Callable[[], object] = lambda: None) -> None:
     """Draw the samples of `bound`; `engine` keeps the values, and probes from the first batch."""
     rows = bound.table.steps
-    engine.probe_at(np.unique(np.linspace(0, rows - 1, PROBES).round().astype(int)).tolist())
+    calls = bound.calls_for(bound.request.samples)
+    engine.expect(calls, np.unique(np.linspace(0, rows - 1, PROBES).round().astype(int)).tolist())
     for portion in bound.batches(bound.request.samples):
         steps = trajectory(
             bound.denoiser(engine, portion), bound.table, bound.card.image_shape,
