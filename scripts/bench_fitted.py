@@ -3,8 +3,8 @@
     python scripts/bench_fitted.py --data mnist.npz
     python scripts/bench_fitted.py --data mnist.npz --engine unet.onnx --count 128 --seeds 1 --rounds 3   # a short try
 
-Tables of 6, 8 and 10 calls are fitted here with the defaults of `ddpm-rt tune` (seeds 900 and 901), on the float model
-and on its int8 version. The samples have seeds of their own, from 5000. Distances are those of `evaluate.py`; the margin
+Tables of 6, 8 and 10 calls are fitted here with the defaults of `ddpm-rt tune` (seeds 900 and 901), on the float
+model and on its int8 version. The samples have seeds of their own, from 5000. Distances are those of `evaluate.py`; the margin
 is the deviation over the seeds. The times are of whole chains of 16 images, in turn in one process, by median.
 """
 
@@ -100,14 +100,18 @@ def main(data: Path, engine: Path | None, calls: str, count: int, seeds: int, ba
         small = Path(folder) / "int8.onnx"
         started = time.perf_counter()
         done = quantize(path, small, Quantization())
-        click.echo(f"quantize: {time.perf_counter() - started:.0f} s, {done.quantised} of {len(done.table)} layers int8, "
-                   f"chain PSNR {done.chain_psnr:.1f} dB, worst {done.worst_chain_psnr:.1f} dB")  # fmt: skip
+        click.echo(
+            f"quantize: {time.perf_counter() - started:.0f} s, {done.quantised} of {len(done.table)} layers int8, "
+            f"chain PSNR {done.chain_psnr:.1f} dB, worst {done.worst_chain_psnr:.1f} dB"
+        )
         with ddpm_rt.open_denoiser(path) as exact, ddpm_rt.open_denoiser(small) as int8:
             found = contestants(exact, int8, [int(one) for one in calls.split(",")], click.echo)
             took = times(found, rounds)
             real = judge.real(count)
-            click.echo(f"\n{count} samples a seed, {seeds} seeds from {FIRST_SEED}; classifier {judge.name}, "
-                       f"{judge.accuracy:.2%} right; {count} real images: {real.mean:.2f} +- {real.deviation:.2f}")  # fmt: skip
+            click.echo(
+                f"\n{count} samples a seed, {seeds} seeds from {FIRST_SEED}; classifier {judge.name}, "
+                f"{judge.accuracy:.2%} right; {count} real images: {real.mean:.2f} +- {real.deviation:.2f}"
+            )
             click.echo(f"{'':<26} {'distance':>9} {'':>8} {'of ddim':>8} {'16 images':>10} {'times as fast':>13}")
             base: list[float] = []
             slow = statistics.median(took[found[0].name])

@@ -122,9 +122,9 @@ def answers(classifier: Classifier, images: Digits, *, batch: int = 1000) -> Ans
 
 
 def export_features(classifier: Classifier, path: Path) -> None:
-    """Write the network up to its last hidden layer as ONNX: images float32 `[batch, 1, 28, 28]` in [-1, 1] to `[batch, 64]`.
+    """Write the network up to its last hidden layer as ONNX, a feature network for `ddpm-rt evaluate --features`.
 
-    That is a feature network for `ddpm-rt evaluate --features`.
+    Its input are images float32 `[batch, 1, 28, 28]` in [-1, 1], its output features `[batch, 64]`.
     """
     from ddpm_export.onnx_export import quiet
 
