@@ -16,6 +16,7 @@ import click
 from random_model import random_model
 
 import ddpm_rt
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.measure import Limit, measure
 from ddpm_rt.models import bundled_model
@@ -53,7 +54,7 @@ def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int,
     """Measure the overhead of both loops."""
     with tempfile.TemporaryDirectory() as folder:
         engine = random_model("cifar10", Path(folder) / "cifar10.onnx") if use_cifar10 else bundled_model()
-        card = ddpm_rt.read_card(engine)
+        card = read_onnx_card(engine)
         click.echo(f"{'model':<16} loop     sampler  batch steps   bare ms  chain ms    ratio")
         for batch in batches:
             for sampler in ("ddim", "ddpm"):

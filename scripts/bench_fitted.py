@@ -1,11 +1,11 @@
 """What fitted tables and int8 are worth on a model of MNIST: Frechet distance and time of 16 images. Prints a table.
 
     python scripts/bench_fitted.py --data mnist.npz
-    python scripts/bench_fitted.py --data mnist.npz --engine unet.onnx --count 128 --seeds 1 --rounds 3   # a short try
+    python scripts/bench_fitted.py --data mnist.npz --calls 6 --count 128 --seeds 1 --rounds 3   # a short try
 
 Tables of 6, 8 and 10 calls are fitted here with the defaults of `ddpm-rt tune` (seeds 900 and 901), on the float
-model and on its int8 version. The samples have seeds of their own, from 5000. Distances are those of `evaluate.py`; the margin
-is the deviation over the seeds. The times are of whole chains of 16 images, in turn in one process, by median.
+model and on its int8 version. The samples have seeds of their own, from 5000. Distances are those of `evaluate.py`; the
+margin is the deviation over the seeds. The times are of whole chains of 16 images, in turn in one process, by median.
 """
 
 import statistics

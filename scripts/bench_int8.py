@@ -24,6 +24,7 @@ import ddpm_rt
 from ddpm_export.quantize import Quantization, quantize
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.inspection.operators import operators_text, optimised_operators
 from ddpm_rt.measure import Limit, measure
 from ddpm_rt.measure.machine import cpu_name, int8_instructions, thread_count, versions
@@ -103,7 +104,7 @@ def main(batches: tuple[int, ...], rounds: int, calibrate: int, calibrate_steps:
     with tempfile.TemporaryDirectory() as folder:
         path, small = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         random_model("cifar10", path, unet)
-        sampler = SamplerOptions(steps=calibrate_steps).compile(ddpm_rt.read_card(path))
+        sampler = SamplerOptions(steps=calibrate_steps).compile(read_onnx_card(path))
         started = time.perf_counter()
         done = quantize(path, small, Quantization(calibrate=calibrate, compare=1, sampler=sampler))
         click.echo(
