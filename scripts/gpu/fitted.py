@@ -60,15 +60,18 @@ def fit_here(quick: bool) -> Outcome:
 
 def checks(ask: Ask) -> Iterator[Check]:
     """Every table that the bundled model carries, and a fit on the device."""
-    tables = list(fitted_tables(bundled_model()))
-    if not tables:
-        raise NotHereError("the bundled model carries no fitted tables")
+
+    def carried() -> Outcome:
+        if not (tables := fitted_tables(bundled_model())):
+            raise NotHereError("the bundled model carries no fitted tables")
+        return noted(f"of {', '.join(map(str, tables))} calls", tables=len(tables))
 
     def steps(calls: int) -> Outcome:
         engine = engine_of("bundled")
         return parity(ask.device, engine, open_denoiser(), request_of(engine, calls, 4))
 
-    for calls in tables:
+    yield attempt("bundled: fitted tables", carried)
+    for calls in fitted_tables(bundled_model()):
         words = f"bundled, fitted, {calls} calls"
         yield attempt(f"{words}: every step is that of ONNX Runtime on the CPU", lambda calls=calls: steps(calls))
         yield attempt(f"{words}: time of images", lambda calls=calls: times(ask.device, calls))

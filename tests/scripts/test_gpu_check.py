@@ -85,7 +85,8 @@ def test_the_command_needs_neither_click_nor_torch_nor_pillow_to_begin(tmp_path)
         "import sys\n"
         "sys.modules.update(click=None, torch=None, PIL=None, onnx=None, onnxruntime=None, diffusers=None)\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.fitted, gpu.int8, gpu.sanitizer"
+        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.fitted, gpu.int8\n"
+        "import gpu.sanitizer"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
@@ -221,19 +222,12 @@ def test_rows_are_written_as_they_are_known(tmp_path):
 def test_the_record_has_the_checks_of_a_part_that_still_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check, "FOLLOW", 0.01)
     rows, told = tmp_path / "x.rows", threading.Event()
-    record = report.Report(tmp_path / "x.json")
-
-    def tell(machine, checks):
-        record.add("noise", machine, checks, "command", 0.0)
-        told.set()
-
-    with gpu_check.followed(rows, tell):
-        row = {"name": "a", "state": "ok", "text": "", "figures": {}}
+    record, row = report.Report(tmp_path / "x.json"), {"name": "a", "state": "ok", "text": "", "figures": {}}
+    with gpu_check.followed(rows, lambda *found: told.set() or record.add("noise", *found, "command", 0.0)):
         rows.write_text(json.dumps({"machine": SOME}) + "\n" + json.dumps({"check": row}) + "\n{")
         assert told.wait(60)
-        found = json.loads((tmp_path / "x.json").read_text())
-    assert found["machine"] == SOME
-    assert found["parts"]["noise"]["checks"] == [row]
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert (found["machine"], found["parts"]["noise"]["checks"]) == (SOME, [row])
 
 
 def test_bars_are_as_long_as_the_logarithm_of_their_times():
