@@ -54,7 +54,8 @@ class Figures(NamedTuple):
     recall: Figure
 
 
-class Evaluation(NamedTuple):
+@dataclass(frozen=True)
+class Evaluation:
     """The figures of generated images, and those of as many real images against the same reference."""
 
     generated: Figures

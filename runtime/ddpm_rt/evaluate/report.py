@@ -22,7 +22,7 @@ def _plain(figures: Figures) -> dict[str, dict[str, float]]:
 
 def describe(found: Evaluation, facts: dict[str, Any]) -> str:
     """The same for a person."""
-    rows = [("", f"{found.count} samples", f"{found.floor_count} real images")]
+    rows: list[tuple[str, ...]] = [("", f"{found.count} samples", f"{found.floor_count} real images")]
     for name, title in TITLES.items():
         rows.append((title, *(_text(getattr(one, name), DIGITS[name]) for one in (found.generated, found.floor))))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
