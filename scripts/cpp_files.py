@@ -18,7 +18,8 @@ from gaussian_model import gaussian_card, write_gaussian
 
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build, Flavour, Profile, Refit
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
 

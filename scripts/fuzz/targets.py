@@ -23,7 +23,8 @@ from ddpm_ref.scheduler_config import read_scheduler
 from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, read_plan, sidecar_path
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.images.read import load_array, load_images, load_mask
 from ddpm_rt.images.write import read_text

@@ -127,6 +127,6 @@ def test_what_cannot_be_fitted_is_one_line(model, tmp_path):
     failed(run("tune", model, "--calls", 60, "-o", out), "more calls than the table", code=2)
     failed(run("tune", model, "--calls", 4, "--label", 1, "-o", out), "unconditional", code=2)
     failed(run("tune", tmp_path / "none.onnx", "--calls", 4, "-o", out), "is not a file")
-    failed(run("sample", model, "--sampler", "fitted"), "carries no fitted tables", code=2)
+    failed(run("sample", model, "--sampler", "fitted"), "contains no fitted table", code=2)
     assert list(tmp_path.iterdir()) == [model]
     assert fitted_tables(model) == {}

@@ -11,7 +11,8 @@ from gaussian_model import gaussian_card
 from plan_bench import FLAVOURS, images
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.artifacts.plan_record import Build, read_plan
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import read_plan
 
 pytest.importorskip("cuda.core")
 

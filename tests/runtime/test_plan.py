@@ -70,11 +70,11 @@ def edited(change):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (other_model, "another model's"),
+        (other_model, "another model"),
         (other_build, "not the plan"),
         (lambda plan: plan.write_bytes(plan.read_bytes()[:-1]), "not the plan"),
-        (lambda plan: plan.write_bytes(plan.read_bytes()[:50]), "no network of ddpm-rt"),
-        (lambda plan: plan.write_bytes(b""), "no network of ddpm-rt"),
+        (lambda plan: plan.write_bytes(plan.read_bytes()[:50]), "contains no ddpm-rt network"),
+        (lambda plan: plan.write_bytes(b""), "contains no ddpm-rt network"),
         (lambda plan: plan.unlink(), "not a file"),
         (lambda plan: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan: sidecar_path(plan).write_text(sidecar_path(plan).read_text()[:-100]), "damaged"),

@@ -14,7 +14,8 @@ from ddpm_rt.artifacts.fitted_tables import fitted_tables
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.output_path import check_target
-from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
+from ddpm_rt.artifacts.plan_build import Build, Flavour
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.bounded_read import read_bytes
-from ddpm_rt.artifacts.plan_record import Flavour, Profile
+from ddpm_rt.artifacts.plan_build import Flavour, Profile
 from ddpm_rt.engines.tensorrt_log import one_line
 
 from .build_options import BuildOptions, batch_text

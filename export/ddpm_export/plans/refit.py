@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_rt import DdpmRtError, ModelCard
-from ddpm_rt.artifacts.plan_record import FLAVOURS, Graph, PlanRecord, Refit, names_in, read_plan
+from ddpm_rt.artifacts.plan_build import FLAVOURS, Graph, Refit
+from ddpm_rt.artifacts.plan_record import PlanRecord, names_in, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 from ddpm_rt.stopping import undone_on_stop

@@ -59,3 +59,11 @@ def maps(value: object, holds: Callable[[Any], bool], most: int | None = None) -
     if not isinstance(value, Mapping) or (most is not None and len(value) > most):
         return False
     return all(is_text(key) and holds(entry) for key, entry in value.items())
+
+
+def check_keys(raw: Any, wanted: set[str], prefix: str) -> None:
+    """Raises ValueError, which names a key after `prefix`, unless `raw` is an object with exactly these keys."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
+    if wrong := sorted(raw.keys() ^ wanted):
+        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key {quoted(prefix + wrong[0])}")

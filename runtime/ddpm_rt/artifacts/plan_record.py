@@ -10,97 +10,22 @@ import mmap
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any
 
 from ..errors import DdpmRtError
-from ..limits import MAX_BATCH
-from ..text import quoted
 from .bounded_read import failure, is_regular, mapped, open_regular, parse_json, read_bytes
 from .card import ModelCard
 from .digest import file_sha256
-from .facts import is_count, is_digest, is_text, maps, matches, require
+from .facts import check_keys, is_count, is_digest, require
+from .plan_build import Build, Refit, parse_build, parse_refit
 
 FORMAT = 1
 MARK = b"ddpm-rt/"
 NAME = re.compile(rb"ddpm-rt/\d{1,9} [0-9a-f]{64}")
 NAMES = 1_000  # marks of a plan that are looked at; TensorRT writes a name a few times
-VERSION, CAPABILITY = re.compile(r"[0-9A-Za-z.+_-]{1,64}"), re.compile(r"\d{1,3}\.\d{1,3}\+?")
-OPTION = re.compile(r"[0-9a-z:,+]{1,1000}")  # 1:8:64, ampere+
 SUFFIXES = (".plan", ".engine")
-
-Part = TypeVar("Part")
-Flavour = Literal["tensorrt", "rtx"]
-FLAVOURS: dict[Flavour, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}  # titles
-Profile = tuple[int, int, int]  # the smallest batch, the one it is fastest at, the largest
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What an ONNX file must have in common with the one that a plan was built from, for its weights to fit."""
-
-    sha256: str  # of the graph, without the values of its weights
-    opset: int
-    batch: int | None  # that it is fixed to
-    weights: Mapping[str, str]  # name: type and shape
-
-    def __post_init__(self) -> None:
-        require(is_digest(self.sha256), "build.graph.sha256", "a SHA-256", self.sha256)
-        require(is_count(self.opset), "build.graph.opset", "a count", self.opset)
-        require(self.batch is None or is_count(self.batch), "build.graph.batch", "a count or null", self.batch)
-        require(maps(self.weights, is_text), "build.graph.weights", "names and texts", self.weights)
-
-
-@dataclass(frozen=True)
-class Refit:
-    """Weights that were put into a plan after it was built."""
-
-    built_as: str  # SHA-256 of the card that the network's name in the plan was made from
-    card: str  # ... of the card of these weights
-    onnx: Mapping[str, str]  # ... of the file that they came from, and of external data
-
-    def __post_init__(self) -> None:
-        require(is_digest(self.built_as), "refit.built_as", "a SHA-256", self.built_as)
-        require(is_digest(self.card), "refit.card", "a SHA-256", self.card)
-        require(maps(self.onnx, is_digest), "refit.onnx", "names and SHA-256", self.onnx)
-
-
-@dataclass(frozen=True)
-class Build:
-    """How a plan was made, and what it will run on."""
-
-    flavour: Flavour
-    version: str  # of TensorRT
-    compute_capabilities: tuple[str, ...]  # of the GPUs that it is for: 8.9, or 8.0+ for that and everything newer
-    profiles: tuple[Profile, ...]
-    tensors: Mapping[str, str]  # type of each input and output
-    layers: Mapping[str, Mapping[str, int]]  # kind of layer: type of its output: how many, before fusion
-    options: Mapping[str, Any]
-    onnx: Mapping[str, str]  # SHA-256 of the file that it was built from, and of external data
-    graph: Graph | None = None  # of a plan whose weights can be replaced
-
-    def __post_init__(self) -> None:
-        capabilities, profiles = self.compute_capabilities, self.profiles
-        require(self.flavour in get_args(Flavour), "build.flavour", "tensorrt or rtx", self.flavour)
-        require(matches(VERSION, self.version), "build.version", "a version", self.version)
-        capable = len(capabilities) > 0 and all(matches(CAPABILITY, one) for one in capabilities)
-        require(capable, "build.compute_capabilities", "a list of X.Y or X.Y+", capabilities)
-        require(
-            len(profiles) > 0 and all(map(_is_profile, profiles)),
-            "build.profiles",
-            "a list of [least, best, most]",
-            profiles,
-        )
-        require(maps(self.tensors, is_text), "build.tensors", "names and types", self.tensors)
-        require(
-            maps(self.layers, lambda types: maps(types, is_count)),
-            "build.layers",
-            "kinds, types and counts",
-            self.layers,
-        )
-        require(maps(self.options, _is_option), "build.options", "options of `ddpm-rt build`", self.options)
-        require(maps(self.onnx, is_digest), "build.onnx", "names and SHA-256", self.onnx)
 
 
 @dataclass(frozen=True)
@@ -148,11 +73,11 @@ class PlanRecord:
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
                 raise failure(f"{source}:", f"not a plan's record of format {FORMAT}", again)
             steps = _steps(raw)
-            _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
-            _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
+            check_keys(raw, {"format", "plan", "build", "refit", "card"}, "")
+            check_keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
             card = ModelCard.from_json(json.dumps(raw["card"]), source)
-            refit = _optional(Refit, raw["refit"], "refit.")
-            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
+            refit = parse_refit(raw["refit"])
+            record = cls(card, parse_build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
         except (ValueError, TypeError, RecursionError) as error:
             raise failure(f"{source}:", f"the plan's record is damaged: {error}", again) from error
         if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
@@ -251,16 +176,6 @@ def _read_record(sidecar: Path) -> PlanRecord:
     return PlanRecord.from_json(text, str(sidecar))
 
 
-def _build(raw: Any) -> Build:
-    _keys(raw, {field.name for field in fields(Build)}, "build.")
-    for key in ("profiles", "compute_capabilities"):
-        require(isinstance(raw[key], list), f"build.{key}", "a list", raw[key])
-    profiles = tuple(tuple(profile) if isinstance(profile, list) else profile for profile in raw["profiles"])
-    graph = _optional(Graph, raw["graph"], "build.graph.")
-    lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
-    return Build(**{**raw, **lists, "graph": graph})
-
-
 def _steps(raw: dict[str, Any]) -> dict[str, str]:
     """Takes the fitted tables out of a record, which has no such key where there are none."""
     steps = raw.pop("steps", {})
@@ -269,27 +184,3 @@ def _steps(raw: dict[str, Any]) -> dict[str, str]:
     if wrong := [rows for rows in steps if not rows.isdecimal()]:
         raise ValueError(f"steps has the key {wrong[0]!r}, which is no number of rows")
     return dict(steps)
-
-
-def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:
-    if raw is None:
-        return None
-    _keys(raw, {field.name for field in fields(kind)}, prefix)  # type: ignore[arg-type]
-    return kind(**raw)
-
-
-def _keys(raw: Any, wanted: set[str], prefix: str) -> None:
-    if not isinstance(raw, dict):
-        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
-    if wrong := sorted(raw.keys() ^ wanted):
-        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key {quoted(prefix + wrong[0])}")
-
-
-def _is_profile(value: object) -> bool:
-    counts = isinstance(value, tuple) and len(value) == 3 and all(map(is_count, value))
-    return counts and 1 <= value[0] <= value[1] <= value[2] <= MAX_BATCH  # type: ignore[index]
-
-
-def _is_option(value: object) -> bool:
-    """Whether a record may hold it as an option of `ddpm-rt build`: a message repeats it as a command."""
-    return value is None or type(value) is bool or is_count(value) or matches(OPTION, value)

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.plan_record import FLAVOURS, Profile, read_plan
+from ..artifacts.plan_build import FLAVOURS, Profile
+from ..artifacts.plan_record import read_plan
 from .model import card_lines, table, tables_text
 
 ARITHMETIC = ("convolution", "matrix_multiply", "normalization", "scale", "softmax", "activation", "resize", "unary")

@@ -152,7 +152,7 @@ def test_weights_that_tensorrt_wants_beyond_those_of_the_file_are_named(gpu, sou
     ("damage", "message"),
     [
         (lambda plan, weights: make_plan(plan, weights, refittable=False), "takes no new weights; build it with"),
-        (lambda plan, weights: plan.write_bytes(b"ftrt"), "holds no network of ddpm-rt"),
+        (lambda plan, weights: plan.write_bytes(b"ftrt"), "contains no ddpm-rt network"),
         (lambda plan, weights: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan, weights: weights.unlink(), "is not a file"),
         (lambda plan, weights: weights.write_bytes(weights.read_bytes()[:1000]), "not a whole ONNX model"),
