@@ -168,6 +168,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = set()
         for key, _ in pairs:
             if key in keys:
-                raise ValueError(f"key {quoted(key)} is there twice")
+                raise ValueError(f"duplicate key {quoted(key)}")
             keys.add(key)
     return found

@@ -158,7 +158,7 @@ def test_a_file_system_without_locks_is_a_note_and_no_refusal(tmp_path, monkeypa
     with owned_folder(tmp_path, WORK, "0-15", said.append), owned_folder(tmp_path, {}, "0-15", said.append):
         pass
     assert [line.split(" is on a ")[1] for line in said] == [
-        "file system without locks; run no second command in it at the same time"
+        "file system without locks; do not run a second command in it at the same time"
     ] * 2
     with exclusive(tmp_path / "x.lock"), exclusive(tmp_path / "x.lock"):
         pass

@@ -142,13 +142,13 @@ def test_doctor_tries_the_providers(machine, monkeypatch):
         return doctor.works(versions, found, doctor.providers())[f"sample unet.{what}"]
 
     assert said("onnx, CUDA") == said("onnx, TensorRT") == "yes"
-    assert said("plan, TensorRT") == said("plan, TensorRT-RTX") == "yes, those of 1"
+    assert said("plan, TensorRT") == said("plan, TensorRT-RTX") == "yes, plans of 1"
     machine.starts = {"CPUExecutionProvider"}
     assert "does not start" in said("onnx, CUDA")
     machine.built_with = ()
     assert said("onnx, CUDA") == "no: pip uninstall onnxruntime, then pip install 'ddpm-rt[gpu]'"
     versions["tensorrt"] = None
-    assert said("plan, TensorRT") == "yes, version-compatible ones of 1 and older"
+    assert said("plan, TensorRT") == "yes, version-compatible plans of 1 and older"
     versions["cuda.core"] = None
     assert said("plan, TensorRT-RTX") == "no: pip install 'ddpm-rt[cuda]'"
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -91,7 +91,7 @@ def test_inspect_says_whose_weights_a_plan_holds(gpu, plan, source, other, tmp_p
         tmp_path / "new.plan"
     )
     stripped = make_plan(tmp_path / "small.plan", source, refittable=False, strip_weights=True)
-    assert "none: put them in with `ddpm-rt refit`" in inspect(stripped)
+    assert "none: add them with `ddpm-rt refit`" in inspect(stripped)
 
 
 def test_a_refitted_plan_is_not_what_a_build_would_make(gpu, plan, other):

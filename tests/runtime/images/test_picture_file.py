@@ -64,7 +64,7 @@ def test_a_palette_and_opaque_alpha_are_what_they_show(tmp_path):
 
 def test_pixels_that_are_not_opaque_are_refused(tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 254)).save(tmp_path / "x.png")
-    with pytest.raises(DdpmRtError, match="not opaque"):
+    with pytest.raises(DdpmRtError, match="transparent pixels"):
         read_pixels(tmp_path / "x.png", "RGB")
 
 
