@@ -7,7 +7,7 @@ import torch
 from command import run
 from tiny_unet import DIGITS, tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.recipe import load_preset
@@ -110,21 +110,21 @@ def test_the_graph_is_plain_and_says_nothing_of_the_machine(network):
 
 @pytest.mark.slow
 def test_two_exports_of_the_same_weights_are_the_same_file(exported, tmp_path):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", threads=1)
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(threads=1))
     assert (tmp_path / "unet.onnx").read_bytes() == exported("fp32", hoist=False).read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("opset", [19, 21])
 def test_other_opsets_give_the_same(tmp_path, opset):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", opset=opset)
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(opset=opset))
     assert onnx.load(tmp_path / "unet.onnx").opset_import[0].version == opset
 
 
 @pytest.mark.slow
 def test_a_static_batch_is_fixed_in_the_file(tmp_path):
     model = tiny_unet()
-    export_onnx(model, tiny_card(), tmp_path / "unet.onnx", static_batch=4)
+    export_onnx(model, tiny_card(), tmp_path / "unet.onnx", ExportOptions(static_batch=4))
     denoise = open_denoiser(tmp_path / "unet.onnx")
     assert denoise.static_batch == 4
     x, t = np.random.default_rng(0).standard_normal((6, 1, 8, 8)).astype(np.float32), np.arange(6) * 100
@@ -171,7 +171,7 @@ def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, modu
 )
 def test_options_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / "unet.onnx", **options)
+        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / "unet.onnx", ExportOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "options", "message"),
     [
-        ("no folder", (), "is not there"),
+        ("no folder", (), "does not exist"),
         ("no weights", (), "safetensors is missing"),
         ("no config", (), "config.json is missing"),
         (None, ("--opset", 30), "opset"),

@@ -155,7 +155,7 @@ def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
         ({"head_channels": 16}, "not both"),
         ({"betas": "linear:1000"}, "linear:STEPS:START:END"),
         ({"betas": "cosine:4000"}, "rescale_timesteps"),
-        ({"classes": 3}, "without classes"),
+        ({"classes": 3}, "unconditional"),
         ({"attention_order": "old"}, "legacy, new"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"image_size": "big"}, "image_size"),

@@ -13,7 +13,7 @@ from tiny_unet import CONFIG, tiny_card, tiny_unet
 import ddpm_rt
 from ddpm_export.graph.precision import set_precision, to_bfloat16, to_low
 from ddpm_export.graph.typed_parity import noised_images, rounded
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError, open_denoiser
@@ -180,7 +180,7 @@ def test_an_overflow_is_an_error_and_leaves_no_file(tmp_path):
     with torch.no_grad():
         model.conv_in.weight *= 6e4 / model.conv_in.weight.abs().max()
     with pytest.raises(DdpmRtError, match="fp16 overflows"):
-        export_onnx(model, tiny_card(), tmp_path / "unet.onnx", precision="fp16", tolerance=1.0)
+        export_onnx(model, tiny_card(), tmp_path / "unet.onnx", ExportOptions(precision="fp16", tolerance=1.0))
     assert list(tmp_path.iterdir()) == []
 
 

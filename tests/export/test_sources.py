@@ -133,7 +133,7 @@ def test_a_folder_or_file_that_is_nothing_at_all_lists_what_is_known(tmp_path):
     (tmp_path / "noise.pt").write_bytes(b"noise")
     for path, message in (
         (tmp_path, "known: a directory"),
-        (tmp_path / "no", "not there"),
+        (tmp_path / "no", "does not exist"),
         (tmp_path / "noise.pt", "noise.pt"),
     ):
         with pytest.raises(CheckpointError, match=message):

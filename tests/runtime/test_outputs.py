@@ -82,12 +82,12 @@ def test_an_output_that_is_an_input_is_refused_and_nothing_is_touched(things, mo
 
 @pytest.mark.parametrize("command", ["export run -o {}", "export run/unet/.. -o {}"])
 def test_a_part_of_the_checkpoint_is_not_what_it_is_exported_to(things, monkeypatch, command):
-    refused(things, monkeypatch, command.format(WEIGHTS), f"{WEIGHTS} is a part of the input")
+    refused(things, monkeypatch, command.format(WEIGHTS), f"{WEIGHTS} is part of the input")
 
 
 def test_a_report_does_not_take_the_place_of_a_reference_s_config(things, monkeypatch):
     command = "verify k.onnx --reference run --json run/unet/config.json"
-    refused(things, monkeypatch, command, "run/unet/config.json is a part of the input run")
+    refused(things, monkeypatch, command, "run/unet/config.json is part of the input run")
 
 
 def test_an_export_inside_its_checkpoint_can_be_made_again(things, tmp_path):

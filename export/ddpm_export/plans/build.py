@@ -109,12 +109,12 @@ def machine(flavour: Flavour, options: BuildOptions) -> tuple[str, ...]:
             raise DdpmRtError("TensorRT builds a plan on its target GPU, but no GPU was found; see `ddpm-rt doctor`")
         return ("8.0+" if options.hardware_compatible == "ampere+" else found[0].compute_capability,)
     if options.replaceable and not found:
-        raise DdpmRtError("TensorRT-RTX needs a GPU to build a refittable or stripped plan; build it where one is")
+        raise DdpmRtError("TensorRT-RTX needs a GPU to build a refittable or stripped plan; build it on such a machine")
     return options.compute_capability or ("8.0+",)  # TensorRT-RTX's default
 
 
 def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
-    """The record of `plan`, if the plan is whole, is not refitted, and has the build facts `wanted`; otherwise None."""
+    """The record of `plan` if the plan is intact, not refitted, and has the build facts `wanted`, else None."""
     if not plan.is_file():
         return None
     try:

@@ -11,7 +11,7 @@ from command import failed, run
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables
@@ -55,7 +55,7 @@ def test_plans_for_other_gpus_and_batches_say_so(tiny, tmp_path, capabilities, b
 
 @pytest.mark.slow
 def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", static_batch=3)
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(static_batch=3))
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
     assert record.build.profiles == ((3, 3, 3),)
     failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "fixed batch size 3")
@@ -134,7 +134,7 @@ def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     command = [sys.executable, "-c", INTERRUPTED, "build", tiny, "-o", tmp_path / "unet.plan"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr.strip() == f"interrupted; {tmp_path / 'unet.plan'} is as it was"
+    assert done.stderr.strip() == f"interrupted; {tmp_path / 'unet.plan'} is unchanged"
     assert max(map(float, done.stdout.split())) < 0.5  # of the work: TensorRT is told to stop, and stops
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ from refit_plans import make_plan, refit
 from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.graph.identity import graph_of
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import read_source, unchanged
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
@@ -55,7 +55,9 @@ def test_a_plan_can_be_refitted_over_itself_and_again_and_is_still_called_as_it_
 @pytest.mark.slow
 def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
     """In its precision, for its batch, with its tables: what `ddpm-rt export` gives when it is told so."""
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", precision="bf16", static_batch=2, threads=1)
+    export_onnx(
+        tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(precision="bf16", static_batch=2, threads=1)
+    )
     plan, new = make_plan(tmp_path / "unet.plan", tmp_path / "unet.onnx"), tmp_path / "new.plan"
     checkpoint, settings = tmp_path / "longer", (schedules.linear(1000), "eps", "fixed_large", (-1.0, 1.0))
     save_checkpoint(checkpoint, Checkpoint(tiny_unet(seed=1), *settings))

@@ -140,13 +140,13 @@ def test_what_a_table_was_fitted_on_is_in_its_steps_file(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "one of calls and timesteps"),
-        ({"calls": 3, "timesteps": [9, 0]}, "one of calls and timesteps"),
+        ({}, "either calls or timesteps"),
+        ({"calls": 3, "timesteps": [9, 0]}, "either calls or timesteps"),
         ({"calls": 0}, "calls must be at least 1"),
         ({"calls": 3, "eta": 1.5}, "eta"),
         ({"calls": 3, "samples": 0}, "samples"),
         ({"calls": 3, "held_out": 0}, "samples"),
-        ({"calls": 30}, "more calls than the table"),
+        ({"calls": 30}, "must be more than the table"),
         ({"calls": 3, "batch": 0}, "batch"),
         ({"calls": 3, "seed": -1}, "seed"),
         ({"timesteps": [5, 500]}, "descend"),
