@@ -75,7 +75,7 @@ def test_a_corrupt_image_is_named(folder, content):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="contains no images"):
         open_images(str(tmp_path), SHAPE)
 
 

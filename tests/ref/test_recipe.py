@@ -39,7 +39,7 @@ def test_every_preset_can_be_read(name):
     ("section", "change", "message"),
     [
         ("model", {"out_channels": 6}, "fixed_small wants as many model.out_channels"),
-        ("model", {"class_embed_type": "timestep"}, "knows no model.class_embed_type"),
+        ("model", {"class_embed_type": "timestep"}, "does not support model.class_embed_type"),
         ("diffusion", {"variance": "learned_range"}, "learned_range wants twice as many model.out_channels"),
         ("training", {"label_dropout": 0.1}, "label_dropout 0.1 needs num_class_embeds"),
         ("training", {"label_dropout": 1.0}, "label_dropout must lie in"),
