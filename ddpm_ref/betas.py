@@ -67,8 +67,8 @@ def sigmoid_alpha_bar(steps: int, start: float = -3.0, end: float = 3.0, tau: fl
 def zero_terminal_snr(betas: Betas) -> Betas:
     """`betas` changed so that alpha_bar ends at 0: Lin et al. 2023, algorithm 1 (`rescale_betas_zero_snr`).
 
-    sqrt(alpha_bar) is shifted to end at 0 and scaled to keep its first value; the last beta becomes 1. Raises ValueError
-    for fewer than two betas.
+    sqrt(alpha_bar) is shifted to end at 0 and scaled to keep its first value. The last beta becomes 1. Raises
+    ValueError for fewer than two betas.
     """
     if len(betas) < 2:
         raise ValueError("a schedule of one step cannot be rescaled to zero terminal SNR")

@@ -49,7 +49,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         config, learned = self.unet.config, self.variance.startswith("learned")
         if self.null_class is not None and not 0 <= self.null_class < (config.num_class_embeds or 0):
-            raise CheckpointError(f"null class {self.null_class} exceeds num_class_embeds={config.num_class_embeds}")
+            raise CheckpointError(f"null class {self.null_class} is outside num_class_embeds={config.num_class_embeds}")
         if config.out_channels != config.in_channels * (2 if learned else 1):
             raise CheckpointError(
                 f"variance {self.variance} does not match {config.in_channels} input channels and "

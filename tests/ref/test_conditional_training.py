@@ -182,7 +182,7 @@ def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_p
     assert load_checkpoint(tmp_path).null_class == CLASSES
     file = tmp_path / "unet" / "config.json"
     raw = json.loads(file.read_text())
-    for value, message in ((9, "null class 9 is none of num_class_embeds=4"), ("x", "must be a whole number")):
+    for value, message in ((9, "null class 9 is outside num_class_embeds=4"), ("x", "must be a whole number")):
         file.write_text(json.dumps(raw | {"_null_class": value}))
         with pytest.raises(CheckpointError, match=message):
             load_checkpoint(tmp_path)

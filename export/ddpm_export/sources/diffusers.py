@@ -135,5 +135,5 @@ def _classes(config: UNetConfig, facts: Facts) -> int | None:
 def _null_class(path: Path, config: UNetConfig, facts: Facts) -> int | None:
     found = read_null_class(path)
     if found is not None and not 0 <= found < (config.num_class_embeds or 0):
-        raise CheckpointError(f"{path}: null class {found} exceeds num_class_embeds={config.num_class_embeds}")
+        raise CheckpointError(f"{path}: null class {found} is outside num_class_embeds={config.num_class_embeds}")
     return first(facts.null_class, found)
