@@ -1,4 +1,4 @@
-"""The readers of untrusted files, each with a valid file to begin from."""
+"""The readers of untrusted files, each with a valid file that the fuzzer mutates."""
 
 import io
 import json
@@ -45,7 +45,7 @@ SCHEDULER = {
 
 
 class Target(NamedTuple):
-    """A reader, the suffix of its files, and the bytes of a valid one."""
+    """A reader, the suffix of its files, and the bytes of a valid file."""
 
     read: Callable[[Path], Any]
     suffix: str
@@ -119,7 +119,7 @@ def tensors(**how: Any) -> bytes:
 
 
 def all_targets(folder: Path) -> dict[str, Target]:
-    """Name to target; `folder` is for files that are made on the way."""
+    """The targets by name. Temporary files are created in `folder`."""
     zeros = {"a.weight": torch.zeros(2, 3), "b.bias": torch.ones(4)}
     recipe = (PRESETS / "mnist.toml").read_bytes()
     facts = b'image_size = 8\nbetas = [0.1, 0.2]\nprediction = "eps"\nclip = [-1.0, 1.0]\nheads = 2\n'
