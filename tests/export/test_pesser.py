@@ -61,7 +61,7 @@ def save_pesser(folder, weights, toml=PESSER_TOML):
     return folder / "model.ckpt"
 
 
-def test_pytorch_diffusion_s_weights_are_the_network_with_ho_s_flags(tmp_path):
+def test_weights_of_pytorch_diffusion_give_the_network_with_ho_s_flags(tmp_path):
     theirs = random_model(CIFAR | HO)
     weights = as_pesser(theirs.state_dict(), 4, 1)
     source = open_source(save_pesser(tmp_path, {f"module.{name}": tensor for name, tensor in weights.items()}))
@@ -75,7 +75,7 @@ def test_pytorch_diffusion_s_weights_are_the_network_with_ho_s_flags(tmp_path):
     ("preset", "levels", "size", "variance"),
     [("cifar10", 4, 32, "fixed_large"), ("lsun256", 6, 256, "fixed_small")],
 )
-def test_ho_s_two_networks_are_known_by_their_shapes(tmp_path, preset, levels, size, variance):
+def test_ho_s_two_networks_are_recognised_by_their_shapes(tmp_path, preset, levels, size, variance):
     with torch.device("meta"):
         model = UNet(load_preset(preset).model)
     config, published = pesser.infer(tmp_path, as_pesser(model.state_dict(), levels, 2), Facts())
@@ -86,7 +86,7 @@ def test_ho_s_two_networks_are_known_by_their_shapes(tmp_path, preset, levels, s
     assert {n: w.shape for n, w in same.state_dict().items()} == {n: w.shape for n, w in model.state_dict().items()}
 
 
-def test_another_network_in_that_layout_is_asked_what_it_was_trained_for(tmp_path):
+def test_another_network_of_that_layout_needs_facts_from_the_toml(tmp_path):
     weights = as_pesser(random_model(CIFAR | HO).state_dict(), 4, 1)
     with pytest.raises(CheckpointError, match="'image_size' is not known"):
         open_source(save_pesser(tmp_path, weights, None))
@@ -105,7 +105,7 @@ def test_another_network_in_that_layout_is_asked_what_it_was_trained_for(tmp_pat
         (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight under 'down.4'"),
     ],
 )
-def test_damaged_weights_of_that_layout_are_one_line(tmp_path, change, message):
+def test_damaged_weights_of_that_layout_are_a_one_line_error(tmp_path, change, message):
     weights = as_pesser(random_model(CIFAR | HO).state_dict(), 4, 1)
     change(weights)
     with pytest.raises(CheckpointError, match=message) as caught:

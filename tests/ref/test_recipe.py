@@ -23,7 +23,7 @@ from ddpm_ref.recipe import Training, load_preset, load_recipe, preset_names
         ("[model]", "[model", "cannot be read"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_names_the_key(tmp_path, line, instead, message):
+def test_the_error_for_an_invalid_recipe_names_the_key(tmp_path, line, instead, message):
     path = tmp_path / "recipe.toml"
     path.write_text(TINY_TOML.replace(line, instead, 1))
     with pytest.raises(RecipeError, match=message):
@@ -46,7 +46,7 @@ def test_every_preset_can_be_read(name):
         ("training", {"min_snr_gamma": -1.0}, "min_snr_gamma must be"),
     ],
 )
-def test_a_recipe_that_the_trainer_could_not_follow_is_refused(section, change, message):
+def test_a_recipe_that_the_trainer_does_not_support_is_refused(section, change, message):
     with pytest.raises(RecipeError, match=message):
         dataclasses.replace(RECIPE, **{section: dataclasses.replace(getattr(RECIPE, section), **change)})
 

@@ -36,7 +36,7 @@ def fake_driver(count=1):
     )
 
 
-def test_a_gpu_is_described_as_the_driver_has_it(monkeypatch):
+def test_a_gpu_is_described_by_the_driver_s_facts(monkeypatch):
     monkeypatch.setattr("ddpm_rt.device.gpus.cuda_driver", fake_driver)
     assert gpus() == [Gpu("NVIDIA GeForce RTX 4090", "8.9", 24 << 30)]
     assert cuda_version() == "13.1"
@@ -63,11 +63,11 @@ def test_without_a_driver_there_is_no_gpu_and_no_cuda(monkeypatch):
         ("onnx", [ADA], "refit a plan", "no: pip install 'ddpm-rt[export]'"),
     ],
 )  # fmt: skip
-def test_it_says_what_works_and_what_to_install(lacking, found, verb, answer):
+def test_doctor_says_what_works_and_what_to_install(lacking, found, verb, answer):
     assert works({name: None if name == lacking else version for name, version in ALL.items()}, found)[verb] == answer
 
 
-def test_a_gpu_that_rtx_does_not_know_is_named():
+def test_a_gpu_that_rtx_does_not_support_is_named():
     answer = works(ALL, [HOPPER])["build for TensorRT-RTX"]
     assert answer == "yes, but not for this GPU: TensorRT-RTX does not support compute capability 9.0"
 
