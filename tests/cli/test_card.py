@@ -17,7 +17,7 @@ NAMED = {"--x": "sample", "--t": "timestep", "--output": "noise"}
 
 
 def write_model(path, *, channels=1, out_channels=1, labelled=False, t_kind=TensorProto.INT64, side=4, poison=False):
-    """out = scale * x (+ the label), with `out_channels` channels; `scale` is NaN if it is poisoned."""
+    """out = scale * x (+ the label), with `out_channels` channels. A poisoned graph has NaN as `scale`."""
     image, scale = ["batch", channels, side, 6], np.full((1, 1, 1, 1), np.nan if poison else 0.5, np.float32)
     nodes = [
         helper.make_node("Mul", ["sample", "scale"], ["scaled"]),

@@ -1,4 +1,4 @@
-"""`ddpm-rt train` as a command: what it says, what it leaves, and its exit code."""
+"""`ddpm-rt train` as a command: its messages, files and exit codes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tiny_training import TINY_TOML, disks
 
 @pytest.fixture
 def folder(tmp_path):
-    """With a recipe, tiny.toml, and its images, disks.npz."""
+    """A folder with a recipe, tiny.toml, and its images, disks.npz."""
     (tmp_path / "tiny.toml").write_text(TINY_TOML)
     np.savez(tmp_path / "disks.npz", images=disks())
     return tmp_path
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def inside(folder, monkeypatch):
-    """The same, as the working directory."""
+    """The folder as the working directory."""
     monkeypatch.chdir(folder)
     return folder
 
@@ -31,7 +31,7 @@ ARGUMENTS = ["--config", "tiny.toml", "--data", "disks.npz", "--out", "run", "--
 
 
 def call(*more):
-    """The command in the working directory, into run/; what `more` says instead."""
+    """Run the command in the working directory, with --out run/ unless `more` replaces it."""
     return run("train", *ARGUMENTS, *more)
 
 
@@ -119,7 +119,7 @@ def test_a_path_that_cannot_be_read_or_created_is_a_one_line_error(inside, argum
 
 def test_a_read_only_folder_is_named(inside, monkeypatch):
     (inside / "run").mkdir()
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # what it says when one is not root
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # the answer for users other than root
     done = call()
     assert (done.exit_code, done.stderr) == (
         2,

@@ -1,4 +1,4 @@
-"""A network in a file of weights is found wherever it is, by one rule, and asked for where there are several."""
+"""A network in a weights file is found under any prefix; several networks need a name."""
 
 import zipfile
 

@@ -1,4 +1,4 @@
-"""Folders as diffusers and its training scripts leave them: variants, shards, averages, links; and what is none."""
+"""Folders of diffusers and its training scripts: variants, shards, averages, links; and folders that are refused."""
 
 import json
 import shutil
@@ -223,7 +223,7 @@ def test_rescaled_betas_end_without_signal_and_keep_their_start(pipeline):
     root, before = (abs(1 - betas).cumprod() ** 0.5 for betas in (source.betas, given))
     assert source.betas[-1] == 1.0
     assert root[0] == pytest.approx(before[0], abs=1e-12)
-    # Lin et al. 2023: what was above the last value is scaled by one factor.
+    # Lin et al. 2023: the part above the last value is scaled by one factor.
     assert root[20] == pytest.approx((before[20] - before[-1]) * before[0] / (before[0] - before[-1]), abs=1e-12)
     card_of(source, Path("p"))
 

@@ -46,12 +46,12 @@ NETWORKS = {
 
 
 def toml(facts):
-    """JSON's strings, numbers, booleans and lists are TOML's."""
+    """Strings, numbers, booleans and lists have the same form in JSON and TOML."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items())
 
 
 def save(folder, hyper, facts, state=None):
-    """A weights file with its TOML beside it."""
+    """A weights file with a TOML file beside it."""
     path = folder / "model.pt"
     torch.save(random_state(hyper) if state is None else state, path)
     path.with_suffix(".toml").write_text(toml(facts))
@@ -191,7 +191,7 @@ def test_weights_of_another_layout_are_a_one_line_error_that_names_them(tmp_path
 
 
 def adm(model_channels, mults, layers, attention, **change):
-    """A network of Dhariwal and Nichol 2021: their flags, as `GuidedConfig` says them."""
+    """The `GuidedConfig` of a network of Dhariwal and Nichol 2021, from their flags."""
     widths = tuple(int(mult * model_channels) for mult in mults)
     flags = {
         "in_channels": 3,

@@ -1,4 +1,4 @@
-"""pytorch_diffusion's layout."""
+"""Checkpoints of pytorch_diffusion."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The scheduler of a checkpoint: what is refused, and what a key that is not there means."""
+"""The scheduler of a checkpoint: unsupported settings, and the meaning of missing keys."""
 
 import json
 
@@ -50,7 +50,7 @@ def test_a_missing_key_has_the_default_of_its_scheduler(bare, change, clip, spac
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """A UNet without a pipeline, side by side with a scheduler that the tests write."""
+    """A flat directory with a UNet and a scheduler that the tests write."""
     folder = tmp_path_factory.mktemp("bare")
     random_model(CIFAR | HO | {"block_out_channels": [32, 32, 32, 32]}).save_pretrained(folder)
     return folder

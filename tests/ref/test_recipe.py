@@ -1,4 +1,4 @@
-"""Recipes: what is refused, the presets, and the rates of a step."""
+"""Recipes: refused values, presets, and learning rates."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Where the labels of training images come from, and what is said of labels that cannot be used."""
+"""The sources of training labels, and the errors for unusable labels."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ def labels_of(path, classes, shape=SHAPE):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three classes, one of them with a folder within, named so that their order is not that of their creation."""
+    """Three classes, one with a subfolder, whose order by name differs from the order of creation."""
     for name, seed in (("dog/1.png", 0), ("cat/x.png", 1), ("cat/y.png", 2), ("ape/great/0.png", 3)):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`scripts/gpu_check.py` without a GPU: its command, record and plot."""
+"""`scripts/gpu_check.py` without a GPU: its command, results file and plot."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ pytest.importorskip("cuda.core")
 SCRIPT = ROOT / "scripts" / "gpu_check.py"
 
 
-# The command, its record and its plot.
+# The command, its results file and its plot.
 
 
 def test_an_exception_is_a_failed_row_and_a_missing_package_is_not_run():
@@ -107,7 +107,7 @@ def test_wrong_arguments_are_named(arguments, reason, capsys):
 
 
 def run_with(monkeypatch, tmp_path, rows, *arguments):
-    """`main` with parts that found these rows; its exit code."""
+    """The exit code of `main` if the parts find these rows."""
     machine = {"gpu": "Some GPU"}
     monkeypatch.setattr(gpu_check, "in_process", lambda name, asked: (machine, list(rows[name])))
     return gpu_check.main(["--out", str(tmp_path), "--only", ",".join(rows), *arguments])
@@ -193,7 +193,7 @@ def test_a_part_that_hangs_or_dies_is_a_failure_and_keeps_its_checks(monkeypatch
     )
 
     def at_its_limit(command, *, timeout, **options):
-        """`noise` has written its first row and half of the next when its time is over."""
+        """The part `noise` times out after its first row and half of the next."""
         done = run_process(command, **options)
         if "noise" in command:
             raise subprocess.TimeoutExpired(command, timeout)

@@ -1,4 +1,4 @@
-"""A stand-in for onnxruntime-gpu: its sessions are the CPU's, run on the memory and the streams of a `DeviceWorld`."""
+"""A stand-in for onnxruntime-gpu: CPU sessions that run on the memory and streams of a `DeviceWorld`."""
 
 from types import ModuleType, SimpleNamespace
 
@@ -9,14 +9,14 @@ ALL = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvid
 
 
 class State:
-    """What a test wants to know or to spoil."""
+    """The state of the stand-in, which a test may inspect or change."""
 
     def __init__(self):
         self.built_with = ALL
-        self.starts = set(ALL)  # what has its libraries
-        self.raises = None  # on opening
-        self.fails = False  # on running
-        self.on_cpu = []  # kinds of nodes that are left to the CPU
+        self.starts = set(ALL)  # providers whose libraries are installed
+        self.raises = None  # the error when a session opens
+        self.fails = False  # whether a run fails
+        self.on_cpu = []  # kinds of nodes that run on the CPU
         self.sessions = []
 
 

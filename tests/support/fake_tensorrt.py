@@ -11,11 +11,11 @@ import numpy as np
 from ddpm_rt.artifacts.plan_record import NAME
 
 NUMBERS = {"FLOAT": np.float32, "HALF": np.float16, "INT64": np.int64, "INT32": np.int32}
-SCRATCH = 1000  # bytes an image
+SCRATCH = 1000  # bytes for each image
 
 
 def network_of(card, *, time="INT64", one_time=False, static=None):
-    """Names, types and shapes of the network in a plan: what a test then spoils."""
+    """Names, types and shapes of the network in a plan, which a test may change."""
     batch = -1 if static is None else static
     channels, *sides = card.image_shape
     of_out = channels * (2 if card.variance.startswith("learned") else 1)
@@ -26,13 +26,13 @@ def network_of(card, *, time="INT64", one_time=False, static=None):
 
 
 class State:
-    """What a test wants to know or to spoil."""
+    """The state of the stand-in, which a test may inspect or change."""
 
     def __init__(self, network, profiles):
         self.network, self.profiles = network, profiles
-        self.loaded = False  # whether a plan was read
-        self.refuses = ""  # why a plan is not
-        self.takes = True  # what enqueue returns
+        self.loaded = False  # whether a plan has been read
+        self.refuses = ""  # the reason why plans are refused
+        self.takes = True  # the result of enqueue
         self.capturable, self.valid = True, True
         self.caches, self.contexts = [], []
 
@@ -201,6 +201,6 @@ def make_tensorrt(world, state, *, name="tensorrt", version="10.3.0"):
 
 
 def expected(x, t, y=None, times=1):
-    """What the network gives."""
+    """The output of the network."""
     per_image = np.broadcast_to(np.float32(t) / 1000 + (0 if y is None else np.float32(y)), (len(x),))
     return np.concatenate([2 * x + per_image[:, None, None, None].astype(np.float32)] * times, axis=1)

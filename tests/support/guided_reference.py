@@ -1,6 +1,6 @@
-"""guided-diffusion's UNet once more, from its hyperparameters and in float64: no module, one function a formula.
+"""An independent float64 version of guided-diffusion's UNet: one function for each formula, without modules.
 
-Written for the tests, apart from `ddpm_ref.guided_unet`, which must agree with it.
+It shares no code with `ddpm_ref.guided_unet`, which must agree with it.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Hyper:
-    """The flags of its training script."""
+    """The flags of guided-diffusion's training script."""
 
     num_channels: int = 32
     channel_mult: tuple = (1, 2)
@@ -28,7 +28,7 @@ class Hyper:
 
 
 def blueprint(h):
-    """The layers of each block, (kind, channels in, channels out), in the order in which its constructor adds them."""
+    """The layers of each block, (kind, channels in, channels out), in the order of guided-diffusion's constructor."""
     width = first = int(h.channel_mult[0] * h.num_channels)
     down, skips, ds = [[("conv", 3, width)]], [width], 1
     for level, mult in enumerate(h.channel_mult):
@@ -103,7 +103,7 @@ def random_state(h, seed=0):
 
 
 def forward(state, h, x, t, y=None):
-    """The network's output, float64 but for the sinusoids, whose angles its code rounds to float32."""
+    """The network's output in float64. Only the angles of the sinusoids are float32, as in guided-diffusion."""
     w = {name: tensor.double() for name, tensor in state.items()}
 
     def conv(name, x, stride=1):
