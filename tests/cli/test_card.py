@@ -110,10 +110,10 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
 @pytest.mark.parametrize(
     ("model", "change", "message"),
     [
-        ({}, {"--x": "image"}, "has no input 'image', but sample, timestep; name it with --x"),
-        ({}, {"--output": "eps"}, "has no output 'eps', but noise; name it with --output"),
+        ({}, {"--x": "image"}, "has no input 'image', only sample, timestep; name one with --x"),
+        ({}, {"--output": "eps"}, "has no output 'eps', only noise; name one with --output"),
         ({}, {"--classes": 3}, "has no input 'y'"),
-        ({"labelled": True}, {}, "one input more, 'label'"),
+        ({"labelled": True}, {}, "the extra input 'label'"),
         ({"labelled": True}, {"--classes": 3, "--y": "label", "--null-class": 3}, "null_class"),
         ({"labelled": True}, {"--classes": 4, "--y": "label"}, "the model fails on the inputs of its card"),
         ({"t_kind": TensorProto.DOUBLE}, {}, "must be int64"),

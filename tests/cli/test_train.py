@@ -67,7 +67,7 @@ main(sys.argv[1:])
 @pytest.mark.parametrize(
     ("name", "steps", "sentence"),
     [
-        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command goes on"),
+        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command resumes"),
         ("SIGTERM", 2, "run: trained for 2 steps, all saved; only the last picture is missing"),
     ],
 )
@@ -82,7 +82,7 @@ def test_an_interrupt_while_samples_are_drawn_is_a_one_line_message(folder, name
 def test_a_run_with_more_steps_says_so(inside):
     assert call("--steps", 3).exit_code == 0
     done = call("--steps", 2)
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "run has had 3 steps already; nothing was done\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "run already has 3 steps; nothing was done\n", "")
 
 
 DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
@@ -94,8 +94,8 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
         ("--out /proc/x", "/proc/x cannot be made: No such file or directory"),
         ("--out disks.npz/x", "disks.npz/x cannot be made: Not a directory"),
         ("--out disks.npz", "Invalid value for '-o' / '--out': Directory 'disks.npz' is a file."),
-        ("--data no.npz", f"no.npz is not there; {DATA}"),
-        ("--data no/", f"no/ is not there; {DATA}"),
+        ("--data no.npz", f"no.npz does not exist; {DATA}"),
+        ("--data no/", f"no/ does not exist; {DATA}"),
         ("--data a.npy", f"a.npy cannot be read as a zip: no directory at its end; {DATA}"),
         ("--data dir.npz", "dir.npz is a folder, not a regular file"),
         ("--data p --out p", "--out p and --data p overlap; use another --out"),

@@ -20,7 +20,7 @@ from ddpm_ref.errors import CheckpointError
         ({"variance_type": "fixed_large_log"}, "fixed_large_log"),
         ({"beta_schedule": "laplace"}, "laplace"),
         ({"clip_sample_range": "wide"}, "clip_sample_range"),
-        ({"variance_type": "learned_range"}, "3 channels in and 3 out"),
+        ({"variance_type": "learned_range"}, "3 input channels and 3 output channels"),
     ],
 )
 def test_a_scheduler_with_an_unsupported_setting_is_refused_by_name(bare, change, message):
@@ -58,5 +58,5 @@ def bare(tmp_path_factory):
 
 def test_a_unet_without_a_schedule_asks_for_its_betas(bare):
     (bare / "scheduler_config.json").unlink(missing_ok=True)
-    with pytest.raises(CheckpointError, match="'betas' is not known: put it into a TOML file"):
+    with pytest.raises(CheckpointError, match="'betas' is missing: put it into a TOML file"):
         open_source(bare)

@@ -48,7 +48,7 @@ def test_a_labelled_model_comes_with_its_classes(tmp_path, kind):
 def test_a_number_of_classes_that_the_config_lacks_is_asked_for(tmp_path):
     random_model(CIFAR | HO | {"class_embed_type": "timestep"}).save_pretrained(tmp_path)
     (tmp_path / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
-    with pytest.raises(CheckpointError, match="'classes' is not known"):
+    with pytest.raises(CheckpointError, match="'classes' is missing"):
         open_source(tmp_path)
 
 

@@ -118,7 +118,7 @@ def test_a_data_set_of_the_hub_with_no_or_two_label_columns_is_refused(monkeypat
         ({}, "but no train_labels, which a model with classes needs"),
         ({"train_labels": np.zeros(5, np.int64)}, r"has 6 images, but labels of shape \[5\]"),
         ({"train_labels": np.zeros((6, 1), np.int64)}, r"labels of shape \[6, 1\]"),
-        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; integer is wanted"),
+        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; expected integer"),
         ({"train_labels": np.array([0, 1, 2, 3, 0, 1])}, "run from 0 to 3; the model's run from 0 to 2"),
         ({"train_labels": np.array([0, 1, 2, -1, 0, 1])}, "run from -1 to 2"),
         ({"train_labels": np.array([0, 2, 2, 0, 0, 2])}, "no image has label 1"),

@@ -161,7 +161,7 @@ def test_other_weights_are_refused_without_the_option(engines, tmp_path):
     ([], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "{right}", "--reference", "x"], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "nowhere.onnx"], 1, ["nowhere.onnx"]),
-    (["--reference", "nowhere"], 1, ["'nowhere' is not there"]),
+    (["--reference", "nowhere"], 1, ["'nowhere' does not exist"]),
     (["--engine-b", "{right}", "--label", "3"], 2, ["unconditional"]),
     (["--engine-b", "{right}", "--steps", "1001"], 2, ["1000"]),
     (["--engine-b", "{right}", "--eta", "0.5"], 2, ["eta"]),
