@@ -87,7 +87,7 @@ def test_a_broken_onnxruntime_is_a_one_line_error(gaussian, monkeypatch, tmp_pat
     for options in ([], ["--provider", "cpu"]):
         result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
         assert result.exit_code == 1
-        assert "in pieces: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
+        assert "of onnxruntime is broken: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
         assert result.stderr.count("\n") == 1
     assert run("doctor").exit_code == 0
 
@@ -97,7 +97,7 @@ def test_the_error_for_a_plan_without_a_driver_names_an_alternative(plan):
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    for words in ("driver", "unet.onnx, of which it was built, runs on the CPU"):
+    for words in ("driver", "unet.onnx, from which it was built, also runs on the CPU"):
         assert words in result.stderr
 
 
