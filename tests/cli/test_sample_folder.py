@@ -1,4 +1,4 @@
-"""A folder of samples: what is resumed, what is drawn again, and what is refused."""
+"""A folder of samples: which files are kept, redrawn or refused."""
 
 import os
 

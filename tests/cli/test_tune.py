@@ -120,11 +120,11 @@ class Bar:
 def test_an_invalid_fit_is_a_one_line_error(model, tmp_path):
     out = tmp_path / "g.steps.json"
     failed(run("tune", model, "--calls", 4), "-o FILE", "--embed", code=2)
-    failed(run("tune", model, "-o", out), "calls and timesteps", code=2)
+    failed(run("tune", model, "-o", out), "calls or timesteps", code=2)
     failed(run("tune", model, "--calls", 4, "-o", model), "input", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "x.png"), ".json", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "none" / "x.json"), "is not a folder")
-    failed(run("tune", model, "--calls", 60, "-o", out), "more calls than the table", code=2)
+    failed(run("tune", model, "--calls", 60, "-o", out), "must be more than the table", code=2)
     failed(run("tune", model, "--calls", 4, "--label", 1, "-o", out), "unconditional", code=2)
     failed(run("tune", tmp_path / "none.onnx", "--calls", 4, "-o", out), "is not a file")
     failed(run("sample", model, "--sampler", "fitted"), "contains no fitted table", code=2)

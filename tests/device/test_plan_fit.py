@@ -1,4 +1,4 @@
-"""Which plans a machine takes: its GPU, its TensorRT, and the network that the card describes."""
+"""A machine accepts a plan only if the GPU, TensorRT and the network of the card match."""
 
 import dataclasses
 import shlex
@@ -83,7 +83,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_the_command_that_rebuilds_a_plan_asks_for_the_same_options(case):
-    """As `ddpm-rt build` itself reads it."""
+    """The command is parsed by `ddpm-rt build` itself."""
     from ddpm_export.cli.build import build as command
     from ddpm_rt.engines.plan_compatibility import rebuild_command
 

@@ -1,4 +1,4 @@
-"""The checks before a commit and in CI: scripts/check, the hooks of git, .ci/run and GitHub's workflow."""
+"""The checks before a commit and in CI: scripts/check, git hooks, .ci/run and GitHub's workflow."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def tool(folder, name, code, text=""):
 
 @pytest.fixture
 def check(tmp_path):
-    """Runs scripts/check with tools that fail where they are told to."""
+    """Runs scripts/check with fake tools, some of which fail."""
 
     def run(*arguments, **failing):
         for name in TOOLS:
@@ -95,7 +95,7 @@ def test_the_hooks_are_the_tools_of_the_script():
 
 
 def test_the_tools_of_the_checks_are_installed_and_pinned():
-    """By `make`, in .venv."""
+    """`make` installs the tools in .venv."""
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", read("constraints.txt"), re.MULTILINE))
     wanted = {re.split(r"[>=<\[]", line)[0] for line in project_metadata()["optional-dependencies"]["dev"]}
     assert {*TOOLS, "pre-commit", "pytest-xdist"} <= wanted

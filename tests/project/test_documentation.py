@@ -1,4 +1,4 @@
-"""What the documentation shows is run."""
+"""The examples, links and figures of the documentation are correct."""
 
 import ast
 import doctest
@@ -34,7 +34,7 @@ def links(page):
 
 
 def local_file(page, link):
-    """The file in this checkout that a link leads to; None for a link to somewhere else."""
+    """The file in this checkout that a link leads to, or None for an external link."""
     target = link.split("#")[0]
     for prefix in (
         f"{PROJECT}/blob/main/",
@@ -55,7 +55,7 @@ def test_every_file_that_a_page_links_to_exists(page):
 
 
 def test_links_of_the_readme_work_on_a_package_index():
-    """There, a link to a file beside the README leads nowhere."""
+    """On a package index, a relative link of the README is broken."""
     assert [link for link in links(ROOT / "README.md") if not link.startswith("https://")] == []
 
 
@@ -72,7 +72,7 @@ def test_every_figure_of_the_readme_is_in_the_output_of_a_benchmark():
 
 
 def named_extras():
-    """`ddpm-rt[...]` and `.[...]` in pages and messages, and the table that messages are made from."""
+    """Checks `ddpm-rt[...]` and `.[...]` in pages and messages, and the table `EXTRAS`."""
     sources = [
         path
         for folder in ("runtime", "export", "ddpm_ref", "scripts", "examples")
@@ -115,7 +115,7 @@ NETWORK = {
 
 
 def test_no_module_of_ours_imports_a_network_library():
-    """docs/howto/network.md says so."""
+    """docs/howto/network.md promises this."""
     found = set()
     for folder in ("runtime/ddpm_rt", "export/ddpm_export", "ddpm_ref"):
         for path in (ROOT / folder).rglob("*.py"):

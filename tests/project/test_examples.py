@@ -1,4 +1,4 @@
-"""The programs in examples/: short, and they run."""
+"""The programs in examples/ are short and run."""
 
 import subprocess
 import sys

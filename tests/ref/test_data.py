@@ -24,7 +24,7 @@ def png(seed, **options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three images, one of them a level down, and a file that is none."""
+    """A folder with three images, one of them in a subfolder, and a file that is not an image."""
     (tmp_path / "data" / "below").mkdir(parents=True)
     for name, seed in (("b.png", 1), ("a.png", 0), ("below/c.png", 2)):
         (tmp_path / "data" / name).write_bytes(png(seed))

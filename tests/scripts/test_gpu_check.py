@@ -1,4 +1,4 @@
-"""`scripts/gpu_check.py` without a GPU: its command, record and plot."""
+"""`scripts/gpu_check.py` without a GPU: its command, results file and plot."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ pytest.importorskip("cuda.core")
 SCRIPT = ROOT / "scripts" / "gpu_check.py"
 
 
-# The command, its record and its plot.
+# The command, its results file and its plot.
 
 
 def test_an_exception_is_a_failed_row_and_a_missing_package_is_not_run():
@@ -107,7 +107,7 @@ def test_wrong_arguments_are_named(arguments, reason, capsys):
 
 
 def run_with(monkeypatch, tmp_path, rows, *arguments):
-    """`main` with parts that found these rows; its exit code."""
+    """The exit code of `main` if the parts find these rows."""
     machine = {"gpu": "Some GPU"}
     monkeypatch.setattr(gpu_check, "in_process", lambda name, asked: (machine, list(rows[name])))
     return gpu_check.main(["--out", str(tmp_path), "--only", ",".join(rows), *arguments])
@@ -193,7 +193,7 @@ def test_a_part_that_hangs_or_dies_is_a_failure_and_keeps_its_checks(monkeypatch
     )
 
     def at_its_limit(command, *, timeout, **options):
-        """`noise` has written its first row and half of the next when its time is over."""
+        """The part `noise` times out after its first row and half of the next."""
         done = run_process(command, **options)
         if "noise" in command:
             raise subprocess.TimeoutExpired(command, timeout)
@@ -229,9 +229,9 @@ def test_bars_are_as_long_as_the_logarithm_of_their_times():
 
 
 def test_every_part_is_in_the_list_of_checks_that_need_a_gpu():
-    waits = (ROOT / "benchmarks" / "README.md").read_text().split("## What waits for a GPU")[1]
-    assert [name for name in PARTS if f"| `{name}` |" not in waits] == []
-    assert f"{len(list(step.cases()))} tables" in waits
+    listed = (ROOT / "benchmarks" / "README.md").read_text().split("## Checks that need a GPU")[1]
+    assert [name for name in PARTS if f"| `{name}` |" not in listed] == []
+    assert f"{len(list(step.cases()))} tables" in listed
 
 
 def test_the_columns_of_a_table_are_aligned():

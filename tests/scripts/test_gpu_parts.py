@@ -1,4 +1,4 @@
-"""The parts of `scripts/gpu_check.py` on a device that stands in for a GPU: the loop, its buffers and its graphs."""
+"""The parts of `scripts/gpu_check.py` on a stand-in for a GPU."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def device(stand_in, device):
 
 @pytest.fixture
 def torch_on_host(stand_in, monkeypatch):
-    """`engine_of` of the bundled model, which torch runs on the CPU when the device's stream gets there."""
+    """`engine_of` for the bundled model, which torch runs on the CPU in the order of the device's stream."""
 
     def on_stream(stream, run):
         assert stand_in.enqueue(stream, run, "torch") == 0
@@ -43,7 +43,7 @@ def states(checks):
     return {check.state for check in checks}
 
 
-# On the stand-in: what is compared here is the loop, its buffers and its graphs, and the parts themselves.
+# The stand-in tests the loop, its buffers and graphs, and the parts themselves.
 
 
 def test_noise_of_the_kernels_is_bit_equal_to_numpy(device):
@@ -185,7 +185,7 @@ def test_the_counted_work_matches_the_published_network():
     assert work.flops == pytest.approx(
         2 * 6.222e9, rel=1e-3
     )  # multiply-adds of the network of Ho et al., counted apart
-    assert 2 * 35_746_307 < work.bytes < 2 * 35_746_307 + 6 * 16e6  # its weights, and layers of 16 MB in all
+    assert 2 * 35_746_307 < work.bytes < 2 * 35_746_307 + 6 * 16e6  # the weights, and layers of 16 MB in total
 
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory():
