@@ -15,7 +15,9 @@ from torch import Tensor
 
 from ddpm_ref.errors import CheckpointError
 
+from .facts import Facts
 from .selection import TOP
+from .source import Source
 from .state_file import Weights
 
 # Counters, and buffers that are computed from the betas, with their names in several code bases. No network uses them.
@@ -39,6 +41,7 @@ class Layout:
 
     anchor: str
     matches: Callable[[Weights], bool]
+    load: Callable[[Path, Weights, Facts], Source]  # of the file's path, for messages; the weights; the user's facts
 
 
 @dataclass(frozen=True, eq=False)

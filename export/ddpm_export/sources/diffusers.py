@@ -21,16 +21,17 @@ KIND, NETWORKS = "UNet2DModel", ("unet", "unet_ema")
 TEXT = "it needs a text encoder or another condition; only a UNet2DModel is supported"
 QUOTES = "'"
 LAYOUT = "a diffusers directory"
+ALONE = "holds diffusers' weights alone; name the directory with its config.json"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps")
 
 
-def matches(path: Path) -> bool:
+def is_checkpoint(path: Path) -> bool:
     """Whether a folder has this layout."""
     names = ("config.json", "model_index.json", *NETWORKS)
     return path.is_dir() and any((path / name).exists() for name in names)
 
 
-def matches_weights(weights: Weights) -> bool:
+def matches(weights: Weights) -> bool:
     """Whether weights belong to a UNet of diffusers."""
     return "conv_in.weight" in weights and any(name.startswith("down_blocks.") for name in weights)
 
@@ -79,6 +80,13 @@ def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
         classes=_classes(config, facts),
         null_class=_null_class(folder, config, facts),
     )
+
+
+def load_beside_config(path: Path, weights: Weights, facts: Facts) -> Source:
+    """Build the network of a single weights file with `config.json` in its folder. Raises CheckpointError."""
+    if not (path.parent / "config.json").is_file():
+        raise CheckpointError(f"{path} {ALONE}")
+    return load(path.parent, path.parent, weights, facts)
 
 
 def _check_pipeline(path: Path) -> None:
