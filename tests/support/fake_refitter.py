@@ -1,7 +1,7 @@
 """A stand-in for TensorRT's refitter on a machine without a GPU. It rejects calls in a wrong order.
 
 What its classes and members are called is checked against the real bindings (`scripts/check_tensorrt_api.py`); what
-they promise is read from TensorRT's headers. A plan of its own is the network's name and, as JSON, digests of weights.
+they promise is read from TensorRT's headers. A plan of this stand-in is the network's name and JSON digests of weights.
 """
 
 import hashlib
