@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_ref.recipe import load_preset
 
 
@@ -19,7 +19,7 @@ def random_model(preset, path, network=None):
     """Export the network of a preset with random weights, those of `network` if it is given; returns `path`."""
     config = load_preset(preset).model
     card = tiny_card(config, f"{preset}, random weights")
-    export_onnx(network or tiny_unet(config=config), card, path, threads=1)
+    export_onnx(network or tiny_unet(config=config), card, path, ExportOptions(threads=1))
     return path
 
 

@@ -15,14 +15,13 @@ from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
 from .operators import operators_text, optimised_operators
 
-NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
+NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
+    """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
 
-    Those about an int8 model have the operators that ONNX Runtime makes of it on the CPU, which no card can embellish.
-    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
+    An int8 model has its operators as ONNX Runtime runs them on the CPU. If ONNX Runtime cannot open a bf16 model, its inputs and outputs are empty.
     """
     try:
         model = OrtDenoiser(path)
@@ -53,7 +52,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
@@ -69,8 +68,8 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def tables_text(calls: list[int]) -> str:
-    """The tables that a model carries for `--sampler fitted`, by their network calls."""
-    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+    """The network calls of the tables in a model for `--sampler fitted`, as text."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` adds them"
 
 
 def _quantization_lines(found: dict[str, Any]) -> dict[str, str]:
@@ -88,13 +87,13 @@ def _quantization_lines(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _precision(said: str, found: str) -> str:
-    """The precision of the graph's types, with a remark where the card contradicts it."""
+    """The precision of the graph, with a remark if the card contradicts it."""
     wrong = contradiction(said, found)
     return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """The facts of a card, as text for a person."""
+    """The facts of a card: name to text."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
@@ -114,7 +113,7 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
 
 
 def table(lines: dict[str, str]) -> str:
-    """Lines of names and aligned values."""
+    """Lines with a name and an aligned value each."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
@@ -122,7 +121,7 @@ def table(lines: dict[str, str]) -> str:
 def _classes(classes: int | None, null_class: int | None) -> str:
     if classes is None:
         return "unconditional"
-    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
+    return f"{classes}" if null_class is None else f"{classes}, null class {null_class}"
 
 
 def _signature(tensor: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from command import failed, run
 from tiny_unet import CONFIG, tiny_card
 
 from ddpm_export.cli import quantize as command
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_export.quantize import quantize
 from ddpm_ref.unet import UNet
 from ddpm_rt import DdpmRtError, open_denoiser
@@ -103,7 +103,7 @@ def test_labels_guidance_a_learned_variance_and_a_fixed_batch(tmp_path, few):
     facts = {"classes": 4, "null_class": 3, "names": names, "variance": "learned_range"}
     card = dataclasses.replace(tiny_card(), **facts)
     source, out = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    export_onnx(UNet(config).eval(), card, source, static_batch=2, threads=1)
+    export_onnx(UNet(config).eval(), card, source, ExportOptions(static_batch=2, threads=1))
     found = quantize(source, out, few(card, label=[0, 2], guidance=2.0, batch=2))
     assert found.quantised > 5
     record = read_quantization(out)
