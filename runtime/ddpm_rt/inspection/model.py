@@ -21,7 +21,8 @@ NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 def facts(path: Path) -> dict[str, Any]:
     """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
 
-    An int8 model has its operators as ONNX Runtime runs them on the CPU. If ONNX Runtime cannot open a bf16 model, its inputs and outputs are empty.
+    The facts about an int8 model include the operators that ONNX Runtime runs on the CPU. If ONNX Runtime cannot open a
+    bf16 model, its inputs and outputs are empty.
     """
     try:
         model = OrtDenoiser(path)
