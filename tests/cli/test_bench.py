@@ -2,16 +2,10 @@
 
 import json
 
-import pytest
 from command import failed, run
 from gaussian_model import gaussian_card, write_gaussian
 
 QUICK = ("--rounds", 3, "--seconds", 0, "--threads", 1)
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_gaussian(tmp_path / "g.onnx", card=gaussian_card(clip=(-1.0, 1.0)))
 
 
 def test_it_says_what_was_measured_and_on_what(model):

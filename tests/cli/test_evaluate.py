@@ -11,11 +11,6 @@ QUICK = ("--count", 16, "--steps", 3, "--resamples", 5, "--threads", 1)
 
 
 @pytest.fixture
-def model(tmp_path):
-    return write_gaussian(tmp_path / "g.onnx", card=gaussian_card(clip=(-1.0, 1.0)))
-
-
-@pytest.fixture
 def data(tmp_path):
     path = tmp_path / "x.npz"
     images = np.random.default_rng(0).integers(0, 256, (60, 4, 6, 1), dtype=np.uint8)
