@@ -120,7 +120,7 @@ class Attack:
         ({"conv_in.weight": torch.ones(3), "down_blocks.0.x": torch.ones(1)}, "name the directory"),
         ({"time_embed.0.weight": torch.ones(1), "input_blocks.0.0.weight": Attack()}, "more than tensors"),
         ([torch.ones(3)], "no state dict, or an empty one .list"),
-        ({}, "instead of a state dict"),
+        ({}, "no state dict"),
     ],
 )
 def test_a_file_of_an_unknown_layout_is_a_one_line_error(tmp_path, capsys, content, message):
