@@ -16,7 +16,7 @@ from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
-from ddpm_rt.requests.labels import with_labels
+from ddpm_rt.requests.conditioned import with_labels
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"

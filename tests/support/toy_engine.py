@@ -34,7 +34,7 @@ def launched(stand_in, host, name):
 def bytes_touched(x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided, *handle):
     """Behind each parameter of a kernel; of the tables at least a row."""
     images = 2 * batch if guided else batch
-    touched = (images * size * 4, batch * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
+    touched = (images * size * 4, images * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
     return (*touched, ROW.itemsize, batch * LANE.itemsize, 16, *[0] * (6 + len(handle)))
 
 

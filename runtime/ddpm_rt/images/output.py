@@ -19,6 +19,7 @@ from ..engine import Engine, Watch
 from ..errors import DdpmRtError
 from ..host_loop import Step
 from ..requests.request import BoundRequest
+from .array_folder import ArrayFolder
 from .canvas import Canvas, check_canvas
 from .folder import SampleFolder
 from .write import save_animation, save_png, to_pixels
@@ -27,7 +28,6 @@ Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
 FRAMES = 50  # at most, in an animation
 FRAME_MS = 60
-PICTURES = (1, 3)  # channels that a picture can show: grey, and red, green and blue
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Output:
         self.is_written = False  # the file of anything but a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
-            self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
+            made = SampleFolder if bound.card.is_picture else ArrayFolder
+            self.folder = made(path, self.text, bound.card.image_shape, self.request.samples)
         else:
             check_target(path)
         if self.kind == "array":
@@ -73,11 +74,15 @@ class Output:
 
     def _check_picture(self, suffix: str) -> None:
         """Raises ValueError where the images cannot be shown, or not together in one file."""
-        channels, height, width = self.bound.card.image_shape
+        card = self.bound.card
         if self.kind == "array":
             return
-        if channels not in PICTURES:
-            raise ValueError(f"the model draws {channels} channels, which are no picture; write .npy")
+        if not card.is_picture:
+            if self.kind == "folder":
+                return
+            sides = " x ".join(map(str, card.image_shape))
+            raise ValueError(f"the model draws {sides}, which is no picture; write .npy, or a folder of .npz")
+        _, height, width = card.image_shape
         if self.kind == "grid":
             check_canvas(suffix, self.request.count, 1, height, width)
         elif self.kind == "animation":
@@ -104,7 +109,7 @@ class Output:
         with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
             if self.folder is not None:
                 for samples, images in self.bound.finals(engine, wanted, Watch(progress)):
-                    self.folder.write(samples, to_pixels(images))
+                    self.folder.write(samples, to_pixels(images) if self.bound.card.is_picture else images)
                 return Outcome(len(wanted), self.request.count - len(wanted), self.folder.damaged)
             if self.kind == "array":
                 self._write_array(engine, wanted, progress)
@@ -138,7 +143,7 @@ class Output:
     def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
         """The grid, or all frames of the animation, each batch put in its place as soon as it is drawn."""
         tiles, frames = self._tiles_and_frames()
-        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
+        canvas, rows = Canvas(tiles, self._picture_shape(), frames), self._frames()
         done = shown = 0
 
         def show(step: Step) -> None:
@@ -154,6 +159,10 @@ class Output:
                     canvas.put(place, 0, pixels[None])
             done, shown = done + len(samples), 0
         return canvas
+
+    def _picture_shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.bound.card.image_shape
+        return channels, height, width
 
     def _write_picture(self, canvas: Canvas) -> None:
         if self.kind == "grid":
