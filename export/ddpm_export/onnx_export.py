@@ -20,7 +20,7 @@ from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module
+from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
 from .graph.onnx_file import load_onnx
 from .graph.precision import TYPES, Precision, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
@@ -53,8 +53,9 @@ def export_onnx(
 ) -> ModelCard:
     """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
 
-    module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU; with `card.classes` it
-    takes y int64 [B] as well, and with a learned `card.variance` its output has 2 C channels, the variance's second.
+    module(x float32 [B, C, ...], t int64 [B]) -> float32 like x, in eval mode and on the CPU; t is float32 for a
+    process of sigmas or a flow. With `card.classes` it takes y int64 [B] as well, and after that the inputs of
+    `card.inputs` in their order. With a learned `card.variance` its output has 2 C channels, the variance's second.
     The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it. `hoist`:
     what depends on t alone is looked up in tables, by default unless fp32. `report` is called with the name of
     each stage.
@@ -76,7 +77,9 @@ def export_onnx(
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)
     fuse_affine(model)
-    if hoist if hoist is not None else precision != "fp32":
+    if hoist and card.process is not None:
+        raise ValueError("only whole timesteps can be hoisted into tables; leave out hoist")
+    if hoist if hoist is not None else precision != "fp32" and card.process is None:
         hoist_time(model, card.names["t"], len(card.betas), static_batch)
     drop_unused(model)
     merged = name_parameters(model, parameters)
@@ -107,7 +110,8 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
     """The graph as PyTorch's exporter makes it."""
     # Two different values: whatever the exporter would take for a constant shows up in the comparison.
     batch = static_batch or 2
-    inputs = example(card, batch, np.random.default_rng(0), range(1, batch + 1))
+    times = range(1, batch + 1) if card.process is None else typical_times(card, np.random.default_rng(1))[:batch]
+    inputs = example(card, batch, np.random.default_rng(0), times)
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with quiet():
         try:
@@ -137,8 +141,8 @@ def measure_parity(
     batch at a timestep, and of a class, of its own; PyTorch's batches are of 3, and the exported model's of 3 and of 1.
     """
     session = open_session(path, threads)
-    generator, steps = np.random.default_rng(0), len(card.betas)
-    times = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1, *generator.integers(0, steps, 4)]
+    generator = np.random.default_rng(0)
+    times = typical_times(card, generator)
     sizes = [static_batch] if static_batch else [3, 1]
     largest, difference, compared = 0.0, 0.0, 0
     for start in range(0, len(times), sizes[0]):

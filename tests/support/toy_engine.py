@@ -39,7 +39,7 @@ def bytes_touched(x, x0, out, t, rows, lanes, state, batch, size, out_size, t_ty
 
 
 class ToyEngine:
-    """`function(x, t, y)` on device memory. It counts what is done with it."""
+    """`function(x, t, y)`, or `function(x, t, y, inputs)` with named inputs, on device memory. It counts its calls."""
 
     def __init__(self, stand_in, function, *, card=None, batches=(1, 2, 4, 8), time_type=np.int64, one_time=False):
         self.stand_in, self.function, self.card, self.batches = stand_in, function, card or gaussian_card(), batches
@@ -85,7 +85,15 @@ class ToyBound:
         t = array(self.buffers.t, 1 if engine.one_time else self.batch, engine.time_type)
         t = np.repeat(t, self.batch) if engine.one_time else t
         y = array(self.buffers.y, self.batch, np.int64) if self.buffers.y else None
-        out = engine.function(x, t.astype(np.int64), y)
+        fractional = engine.card.process is not None or engine.card.spacing == "karras"
+        t = t.astype(np.float64 if fractional else np.int64)
+        inputs = {
+            name: array(
+                address, (self.batch, *engine.card.inputs[name].shape), np.dtype(engine.card.inputs[name].dtype)
+            )
+            for name, address in self.buffers.inputs.items()
+        }
+        out = engine.function(x, t, y, *([inputs] if inputs else []))
         array(self.buffers.out, out.shape)[:] = out
 
     def close(self):

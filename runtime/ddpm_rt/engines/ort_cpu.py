@@ -21,8 +21,8 @@ class OrtDenoiser(Engine):
 
     x float32 `[B, C, ...]`, t int64 or float64 and y int64 `[B]`, out float32 like x, with twice the channels if the
     variance is learned; named inputs as the fourth argument, `denoiser(x, t, y, inputs)`. B may be any number: a graph
-    of fixed batch is called several times. t in the graph may be int64, int32 or float32, `[B]`, `[1]` or a scalar. `threads` are those inside one operation; the default is every core that this
-    process may use.
+    of fixed batch is called several times. t in the graph may be int64, int32 or float32, `[B]`, `[1]` or a
+    scalar. `threads` are those inside one operation; the default is every core that this process may use.
     Raises DdpmRtError when the file is not such a model.
     """
 

@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 from ..artifacts.array_file import read_array
 from ..denoiser import Batch
 from ..text import quoted
-from .picture_file import read_pixels
+from .picture_file import read_pixels, resized
 
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
 WHITE = 128  # and above is drawn anew
 LARGEST = 2.0  # of an image's values: a chain without a clip may leave [-1, 1] a little, bytes do by far
 
 
-def load_images(path: Path, shape: tuple[int, ...]) -> Batch:
+def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> Batch:
     """A picture as float32 `[1, C, H, W]` in [-1, 1]: bytes / 127.5 - 1. An .npy is taken as it is, `[N, C, H, W]` too.
 
-    Palettes and grey pictures are converted to the model's channels. Raises DdpmRtError for a file that is none,
+    Palettes and grey pictures are converted to the model's channels. With `resize`, a picture of another size is
+    resized by Lanczos' filter. Raises DdpmRtError for a file that is none,
     ValueError for a size or channels that the model does not draw.
     """
     if path.suffix.lower() == ".npy":
@@ -31,7 +32,9 @@ def load_images(path: Path, shape: tuple[int, ...]) -> Batch:
     channels, height, width = shape
     pixels = read_pixels(path, MODES[channels])
     if pixels.shape[:2] != (height, width):
-        raise ValueError(_other_size(path, pixels.shape[:2], (height, width)))
+        if not resize:
+            raise ValueError(_other_size(path, pixels.shape[:2], (height, width)))
+        pixels = resized(pixels, height, width)
     scaled = pixels.reshape(height, width, channels).astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))[None]
 

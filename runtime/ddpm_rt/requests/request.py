@@ -52,6 +52,8 @@ class Request(SamplerOptions):
         asked = [field.name for field in fields(SamplerOptions) if getattr(self, field.name) is not None]
         if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
+        if self.null_inputs and self.guidance == 1.0:
+            raise ValueError("null inputs are for guidance; give a guidance other than 1")
         if not 0 <= self.seed < LIMIT:
             raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
         check_count("count", self.count, MAX_COUNT)

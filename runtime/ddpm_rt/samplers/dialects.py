@@ -67,7 +67,10 @@ class Dialect:
         return None if sampler in self.unclipped else clip
 
     def timesteps(self, schedule: Schedule, steps: int, spacing: Spacing, sampler: str) -> Levels:
-        """The timesteps that `sampler` visits, descending `[steps]`; int64, but for karras. Raises ValueError as `timesteps` does."""
+        """The timesteps that `sampler` visits, descending `[steps]`, int64 but for karras.
+
+        Raises ValueError as `timesteps` does.
+        """
         if spacing == "logsnr":  # no other implementation has it
             return logsnr_timesteps(schedule, steps)
         if spacing == "karras":
