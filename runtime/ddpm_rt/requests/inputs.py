@@ -54,7 +54,8 @@ class GivenInputs(Mapping[str, NDArray[Any]]):
         if value.shape[1:] != shape or value.ndim != len(shape) + 1 or not len(value):
             wanted = f"a number, {list(shape)} or {['N', *shape]}"
             raise ValueError(f"input {name!r} is {list(self._values[name].shape)}, but must be {wanted}")
-        cast = value.astype(facts.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = value.astype(facts.dtype)
         if facts.dtype != "float32" and (cast != value).any():
             raise ValueError(f"input {name!r} must be of integers that {facts.dtype} can hold")
         if not np.isfinite(cast).all():
