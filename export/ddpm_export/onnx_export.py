@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -122,7 +124,7 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
                 opset_version=opset,
                 input_names=list(inputs),
                 output_names=[card.names["out"]],
-                dynamic_shapes=None if static_batch else tuple({0: axis} for _ in inputs),
+                dynamic_shapes=None if static_batch else packed(module, [{0: axis} for _ in inputs]),
                 verbose=False,
             )
         except Exception as error:  # the exporter's errors are of many kinds, and long
@@ -130,6 +132,15 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
     assert program is not None  # with dynamo=True it is a program
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def packed(module: nn.Module, sides: list[Any]) -> tuple[Any, ...]:
+    """One entry for each argument, as torch.export wants them: those of `*more` together in a tuple."""
+    kinds = [one.kind for one in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(sides)
+    first = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*sides[:first], tuple(sides[first:]))
 
 
 def measure_parity(
