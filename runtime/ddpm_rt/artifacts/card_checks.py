@@ -1,6 +1,6 @@
-"""Whether the facts of a card go together."""
+"""Whether the facts of a card go together. `card` is a `ModelCard`, whose module imports this one."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +11,8 @@ from .card_facts import INPUTS, InputFacts, Latents
 from .card_format import PREDICTIONS, SPACINGS
 from .facts import is_number, is_text, maps, require
 
-if TYPE_CHECKING:
-    from .card import ModelCard
 
-
-def check_process(card: "ModelCard") -> None:
+def check_process(card: Any) -> None:
     """Raises ValueError unless prediction, variance and spacing are possible with the process."""
     process = card.process
     known = process is None or isinstance(process, SigmaProcess | FlowProcess)
@@ -36,7 +33,7 @@ def check_process(card: "ModelCard") -> None:
         process.scale_at(np.array([1.0]), "edm")  # raises without sigma_data
 
 
-def check_inputs(card: "ModelCard") -> None:
+def check_inputs(card: Any) -> None:
     """Raises ValueError unless every further input has a name of its own, and a previous x0 the shape of an image."""
     inputs, taken = card.inputs, set(card.names.values())
     named = maps(inputs, lambda one: isinstance(one, InputFacts), INPUTS)

@@ -1,15 +1,16 @@
-"""The two formats of a card as JSON. Format 2 has the facts of format 1, and those that only some models have."""
+"""The two formats of a card as JSON. Format 2 has the facts of format 1, and those that only some models have.
+
+`card` is a `ModelCard`, whose module imports this one.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..samplers.continuous import FlowProcess, Levelled, SigmaProcess
 from ..text import quoted
 from .card_facts import InputFacts, Latents
 
-if TYPE_CHECKING:
-    from .card import ModelCard
 
 FORMATS = (1, 2)
 OF_FORMAT_2 = ("process", "inputs", "latents")  # fields that a card of format 1 does not have
@@ -25,13 +26,13 @@ SPACINGS_OF_FORMAT_1 = SPACINGS["betas"][:-1]
 Record = TypeVar("Record")
 
 
-def format_of(card: "ModelCard") -> int:
+def format_of(card: Any) -> int:
     """1 for images in pixels, of betas and without more inputs, which every reader knows; else 2."""
     plain = card.process is None and not card.inputs and card.latents is None
     return 1 if plain and len(card.image_shape) == 3 and card.spacing in SPACINGS_OF_FORMAT_1 else 2
 
 
-def content_of(card: "ModelCard") -> dict[str, Any]:
+def content_of(card: Any) -> dict[str, Any]:
     """What JSON has of a card, keys in the order of the fields."""
     content = asdict(card)
     if format_of(card) == 1:
