@@ -51,7 +51,7 @@ def ended(number, place, call, *arguments, cwd):
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("when", PLACES)
-def test_a_signal_while_a_folder_is_drawn(gaussian, tmp_path, number, when):
+def test_a_signal_while_a_folder_is_drawn_keeps_complete_files(gaussian, tmp_path, number, when):
     command = ("sample", "--engine", gaussian, "--out", "out", "--steps", 4, "--count", 9, "--batch", 3, "--quiet")
     done = ended(number, *PLACES[when], *command, cwd=tmp_path)
     assert done.returncode == 128 + number, done.stderr
@@ -110,7 +110,7 @@ runpy.run_module("ddpm_rt", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["click", "numpy", "numpy.linalg", "onnxruntime.capi._pybind_state", "PIL.Image"])
 @pytest.mark.parametrize("way", ["import", "finalizer"])
-def test_a_signal_while_a_library_is_loaded(gaussian, tmp_path, number, name, way):
+def test_a_signal_while_a_library_loads_ends_the_command_in_one_line(gaussian, tmp_path, number, name, way):
     command = ["sample", "--engine", gaussian, "--out", "x.png", "--steps", "2", "--count", "1"]
     done = subprocess.run(
         list(map(str, [sys.executable, "-c", IMPORTS, int(number), name, way, *command])),
@@ -126,7 +126,7 @@ def test_a_signal_while_a_library_is_loaded(gaussian, tmp_path, number, name, wa
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_that_is_ignored_stays_ignored(gaussian, tmp_path, number):
+def test_an_ignored_signal_stays_ignored(gaussian, tmp_path, number):
     """As under nohup, and in background jobs of scripts."""
     script = AT.replace("os.kill(os.getpid(), number)", "os.kill(os.getpid(), number)", 1)
     script = script.replace(

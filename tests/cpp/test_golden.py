@@ -35,7 +35,7 @@ def test_philox_gives_the_known_answers_of_random123():
     assert found == published
 
 
-def test_normals_have_the_bits_that_other_languages_are_tested_against():
+def test_normals_have_the_golden_bits():
     for known in load("noise.json")["normals"]:
         drawn = normal(known["seed"], [known["sample"]], known["step"], len(known["bits"]))
         assert drawn[0].view(np.uint32).tolist() == known["bits"]
@@ -47,7 +47,7 @@ def kinds(request, golden):
     return GOLDEN / request.param, golden.CHAINS_2 if request.param else golden.CHAINS
 
 
-def test_every_golden_table_ends_in_the_bits_that_other_languages_are_tested_against(golden, kinds):
+def test_every_golden_table_ends_with_the_golden_bits(golden, kinds):
     folder, known = kinds
     chains = {chain["name"]: chain for chain in load(folder / "chains.json")["chains"]}
     assert chains.keys() == known.keys()
@@ -58,7 +58,7 @@ def test_every_golden_table_ends_in_the_bits_that_other_languages_are_tested_aga
         assert golden.bits(x0) == chains[name]["x0"], name
 
 
-def test_steps_files_are_still_written_as_other_languages_read_them(golden, kinds, tmp_path):
+def test_steps_files_have_the_golden_form(golden, kinds, tmp_path):
     folder, known = kinds
     for name, (changes, recipe) in known.items():
         card = golden.golden_card(**changes)

@@ -14,7 +14,7 @@ OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # of CUresult
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_interrupt_in_the_middle_leaks_nothing_and_the_loop_can_be_used_again(stand_in, device, mode):
+def test_an_interrupt_leaks_nothing_and_the_loop_can_be_used_again(stand_in, device, mode):
     gpu, request = Gpu(stand_in, device, mode=mode), Request(steps=100, count=6, batch=2)
     steps = 0
 
@@ -65,7 +65,7 @@ def test_an_output_that_is_not_finite_stops_the_run_and_names_the_step(stand_in,
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("at", [1, 2, 3])  # the warm-up, a capture, or on the stream
-def test_an_engine_that_refuses_is_heard_and_leaks_nothing(stand_in, device, mode, at):
+def test_an_engine_that_refuses_is_reported_and_leaks_nothing(stand_in, device, mode, at):
     gpu = Gpu(stand_in, device, mode=mode)
     gpu.engine.refuse_at = at
     request = Request(steps=3, count=1)
@@ -96,7 +96,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("name", "nth", "error", "said"), FAILURES)
-def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error, said):
+def test_an_error_of_the_driver_is_a_one_line_error(stand_in, device, name, nth, error, said):
     gpu = Gpu(stand_in, device)
     stand_in.fail(name, error, nth=nth)
     with pytest.raises(DdpmRtError, match=said) as raised:
@@ -107,7 +107,7 @@ def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error,
         assert not stand_in.live()
 
 
-def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, device):
+def test_idle_chains_free_their_memory_for_another_chain(stand_in, device):
     gpu = Gpu(stand_in, device)
     for steps in (3, 4):
         Request(steps=steps, count=1).drawn(gpu)

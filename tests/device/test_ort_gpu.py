@@ -38,7 +38,7 @@ def images(path, count):
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 @pytest.mark.parametrize("batch", ["batch", 4])
 @pytest.mark.parametrize("count", [1, 4, 9])
-def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch, count):
+def test_images_equal_those_of_the_cpu(machine, tmp_path, provider, batch, count):
     path = write_gaussian(tmp_path / "unet.onnx", batch=batch)
     x, t, _ = images(path, count)
     denoise = DeviceDenoiser(*open_device_engine(path, provider))
@@ -49,7 +49,7 @@ def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch,
 
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64"])
-def test_labels_and_every_type_of_time(machine, tmp_path, time):
+def test_labels_and_every_type_of_t_work(machine, tmp_path, time):
     path = write_conditional(tmp_path / "unet.onnx", time=time)
     x, t, y = images(path, 3)
     t = np.full_like(t, 500) if "one" in time else t
@@ -57,7 +57,7 @@ def test_labels_and_every_type_of_time(machine, tmp_path, time):
     np.testing.assert_array_equal(denoise(x, t, y), OrtDenoiser(path)(x, t, y))
 
 
-def test_what_cuda_is_told(machine, gaussian):
+def test_the_cuda_provider_gets_its_options(machine, gaussian):
     engine = open_device_engine(gaussian, "cuda", 0).engine
     (session,) = machine.sessions
     assert list(session.providers) == ["CUDAExecutionProvider"]
@@ -72,7 +72,7 @@ def test_what_cuda_is_told(machine, gaussian):
 
 
 @pytest.mark.parametrize(("precision", "asked"), [("fp32", set()), ("fp16", {"trt_fp16_enable"})])
-def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked):
+def test_the_tensorrt_provider_gets_its_options(machine, tmp_path, precision, asked):
     from gaussian_model import gaussian_card
 
     path = write_gaussian(tmp_path / "unet.onnx", card=gaussian_card(precision=precision))
@@ -85,7 +85,7 @@ def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked)
 
 
 @pytest.mark.parametrize("sessions_first", [False, True])
-def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian, sessions_first):
+def test_a_session_waits_for_the_caller_s_stream_and_the_host_does_not_wait(machine, gaussian, sessions_first):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world, (x, t, _) = machine.world, images(gaussian, 2)
     x_at, t_at, out_at = (world.allocate(gpu, array.nbytes) for array in (x, t, x))
@@ -106,7 +106,7 @@ def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(m
         bound.enqueue(int(caller.handle))
 
 
-def test_its_own_stream_is_not_waited_for(machine, gaussian):
+def test_the_session_does_not_wait_for_its_own_stream(machine, gaussian):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world = machine.world
     bound = engine.bind(1, Buffers(*(world.allocate(gpu, 96) for _ in range(5))))
@@ -115,7 +115,7 @@ def test_its_own_stream_is_not_waited_for(machine, gaussian):
     engine.stream.sync()
 
 
-def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_path):
+def test_a_static_graph_has_one_batch_and_a_closed_engine_refuses_calls(machine, tmp_path):
     engine = open_device_engine(write_gaussian(tmp_path / "unet.onnx", batch=4), "cuda").engine
     assert [engine.batch_for(count) for count in (1, 4, 9)] == [4, 4, 4]
     assert engine.scratch_bytes(4) == 0
@@ -127,7 +127,7 @@ def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_pat
         engine.bind(4, Buffers(1, 1, 0, 1, 0))
 
 
-def test_a_dynamic_graph_takes_any_batch(machine, gaussian):
+def test_a_dynamic_graph_accepts_any_batch(machine, gaussian):
     engine = open_device_engine(gaussian, "cuda").engine
     assert [engine.batch_for(count) for count in (1, 4, 900)] == [1, 4, 900]
 
@@ -144,7 +144,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_session_that_would_use_the_cpu_is_one_line_on_what_to_do(machine, gaussian, capfd, fault):
+def test_a_session_that_would_use_the_cpu_is_a_one_line_error_with_advice(machine, gaussian, capfd, fault):
     provider, spoilt, message = FAULTS[fault]
     vars(machine).update(spoilt)
     with pytest.raises(DdpmRtError, match=message) as caught:
@@ -154,19 +154,19 @@ def test_a_session_that_would_use_the_cpu_is_one_line_on_what_to_do(machine, gau
     assert machine.world.stand_in.live() == []
 
 
-def test_nodes_that_only_reckon_shapes_may_be_on_the_cpu(machine, gaussian):
+def test_nodes_that_compute_shapes_may_be_on_the_cpu(machine, gaussian):
     machine.on_cpu = ["Shape", "Gather", "Concat", "Reshape"]
     open_device_engine(gaussian, "cuda")
 
 
-def test_a_release_that_cannot_tell_where_nodes_are_is_taken_at_its_word(machine, gaussian, monkeypatch):
+def test_a_release_that_cannot_report_node_placement_is_trusted(machine, gaussian, monkeypatch):
     import onnxruntime
 
     monkeypatch.delattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
     open_device_engine(gaussian, "cuda")
 
 
-def test_a_call_that_fails_is_one_line(machine, gaussian):
+def test_a_call_that_fails_is_a_one_line_error(machine, gaussian):
     denoise = DeviceDenoiser(*open_device_engine(gaussian, "cuda"))
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call: CUDNN_STATUS_EXECUTION_FAILED$"):
@@ -174,7 +174,7 @@ def test_a_call_that_fails_is_one_line(machine, gaussian):
     denoise.close()
 
 
-def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
+def test_the_queued_work_of_a_failed_call_is_waited_for(machine, gaussian):
     engine, gpu = open_device_engine(gaussian, "cuda")
     bound = engine.bind(1, Buffers(*(machine.world.allocate(gpu, 96) for _ in range(5))))
     caller, ran = gpu.create_stream(), []
@@ -189,7 +189,7 @@ def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpus(), reason="there is no GPU")
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_the_real_providers_give_what_the_cpu_gives(provider):
+def test_the_real_providers_give_the_output_of_the_cpu(provider):
     with ddpm_rt.api.opened(provider=provider) as denoise:
         on_cpu = ddpm_rt.open_denoiser(provider="cpu")
         rng = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert calls.count("cuEventSynchronize") <= 2 + 100 // MAX_INTERVAL
 
 
-def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
+def test_the_host_is_never_more_than_three_checks_ahead(stand_in, device):
     ahead, gpu = [], Gpu(stand_in, device)
     done = 0
 
@@ -91,7 +91,7 @@ class Marks:
         (10 * MARK_SECONDS, 1),
     ],
 )
-def test_a_mark_comes_after_as_many_steps_as_take_a_glance(clock, seconds, interval):
+def test_the_interval_of_marks_adapts_to_the_step_time(clock, seconds, interval):
     marks = Marks(clock, seconds)
     lead = Throttle(marks, [object() for _ in range(3)])
     for queued in range(1, 101):

@@ -3,7 +3,7 @@
 import pytest
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def exported(shared):
     def export(precision, hoist):
         def make(folder):
             options = {"precision": precision, "hoist": hoist, "threads": 1}
-            export_onnx(tiny_unet(), tiny_card(), folder / "unet.onnx", **options)
+            export_onnx(tiny_unet(), tiny_card(), folder / "unet.onnx", ExportOptions(**options))
 
         return shared.folder(f"tiny-{precision}{'-hoisted' if hoist else ''}", make) / "unet.onnx"
 

@@ -51,7 +51,7 @@ def largest_difference(engine, request, reference):
 
 
 @pytest.mark.slow
-def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
+def test_a_thousand_steps_of_ddpm_match_the_reference(bundled):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
     draw = tape(card, request.samples)
@@ -61,7 +61,7 @@ def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7])
-def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
+def test_fifty_steps_of_ddim_match_the_reference(bundled, eta):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddim", steps=50, eta=eta, seed=SEED, count=2, batch=2)
     draw = tape(card, request.samples)
@@ -72,7 +72,7 @@ def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
 
 
 @pytest.mark.slow
-def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
+def test_fifty_steps_of_the_cifar10_unet_match_the_reference(tmp_path):
     recipe = load_preset("cifar10")
     torch.manual_seed(0)
     unet = UNet(recipe.model).eval()  # torch's initial weights: those of Ho et al. would make the output zero
@@ -91,7 +91,7 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
 
 
 @pytest.mark.slow
-def test_another_schedule_would_be_noticed(bundled):
+def test_the_comparison_detects_another_schedule(bundled):
     """The comparison can fail: betas that differ by a thousandth are seen."""
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=1)
@@ -112,7 +112,7 @@ def test_sample_40_is_the_same_in_any_batch():
         np.testing.assert_allclose(among[8], alone[0], rtol=0, atol=1e-4)
 
 
-def test_the_bundled_model_is_what_its_card_says(bundled):
+def test_the_bundled_model_matches_its_card(bundled):
     engine, _ = bundled
     recipe = load_preset("mnist")
     assert engine.card.image_shape == (1, 28, 28)

@@ -23,7 +23,7 @@ from ddpm_ref.errors import CheckpointError
         ({"variance_type": "learned_range"}, "3 channels in and 3 out"),
     ],
 )
-def test_a_scheduler_that_would_give_other_pictures_is_refused_by_name(bare, change, message):
+def test_a_scheduler_with_an_unsupported_setting_is_refused_by_name(bare, change, message):
     (bare / "scheduler_config.json").write_text(json.dumps(SCHEDULER | change))
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(bare)
@@ -42,7 +42,7 @@ def test_a_scheduler_that_would_give_other_pictures_is_refused_by_name(bare, cha
         ({"_class_name": "DPMSolverMultistepScheduler"}, None, "linspace"),
     ],
 )
-def test_a_key_that_is_not_there_means_what_its_scheduler_does_then(bare, change, clip, spacing):
+def test_a_missing_key_has_the_default_of_its_scheduler(bare, change, clip, spacing):
     (bare / "scheduler_config.json").write_text(json.dumps(SCHEDULER | change))
     source = open_source(bare)
     assert (source.clip, source.spacing) == (clip, spacing)

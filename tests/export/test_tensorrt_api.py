@@ -43,7 +43,7 @@ def attributes_of(source, owners):
             yield node.attr
 
 
-def test_the_list_of_members_is_what_a_build_uses(script):
+def test_the_list_has_the_members_that_a_build_uses(script):
     """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
     listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
     owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
@@ -62,7 +62,7 @@ def test_the_list_of_members_is_what_a_build_uses(script):
     assert used <= listed
 
 
-def test_the_list_of_members_is_what_running_a_plan_uses(script):
+def test_the_list_has_the_members_that_running_a_plan_uses(script):
     parts = (script.RUNTIME, script.RTX_RUNTIME)
     kinds = {kind for part in parts for kind in part}
     listed = {name for part in parts for names in part.values() for name in names}

@@ -21,7 +21,7 @@ from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
+def test_a_reference_without_torch_is_a_one_line_error(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
     asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
@@ -54,7 +54,7 @@ def make_checkpoint(folder):
 
 
 @pytest.mark.slow
-def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_path):
+def test_the_reference_does_not_run_tables_from_files(checkpoint, tmp_path):
     engine = tmp_path / "unet.onnx"
     engine.write_bytes((checkpoint / "unet.onnx").read_bytes())
     card = read_onnx_card(engine)
@@ -89,7 +89,7 @@ def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_was_trained_on_is_a_mismatched_reference(checkpoint, tmp_path):
+def test_a_checkpoint_after_more_training_is_a_mismatched_reference(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     with torch.no_grad():
         loaded.unet.conv_out.bias += 0.25

@@ -55,7 +55,7 @@ def upward_imports(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_picture_has_every_file_and_folder_of_the_package_once(package):
+def test_the_picture_lists_every_file_and_folder_of_the_package_once(package):
     there = {layer_of(path, package) for path in (ROOT / package).rglob("*.py")} - OUTSIDE
     assert sorted(layers(package)) == sorted(there)
 
@@ -65,7 +65,7 @@ def test_a_layer_imports_only_layers_that_the_picture_has_above_it(package):
     assert upward_imports(package) == []
 
 
-def test_every_file_that_the_page_names_is_there():
+def test_every_file_that_the_page_names_exists():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:runtime|export|tests|scripts|docs|ddpm_ref)/[\w./]*)`", text)
     assert len(named) > 10

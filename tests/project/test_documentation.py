@@ -16,7 +16,7 @@ MODULES = ["ddpm_rt", "ddpm_rt.api", "ddpm_rt.noise"]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_docstring_give_what_they_show(name):
+def test_the_examples_of_a_docstring_give_the_shown_results(name):
     module = importlib.import_module(name)
     scope = {"ddpm_rt": ddpm_rt, "np": np, **vars(module)}
     result = doctest.testmod(module, extraglobs=scope, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -49,7 +49,7 @@ def local_file(page, link):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_that_a_page_links_to_is_there(page):
+def test_every_file_that_a_page_links_to_exists(page):
     files = {link: local_file(page, link) for link in links(page)}
     assert [link for link, file in files.items() if file is not None and not file.exists()] == []
 
@@ -86,7 +86,7 @@ def named_extras():
     yield from ((extra, "ddpm_rt.extras") for extra in EXTRAS.values())
 
 
-def test_every_extra_that_is_named_anywhere_can_be_installed():
+def test_every_named_extra_exists():
     named = list(named_extras())
     assert len({place for _, place in named}) > 5
     known = project_metadata()["optional-dependencies"]

@@ -36,14 +36,14 @@ def test_a_test_module_is_in_the_folder_of_what_it_tests():
     assert folders == {"cli", "cpp", "device", "export", "project", "ref", "runtime", "scripts", "support"}
 
 
-def test_what_is_shared_is_in_one_place():
+def test_shared_helpers_are_in_one_folder():
     shared = [path for path in SOURCES if not path.name.startswith("test_") and path.name != "conftest.py"]
     assert {path.parent for path in shared} == {SUPPORT}
     test_modules_use = {name for path in SOURCES for name in imported(path)}
     assert [path.stem for path in shared if path.stem not in test_modules_use] == []
 
 
-def test_a_helper_stands_once():
+def test_no_helper_is_defined_twice():
     """A function of the same name and text in two files is one that belongs in tests/support."""
     found = {}
     for path in SOURCES:

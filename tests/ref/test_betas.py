@@ -14,7 +14,7 @@ def test_quadratic_is_linear_in_its_square_root():
     np.testing.assert_allclose(np.diff(roots), (0.02**0.5 - 0.01) / 999, rtol=1e-9)
 
 
-def test_cosine_gives_back_the_curve_of_nichol_and_dhariwal_eq_17():
+def test_cosine_reproduces_nichol_and_dhariwal_eq_17():
     u = (np.arange(1, 990) / 1000 + 0.008) / 1.008  # before the cap at 0.999 bites
     curve = np.cos(u * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
     np.testing.assert_allclose(np.cumprod(1 - schedules.cosine(1000))[:989], curve, rtol=1e-9)
@@ -27,7 +27,7 @@ def test_the_two_sigmoids_are_unrelated_curves():
     assert np.cumprod(1 - jabri)[499] == pytest.approx(0.5, abs=1e-9)  # its logistic is odd about the middle
 
 
-def test_sigmoid_ends_where_it_is_told():
+def test_sigmoid_has_the_given_ends():
     values = schedules.sigmoid(1000)
     # The logistic at -6 and 6 is 0.0025 short of its ends.
     assert values[0] == pytest.approx(1e-4 + 0.0199 / (1 + np.exp(6)), rel=1e-12)

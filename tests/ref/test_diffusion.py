@@ -33,7 +33,7 @@ def test_single_steps_add_up_to_the_closed_form():
 
 
 @pytest.mark.parametrize("t", [1, 2, 500, 999])
-def test_the_posterior_is_bayes_rule(t):
+def test_the_posterior_follows_bayes_rule(t):
     """q(x_{t-1} | x_t, x_0) from the product of two Gaussians: precisions add, means are weighted by them."""
     x0, x = images(1, 1), images(1, 2)
     beta, before = LINEAR[t], DDPM.alpha_bars[t - 1]
@@ -60,7 +60,7 @@ def test_the_eps_form_of_the_mean_is_the_posterior_mean_of_the_predicted_x0(t):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_what_the_network_is_taught_leads_back_to_x0(prediction):
+def test_the_training_target_gives_back_x0(prediction):
     process = Diffusion(LINEAR, prediction)
     x0, noise, t = images(4), images(4, 6), times(0, 10, 500, 999)
     x = process.q_sample(x0, t, noise)
@@ -80,7 +80,7 @@ def gaussian_eps(process, variance):
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", pytest.param("fixed_large", marks=pytest.mark.slow)])
-def test_the_reverse_chain_draws_the_data_it_was_made_for(variance):
+def test_the_reverse_chain_draws_the_data_distribution(variance):
     x = images(4000)
     generator = torch.Generator().manual_seed(1)
 
@@ -104,7 +104,7 @@ def test_the_respaced_process_is_the_same_chain_with_longer_strides():
 
 
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large"])
-def test_the_chain_is_that_of_diffusers_scheduler_on_the_same_noise(kind, monkeypatch):
+def test_the_chain_equals_that_of_diffusers_on_the_same_noise(kind, monkeypatch):
     from diffusers import DDPMScheduler
     from diffusers.schedulers import scheduling_ddpm
 

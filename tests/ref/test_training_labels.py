@@ -32,7 +32,7 @@ def folders(tmp_path):
 @pytest.mark.parametrize(
     ("images", "labels"), [("train_images", "train_labels"), ("images", "labels"), ("x_train", "y_train")]
 )
-def test_an_npz_gives_the_labels_beside_its_images(tmp_path, images, labels):
+def test_an_npz_gives_its_labels(tmp_path, images, labels):
     given = np.array([2, 0, 1, 1, 0, 2], np.uint8)
     np.savez(tmp_path / "set.npz", **{images: PIXELS, labels: given, "test_labels": given[:1]})
     found = labels_of(tmp_path / "set.npz", 3)
@@ -40,7 +40,7 @@ def test_an_npz_gives_the_labels_beside_its_images(tmp_path, images, labels):
     np.testing.assert_array_equal(found, given)
 
 
-def test_the_class_of_a_file_is_its_folder_in_the_order_of_their_names(folders):
+def test_the_class_of_a_file_is_the_number_of_its_folder_by_name(folders):
     assert labels_of(folders, 3).tolist() == [0, 1, 1, 2]
     assert [len(open_images(str(folders), SHAPE)), labels_of(folders, 3).shape] == [4, (4,)]
 
@@ -125,13 +125,13 @@ def test_a_data_set_of_the_hub_with_no_or_two_label_columns_is_refused(monkeypat
         ({"labels": np.array([0, 1, 2, 0, 0, 2])}, "but no train_labels"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused_in_a_sentence(tmp_path, arrays, message):
+def test_labels_that_do_not_match_are_refused_in_one_line(tmp_path, arrays, message):
     np.savez(tmp_path / "set.npz", train_images=PIXELS, **arrays)
     with pytest.raises(DataError, match=message):
         labels_of(tmp_path / "set.npz", 3)
 
 
-def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
+def test_images_outside_class_folders_are_refused(folders, tmp_path):
     Image.fromarray(PIXELS[5, ..., 0]).save(folders / "loose.png")
     with pytest.raises(DataError, match="outside class folders"):
         labels_of(folders, 3)
@@ -142,7 +142,7 @@ def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
         labels_of(tmp_path / "data.zip", 3)
 
 
-def test_the_fingerprint_tells_other_labels_from_these():
+def test_the_fingerprint_depends_on_the_labels():
     labels = np.arange(6)
     assert fingerprint(PIXELS, labels) == fingerprint(PIXELS, labels.astype(np.int64))
     assert len({fingerprint(PIXELS), fingerprint(PIXELS, labels), fingerprint(PIXELS, labels[::-1])}) == 3

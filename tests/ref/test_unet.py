@@ -112,7 +112,7 @@ def test_each_way_to_build_a_unet_equals_diffusers_with_the_same_weights(change)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_labels_are_asked_for_by_models_with_classes_and_by_no_other():
+def test_only_models_with_classes_need_labels():
     x, t = torch.randn(1, 1, 16, 16), torch.tensor([5])
     with pytest.raises(ValueError, match="labels"):
         UNet(UNetConfig.from_dict(SMALL | {"num_class_embeds": 10}))(x, t)
@@ -130,7 +130,7 @@ def test_the_256_unet_has_the_parameters_of_ho_et_al():
         assert sum(weight.numel() for weight in UNet(load_preset("lsun256").model).parameters()) == 113_673_219
 
 
-def test_ho_s_initial_weights_are_centred_and_make_the_network_all_but_silent():
+def test_ho_s_initial_weights_are_centred_and_give_nearly_zero_output():
     model = UNet(DIGITS)
     init_like_ho(model, torch.Generator().manual_seed(0))
     weight = model.mid_block.resnets[0].conv1.weight

@@ -19,7 +19,7 @@ def space_timesteps(count):
     return taken[::-1]
 
 
-def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
+def test_the_guided_dialect_respaces_like_guided_diffusion_and_differs_for_278_counts():
     guided, ho = DIALECTS["guided"], DIALECTS["ho2020"]
     different, thousand = 0, Schedule(BETAS["linear"])
     for count in range(1, 1001):
@@ -29,7 +29,7 @@ def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
     assert different == 278
 
 
-def test_dialects_agree_where_nothing_is_clipped_rounded_or_strided():
+def test_dialects_agree_without_clipping_rounding_or_striding():
     """On the full chain in float64 the three are one sampler: the coefficients of diffusers to its float32."""
     betas = BETAS["linear"]
     tables = []

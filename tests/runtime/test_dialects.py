@@ -39,7 +39,7 @@ def count(pytestconfig):
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
-def test_ddpm_is_that_of_diffusers(schedule, steps):
+def test_ddpm_equals_that_of_diffusers(schedule, steps):
     from diffusers import DDPMScheduler
 
     z = tape(steps)
@@ -62,7 +62,7 @@ def test_ddpm_is_that_of_diffusers(schedule, steps):
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++"])
-def test_what_a_user_asks_for_is_what_was_compared(name, spacing):
+def test_the_options_of_users_compile_the_compared_tables(name, spacing):
     """A card and `--dialect diffusers`, nothing else said, against the three schedulers with what the card says."""
     import diffusers
 
@@ -106,7 +106,7 @@ def goes_to_the_next(scheduler):
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
-def test_ddim_is_that_of_diffusers_unless_it_leads_to_the_wrong_noise_level(schedule, steps):
+def test_ddim_equals_that_of_diffusers_unless_diffusers_ends_at_the_wrong_noise_level(schedule, steps):
     z = tape(steps)
     variants = list(itertools.product([0.0, 0.5], [False, True]))
     for index, (prediction, spacing, clip) in enumerate(settings(schedule, steps)):
@@ -139,7 +139,7 @@ def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize(("name", "algorithm"), [("dpm++", "dpmsolver++"), ("dpm++sde", "sde-dpmsolver++")])
-def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
+def test_dpm_solver_equals_that_of_diffusers(name, algorithm, schedule, steps):
     from diffusers import DPMSolverMultistepScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -164,7 +164,7 @@ def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize("name", ["euler", "euler-a"])
-def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
+def test_euler_equals_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
     from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -182,7 +182,7 @@ def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
 
 @pytest.mark.parametrize("steps", STEPS[: len(FEW)])
 @pytest.mark.parametrize("schedule", BETAS)
-def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
+def test_lcm_equals_that_of_diffusers_at_its_timesteps(schedule, steps):
     from diffusers import LCMScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -197,7 +197,7 @@ def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++", "dpm++sde", "euler", "euler-a"])
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-def test_zero_terminal_snr_is_that_of_diffusers(name, prediction):
+def test_zero_terminal_snr_equals_that_of_diffusers(name, prediction):
     import diffusers
 
     kinds = {
@@ -225,7 +225,7 @@ def test_zero_terminal_snr_is_that_of_diffusers(name, prediction):
     )
 
 
-def test_what_is_not_a_number_in_diffusers_is_one_here():
+def test_a_table_that_is_nan_in_diffusers_is_finite_here():
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(variance_type="fixed_large_log", clip_sample=False)

@@ -66,7 +66,7 @@ def test_a_sample_is_the_same_alone_and_in_a_batch():
     np.testing.assert_array_equal(run(table, gaussian("eps"), samples=[40])[0], together[40])
 
 
-def test_every_step_is_told_its_timestep_and_noise_is_addressed_by_row():
+def test_every_step_passes_its_timestep_and_noise_is_addressed_by_row():
     asked, rows = [], []
     table = ddpm(LINEAR, timesteps(1000, 4))
 

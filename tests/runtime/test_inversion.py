@@ -31,7 +31,7 @@ def test_a_linear_network_draws_frames_on_the_arc_between_the_ends():
         np.testing.assert_allclose(frame.ravel(), expected, rtol=0, atol=2e-5)  # float32 through 50 steps
 
 
-def test_points_on_the_arc_are_of_the_length_of_noise_and_at_even_angles():
+def test_points_on_the_arc_have_the_norm_of_noise_and_even_angles():
     start, end = np.random.default_rng(0).standard_normal((2, 10_000))
     points = slerp(start, end / np.linalg.norm(end) * np.linalg.norm(start), np.linspace(0, 1, 7)[:, None])
     lengths = np.linalg.norm(points, axis=1)
@@ -42,7 +42,7 @@ def test_points_on_the_arc_are_of_the_length_of_noise_and_at_even_angles():
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_inversion_comes_near_to_the_exact_noise(prediction):
+def test_inversion_approximates_the_exact_noise(prediction):
     """The ODE of DDIM keeps the law of every level: a Gaussian pixel is scaled from one variance to the other."""
     images, last = pictures(2), ALPHA_BAR[-1]
     exact = images * np.sqrt((last * PIXEL_VARIANCE + 1 - last) / PIXEL_VARIANCE)
@@ -52,7 +52,7 @@ def test_inversion_comes_near_to_the_exact_noise(prediction):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_an_image_comes_back_from_its_noise_with_an_error_of_first_order_in_the_step(prediction):
+def test_inversion_reconstructs_an_image_with_a_first_order_error(prediction):
     images, off = pictures(3), []
     for steps in (50, 100, 200):
         request, engine = Request(steps=steps, batch=2), Linear(prediction)
@@ -87,7 +87,7 @@ def test_a_row_of_the_inversion_undoes_the_row_of_ddim_given_the_same_eps(predic
         assert again == pytest.approx(x, abs=1e-10)  # float64, factors of up to 157
 
 
-def test_a_noise_is_a_sample_when_it_is_the_one_of_its_number():
+def test_the_noise_of_a_sample_number_draws_that_sample():
     request = Request(sampler="ddpm", steps=9, seed=5, count=3)
     x_t = noise.normal(5, range(3), noise.INITIAL_STEP, SIZE).reshape(3, *SHAPE)
     np.testing.assert_array_equal(

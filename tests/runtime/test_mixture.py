@@ -33,7 +33,7 @@ def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size have 0.003
 
 
-def test_second_order_beats_first_at_the_same_number_of_calls_and_comes_near_five_times_as_many():
+def test_second_order_beats_first_order_at_equal_calls_and_nearly_matches_five_times_as_many():
     """Against the probability flow, which is known exactly here; noise of the same numbers."""
     first = figure.measure("ddim", 20)
     assert figure.measure("dpm++", 20).from_flow < 0.75 * first.from_flow
@@ -59,7 +59,7 @@ def test_the_flow_keeps_the_distribution():
     assert np.abs(flowed - np.sort(data)).mean() < 0.015  # standard error of a mean is 0.004, of W1 about twice that
 
 
-def test_the_network_is_the_noise_to_be_expected():
+def test_the_network_predicts_the_expected_noise():
     """E[z | x] by brute force: the mean of z among 4 million pairs whose x falls into a bin of 0.02."""
     rng = np.random.default_rng(1)
     level = float(figure.SCHEDULE.alpha_bar[300])

@@ -101,7 +101,7 @@ def test_the_exact_denoiser_of_gaussian_data_gives_the_exact_variance(schedule, 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large"])
-def test_a_thousand_ddpm_steps_give_back_the_variance_of_the_data(prediction, kind):
+def test_a_thousand_ddpm_steps_reproduce_the_variance_of_the_data(prediction, kind):
     table = ddpm(LINEAR, ALL, prediction=prediction, variance=kind)
     # A thousand steps are not infinitely many: the chain itself is off by a per cent, Ho et al. section 3.2.
     assert closed_recursion(table, LINEAR, prediction, 0.25) == pytest.approx(0.25, rel=0.02)
@@ -156,7 +156,7 @@ def test_known_timesteps():
 
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 20, 48, 50, 600, 999, 1000])
-def test_spacings_are_those_of_diffusers(spacing, steps):
+def test_spacings_equal_those_of_diffusers(spacing, steps):
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(timestep_spacing=spacing)
@@ -169,7 +169,7 @@ betas = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=60)
 
 @settings(max_examples=200, deadline=None)
 @given(betas, st.sampled_from(PREDICTIONS), st.floats(0, 1), st.data())
-def test_any_table_is_finite_and_ends_without_noise_in_the_predicted_x0(values, prediction, eta, data):
+def test_every_table_is_finite_and_ends_without_noise_at_the_predicted_x0(values, prediction, eta, data):
     schedule = Schedule(np.array(values))
     t = timesteps(len(values), data.draw(st.integers(1, len(values))))
     tables = [ddim(schedule, t, prediction=prediction, eta=eta), ddpm(schedule, t, prediction=prediction)]
@@ -207,12 +207,12 @@ def test_timesteps_that_do_not_descend_inside_the_schedule_are_refused(t):
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])
-def test_a_count_of_steps_that_cannot_be_is_refused(steps):
+def test_an_invalid_number_of_steps_is_refused(steps):
     with pytest.raises(ValueError, match="steps"):
         timesteps(1000, steps)
 
 
-def test_names_that_are_not_known_are_refused():
+def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="spacing"):
         timesteps(10, 5, "even")
     with pytest.raises(ValueError, match="variance"):

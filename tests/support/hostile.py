@@ -14,7 +14,7 @@ JSON = {
     "5000 digits": (f'{{"a": 1{"0" * 5000}}}', "digits"),
     "a fraction of 200 digits": (f'{{"a": 0.{"1" * 200}}}', "digits"),
     "50000 keys": ("{" + ",".join(f'"k{i}":0' for i in range(50_000)) + "}", "keys"),
-    "a key twice": ('{"a": 1, "a": 2}', "twice"),
+    "a key twice": ('{"a": 1, "a": 2}', "duplicate key"),
     "lone surrogate": ('{"a": "\\ud800"}', "surrogate"),
     "lone surrogate in a key": ('{"\\uDC00": 1}', "surrogate"),
     "not UTF-8": (b'{"a": "\xff"}', "UTF-8"),

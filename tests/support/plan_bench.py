@@ -5,7 +5,8 @@ from elsewhere import in_new_thread
 from fake_tensorrt import SCRATCH
 
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.device.device_denoiser import DeviceDenoiser
 from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.engines.opening import open_device_engine

@@ -12,7 +12,8 @@ from onnx import numpy_helper
 from ddpm_export.graph.identity import graph_of
 from ddpm_export.plans.build import read_source
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.cli import main
 
 

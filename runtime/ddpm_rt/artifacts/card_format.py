@@ -11,7 +11,6 @@ from ..samplers.continuous import FlowProcess, Levelled, SigmaProcess
 from ..text import quoted
 from .card_facts import InputFacts, Latents
 
-
 FORMATS = (1, 2)
 OF_FORMAT_2 = ("process", "inputs", "latents")  # fields that a card of format 1 does not have
 PROCESSES: dict[str, type[Levelled]] = {"sigma": SigmaProcess, "flow": FlowProcess}

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.plan_record import FLAVOURS, Build, PlanRecord
+from ..artifacts.plan_build import FLAVOURS, Build
+from ..artifacts.plan_record import PlanRecord
 from ..device.gpus import NOT_RTX
 from ..errors import DdpmRtError
 

@@ -7,7 +7,7 @@ import pytest
 from tiny_unet import DIGITS, tiny_card, tiny_unet
 
 from ddpm_export.graph.precision import set_precision
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions
 from ddpm_ref.recipe import load_preset
@@ -28,7 +28,7 @@ def built(tiny, shared):
 
 def in_each_precision(folder, config):
     """A network, random weights, in each precision: its graph is traced once, and typed thrice."""
-    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
+    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", ExportOptions(hoist=True, threads=1))
     for precision in ("fp16", "bf16"):
         model = onnx.load(folder / "fp32.onnx")
         set_precision(model, precision, keep=("t",))

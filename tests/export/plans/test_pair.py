@@ -76,7 +76,7 @@ def killed(plan, seed, place, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_path, number):
+def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, number):
     plan, place, seen = tmp_path / "unet.plan", 0, set()
     put(plan, 0)
     while True:
@@ -98,7 +98,7 @@ def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_a_record_that_waits_is_not_taken_from_its_plan_by_the_next_kill(tmp_path, known):
+def test_a_pending_record_survives_another_kill(tmp_path, known):
     """One process was killed before the plan had its name (0), or after it (1); then another is, anywhere."""
     plan, waiting, place = tmp_path / "unet.plan", tmp_path / "waiting", 0
     put(plan, 1)
@@ -123,7 +123,7 @@ def test_a_record_that_waits_is_not_taken_from_its_plan_by_the_next_kill(tmp_pat
     assert place > 15
 
 
-def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monkeypatch):
+def test_a_plan_that_cannot_be_written_leaves_the_old_pair(tmp_path, monkeypatch):
     plan = tmp_path / "unet.plan"
     put(plan, 0)
     real = os.replace
@@ -140,7 +140,7 @@ def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monke
     assert sorted(path.name for path in tmp_path.iterdir()) == ["unet.plan", "unet.plan.json"]
 
 
-def test_a_record_that_cannot_have_its_name_is_found_all_the_same(tmp_path, monkeypatch):
+def test_a_record_that_cannot_be_renamed_is_still_found(tmp_path, monkeypatch):
     plan = tmp_path / "unet.plan"
     put(plan, 0)
     real = os.replace
@@ -161,7 +161,7 @@ def test_a_record_that_cannot_have_its_name_is_found_all_the_same(tmp_path, monk
 
 
 @pytest.mark.parametrize("place", [sidecar_path, pending_path])
-def test_a_record_that_is_a_folder_is_refused_before_the_plan_is_touched(tmp_path, place):
+def test_a_folder_in_place_of_the_record_is_refused_before_the_plan_changes(tmp_path, place):
     plan = tmp_path / "unet.plan"
     plan.write_bytes(b"old")
     place(plan).mkdir()
@@ -185,7 +185,7 @@ def test_a_record_keeps_its_mode_and_its_link(tmp_path):
     assert file_sha256(plan) in far.read_text()
 
 
-def test_four_writers_leave_the_pair_of_one(tmp_path):
+def test_four_writers_leave_one_matching_pair(tmp_path):
     plan, children = tmp_path / "unet.plan", []
     for seed in range(4):
         children.append(os.fork())

@@ -12,7 +12,7 @@ from ddpm_rt.artifacts.plan_record import read_plan
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("capabilities", [(), ("8.9",)])
-def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, tmp_path, precision, capabilities):
+def test_the_plan_of_the_bundled_network_has_the_requested_precision(digits, tmp_path, precision, capabilities):
     options = BuildOptions(((1, 1, 1), (1, 8, 64)) if capabilities else ((16, 16, 16),), capabilities)
     record, _ = build_plan(digits / f"{precision}.onnx", tmp_path / "unet.plan", options)
     layers = read_plan(tmp_path / "unet.plan").build.layers
@@ -26,7 +26,7 @@ def test_the_plan_of_the_bundled_network_is_of_the_precision_asked_for(digits, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_the_plan_of_the_cifar10_network_is_of_the_precision_asked_for(photos, tmp_path, precision):
+def test_the_plan_of_the_cifar10_network_has_the_requested_precision(photos, tmp_path, precision):
     source = photos / f"{precision}.onnx"
     record, _ = build_plan(source, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),), ("8.6", "8.9")))
     layers = record.build.layers
@@ -40,7 +40,7 @@ def test_the_plan_of_the_cifar10_network_is_of_the_precision_asked_for(photos, t
 
 
 @pytest.mark.slow
-def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(digits, tmp_path):
+def test_turing_builds_hoisted_float16_and_explains_why_not_float32(digits, tmp_path):
     """TensorRT-RTX has no float32 matrix product for compute capability 7.5."""
     options = BuildOptions(((1, 1, 1),), ("7.5",))
     build_plan(digits / "fp16.onnx", tmp_path / "unet.plan", options)
@@ -49,7 +49,7 @@ def test_turing_takes_float16_with_the_time_looked_up_and_says_why_not_float32(d
         build_plan(digits / "fp32.onnx", tmp_path / "other.plan", options)
 
 
-def test_the_largest_batch_and_workspace_are_taken(tiny, tmp_path):
+def test_the_largest_batch_and_workspace_are_accepted(tiny, tmp_path):
     options = BuildOptions(((1, 1, 65535),), ("8.9",), workspace=2**43 - 1)
     record, _ = build_plan(tiny, tmp_path / "unet.plan", options)
     assert record.build.profiles == ((1, 1, 65535),)

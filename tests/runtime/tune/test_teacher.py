@@ -31,7 +31,7 @@ def ignored():
 
 
 @pytest.mark.parametrize("points", [2, 5, 60, 1000, 5000])
-def test_the_grid_descends_from_the_noise_to_0_and_has_at_most_two_points_more(points):
+def test_the_grid_descends_to_0_and_has_at_most_two_extra_points(points):
     grid = teacher_grid(SCHEDULE, points)
     assert grid[0] == 999
     assert grid[-1] == 0
@@ -39,13 +39,13 @@ def test_the_grid_descends_from_the_noise_to_0_and_has_at_most_two_points_more(p
     assert len(grid) <= points + 2
 
 
-def test_the_grid_has_the_timesteps_that_are_wanted_and_begins_at_the_first():
+def test_the_grid_contains_the_wanted_timesteps_and_starts_at_the_first():
     grid = teacher_grid(SCHEDULE, 20, [801, 402, 77])
     assert grid[0] == 801
     assert {801, 402, 77} <= set(grid.tolist())
 
 
-def test_the_paths_are_those_of_the_loop_whatever_the_batch():
+def test_the_paths_equal_those_of_the_loop_for_any_batch():
     engine, grid = MixtureEngine(clip=(-1.0, 1.0)), teacher_grid(SCHEDULE, 12)
     bound = Request(seed=5, first=3, count=7, batch=3).bind(engine.card)
     calls = []
@@ -60,7 +60,7 @@ def test_the_paths_are_those_of_the_loop_whatever_the_batch():
         np.testing.assert_allclose(paths.x0[step.row], step.x0.reshape(7, 24), atol=1e-6)
 
 
-def test_of_a_large_image_evenly_spaced_elements_are_kept():
+def test_evenly_spaced_elements_of_a_large_image_are_kept():
     small, large = gaussian_card(), gaussian_card(image_shape=(3, 100, 100))
     assert on_kept(small, np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 24)
     images = np.arange(60_000, dtype=np.float32).reshape(2, 3, 100, 100)
@@ -70,7 +70,7 @@ def test_of_a_large_image_evenly_spaced_elements_are_kept():
     assert kept[0, -1] > 29_980
 
 
-def test_the_teacher_takes_gaussian_pixels_where_the_probability_flow_does():
+def test_the_teacher_follows_the_probability_flow_of_gaussian_pixels():
     """The flow scales x by the root of the ratio of the variances: of a Gaussian, in closed form."""
     engine, grid = gaussian_engine(), teacher_grid(SCHEDULE, 60)
     paths = teacher_paths(engine, Request(count=16).bind(engine.card), grid, ignored)
@@ -105,7 +105,7 @@ def test_the_teacher_of_a_table_with_noise_keeps_the_variance_of_x_at_every_row(
     np.testing.assert_allclose(np.mean(found, axis=0), due, rtol=0.02)  # 48 000 values: 0.65 % is one deviation
 
 
-def test_a_row_with_noise_leads_above_its_own_level_and_the_last_has_none():
+def test_a_row_with_noise_ends_above_its_own_level_and_the_last_row_has_no_noise():
     rows = noisy_rows(gaussian_card(), np.array([999, 500, 20]), 1.0)
     assert (rows.level > SCHEDULE.alpha_bar[[999, 500, 20]]).all()
     assert (rows.level[:-1] < 1).all()
