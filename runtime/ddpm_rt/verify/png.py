@@ -34,7 +34,7 @@ def grids(comparison: Comparison) -> dict[str, Pixels]:
 
 
 def _visible(images: Batch) -> Batch:
-    """The channels that a picture can show. Values that are not finite become black. A volume shows its middle slice."""
+    """The channels that a picture can show, of a volume the middle slice. Values that are not finite become black."""
     if images.ndim == 5:
         images = images[:, :, images.shape[2] // 2]
     if images.ndim < 4:  # a sequence is a row a channel
