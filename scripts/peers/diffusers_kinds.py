@@ -15,7 +15,8 @@ from .shared_noise import COUNT, drawn, filled, shared_noise
 SIZE, STEPS = 16, 10
 BLOCKS = {
     "sample_size": SIZE,
-    "block_out_channels": (32, 32),
+    "block_out_channels": (16, 32),
+    "layers_per_block": 1,
     "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
     "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
     "norm_num_groups": 8,
