@@ -81,9 +81,9 @@ def export_onnx(
     """Write `module` as ONNX to `path`. Returns the card in the file, which contains the measured error.
 
     `module` maps x float32 [B, C, ...] and t int64 [B] to a float32 tensor like x. It runs in eval mode on the CPU. t
-    is float32 for a process of sigma or a flow. With `card.classes` it also takes y int64 [B], and after that the inputs
-    of `card.inputs` in their order. With a learned `card.variance` its output has 2 C channels, the variance in the
-    second half. `card.names` gives the names of the graph's inputs and output.
+    is float32 for a process of sigma or a flow. With `card.classes` it also takes y int64 [B]. The inputs of
+    `card.inputs` follow in their order. With a learned `card.variance` its output has 2 C channels, the variance in
+    the second half. `card.names` gives the names of the graph's inputs and output.
 
     Raises DdpmRtError, and writes no file, if the output of ONNX Runtime differs from PyTorch's by more than the
     tolerance, has another shape or is not finite, or if the precision overflows; ValueError for `hoist` without betas.

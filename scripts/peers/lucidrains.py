@@ -9,9 +9,10 @@ from .shared_noise import COUNT, drawn, filled, shared_noise, stand_in_for
 
 STEPS = 20
 
+stand_in_for("torchvision")
+
 
 def unet(**options):
-    stand_in_for("torchvision")
     from denoising_diffusion_pytorch import Unet
 
     torch.manual_seed(1)
@@ -69,7 +70,6 @@ def learned_variance() -> Kind:
 
 
 def sequence() -> Kind:
-    stand_in_for("torchvision")
     from denoising_diffusion_pytorch import GaussianDiffusion1D, Unet1D
 
     torch.manual_seed(1)
@@ -82,7 +82,6 @@ def sequence() -> Kind:
 
 
 def labelled_with_guidance() -> Kind:
-    stand_in_for("torchvision")
     from denoising_diffusion_pytorch.classifier_free_guidance import GaussianDiffusion, Unet
 
     torch.manual_seed(1)

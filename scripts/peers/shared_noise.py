@@ -4,6 +4,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 from unittest import mock
 
 import numpy as np
@@ -51,6 +52,7 @@ def stand_in_for(*names: str) -> None:
             for part in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
                 del sys.modules[part]
             made = types.ModuleType(name)
+            made.__spec__ = ModuleSpec(name, None)
             made.__getattr__ = lambda attribute: mock.MagicMock()
             made.__path__ = []
             sys.modules[name] = made
