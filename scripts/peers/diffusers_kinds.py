@@ -83,7 +83,7 @@ def sequence() -> Kind:
         UNet1DModel(
             sample_size=64, in_channels=2, out_channels=2, block_out_channels=(32, 32, 64),
             down_block_types=("DownBlock1DNoSkip", "DownBlock1D", "AttnDownBlock1D"),
-            up_block_types=("AttnUpBlock1D", "UpBlock1D", "UpBlock1DNoSkip"), extra_in_channels=16,
+            up_block_types=("AttnUpBlock1D", "UpBlock1D", "UpBlock1DNoSkip"), extra_in_channels=64,
         )
     )  # fmt: skip
     scheduler = DDPMScheduler(num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2", clip_sample=False)

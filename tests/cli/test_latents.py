@@ -14,22 +14,22 @@ from ddpm_rt.images.write import read_text
 SHAPE = (4, 2, 3)
 
 
-def write_decoder(path, *, sides=(3, 4, 6), latents=SHAPE):
-    """Three of four channels, each value four times, and 0.25 more."""
+def write_decoder(path, *, channels=3, latents=SHAPE):
+    """Some of the channels, each value four times, and 0.25 more."""
     nodes = [
         helper.make_node("Slice", ["z", "zero", "three", "one"], ["rgb"]),
         helper.make_node("Resize", ["rgb", "", "scales"], ["large"], mode="nearest"),
         helper.make_node("Add", ["large", "quarter"], ["image"]),
     ]
     constants = {
-        "zero": np.array([0]), "three": np.array([3]), "one": np.array([1]),
+        "zero": np.array([0]), "three": np.array([channels]), "one": np.array([1]),
         "scales": np.array([1, 1, 2, 2], np.float32), "quarter": np.array(0.25, np.float32),
     }  # fmt: skip
     graph = helper.make_graph(
         nodes,
         "decoder",
         [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["b", *latents])],
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["b", *sides])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["b", channels, 4, 6])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
@@ -71,7 +71,7 @@ def test_a_decoder_that_is_missing_or_does_not_fit_is_one_line(model, tmp_path):
         assert message in result.stderr.splitlines()[-1]
         assert not (tmp_path / out).exists()
 
-    write_decoder(tmp_path / "decoder.onnx", sides=("c", 4, 6))
+    write_decoder(tmp_path / "decoder.onnx", channels=2)
     refused("must be [batch, 1 or 3, H, W] with fixed sides")
     write_decoder(tmp_path / "decoder.onnx", latents=(4, 4, 3))
     refused("but the model draws ['batch', 4, 2, 3]")

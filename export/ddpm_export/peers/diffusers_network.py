@@ -39,7 +39,7 @@ def adapt(unet: Any, scheduler: Any, source: str = PACKAGE, *, image_first: bool
         facts["classes"] = unet.config.num_class_embeds
     call = Call(copy_of(unet), extra, image_first, labelled=embedded or "classes" in facts)
     module: nn.Module = call
-    if scheduler.config.get("_class_name") == "CMStochasticIterativeScheduler":
+    if type(scheduler).__name__ == "CMStochasticIterativeScheduler":
         module = Consistency(call, scheduler.config.sigma_data, scheduler.config.sigma_min)
     elif unet.config.get("time_embedding_type") == "fourier":
         module = Score(call)

@@ -19,6 +19,11 @@ class Conditions(NamedTuple):
     inputs: Mapping[str, NDArray[Any]] = {}  # named inputs, each [B, ...]
     prev_x0: str | None = None  # the input that takes the x0 of the step before
 
+    @property
+    def are_none(self) -> bool:
+        """Whether the network takes x and t alone."""
+        return self.labels is None and not self.inputs and self.prev_x0 is None
+
     def given(self, x0: tuple[Batch, ...]) -> tuple[Any, ...]:
         """The arguments of an engine after x and t."""
         inputs = {**self.inputs, **({} if self.prev_x0 is None else {self.prev_x0: x0[0]})}

@@ -47,14 +47,20 @@ def check_labels(
         raise ValueError(f"guidance must be a finite number of float32, not {guidance}")
     if card.classes is None and labels is not None:
         raise ValueError("the model is unconditional; leave out label")
-    if guidance != 1.0 and card.null_class is None and not has_null_inputs:
-        if card.conditions:
-            raise ValueError("guidance needs the inputs that stand for no condition; give them with --null-input")
-        if card.classes is None:
-            raise ValueError("the model is unconditional; leave out guidance")
-        raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
-    if card.classes is None:
+    if card.classes is not None:
+        _check_each(card, labels)
+    if guidance == 1.0 or card.null_class is not None or has_null_inputs:
         return
+    if card.conditions:
+        raise ValueError("guidance needs the inputs that stand for no condition; give them with --null-input")
+    if card.classes is None:
+        raise ValueError("the model is unconditional; leave out guidance")
+    raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
+
+
+def _check_each(card: ModelCard, labels: Sequence[int] | None) -> None:
+    """Raises ValueError unless a class-conditional model has every label, and there is one."""
+    assert card.classes is not None
     known = f"0 to {card.classes - 1}" + ("" if card.null_class is None else f", where {card.null_class} is no class")
     if not labels:
         raise ValueError(f"the model is class-conditional and needs a label: {known}")

@@ -210,7 +210,7 @@ class BoundRequest:
     def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
         """`engine` with the labels and inputs of these samples bound to it, if there are any."""
         conditions = Conditions(self.labels(samples), self.inputs(samples), self.card.prev_x0)
-        if not any(conditions):
+        if conditions.are_none:
             return engine
         return conditioned(engine, conditions, guidance=self.guidance, null=self._null(samples))
 
