@@ -10,12 +10,14 @@ from .shared_noise import COUNT, drawn, filled, shared_noise
 STEPS = 20
 
 
-def network(dims: int, **options):
+def network(dims: int, levels: int = 2, **options):
+    """Attention at the coarsest level alone: its memory grows with the square of the voxels."""
     from monai.networks.nets.diffusion_model_unet import DiffusionModelUNet
 
     torch.manual_seed(4)
     made = DiffusionModelUNet(
-        spatial_dims=dims, in_channels=1, out_channels=1, channels=(16, 16), attention_levels=(False, True),
+        spatial_dims=dims, in_channels=1, out_channels=1, channels=(8,) * (levels - 1) + (16,),
+        attention_levels=(False,) * (levels - 1) + (True,),
         num_res_blocks=1, num_head_channels=8, norm_num_groups=8, **options,
     )  # fmt: skip
     return filled(made)
@@ -48,12 +50,12 @@ def image_with_context() -> Kind:
 def volume() -> Kind:
     from monai.networks.schedulers import DDIMScheduler
 
-    unet = network(3)
+    unet = network(3, levels=3)
     scheduler = DDIMScheduler(num_train_timesteps=1000, schedule="scaled_linear_beta", clip_sample=False)
-    scheduler.set_timesteps(STEPS)
+    scheduler.set_timesteps(STEPS // 2)
     adapted = monai.adapt(unet, scheduler, (32, 32, 32), channels=1)
     # it leads to t - T // steps, as diffusers does
-    request = {"sampler": "ddim", "steps": STEPS, "spacing": "leading", "dialect": "diffusers"}
+    request = {"sampler": "ddim", "steps": STEPS // 2, "spacing": "leading", "dialect": "diffusers"}
     return Kind(adapted=adapted, loop=stepped(unet, scheduler, (1, 32, 32, 32)), request=request)
 
 
