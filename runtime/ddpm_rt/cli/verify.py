@@ -17,6 +17,7 @@ from ..errors import DdpmRtError
 from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
+from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
 from .talk import say
 
@@ -113,10 +114,12 @@ class Reports:
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
+@input_options
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
-    tolerance: float | None, min_psnr: float | None, steps: int | None, **asked: Any,
+    tolerance: float | None, min_psnr: float | None, steps: int | None,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -131,10 +134,16 @@ def verify(
     reports = Reports(html=html, png=png, json=json)
     try:
         sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
-        reports.check(engine, engine_b, reference)
+        reports.check(engine, engine_b, reference, *paths_of(inputs, null_inputs))
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
-        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked))
+
+        def ask(card: "ModelCard") -> "Request":
+            given = {"inputs": read_inputs(card, inputs, resize=resize)}
+            given |= {"null_inputs": read_inputs(card, null_inputs, resize=resize)}
+            return _request(engine, card, steps, asked | given)
+
+        report = compared(sides, options, limits, ask)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -149,6 +158,8 @@ def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) 
 
     if asked["sampler"] == FITTED:
         return Request(**with_fitted({"steps": steps, **asked}, engine, card))
+    if card.process is not None and asked["sampler"] == "ddpm":  # the default of this verb
+        asked = {**asked, "sampler": "ddim"}
     steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
     return Request(steps=steps, spacing=card.spacing, **asked)
 

@@ -74,22 +74,42 @@ def _precision(said: str, found: str) -> str:
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
     """The facts of a card: name to text."""
-    betas = np.array(card["betas"])
-    alpha_bar = np.cumprod(1.0 - betas)[-1]
-    provenance = card["provenance"]
+    provenance, shape = card["provenance"], card["image_shape"]
     return {
-        "images": " x ".join(str(side) for side in card["image_shape"]) + " (C x H x W)",
+        "images": " x ".join(map(str, shape)) + (" (C x H x W)" if len(shape) == 3 else ""),
         "predicts": card["prediction"],
         "variance": card["variance"],
         "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
-        "betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {alpha_bar:.3g}",
+        **_process(card),
         "spacing": card["spacing"],
         "classes": _classes(card["classes"], card["null_class"]),
+        **_more(card),
         "precision": card["precision"],
         "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
         "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
         "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance["parity"].items()),
     }
+
+
+def _process(card: dict[str, Any]) -> dict[str, str]:
+    """The forward process, as a line."""
+    if (process := card["process"]) is None:
+        betas = np.array(card["betas"])
+        end = np.cumprod(1.0 - betas)[-1]
+        return {"betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {end:.3g}"}
+    facts = ", ".join(f"{key} {value}" for key, value in process.items() if value is not None)
+    return {"process": f"{'sigma' if 'sigma_min' in process else 'flow'}: {facts}"}
+
+
+def _more(card: dict[str, Any]) -> dict[str, str]:
+    """Named inputs and latents, where there are any."""
+    lines = {}
+    if card["inputs"]:
+        texts = (f"{name} {one['dtype']} {list(one['shape'])} ({one['role']})" for name, one in card["inputs"].items())
+        lines["takes as well"] = ", ".join(texts)
+    if (latents := card["latents"]) is not None:
+        lines["latents"] = f"decoder(x / {latents['scale']} + {latents['shift']}), {latents['decoder'] or 'no decoder'}"
+    return lines
 
 
 def table(lines: dict[str, str]) -> str:
