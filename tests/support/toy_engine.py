@@ -39,7 +39,7 @@ def bytes_touched(x, x0, out, t, rows, lanes, state, batch, size, out_size, t_ty
 
 
 class ToyEngine:
-    """Runs `function(x, t, y)`, or with named inputs `function(x, t, y, inputs)`, on device memory. It counts its calls."""
+    """Runs `function(x, t, y)`, with named inputs `function(x, t, y, inputs)`, on device memory, and counts calls."""
 
     def __init__(self, stand_in, function, *, card=None, batches=(1, 2, 4, 8), time_type=np.int64, one_time=False):
         self.stand_in, self.function, self.card, self.batches = stand_in, function, card or gaussian_card(), batches

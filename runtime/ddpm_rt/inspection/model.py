@@ -10,8 +10,10 @@ from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.onnx_card import find_onnx_card
 from ..artifacts.onnx_types import contradiction, graph_precision
+from ..artifacts.quantization_record import read_quantization
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
+from .operators import operators_text, optimised_operators
 
 NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
@@ -19,7 +21,8 @@ NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 def facts(path: Path) -> dict[str, Any]:
     """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
 
-    If ONNX Runtime cannot open a bf16 model, its inputs and outputs are empty.
+    The facts about an int8 model include the operators that ONNX Runtime runs on the CPU. If ONNX Runtime cannot open a
+    bf16 model, its inputs and outputs are empty.
     """
     try:
         model = OrtDenoiser(path)
@@ -29,13 +32,16 @@ def facts(path: Path) -> dict[str, Any]:
         if known is None or known.precision != "bf16":
             raise
         card, inputs, outputs = known, [], []
+    precision = graph_precision(path)
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
-        "precision": graph_precision(path),
+        "precision": precision,
+        "quantization": read_quantization(path),
+        "operators": dict(optimised_operators(path)) if "int8" in precision and inputs else None,
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
         "card": asdict(card),
@@ -57,6 +63,7 @@ def describe(found: dict[str, Any]) -> str:
             "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
             "precision": _precision(found["card"]["precision"], found["precision"]),
+            **_quantization_lines(found),
         }
     )
 
@@ -64,6 +71,20 @@ def describe(found: dict[str, Any]) -> str:
 def tables_text(calls: list[int]) -> str:
     """The network calls of the tables in a model for `--sampler fitted`, as text."""
     return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` adds them"
+
+
+def _quantization_lines(found: dict[str, Any]) -> dict[str, str]:
+    """What an int8 model really runs, and how it was quantised, as far as it says that."""
+    lines = {}
+    if found["operators"] is not None:
+        lines["ONNX Runtime runs"] = operators_text(found["operators"])
+    if (record := found["quantization"]) is not None:
+        layers = record["layers"]
+        count = sum(layer["float"] is None for layer in layers.values())
+        lines["quantised"] = f"{count} of {len(layers)} layers, for {record['for']}; {record['calibration']['sampler']}"
+        kept = [f"{name} ({layer['float']})" for name, layer in layers.items() if layer["float"] is not None]
+        lines["float layers"] = ", ".join(kept) or "none"
+    return lines
 
 
 def _precision(said: str, found: str) -> str:
