@@ -74,8 +74,16 @@ def with_labels(
     def guided(x: Batch, t: Times, /) -> Batch:
         count, channels = x.shape[:2]
         out = engine(np.concatenate([x, x]), np.concatenate([t, t]), both)
-        labelled, null = out[:count], out[count:, :channels]
-        mean = null + np.float32(guidance) * (labelled[:, :channels] - null)
-        return np.concatenate([mean, labelled[:, channels:]], axis=1)
+        return guided_output(out[:count], out[count:], np.float32(guidance), channels)
 
     return guided
+
+
+def guided_output(labelled: Batch, null: Batch, guidance: np.float32 | Batch, channels: int) -> Batch:
+    """null + guidance (labelled - null), of the first `channels`; a learned variance is the labelled half's.
+
+    `guidance` is a number, or `[B, 1, 1, 1]` with one for each image.
+    """
+    null = null[:, :channels]
+    mean = null + guidance * (labelled[:, :channels] - null)
+    return np.concatenate([mean, labelled[:, channels:]], axis=1)
