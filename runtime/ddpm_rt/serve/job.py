@@ -34,6 +34,9 @@ class Listener(NamedTuple):
     frames: Collection[int] = ()
 
 
+UNHEARD = Listener()
+
+
 class Job:
     """Chains that belong together. `result` is the list of their images `[C, H, W]`, in order.
 
@@ -41,7 +44,7 @@ class Job:
     """
 
     def __init__(
-        self, chains: Sequence[Chain], *, priority: Priority = "interactive", listener: Listener = Listener()
+        self, chains: Sequence[Chain], *, priority: Priority = "interactive", listener: Listener = UNHEARD
     ) -> None:
         if not chains:
             raise ValueError("a job needs a sample")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -43,10 +44,8 @@ class Mailbox:
         self._post(Preview(place, kept))
 
     def _post(self, event: Preview | Drawn) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop has ended, and the reader with it
             self._loop.call_soon_threadsafe(self._put, event)
-        except RuntimeError:
-            pass  # the loop has ended, and the reader with it
 
     def _put(self, event: Preview | Drawn) -> None:
         self._events.append(event)

@@ -46,6 +46,9 @@ class Observer(NamedTuple):
     finished: Callable[[int], object] = lambda samples: None
 
 
+UNOBSERVED = Observer()
+
+
 class Scheduler:
     """Runs jobs on the lanes of one engine.
 
@@ -53,7 +56,7 @@ class Scheduler:
     the most samples that wait or run. Every method may be called in any thread.
     """
 
-    def __init__(self, lanes: Lanes, *, batch: int, queue: int, observer: Observer = Observer()) -> None:
+    def __init__(self, lanes: Lanes, *, batch: int, queue: int, observer: Observer = UNOBSERVED) -> None:
         self.batch, self.room = batch, queue
         self._lanes, self._observer = lanes, observer
         self._queue, self._changed = FairQueue(), threading.Condition()

@@ -81,14 +81,12 @@ def opened_engines(paths: Sequence[Path], options: EngineOptions) -> dict[str, E
 def tables_of(engine: Engine) -> dict[str, NamedTable]:
     """The fitted tables that the file of a model carries, `fitted-N` for N calls."""
     path = engine.model_path()
-    found = {} if path is None else fitted_tables(path)
-    return {
-        name: NamedTable(
-            name, parse_steps(text, engine.card, f"{path}"), ("--sampler", "fitted", "--steps", str(calls))
-        )
-        for calls, text in found.items()
-        for name in (f"fitted-{calls}",)
-    }
+    found = {}
+    for calls, text in ({} if path is None else fitted_tables(path)).items():
+        compiled = parse_steps(text, engine.card, str(path))
+        options = ("--sampler", "fitted", "--steps", str(calls))
+        found[f"fitted-{calls}"] = NamedTable(f"fitted-{calls}", compiled, options)
+    return found
 
 
 def add_steps_files(paths: Sequence[Path], models: Sequence[ServedModel]) -> None:
