@@ -3,8 +3,8 @@
 Every chain gets a virtual finish time when its job is added: that of the chain before it in the job, or the time of the
 queue, plus its image-steps over the weight of the job. The chains that finish earliest run (Demers, Keshav and
 Shenker 1989). The time of the queue advances by the image-steps that are done over the weights of all jobs, so a job
-cannot be overtaken for ever while the number of jobs is bounded. A short job overtakes the chains of a long one that are running: their
-state is kept, and they go on later.
+cannot be overtaken for ever while the number of jobs is bounded. A short job overtakes the chains of a long one that
+are running: their state is kept, and they go on later.
 """
 
 import heapq

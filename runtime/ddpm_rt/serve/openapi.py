@@ -59,8 +59,8 @@ def openapi_document() -> Schema:
         "info": {
             "title": "ddpm-rt serve",
             "version": __version__,
-            "description": "Draws numbered samples of diffusion models. A sample depends only on the model, the sampler, "
-            "the seed, its number and its label.",
+            "description": "Draws numbered samples of diffusion models. A sample depends only on the model, the "
+            "sampler, the seed, its number and its label.",
             "license": {"name": "Apache-2.0"},
         },
         "components": {

@@ -53,13 +53,15 @@ class Scheduler:
     """Runs jobs on the lanes of one engine.
 
     A call of the network has at most `batch` images, of any jobs: chains join and leave between two steps. `queue` is
-    the most samples that wait or run. Every method may be called in any thread.
+    the most samples that wait or run, `order` what decides which of them run. Every method may be called in any thread.
     """
 
-    def __init__(self, lanes: Lanes, *, batch: int, queue: int, observer: Observer = UNOBSERVED) -> None:
+    def __init__(
+        self, lanes: Lanes, *, batch: int, queue: int, observer: Observer = UNOBSERVED, order: FairQueue | None = None
+    ) -> None:
         self.batch, self.room = batch, queue
         self._lanes, self._observer = lanes, observer
-        self._queue, self._changed = FairQueue(), threading.Condition()
+        self._queue, self._changed = FairQueue() if order is None else order, threading.Condition()
         self._accepts = self._runs = True
         self._rate, self._failures = 0.0, 0  # image-steps a second
         self._thread = threading.Thread(target=self._run, name="ddpm-rt scheduler", daemon=True)
