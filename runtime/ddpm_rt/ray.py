@@ -60,7 +60,12 @@ def images(
     if not ray.is_initialized():
         raise DdpmRtError("Ray is not running in this process; call ray.init() first")
     _check_processors(ray.cluster_resources(), actors, num_cpus, num_gpus)
-    arguments = {"path": str(path), "sha256": file_sha256(path), "request": request, "options": _options(options, num_cpus)}
+    arguments = {
+        "path": str(path),
+        "sha256": file_sha256(path),
+        "request": request,
+        "options": _options(options, num_cpus),
+    }
     rows = ray.data.range(len(every), override_num_blocks=len(every)) if batches is None else _rows_of(chosen)
     return rows.map_batches(
         _Actor,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..requests.shard import Shard
     from .options import ChosenEngine
 
+
 class NoSamples(Exception):
     """A shard without samples, which is no failure: a job array may have more jobs than there are batches."""
 

@@ -37,6 +37,8 @@ class PacedConnection(H11Protocol):
         super().on_response_complete()
         if not self._is_busy():
             self.idle[self] = None
+            if self.conn.trailing_data[0]:  # a part of the next request came with this one
+                self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._serve()

@@ -98,14 +98,15 @@ class FairQueue:
             if self._jobs[job] == 0:
                 self._forget(job)
 
-    def remove(self, job: Job) -> None:
-        """Take out every chain of a job. A second call does nothing."""
+    def remove(self, job: Job) -> bool:
+        """Take out every chain of a job: whether there were any. A second call does nothing."""
         if job not in self._jobs:
-            return
+            return False
         self._waiting = [entry for entry in self._waiting if entry.job is not job]
         heapq.heapify(self._waiting)
         self._running = [entry for entry in self._running if entry.job is not job]
         self._forget(job)
+        return True
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job]

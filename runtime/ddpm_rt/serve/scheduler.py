@@ -88,12 +88,13 @@ class Scheduler:
         seconds = self._queue.image_steps / self._rate * missing / len(self._queue)
         return max(1, min(LONGEST_WAIT, math.ceil(seconds)))
 
-    def cancel(self, job: Job) -> None:
-        """Take a job out before the next step. Its result is cancelled, unless there is one."""
+    def cancel(self, job: Job) -> bool:
+        """Take a job out before the next step: whether it was there. Its result is cancelled, unless there is one."""
         with self._changed:
-            self._queue.remove(job)
+            was_there = self._queue.remove(job)
             self._changed.notify_all()
         job.result.cancel()
+        return was_there
 
     def load(self) -> Load:
         with self._changed:

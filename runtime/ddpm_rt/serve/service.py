@@ -65,8 +65,7 @@ class Service:
         try:
             yield
         finally:
-            if not job.is_over:
-                model.scheduler.cancel(job)
+            if model.scheduler.cancel(job):
                 self.metrics.cancelled(model.name)
 
     async def drawn(self, model: ServedModel, job: Job, receive: Receive) -> list[Batch]:

@@ -31,9 +31,10 @@ def private():
 
 
 PROTECTED = [
-    ("GET", "/v1/models"), ("GET", "/v1/models/toy"), ("GET", IMAGE), ("HEAD", IMAGE), ("POST", "/v1/models/toy/images"),
-    ("GET", "/v2"), ("GET", "/v2/models/toy"), ("GET", "/v2/models/toy/ready"), ("POST", "/v2/models/toy/infer"),
-    ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/nothing"), ("GET", "//v1/models"), ("OPTIONS", "/v1/models"),
+    ("GET", "/v1/models"), ("GET", "/v1/models/toy"), ("GET", IMAGE), ("HEAD", IMAGE),
+    ("POST", "/v1/models/toy/images"), ("GET", "/v2"), ("GET", "/v2/models/toy"), ("GET", "/v2/models/toy/ready"),
+    ("POST", "/v2/models/toy/infer"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/nothing"),
+    ("GET", "//v1/models"), ("OPTIONS", "/v1/models"),
 ]  # fmt: skip
 
 

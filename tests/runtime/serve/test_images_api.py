@@ -193,7 +193,11 @@ def test_the_models_say_what_can_be_asked_for(server):
         ("/v1/models/toy/images/1/1.png?sampler=fitted", 422, "model toy has no table 'fitted-0'; it has none"),
         ("/v1/models/toy/images/1/1.png?table=fast", 422, "model toy has no table 'fast'; it has none"),
         ("/v1/models/toy/images/1/1.png?eta=nan", 422, "eta must be a number, not 'nan'"),
-        ("/v1/models/classes/images/1/1.png?label=9", 422, "label 9 is none of the model's: 0 to 3, where 3 is no class"),
+        (
+            "/v1/models/classes/images/1/1.png?label=9",
+            422,
+            "label 9 is none of the model's: 0 to 3, where 3 is no class",
+        ),
         ("/v1/models/classes/images/1/1.png?guidance=1e39", 422, "guidance must be a finite number of float32"),
         ("/v1/model", 404, "there is nothing under this path"),
         ("/v1/models/../../etc/passwd", 404, "nothing under this path"),

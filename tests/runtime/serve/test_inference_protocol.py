@@ -148,7 +148,12 @@ def as_bytes(entry, size):
         ([as_bytes(SEED, 4)], b"1234", None, "input seed has 4 bytes, but its shape needs 8"),
         ([as_bytes(SEED, -1)], b"1234", None, "input seed has -1 bytes"),
         ([as_bytes(SEED, 8), as_bytes(SAMPLE, 16)], b"8" * 25, None, "1 bytes of the body belong to no input"),
-        ([as_bytes(SEED, 8)], b"12345678", "999999", "Inference-Header-Content-Length must be a length within the body"),
+        (
+            [as_bytes(SEED, 8)],
+            b"12345678",
+            "999999",
+            "Inference-Header-Content-Length must be a length within the body",
+        ),
         ([as_bytes(SEED, 8)], b"12345678", "-1", "Inference-Header-Content-Length must be a length"),
         ([as_bytes(SEED, 8)], b"12345678", "3", "the body cannot be read"),
     ],
