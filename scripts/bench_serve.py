@@ -49,7 +49,8 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: 
     """One POST on an open connection: its status and body."""
     text = json.dumps(body).encode()
     head = (
-        f"POST /v1/models/{bundled_model().stem}/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"POST /v1/models/{bundled_model().stem}/images HTTP/1.1\r\n"
+        "Host: localhost\r\nContent-Type: application/json\r\n"
         f"Accept: application/octet-stream\r\nContent-Length: {len(text)}\r\n\r\n"
     )
     writer.write(head.encode() + text)

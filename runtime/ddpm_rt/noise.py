@@ -139,8 +139,12 @@ def philox4x32(counter: tuple[NDArray[np.uint64], ...], key: tuple[Key, Key]) ->
         p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
         c0, c1 = (p1 >> _SHIFT) ^ c1 ^ _word(k0), p1 & _LOW
         c2, c3 = (p0 >> _SHIFT) ^ c3 ^ _word(k1), p0 & _LOW
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+        k0, k1 = _next(k0, 0x9E3779B9), _next(k1, 0xBB67AE85)
     return [c0, c1, c2, c3]
+
+
+def _next(key: Key, increment: int) -> Key:
+    return (key + increment) & _LOW32 if isinstance(key, int) else (key + np.uint64(increment)) & _LOW
 
 
 def _word(key: Key) -> np.uint64 | NDArray[np.uint64]:

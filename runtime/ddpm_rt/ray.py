@@ -3,15 +3,17 @@
 `ray.init` is the caller's, and so is what becomes of the rows: `write_parquet`, `write_images`, `iter_rows`, ...
 """
 
+import importlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .artifacts.digest import file_sha256
-from .engine import Engine
+from .engine import Engine, Watch
 from .engines.engine_options import EngineOptions
 from .engines.opening import DEFAULT, open_engine
 from .errors import DdpmRtError
@@ -47,8 +49,7 @@ def images(
     Raises ValueError for an engine that is open already, since a session cannot travel to another process, and for
     what the model does not allow; DdpmRtError where the cluster lacks the processors and Ray would wait for ever.
     """
-    import ray
-
+    ray: Any = importlib.import_module("ray")
     if isinstance(engine, Engine):
         raise ValueError("an open engine cannot travel to other processes; give the path of its file")
     path = bundled_model() if engine is None else Path(engine).absolute()
@@ -67,7 +68,7 @@ def images(
         "options": _options(options, num_cpus),
     }
     rows = ray.data.range(len(every), override_num_blocks=len(every)) if batches is None else _rows_of(chosen)
-    return rows.map_batches(
+    found: Dataset = rows.map_batches(
         _Actor,
         fn_constructor_kwargs=arguments,
         batch_size=1,
@@ -77,18 +78,16 @@ def images(
         max_restarts=-1,
         max_task_retries=-1,
     )
+    return found
 
 
 def _rows_of(batches: Sequence[int]) -> Any:
-    import ray
-
+    ray: Any = importlib.import_module("ray")
     return ray.data.from_items([{"id": number} for number in batches], override_num_blocks=max(1, len(batches)))
 
 
 def _options(options: EngineOptions, num_cpus: float) -> EngineOptions:
     """With the threads of an actor: ONNX Runtime would take those of the machine for each."""
-    from dataclasses import replace
-
     return options if options.threads is not None else replace(options, threads=max(1, math.floor(num_cpus)))
 
 
@@ -119,8 +118,6 @@ class _Actor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The samples of the batches whose numbers are in the column `id`."""
-        from .engine import Watch
-
         columns: dict[str, list[Any]] = {"sample": [], "seed": [], "image": []}
         labels: list[Any] = []
         for number in batch["id"]:

@@ -8,15 +8,15 @@ from .request import Kind
 
 
 class Shard(NamedTuple):
-    """Part `index` of `parts`, from 0."""
+    """Part `number` of `parts`, from 0."""
 
-    index: int
+    number: int
     parts: int
 
     def check(self) -> None:
         """Raises ValueError unless there is such a part."""
         check_count("the number of shards", self.parts, MAX_COUNT)
-        if not 0 <= self.index < self.parts:
+        if not 0 <= self.number < self.parts:
             raise ValueError(f"shard {self} is none of {self.parts}: they are 0/{self.parts} to {self.last}")
 
     @property
@@ -24,7 +24,7 @@ class Shard(NamedTuple):
         return f"{self.parts - 1}/{self.parts}"
 
     def __str__(self) -> str:
-        return f"{self.index}/{self.parts}"
+        return f"{self.number}/{self.parts}"
 
 
 def samples_of(shard: Shard, first: int, count: int, batch: int) -> range:
@@ -35,7 +35,7 @@ def samples_of(shard: Shard, first: int, count: int, batch: int) -> range:
     """
     shard.check()
     batches = -(-count // batch)
-    begin, end = (batches * index // shard.parts * batch for index in (shard.index, shard.index + 1))
+    begin, end = (batches * number // shard.parts * batch for number in (shard.number, shard.number + 1))
     return range(first + min(begin, count), first + min(end, count))
 
 

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from typing import Any
+
 from starlette.exceptions import HTTPException
 
 from . import logs
@@ -26,7 +28,7 @@ SAFE = (  # headers of every response
 class Edge:
     """An ASGI application around another. `routes` are the patterns of its endpoints, for the log."""
 
-    def __init__(self, app: App, metrics: Metrics, routes: Mapping[object, str], *, is_shared: bool) -> None:
+    def __init__(self, app: App, metrics: Metrics, routes: Mapping[Any, str], *, is_shared: bool) -> None:
         self._app, self._metrics, self._routes = app, metrics, dict(routes)
         self._safe = SAFE[:2] if is_shared else SAFE  # pages of other sites are welcome
 

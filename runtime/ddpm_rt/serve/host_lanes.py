@@ -113,7 +113,7 @@ class HostLanes(Lanes):
         return out
 
     def _store(self, chains: Sequence[Chain], output: Batch, x: Batch, x0: Batch) -> None:
-        well = np.isfinite(output).reshape(len(chains), -1).all(axis=1)
+        well = np.asarray(np.isfinite(output).reshape(len(chains), -1).all(axis=1))
         for lane, chain in enumerate(chains):
             t, here = int(chain.rows["t"][chain.row]), slice(lane, lane + 1)
             is_last = chain.row == chain.steps - 1

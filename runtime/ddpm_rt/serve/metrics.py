@@ -18,21 +18,23 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        one, each = ["model"], {"registry": self.registry}
-        self._waiting = Gauge("ddpm_rt_queue_samples", "Samples that wait for a lane", one, **each)
-        self._busy = Gauge("ddpm_rt_lanes_busy", "Samples of the last network call", one, **each)
+        one, registry = ["model"], self.registry
+        self._waiting = Gauge("ddpm_rt_queue_samples", "Samples that wait for a lane", one, registry=registry)
+        self._busy = Gauge("ddpm_rt_lanes_busy", "Samples of the last network call", one, registry=registry)
         self._fill = Histogram("ddpm_rt_batch_fill", "Images of a network call over the batch", one,
-                               buckets=[n / 8 for n in range(1, 9)], **each)  # fmt: skip
-        self._step = Histogram("ddpm_rt_step_seconds", "A step of all lanes", one, buckets=STEP_SECONDS, **each)
-        self._images = Counter("ddpm_rt_images", "Samples that were drawn", one, **each)
-        self._cancelled = Counter("ddpm_rt_cancellations", "Requests whose client left", one, **each)
+                               buckets=[n / 8 for n in range(1, 9)], registry=registry)  # fmt: skip
+        self._step = Histogram(
+            "ddpm_rt_step_seconds", "A step of all lanes", one, buckets=STEP_SECONDS, registry=registry
+        )
+        self._images = Counter("ddpm_rt_images", "Samples that were drawn", one, registry=registry)
+        self._cancelled = Counter("ddpm_rt_cancellations", "Requests whose client left", one, registry=registry)
         self._request = Histogram("ddpm_rt_request_seconds", "From the headers of a request to the end of its response",
-                                  ["route", "status"], buckets=REQUEST_SECONDS, **each)  # fmt: skip
-        self._refused = Counter("ddpm_rt_refusals", "Responses of status 400 and above", ["status"], **each)
+                                  ["route", "status"], buckets=REQUEST_SECONDS, registry=registry)  # fmt: skip
+        self._refused = Counter("ddpm_rt_refusals", "Responses of status 400 and above", ["status"], registry=registry)
 
     def observer(self, model: str, batch: int) -> Observer:
         """Callbacks for the scheduler of a model."""
-        fill, step, images = (metric.labels(model) for metric in (self._fill, self._step, self._images))
+        fill, step, images = self._fill.labels(model), self._step.labels(model), self._images.labels(model)
 
         def stepped(seconds: float, count: int) -> None:
             fill.observe(count / batch)

@@ -88,7 +88,8 @@ async def unless_gone(result: "asyncio.Future[Result]", receive: Receive) -> Res
     """The result, unless the client leaves first. Raises ClientGone, and Refused for a failure of the drawing."""
     gone = asyncio.ensure_future(until_gone(receive))
     try:
-        await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {result, gone}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             raise ClientGone
         try:
