@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-
 from typing import Any
 
 from starlette.exceptions import HTTPException

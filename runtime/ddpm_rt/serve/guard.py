@@ -4,7 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ..artifacts.bounded_read import read_bytes
@@ -16,6 +16,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Result = TypeVar("Result")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")  # for the probes of an orchestrator, which have no token
@@ -97,8 +98,8 @@ class Guard:
                 return await receive()
             left = deadline - asyncio.get_running_loop().time()
             try:
-                message = await asyncio.wait_for(receive(), max(left, 0.001))
-            except asyncio.TimeoutError:
+                message = await within(receive(), left)
+            except TimeoutError:
                 raise Refused(408, f"the body took longer than {seconds:g} s", {"Connection": "close"}) from None
             received += len(message.get("body", b""))
             if received > limit:
@@ -113,8 +114,8 @@ class Guard:
 
         async def timed(message: Message) -> None:
             try:
-                await asyncio.wait_for(send(message), self._limits.send_seconds)
-            except asyncio.TimeoutError:
+                await within(send(message), self._limits.send_seconds)
+            except TimeoutError:
                 raise SlowReader from None
 
         return timed
@@ -122,6 +123,21 @@ class Guard:
 
 class SlowReader(Exception):
     """A client read nothing of its response for too long; its connection is closed."""
+
+
+async def within(awaitable: Awaitable[Result], seconds: float) -> Result:
+    """The result, if it comes in time. Raises TimeoutError.
+
+    `asyncio.wait_for` is not used: before Python 3.12 it swallows a cancellation that comes together with the result.
+    """
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait({task}, timeout=max(seconds, 0.001))
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _is_host(text: str) -> bool:
