@@ -75,8 +75,6 @@ def images(
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=num_cpus,
         num_gpus=num_gpus or None,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     return found
 

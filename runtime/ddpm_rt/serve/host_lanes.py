@@ -10,6 +10,7 @@ from ..denoiser import Batch, Times
 from ..device.lanes import ROW
 from ..engine import Engine
 from ..host_loop import RowNumbers, State, add_noise, not_finite, update
+from ..limits import MAX_BATCH
 from ..noise import INITIAL_STEP, lane_normals
 from ..requests.labels import guided_output
 from ..samplers.table import StepTable
@@ -20,6 +21,8 @@ Column = NDArray[np.float32]  # [B, 1, 1, 1]
 
 class Lanes(Protocol):
     """What runs the chains of a batch: on the host, or where the engine is."""
+
+    batch: int  # the most images to a call
 
     def step(self, chains: Sequence[Chain]) -> None:
         """Take each chain through its next row. A chain whose values are not finite gets an `error`.
@@ -37,8 +40,8 @@ class Lanes(Protocol):
 class HostLanes(Lanes):
     """Lanes in NumPy for any engine. The arithmetic is `host_loop`'s, so that noise and updates have its bits."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, batch: int = MAX_BATCH) -> None:
+        self.engine, self.batch = engine, batch
         self._size = int(np.prod(engine.card.image_shape))
 
     def step(self, chains: Sequence[Chain]) -> None:

@@ -14,6 +14,7 @@ from types import FrameType
 import numpy as np
 import uvicorn
 
+from ..device.device_denoiser import DeviceDenoiser
 from ..engine import Engine
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
@@ -68,15 +69,19 @@ def opened_service(
 
 def served_model(name: str, engine: Engine, limits: ServerLimits, metrics: Metrics) -> ServedModel:
     """A model with its scheduler, which runs from now on."""
-    observer = metrics.observer(name, limits.batch)
-    scheduler = Scheduler(lanes_of(engine, limits.batch), batch=limits.batch, queue=limits.queue, observer=observer)
+    lanes = lanes_of(engine, limits)
+    observer = metrics.observer(name, lanes.batch)
+    scheduler = Scheduler(lanes, batch=lanes.batch, queue=limits.queue, observer=observer)
     metrics.watch(name, scheduler.load)
     return ServedModel(name, engine, scheduler, tables_of(engine), engine.model_sha256(), command_options(engine))
 
 
-def lanes_of(engine: Engine, batch: int) -> Lanes:
+def lanes_of(engine: Engine, limits: ServerLimits) -> Lanes:
     """Where the steps of an engine are computed: on its device if it is on one, else here."""
-    return HostLanes(engine)
+    from .device_lanes import device_lanes_of  # a machine without a GPU need not wait for this import
+
+    on_device = device_lanes_of(engine, limits.batch, limits.steps) if isinstance(engine, DeviceDenoiser) else None
+    return on_device or HostLanes(engine, limits.batch)
 
 
 def warm_up(engine: Engine, batch: int) -> None:
