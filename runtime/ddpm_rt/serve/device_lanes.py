@@ -130,16 +130,15 @@ class _HeldChains(DeviceChain):
             chain.x, chain.x0 = self._x.array[slot].copy(), self._x0_host.array[slot].copy()
 
     def _place_tables(self, chains: Sequence[Chain]) -> None:
-        """Copy the tables that are new. The room holds a table for each lane, so dropping the others makes room."""
-        new = {id(chain.rows): chain.rows for chain in chains if id(chain.rows) not in self._places}
-        if not new:
+        """Copy the tables of these chains, if one is new. There is room for one of each lane; others are dropped."""
+        needed = {id(chain.rows): chain.rows for chain in chains}
+        if needed.keys() <= self._places.keys():
             return
-        used = {id(chain.rows): chain.rows for chain in self._slots if chain is not None}
         self._places, at = {}, 0
-        for key, rows in {**used, **new}.items():
+        for key, rows in needed.items():
             self._rows_host.array[at : at + len(rows)] = rows
             self._places[key], at = at, at + len(rows)
-        self._tables = list({**used, **new}.values())  # keeps the identities
+        self._tables = list(needed.values())  # as long as they are alive, no other table has their identity
         self._copy_in("rows", self._rows_host)
         held = [slot for slot, chain in enumerate(self._slots) if chain is not None]
         for slot in held:  # their tables may have moved
