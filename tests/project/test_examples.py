@@ -1,4 +1,4 @@
-"""The programs in examples/: short, and they run."""
+"""The programs in examples/ are short and run."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ PROGRAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for na
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_an_example_runs_and_writes_what_it_says(name, tmp_path):
+def test_an_example_runs_and_writes_its_output(name, tmp_path):
     if name == "fifty_thousand":
         pytest.importorskip("ray.data", reason="Ray is not installed")
     command = [sys.executable, ROOT / "examples" / f"{name}.py", *ARGUMENTS.get(name, [])]

@@ -13,13 +13,13 @@ from ..artifacts.onnx_types import contradiction, graph_precision
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
 
-NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
+NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
+    """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
 
-    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
+    If ONNX Runtime cannot open a bf16 model, its inputs and outputs are empty.
     """
     try:
         model = OrtDenoiser(path)
@@ -47,7 +47,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
@@ -62,18 +62,18 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def tables_text(calls: list[int]) -> str:
-    """The tables that a model carries for `--sampler fitted`, by their network calls."""
-    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+    """The network calls of the tables in a model for `--sampler fitted`, as text."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` adds them"
 
 
 def _precision(said: str, found: str) -> str:
-    """The precision of the graph's types, with a remark where the card contradicts it."""
+    """The precision of the graph, with a remark if the card contradicts it."""
     wrong = contradiction(said, found)
     return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """The facts of a card, as text for a person."""
+    """The facts of a card: name to text."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
@@ -93,7 +93,7 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
 
 
 def table(lines: dict[str, str]) -> str:
-    """Lines of names and aligned values."""
+    """Lines with a name and an aligned value each."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
@@ -101,7 +101,7 @@ def table(lines: dict[str, str]) -> str:
 def _classes(classes: int | None, null_class: int | None) -> str:
     if classes is None:
         return "unconditional"
-    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
+    return f"{classes}" if null_class is None else f"{classes}, null class {null_class}"
 
 
 def _signature(tensor: dict[str, Any]) -> str:
