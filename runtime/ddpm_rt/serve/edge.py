@@ -28,7 +28,8 @@ class Edge:
     """An ASGI application around another. `routes` are the patterns of its endpoints, for the log."""
 
     def __init__(self, app: App, metrics: Metrics, routes: Mapping[Any, str], *, is_shared: bool) -> None:
-        self._app, self._metrics, self._routes = app, metrics, dict(routes)
+        self._app, self._metrics = app, metrics
+        self._routes: dict[Any, str] = dict(routes)
         self._safe = SAFE[:2] if is_shared else SAFE  # pages of other sites are welcome
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
