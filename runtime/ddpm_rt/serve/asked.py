@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -107,6 +107,7 @@ def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits
     table = _table(model, _named_table(model, given))
     if table is not None:
         given["compiled"] = table[0].compiled
+    _check_labels_listed(given.get("label"), model, limits)
     count = given.setdefault("count", 1)
     if count > limits.samples:
         raise ValueError(f"count must be at most {limits.samples} on this server, not {quoted(count)}")
@@ -119,10 +120,11 @@ def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits
     return Asked(model, bound, rows, named_table, priority, is_pinned)
 
 
-def with_sample(asked: Asked, sample: int) -> Asked:
-    """The same request for one other sample."""
-    bound = asked.bound
-    return replace(asked, bound=replace(bound, request=replace(bound.request, first=sample, count=1)))
+def _check_labels_listed(labels: Sequence[int] | None, model: ServedModel, limits: ServerLimits) -> None:
+    """Raises ValueError for a list that is longer than any request needs: each PNG carries the list."""
+    most = max(limits.samples, model.engine.card.classes or 0)
+    if labels is not None and len(labels) > most:
+        raise ValueError(f"label must be at most {most} numbers on this server, not {len(labels)}")
 
 
 def _named_table(model: ServedModel, given: dict[str, Any]) -> str | None:

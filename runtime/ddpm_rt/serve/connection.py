@@ -9,7 +9,7 @@ from .options import ServerLimits
 
 
 class PacedConnection(H11Protocol):
-    """uvicorn's HTTP/1.1, with a deadline for the headers of a request and a bound of the connections.
+    """uvicorn's HTTP/1.1, with deadlines for the headers of a request and for a reader, and a bound of the connections.
 
     Where there are too many connections, the one that has waited longest for a request is closed: a client that is
     being served keeps its own.
@@ -20,7 +20,8 @@ class PacedConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # while headers are awaited
+        self._unread: asyncio.TimerHandle | None = None  # while the client leaves the buffer full
         self.idle[self] = None
         self._await_headers()
         if len(self.connections) > self.limits.connections:
@@ -40,8 +41,22 @@ class PacedConnection(H11Protocol):
             if self.conn.trailing_data[0]:  # a part of the next request came with this one
                 self._await_headers()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.limits.send_seconds, self._too_slow)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._has_read()
+
+    def _has_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._serve()
+        self._has_read()
         super().connection_lost(exc)
 
     def _is_busy(self) -> bool:
@@ -58,8 +73,7 @@ class PacedConnection(H11Protocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.abort()
+        self.transport.abort()  # also where it is closing, which waits until the client has read everything
 
 
 def connections_of(limits: ServerLimits) -> type[PacedConnection]:

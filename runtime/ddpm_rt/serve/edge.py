@@ -10,7 +10,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from . import logs
-from .guard import App, Message, Receive, Scope, Send, SlowReader
+from .guard import App, Message, Receive, Scope, Send
 from .metrics import Metrics
 from .refusals import Refused
 from .service import ClientGone
@@ -50,8 +50,7 @@ class Edge:
 
         try:
             await self._answer(scope, receive, noted, lambda: status)
-        except (ClientGone, SlowReader) as left:
-            logs.event("left", route=self._route(scope), reason=type(left).__name__)
+        except ClientGone:
             status = GONE
         finally:
             self._note(scope, status or GONE, time.perf_counter() - started)
@@ -59,7 +58,7 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, status: Callable[[], int]) -> None:
         try:
             await self._app(scope, receive, send)
-        except (ClientGone, SlowReader, asyncio.CancelledError):
+        except (ClientGone, asyncio.CancelledError):
             raise
         except Refused as error:
             refused = error
@@ -70,9 +69,8 @@ class Edge:
             refused = Refused(500, "the server failed; its log says why")
         else:
             return
-        if status():  # the response is under way: all that can be done is to end the connection
-            raise SlowReader
-        await _send_refusal(refused, send)
+        if not status():  # else the response is under way: uvicorn closes the connection
+            await _send_refusal(refused, send)
 
     def _route(self, scope: Scope) -> str:
         return self._routes.get(scope.get("endpoint"), "other")

@@ -59,7 +59,7 @@ class Guard:
         self._check_host(headers)
         self._check_origin(scope["method"], headers)
         self._check_token(scope, headers)
-        await self._app(scope, self._paced(headers, receive), self._timed(send))
+        await self._app(scope, self._paced(headers, receive), send)
 
     def _check_host(self, headers: dict[str, str]) -> None:
         host = urlsplit(f"//{headers.get('host', '')}").hostname if _is_host(headers.get("host", "")) else None
@@ -108,21 +108,6 @@ class Guard:
             return message
 
         return paced
-
-    def _timed(self, send: Send) -> Send:
-        """`send`, which gives up on a client that reads nothing for too long."""
-
-        async def timed(message: Message) -> None:
-            try:
-                await within(send(message), self._limits.send_seconds)
-            except TimeoutError:
-                raise SlowReader from None
-
-        return timed
-
-
-class SlowReader(Exception):
-    """A client read nothing of its response for too long; its connection is closed."""
 
 
 async def within(awaitable: Awaitable[Result], seconds: float) -> Result:

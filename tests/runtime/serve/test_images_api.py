@@ -226,6 +226,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(server, path, status, wor
         ({"steps": -1}, 422, "steps must be at least 1"),
         ({"guidance": "much"}, 422, "guidance must be a number"),
         ({"label": {"a": 1}}, 422, "label must be an integer"),
+        ({"label": [1] * 17}, 422, "label must be at most 16 numbers on this server, not 17"),
         ({"sampler": 3}, 422, "sampler must be a string"),
         ({"priority": "now"}, 422, "priority must be interactive or bulk, not 'now'"),
         ({"inputs": {"mask": [1]}}, 422, "the model has no input 'mask'"),
