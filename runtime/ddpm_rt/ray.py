@@ -49,7 +49,6 @@ def images(
     Raises ValueError for an engine that is open already, since a session cannot travel to another process, and for
     what the model does not allow; DdpmRtError where the cluster lacks the processors and Ray would wait for ever.
     """
-    ray: Any = importlib.import_module("ray")
     if isinstance(engine, Engine):
         raise ValueError("an open engine cannot travel to other processes; give the path of its file")
     path = bundled_model() if engine is None else Path(engine).absolute()
@@ -58,6 +57,7 @@ def images(
     chosen = every if batches is None else list(batches)
     if wrong := [number for number in chosen if number not in every]:
         raise ValueError(f"the request has the batches 0 to {len(every) - 1}, not {wrong[0]}")
+    ray: Any = importlib.import_module("ray")
     if not ray.is_initialized():
         raise DdpmRtError("Ray is not running in this process; call ray.init() first")
     _check_processors(ray.cluster_resources(), actors, num_cpus, num_gpus)
