@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..denoiser import Batch, Times
 from ..device.lanes import ROW
 from ..engine import Engine
+from ..errors import NotFiniteError
 from ..host_loop import RowNumbers, State, add_noise, not_finite, update
 from ..limits import MAX_BATCH
 from ..noise import INITIAL_STEP, lane_normals
@@ -118,13 +119,15 @@ class HostLanes(Lanes):
     def _store(self, chains: Sequence[Chain], output: Batch, x: Batch, x0: Batch) -> None:
         well = np.asarray(np.isfinite(output).reshape(len(chains), -1).all(axis=1))
         for lane, chain in enumerate(chains):
-            t, here = int(chain.rows["t"][chain.row]), slice(lane, lane + 1)
-            is_last = chain.row == chain.steps - 1
             if not well[lane]:
-                chain.error = not_finite("the network's output", output[here], [chain.sample], chain.row, t)
-            elif is_last and not np.isfinite(x[lane]).all():
-                chain.error = not_finite("the image", x[here], [chain.sample], chain.row, t)
+                chain.error = _error_of(chain, "the network's output", output[lane])
+            elif chain.row == chain.steps - 1 and not np.isfinite(x[lane]).all():
+                chain.error = _error_of(chain, "the image", x[lane])
             chain.x, chain.x0, chain.row = x[lane], x0[lane], chain.row + 1
+
+
+def _error_of(chain: Chain, what: str, values: Batch) -> NotFiniteError:
+    return not_finite(what, values[None], [chain.sample], chain.row, int(chain.rows["t"][chain.row]))
 
 
 def _column(values: NDArray[np.float32]) -> Column:

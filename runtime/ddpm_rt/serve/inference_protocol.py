@@ -6,6 +6,7 @@ guidance are parameters of the request (`table`, or `sampler`, `steps`, ...; `gu
 """
 
 import json
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,7 @@ class InferenceProtocol:
         self._service = service
 
     async def server(self, request: HttpRequest) -> Response:
-        from .. import __version__
-
-        return JSONResponse({"name": NAME, "version": __version__, "extensions": ["binary_tensor_data"]})
+        return JSONResponse({"name": NAME, "version": version(NAME), "extensions": ["binary_tensor_data"]})
 
     async def live(self, request: HttpRequest) -> Response:
         return JSONResponse({"live": True})
@@ -78,8 +77,7 @@ class InferenceProtocol:
 
     def _model(self, request: HttpRequest) -> ServedModel:
         model, _ = self._service.model(request.path_params["model"])
-        version = request.path_params.get("version", VERSION)
-        if version != VERSION:
+        if request.path_params.get("version", VERSION) != VERSION:
             raise Refused(404, f"model {model.name} has one version, {VERSION}")
         return model
 

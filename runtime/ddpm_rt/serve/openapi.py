@@ -1,5 +1,6 @@
 """The OpenAPI document of the server."""
 
+from importlib.metadata import version
 from typing import Any, get_args
 
 from ..limits import MAX_TIMESTEPS
@@ -52,13 +53,11 @@ FIELDS: dict[str, Schema] = {
 
 def openapi_document() -> Schema:
     """The document, OpenAPI 3.1."""
-    from .. import __version__
-
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "ddpm-rt serve",
-            "version": __version__,
+            "version": version("ddpm-rt"),
             "description": "Draws numbered samples of diffusion models. A sample depends only on the model, the "
             "sampler, the seed, its number and its label.",
             "license": {"name": "Apache-2.0"},
