@@ -14,7 +14,7 @@ from .options import (
     Integers,
     engine_options,
     model_option,
-    out_option,
+    out_options,
     request_options,
     sampler_options,
 )
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 @engine_options
 @sampler_options
 @request_options
-@out_option
+@out_options
 def interpolate(
-    engine: "ChosenEngine", out: Path, quiet: bool, frames: int, start: int, end: int, **asked: Any
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, frames: int, start: int, end: int, **asked: Any
 ) -> None:
     """Draw the images between two samples of a seed.
 
@@ -48,7 +48,7 @@ def interpolate(
     def ask(card: "ModelCard") -> Between:
         return Between(start=start, end=end, count=frames, **with_fitted(asked, engine.model, card))
 
-    draw_images(ask, engine, out, quiet=quiet)
+    draw_images(ask, engine, out, scale=scale, quiet=quiet)
 
 
 @click.command()

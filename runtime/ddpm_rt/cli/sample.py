@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..limits import MAX_COUNT
-from .options import NUMBER, PATH, engine_options, out_option, request_options, sampler_options, start_options
+from .options import NUMBER, PATH, engine_options, out_options, request_options, sampler_options, start_options
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -26,9 +26,9 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
 @click.option("--count", type=click.IntRange(1, MAX_COUNT),
               help="How many samples. [default: 16, or as many as the .npy to start from holds]")  # fmt: skip
 @start_options
-@out_option
+@out_options
 def sample(
-    engine: "ChosenEngine", out: Path, quiet: bool, steps_file: Path | None, count: int | None,
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, steps_file: Path | None, count: int | None,
     init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
     **asked: Any,
 ) -> None:  # fmt: skip
@@ -40,6 +40,7 @@ def sample(
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
     ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
+    ddpm-rt sample --count 4 --scale 8 --out large.png
     """
     from ..artifacts.steps_file import read_steps
     from ..requests.fitted import with_fitted
@@ -56,4 +57,4 @@ def sample(
             init_noise=init_noise, count_from_file=count is None,
         )  # fmt: skip
 
-    draw_images(ask, engine, out, quiet=quiet, inputs=[steps_file, init_image, mask, init_noise])
+    draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=[steps_file, init_image, mask, init_noise])

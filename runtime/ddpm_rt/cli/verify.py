@@ -18,7 +18,7 @@ from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
-from .talk import say
+from .talk import progress_bar, say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -113,10 +113,11 @@ class Reports:
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
-    tolerance: float | None, min_psnr: float | None, steps: int | None, **asked: Any,
+    tolerance: float | None, min_psnr: float | None, steps: int | None, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -134,7 +135,7 @@ def verify(
         reports.check(engine, engine_b, reference)
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
-        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked))
+        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked), quiet=quiet)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -154,9 +155,14 @@ def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) 
 
 
 def compared(
-    sides: Sides, options: EngineOptions, limits: "Tolerance | None", ask: Callable[[Any], "Request"]
+    sides: Sides,
+    options: EngineOptions,
+    limits: "Tolerance | None",
+    ask: Callable[[Any], "Request"],
+    *,
+    quiet: bool = False,
 ) -> "Report":
-    """The report of two sides.
+    """The report of two sides, with a progress bar.
 
     Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
     """
@@ -170,7 +176,8 @@ def compared(
         check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
         other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
-        comparison = compare(engine_side(engine, bound), other, bound)
+        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet=quiet) as bar:
+            comparison = compare(engine_side(engine, bound), other, bound, bar.update)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 

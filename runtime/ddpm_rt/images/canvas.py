@@ -4,16 +4,21 @@ import math
 
 import numpy as np
 
-from .write import Pixels
+from .write import Pixels, enlarged
 
 MAX_PIXELS = 1 << 26  # of a grid, or of all frames of an animation together: 8192 x 8192
 LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels that the format can say
-INSTEAD = "draw fewer, or write .npy or a folder"
+INSTEAD = "draw fewer or smaller ones, or write .npy or a folder"
+EMPTY = 255  # white: black is the background of many models, so that a black cell would look like a sample
 
 
 def columns_of(count: int) -> int:
-    """Columns of the grid of `count` tiles that is as near to a square as can be."""
-    return math.isqrt(count - 1) + 1
+    """Columns of the grid of `count` tiles: from a square to about 4 : 1, the fewest empty cells, then the most square.
+
+    12 tiles are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
+    """
+    square = math.isqrt(count - 1) + 1
+    return min(range(square, 2 * square + 1), key=lambda columns: (-count % columns, columns))
 
 
 def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) -> None:
@@ -28,24 +33,28 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
 
 
 class Canvas:
-    """`frames` grids of `count` tiles each, missing tiles black: `pixels` is uint8 `[frames, rows H, columns W, C]`."""
+    """`frames` grids of `count` tiles each, empty cells white: `pixels` is uint8 `[frames, rows H, columns W, C]`.
 
-    def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1) -> None:
-        channels, self.height, self.width = shape
+    `shape` is that of a tile, C, H, W; each pixel of it becomes `scale` x `scale` pixels.
+    """
+
+    def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1, scale: int = 1) -> None:
+        channels, self.height, self.width = shape[0], shape[1] * scale, shape[2] * scale
+        self.scale = scale
         self.columns = columns_of(count)
         rows = -(-count // self.columns)
         sides = rows * self.height, self.columns * self.width
-        self.pixels: Pixels = np.zeros((frames, *sides, channels), np.uint8)
+        self.pixels: Pixels = np.full((frames, *sides, channels), EMPTY, np.uint8)
 
     def put(self, frame: int, first: int, tiles: Pixels) -> None:
         """Set `tiles` `[N, H, W, C]` as the places `first` .. `first + N - 1` of a frame."""
         for place, tile in enumerate(tiles, first):
             top, left = place // self.columns * self.height, place % self.columns * self.width
-            self.pixels[frame, top : top + self.height, left : left + self.width] = tile
+            self.pixels[frame, top : top + self.height, left : left + self.width] = enlarged(tile, self.scale)
 
 
 def grid(pixels: Pixels) -> Pixels:
-    """`[N, H, W, C]` side by side, as near to a square as can be, missing places black: `[rows H, columns W, C]`."""
+    """`[N, H, W, C]` side by side in `columns_of(N)` columns, empty cells white: `[rows H, columns W, C]`."""
     count, height, width, channels = pixels.shape
     canvas = Canvas(count, (channels, height, width))
     canvas.put(0, 0, pixels)

@@ -12,7 +12,7 @@ from ..artifacts.folder_owner import Say, owned_folder
 from ..artifacts.output_path import check_writable
 from ..errors import DdpmRtError
 from .read import MODES
-from .write import Pixels, save_png
+from .write import Pixels, enlarged, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIZE = "size"  # beside the text of a PNG: its width, height and mode
@@ -22,11 +22,17 @@ TEXT_BYTES = 1 << 20  # of a PNG besides its pixels, at most
 class SampleFolder:
     """The samples of one request in a folder. `text` is what their PNGs say, besides their number.
 
-    Raises DdpmRtError where the folder cannot be made or written to.
+    A PNG has `scale` x `scale` pixels for each of an image of `shape`, C, H, W. Raises DdpmRtError where the folder
+    cannot be made or written to.
     """
 
-    def __init__(self, path: Path, text: Mapping[str, str], shape: tuple[int, int, int], samples: range) -> None:
-        self.path, self.text, self.shape, self.samples = path, text, shape, samples
+    def __init__(
+        self, path: Path, text: Mapping[str, str], shape: tuple[int, int, int], samples: range, scale: int = 1
+    ) -> None:
+        self.path, self.text, self.samples, self.scale = path, text, samples, scale
+        channels, height, width = shape
+        self.bytes = channels * height * width * scale**2  # of the pixels of a picture
+        self.size = _size((width * scale, height * scale), MODES.get(channels))
         self.kept = 0  # samples that are in the folder
         self.damaged = 0  # that were, but not whole; they are drawn again
         try:
@@ -38,7 +44,7 @@ class SampleFolder:
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """No other request's samples come into the folder meanwhile. Raises DdpmRtError while some do."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, self.text, part, say)
+        return owned_folder(self.path, {**self.text, SIZE: self.size}, part, say)
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError where another image has the name of one."""
@@ -54,7 +60,7 @@ class SampleFolder:
     def write(self, samples: Sequence[int], pixels: Pixels) -> None:
         """Write a batch, uint8 `[N, H, W, C]`."""
         for sample, picture in zip(samples, pixels, strict=True):
-            save_png(self._file(sample), picture, self._text_of(sample))
+            save_png(self._file(sample), enlarged(picture, self.scale), self._text_of(sample))
             self.kept += 1
 
     def _file(self, sample: int) -> Path:
@@ -65,14 +71,14 @@ class SampleFolder:
 
     def _is_there(self, sample: int) -> bool:
         """Whether the file of a sample is whole: after a crash it may have its text and not its pixels."""
-        path, (channels, height, width) = self._file(sample), self.shape
-        content = _read(path, channels * height * width * 2 + TEXT_BYTES)
+        path = self._file(sample)
+        content = _read(path, 2 * self.bytes + TEXT_BYTES)
         if content is None:
             return False
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
             raise DdpmRtError(f"{path} is no PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self._text_of(sample), SIZE: _size((width, height), MODES.get(channels))}.items():
+        for key, value in {**self._text_of(sample), SIZE: self.size}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")

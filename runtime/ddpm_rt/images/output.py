@@ -42,12 +42,13 @@ class Outcome:
 class Output:
     """One destination. `path` decides what it is: by suffix, or a folder where there is none (or it is one).
 
+    Each pixel of an image becomes `scale` x `scale` pixels of a picture; an array has no `scale` but 1.
     Raises ValueError for a suffix that is none of those, for images that are no pictures and for a picture that would
     be too large, DdpmRtError when nothing can be written there. All of this is before anything is drawn.
     """
 
-    def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
-        self.path, self.bound, self.request = path, bound, bound.request
+    def __init__(self, path: Path, bound: BoundRequest, model_sha256: str, scale: int = 1) -> None:
+        self.path, self.bound, self.request, self.scale = path, bound, bound.request, scale
         self.text = bound.describe(model_sha256)
         is_folder = os.path.isdir(path)
         suffix = "" if is_folder else path.suffix.lower()
@@ -58,7 +59,7 @@ class Output:
         self.is_written = False  # the file of anything but a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
-            self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
+            self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples, scale)
         else:
             check_target(path)
         if self.kind == "array":
@@ -73,14 +74,17 @@ class Output:
 
     def _check_picture(self, suffix: str) -> None:
         """Raises ValueError where the images cannot be shown, or not together in one file."""
-        channels, height, width = self.bound.card.image_shape
+        channels, *sides = self.bound.card.image_shape
+        height, width = (side * self.scale for side in sides)
         if self.kind == "array":
+            if self.scale != 1:
+                raise ValueError(f"{self.path}: an .npy holds the model's numbers and has no scale; leave it out")
             return
         if channels not in PICTURES:
             raise ValueError(f"the model draws {channels} channels, which are no picture; write .npy")
-        if self.kind == "grid":
-            check_canvas(suffix, self.request.count, 1, height, width)
-        elif self.kind == "animation":
+        if self.kind == "folder":
+            check_canvas(".png", 1, 1, height, width)
+        else:
             check_canvas(suffix, *self._tiles_and_frames(), height, width)
 
     def _check_space(self) -> None:
@@ -138,7 +142,7 @@ class Output:
     def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
         """The grid, or all frames of the animation, each batch put in its place as soon as it is drawn."""
         tiles, frames = self._tiles_and_frames()
-        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
+        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames, self.scale), self._frames()
         done = shown = 0
 
         def show(step: Step) -> None:

@@ -85,8 +85,10 @@ class Comparison:
             return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
 
 
-def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
-    """Sample the request on both sides.
+def compare(
+    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[int], object] = lambda rows: None
+) -> Comparison:
+    """Sample the request on both sides. `progress` is called with the rows of the table that were compared or left out.
 
     Values that are not finite end their side's chain and are part of the result. Raises ValueError for more images
     than memory should hold."""
@@ -97,7 +99,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is part of the result
-            x, expected = _compare_batch(engine, reference, samples, rows)
+            x, expected = _compare_batch(engine, reference, samples, rows, progress)
         blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
         trusted.append(blank if expected is None else expected.astype(np.float32))
@@ -106,7 +108,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
 
 
 def _compare_batch(
-    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows"
+    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[int], object]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """The final images; None for a chain that broke. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
@@ -118,6 +120,7 @@ def _compare_batch(
         expected = next(trusted, None)
         if expected is None:
             rows.note("reference", row)
+            progress(len(rows.t) - row)
             return None, None
         out = network(theirs.x, theirs.t)
         if np.isfinite(out).all():
@@ -130,6 +133,7 @@ def _compare_batch(
             rows.x.add(row, x, expected)
         elif alive:
             rows.note("engine", row)
+        progress(1)
     return x, expected
 
 
