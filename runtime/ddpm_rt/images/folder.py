@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from .read import MODES
 from .write import Pixels, enlarged, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SIZE = "size"  # beside the text of a PNG: its width, height and mode
+SIZE, MODE = "size", "mode"  # beside the text of a PNG: width and height, and the kind of its pixels
 TEXT_BYTES = 1 << 20  # of a PNG besides its pixels, at most
 
 
@@ -32,7 +33,7 @@ class SampleFolder:
         self.path, self.text, self.samples, self.scale = path, text, samples, scale
         channels, height, width = shape
         self.bytes = channels * height * width * scale**2  # of the pixels of a picture
-        self.size = _size((width * scale, height * scale), MODES.get(channels))
+        self.format = {SIZE: _size(width * scale, height * scale), MODE: str(MODES.get(channels))}
         self.kept = 0  # samples that are in the folder
         self.damaged = 0  # that were, but not whole; they are drawn again
         try:
@@ -44,7 +45,7 @@ class SampleFolder:
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """No other request's samples come into the folder meanwhile. Raises DdpmRtError while some do."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, {**self.text, SIZE: self.size}, part, say)
+        return owned_folder(self.path, {**self.text, **self.format}, part, say)
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError where another image has the name of one."""
@@ -78,7 +79,7 @@ class SampleFolder:
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
             raise DdpmRtError(f"{path} is no PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self._text_of(sample), SIZE: self.size}.items():
+        for key, value in {**self._text_of(sample), **self.format}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
@@ -102,23 +103,35 @@ def _read(path: Path, largest: int) -> bytes | None:
     return content
 
 
-def _size(size: tuple[int, int], mode: str | None) -> str:
-    return "{} x {} {}".format(*size, mode)
+def _size(width: int, height: int) -> str:
+    return f"{width} x {height}"
 
 
 def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
-    """The text and size of a PNG as far as they can be read, and whether all of the file can."""
+    """The text, size and mode of a PNG as far as they can be read, and whether all of the file can.
+
+    The size is that of the header: Pillow opens no picture that is very large, which is another image, not a damaged
+    one.
+    """
     from PIL import Image
 
-    text: dict[str, str] = {}
+    text = _header(content)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-            text = {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
-            text[SIZE] = _size(picture.size, picture.mode)
+            text |= {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+            text |= {SIZE: _size(*picture.size), MODE: picture.mode}
             picture.load()
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError):
         return text, False
     return text, _has_whole_chunks(content)
+
+
+def _header(content: bytes) -> dict[str, str]:
+    """The size by the first chunk of a PNG, if that is whole."""
+    chunk = content[12:29]
+    if chunk[:4] != b"IHDR" or zlib.crc32(chunk) != int.from_bytes(content[29:33], "big"):
+        return {}
+    return {SIZE: _size(*struct.unpack(">II", chunk[4:12]))}
 
 
 def _has_whole_chunks(content: bytes) -> bool:
