@@ -14,7 +14,7 @@ from .options import (
     PATH,
     ShardType,
     engine_options,
-    out_option,
+    out_options,
     request_options,
     sampler_options,
     start_options,
@@ -56,9 +56,10 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
 @click.option("--shard", type=ShardType(), metavar="I/N",
               help="Draw part I of N of these samples, from 0: whole batches, side by side.")  # fmt: skip
 @start_options
-@out_option
+@out_options
 def sample(
-    engine: "ChosenEngine", out: Path, quiet: bool, steps_file: Path | None, count: int | None, shard: "Shard | None",
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, steps_file: Path | None,
+    count: int | None, shard: "Shard | None",
     init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
     inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
@@ -72,6 +73,7 @@ def sample(
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     ddpm-rt sample sr3.onnx --input low_res=photo.png --count 4
     ddpm-rt sample --count 50000 --shard 3/50 --out pictures/
+    ddpm-rt sample --count 4 --scale 8 --out large.png
     """
     from ..artifacts.steps_file import read_steps
     from ..requests.fitted import with_fitted
@@ -97,4 +99,4 @@ def sample(
 
     read = [steps_file, init_image, mask, init_noise, *paths_of(inputs, null_inputs)]
     with no_samples_are_a_line():
-        draw_images(ask, engine, out, quiet=quiet, inputs=read)
+        draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=read)
