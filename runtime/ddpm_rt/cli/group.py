@@ -24,6 +24,7 @@ VERBS = {
     "build": "ddpm_export.cli.build:build",
     "refit": "ddpm_export.cli.refit:refit",
     "steps": "ddpm_rt.cli.steps:steps",
+    "fuse": "ddpm_export.cli.fuse:fuse",
     "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
     "interpolate": "ddpm_rt.cli.edit:interpolate",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..artifacts.card import ModelCard
+from ..artifacts.fused_chain import is_fused, not_a_network
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 
@@ -57,6 +58,8 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
     known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
     known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
     if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
+        if is_fused(path):
+            raise not_a_network(path)
         y = f", {names['y']} (int64)" if "y" in names else ""
         wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}"
         raise DdpmRtError(f"{path}: inputs must be {wanted}, not {found}")

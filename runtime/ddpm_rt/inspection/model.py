@@ -8,22 +8,25 @@ import numpy as np
 
 from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
-from ..artifacts.onnx_card import find_onnx_card
+from ..artifacts.fused_chain import FusedChain, is_fused, read_fused
+from ..artifacts.onnx_card import find_onnx_card, read_onnx_card
 from ..artifacts.onnx_types import contradiction, graph_precision
-from ..engines.ort_cpu import OrtDenoiser
+from ..engines.ort_cpu import OrtDenoiser, open_session
 from ..errors import DdpmRtError
 
 NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
+    """The facts about the model, or the fused chain, at `path`. Raises DdpmRtError when the file is neither.
 
     The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
     """
+    fused = read_fused(path) if is_fused(path) else None
     try:
-        model = OrtDenoiser(path)
-        card, inputs, outputs = model.card, model.session.get_inputs(), model.session.get_outputs()
+        session = OrtDenoiser(path).session if fused is None else open_session(path)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        card = read_onnx_card(path)
     except DdpmRtError:
         known = find_onnx_card(path) if path.is_file() else None
         if known is None or known.precision != "bf16":
@@ -38,8 +41,13 @@ def facts(path: Path) -> dict[str, Any]:
         "precision": graph_precision(path),
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
+        "fused": None if fused is None else _fused_facts(fused),
         "card": asdict(card),
     }
+
+
+def _fused_facts(chain: FusedChain) -> dict[str, Any]:
+    return {"sampler": chain.sampler.sampler, "steps": chain.sampler.table.steps, **asdict(chain.facts)}
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
@@ -54,11 +62,22 @@ def describe(found: dict[str, Any]) -> str:
             "SHA-256": found["sha256"],
             "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
-            "fitted tables": tables_text(found["fitted_tables"]),
+            **_fused_lines(found["fused"], found["fitted_tables"]),
             **card_lines(found["card"]),
             "precision": _precision(found["card"]["precision"], found["precision"]),
         }
     )
+
+
+def _fused_lines(found: dict[str, Any] | None, tables: list[int]) -> dict[str, str]:
+    """The lines about the table of a fused chain, or about the fitted tables of a network."""
+    if found is None:
+        return {"fitted tables": tables_text(tables)}
+    return {
+        "fused chain": f"{found['sampler']}: {found['steps']} steps",
+        "guidance": f"{found['guidance']:g}",
+        "made of": f"the network of SHA-256 {found['model_sha256']}",
+    }
 
 
 def tables_text(calls: list[int]) -> str:
