@@ -29,6 +29,7 @@ VERBS = {
     "sample": "ddpm_rt.cli.sample:sample",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",
+    "web": "ddpm_rt.cli.web:web",
     "inspect": "ddpm_rt.cli.inspect:inspect",
     "doctor": "ddpm_rt.cli.inspect:doctor",
 }
