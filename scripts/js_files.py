@@ -4,8 +4,8 @@
 
 ORT is the folder dist of onnxruntime-web; with it, sites are written too.
 
-`cases.json` lists the chains, whose images are `NAME.f32`: float32, little-endian, `[count, C, H, W]`. `texts.json` lists
-cards and steps files, and whether Python reads each. The models are those of the package and of tests/support.
+`cases.json` lists the chains, whose images are `NAME.f32`: float32, little-endian, `[count, C, H, W]`. `texts.json`
+lists cards and steps files, and whether Python reads each. The models are those of the package and of tests/support.
 """
 
 import json
@@ -45,11 +45,12 @@ CASES = {
 # key, value: what is changed in a valid card or steps file; None removes the key
 CARD_CHANGES = [
     ("format", 2), ("image_shape", [1, 4]), ("image_shape", [1, 4, 6.0]), ("image_shape", [0, 4, 6]),
-    ("image_shape", [1, 65536, 65536]), ("betas", []), ("betas", [0.5, 1]), ("betas", [1, 0.5]), ("betas", [0.1, True]),
-    ("betas", [0.1, "0.2"]), ("prediction", "epsilon"), ("variance", "none"), ("spacing", "even"), ("clip", None),
-    ("clip", [1, -1]), ("clip", [-1e39, 1]), ("clip", [1.0, 1.00000001]), ("classes", 0), ("classes", 3), ("null_class", 0),
-    ("names", {"x": "x", "t": "t"}), ("names", {"x": "x", "t": "t", "out": 3}), ("precision", 32), ("precision", "p" * 1001),
-    ("unknown", 1), ("provenance", None), ("provenance", {"source": "s"}),
+    ("image_shape", [1, 65536, 65536]), ("betas", []), ("betas", [0.5, 1]), ("betas", [1, 0.5]),
+    ("betas", [0.1, True]), ("betas", [0.1, "0.2"]), ("prediction", "epsilon"), ("variance", "none"),
+    ("spacing", "even"), ("clip", None), ("clip", [1, -1]), ("clip", [-1e39, 1]), ("clip", [1.0, 1.00000001]),
+    ("classes", 0), ("classes", 3), ("null_class", 0), ("names", {"x": "x", "t": "t"}),
+    ("names", {"x": "x", "t": "t", "out": 3}), ("precision", 32), ("precision", "p" * 1001), ("unknown", 1),
+    ("provenance", None), ("provenance", {"source": "s"}),
 ]  # fmt: skip
 STEPS_CHANGES = [
     ("format", 2), ("card_sha256", "0" * 64), ("steps", 3), ("steps", 4.0), ("sampler", "two\nlines"), ("sampler", 3),

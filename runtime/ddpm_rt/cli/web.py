@@ -32,6 +32,5 @@ def web(model: Path, steps_file: Path, out: Path, title: str | None, ort: Path |
         site = write_site(model, steps_file, out, title=title, ort=ort)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    say(
-        f"{site.folder}: {site.files} files, {site.bytes / 1e6:.1f} MB; try it with python -m http.server --directory {out}"
-    )
+    megabytes = site.bytes / 1e6
+    say(f"{out}: {site.files} files, {megabytes:.1f} MB; try it with python -m http.server --directory {out}")

@@ -9,13 +9,17 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from ..artifacts.atomic_write import replace_file
 from ..artifacts.bounded_read import failure, is_regular, read_bytes
 from ..errors import DdpmRtError
 
 HERE = Path(__file__).parents[1]
 FOLDERS = (HERE / "js", HERE.parent / "js")  # in an installed package, and in a checkout
 ORT_PACKAGE, ORT_VERSION = "onnxruntime-web", "1.30.0"
-ORT_SHA512 = "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"  # of the package's archive
+ORT_SHA512 = (  # of the package's archive
+    "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
+    "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"
+)
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 LIMIT = 64 << 20  # bytes of one file
 ARCHIVE_LIMIT = 256 << 20
@@ -71,8 +75,6 @@ def _fetch(target: Path) -> None:
             reason = (done.stderr.strip().splitlines() or ["no archive"])[0]
             raise failure(f"npm cannot fetch {ORT_PACKAGE}:", reason, f"try again, {BY_HAND}")
         content = found[0].read_bytes()
-    from ..artifacts.atomic_write import replace_file
-
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
