@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 python=${PYTHON:-python3}
 files=$root/build/js/files
-export PYTHONPATH=$root/runtime${PYTHONPATH:+:$PYTHONPATH} DDPM_RT_JS_FILES=$files
+export PYTHONPATH=$root/runtime:$root/export${PYTHONPATH:+:$PYTHONPATH} DDPM_RT_JS_FILES=$files
 
 major=$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/' || true)
 if [[ -z $major ]] || ((major < 20)) || ! command -v npm >/dev/null; then
@@ -27,4 +27,6 @@ fi
 "$python" "$root/scripts/js_files.py" "$files" node_modules/onnxruntime-web/dist
 npx tsc
 node --test test/*.test.js >"$files/log" 2>&1 || { cat "$files/log" && exit 1; }
+"$python" "$root/scripts/fused_compare.py" "$files/fused" node examples/fused.mjs
+node examples/sample.mjs "$files/mnist.onnx" "$files/mnist-ddim.steps.json" >"$files/sample.log"
 grep -E '^# (tests|pass|fail|skipped)|NOT DONE' "$files/log" | sort -u
