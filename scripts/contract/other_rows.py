@@ -57,7 +57,9 @@ def cpp_rows(world: World, build: Path) -> list[Cells]:
         return f"{1000 * float(seconds[1]) / MODEL_STEPS:.2f}"
 
     return [
-        Cells("C++, x86-64", *_headers(world, "gcc", []), lambda: _golden([build / "gcc/tests/test_core"]), images, step),
+        Cells(
+            "C++, x86-64", *_headers(world, "gcc", []), lambda: _golden([build / "gcc/tests/test_core"]), images, step
+        ),
         Cells(
             "C++, aarch64", *_headers(world, ARM[0], [ARM[1], "-L", "/usr/aarch64-linux-gnu"]),
             lambda: _golden([ARM[1], "-L", "/usr/aarch64-linux-gnu", build / "arm/tests/test_core"]),
