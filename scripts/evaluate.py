@@ -171,7 +171,7 @@ def row(name: str, found: dict[str, Any], seconds: float | None = None) -> str:
 @click.option("--batch", default=32, show_default=True)
 @click.option("--guidance", default=1.0, show_default=True, help="For models with classes.")
 @click.option("--null-class", is_flag=True, help="Ask for the null class instead of every class in turn.")
-@click.option("--scale", is_flag=True, help="Also what worse versions of real images get.")
+@click.option("--scale", is_flag=True, help="Also measure degraded real images.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the figures.")
 def main(
     data: Path,

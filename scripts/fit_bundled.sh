@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The fitted tables of the bundled model, from the model to the committed file: run it after the model was exported anew.
-# Some three minutes on two quiet cores. What the file carries already of as many calls is replaced.
+# Fit the tables of the bundled model, and embed them in its file. Run this script after every new export of the model.
+# It takes about three minutes on two idle cores. Existing tables of the same number of calls are replaced.
 #     scripts/fit_bundled.sh [model.onnx]
 set -euo pipefail
 cd "$(dirname "$0")/.."

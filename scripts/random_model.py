@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_ref.recipe import load_preset
 
 
@@ -22,7 +22,7 @@ def main():
     asked = parser.parse_args()
     config = load_preset(asked.preset).model
     card = tiny_card(config, f"{asked.preset}, random weights")
-    export_onnx(tiny_unet(config=config), card, asked.out, threads=1)
+    export_onnx(tiny_unet(config=config), card, asked.out, ExportOptions(threads=1))
 
 
 if __name__ == "__main__":

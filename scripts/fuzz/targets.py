@@ -1,4 +1,4 @@
-"""The readers of untrusted files, each with a valid file to begin from."""
+"""The readers of untrusted files, each with a valid file that the fuzzer mutates."""
 
 import io
 import json
@@ -24,7 +24,8 @@ from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.fused_chain import FusedChain, FusedFacts, read_fused
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, read_plan, sidecar_path
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.images.read import load_array, load_images, load_mask
 from ddpm_rt.images.write import read_text
@@ -45,7 +46,7 @@ SCHEDULER = {
 
 
 class Target(NamedTuple):
-    """A reader, the suffix of its files, and the bytes of a valid one."""
+    """A reader, the suffix of its files, and the bytes of a valid file."""
 
     read: Callable[[Path], Any]
     suffix: str
@@ -124,7 +125,7 @@ def tensors(**how: Any) -> bytes:
 
 
 def all_targets(folder: Path) -> dict[str, Target]:
-    """Name to target; `folder` is for files that are made on the way."""
+    """The targets by name. Temporary files are created in `folder`."""
     zeros = {"a.weight": torch.zeros(2, 3), "b.bias": torch.ones(4)}
     recipe = (PRESETS / "mnist.toml").read_bytes()
     facts = b'image_size = 8\nbetas = [0.1, 0.2]\nprediction = "eps"\nclip = [-1.0, 1.0]\nheads = 2\n'

@@ -1,4 +1,4 @@
-"""The files in tests/golden, which runtime/cpp is tested against: Python must still give what they say."""
+"""Python still reproduces the files in tests/golden, with which other languages are tested."""
 
 import json
 
@@ -33,13 +33,13 @@ def test_philox_gives_the_known_answers_of_random123():
     assert found == published
 
 
-def test_normals_have_the_bits_that_other_languages_are_tested_against():
+def test_normals_have_the_golden_bits():
     for known in load("noise.json")["normals"]:
         drawn = normal(known["seed"], [known["sample"]], known["step"], len(known["bits"]))
         assert drawn[0].view(np.uint32).tolist() == known["bits"]
 
 
-def test_every_golden_table_ends_in_the_bits_that_other_languages_are_tested_against(golden):
+def test_every_golden_table_ends_with_the_golden_bits(golden):
     chains = {chain["name"]: chain for chain in load("chains.json")["chains"]}
     assert chains.keys() == golden.CHAINS.keys()
     for name, (changes, _) in golden.CHAINS.items():
@@ -49,7 +49,7 @@ def test_every_golden_table_ends_in_the_bits_that_other_languages_are_tested_aga
         assert golden.bits(x0) == chains[name]["x0"], name
 
 
-def test_steps_files_are_still_written_as_other_languages_read_them(golden, tmp_path):
+def test_steps_files_have_the_golden_form(golden, tmp_path):
     for name, (changes, recipe) in golden.CHAINS.items():
         card = golden.golden_card(**changes)
         write_steps(tmp_path / "now", SamplerOptions(steps=golden.STEPS, **recipe).compile(card), card)

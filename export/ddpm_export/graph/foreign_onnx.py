@@ -1,4 +1,4 @@
-"""A card for an ONNX file that something else exported: what the user says, checked against the graph."""
+"""Writes a card into an ONNX file that another tool exported, and checks the user's facts against the graph."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ from .versions import package_versions
 PACKAGES = ("ddpm-rt", "onnx")
 FLOAT, FLOAT16, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64
 TIMES = (INT64, onnx.TensorProto.INT32, FLOAT)
-FLOATS = (FLOAT, FLOAT16, onnx.TensorProto.BFLOAT16)  # the types of weights that are hashed
-BATCHES = (1, 2, 3)  # that a model of any batch is tried with
-FEW_CHANNELS = 4  # images with so few values in their last side have their channels last
-MAX_IMAGE = 1 << 26  # numbers of one image
+FLOATS = (FLOAT, FLOAT16, onnx.TensorProto.BFLOAT16)  # types of the weights that enter the hash
+BATCHES = (1, 2, 3)  # batch sizes that a dynamic model is tried with
+FEW_CHANNELS = 4  # a last dimension of at most this size is taken for channels
+MAX_IMAGE = 1 << 26  # most elements of one image
 
-Sides = list[int | str]  # a number, or the name of a side that is free
+Sides = list[int | str]  # sizes, and names of dynamic dimensions
 
 
 def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
-    """Copy the model at `path` to `out` with a card in it; returns the card.
+    """Copy the model at `path` to `out` and add a card. Returns the card.
 
-    `facts` are the fields of `ModelCard` that a graph does not show; image shape, precision and provenance are read
-    from the file. Raises DdpmRtError, and writes nothing, if the graph does not bear them out or does not run.
+    `facts` are the fields of `ModelCard` that the graph does not contain. Image shape, precision and provenance come
+    from the file. Raises DdpmRtError, and writes nothing, if the graph contradicts the facts or does not run.
     """
     model = load_whole(path)
     card = ModelCard(
@@ -55,19 +55,19 @@ def write_card(path: Path, out: Path, facts: Mapping[str, Any]) -> ModelCard:
 
 
 def load_whole(path: Path) -> onnx.ModelProto:
-    """The model, weights kept beside it included. Raises DdpmRtError."""
+    """Load the model with its external weights. Raises DdpmRtError."""
     model = load_onnx(path)
     try:
         size = model.ByteSize()
-    except Exception as error:  # of protobuf's, which has no base class here
-        raise DdpmRtError(f"{path} is larger than one protobuf can be, {LIMIT} bytes, with its weights") from error
+    except Exception as error:  # protobuf's errors have no common base class
+        raise DdpmRtError(f"{path} with its weights exceeds the protobuf limit of {LIMIT} bytes") from error
     if not model.graph.output or size >= LIMIT:
-        raise DdpmRtError(f"{path} holds no graph, or more than one file can: {size} bytes of {LIMIT}")
+        raise DdpmRtError(f"{path} contains no graph, or exceeds the limit of a file: {size} of {LIMIT} bytes")
     return model
 
 
 def check_graph(path: Path, graph: onnx.GraphProto, facts: Mapping[str, Any]) -> tuple[int, int, int]:
-    """The image shape. Raises DdpmRtError unless the graph has the tensors that `facts` names, of their kinds."""
+    """The image shape. Raises DdpmRtError unless the graph has the tensors named in `facts`, with the right types."""
     constants = {tensor.name for tensor in graph.initializer}
     inputs = {value.name: value for value in graph.input if value.name not in constants}
     outputs = {value.name: value for value in graph.output}
@@ -75,14 +75,14 @@ def check_graph(path: Path, graph: onnx.GraphProto, facts: Mapping[str, Any]) ->
     for key, name in names.items():
         place, there, option = ("output", outputs, "output") if key == "out" else ("input", inputs, key)
         if name not in there:
-            raise DdpmRtError(f"{path} has no {place} {name!r}, but {', '.join(there)}; name it with --{option}")
+            raise DdpmRtError(f"{path} has no {place} {name!r}, only {', '.join(there)}; name one with --{option}")
     if spare := sorted(inputs.keys() - set(names.values())):
         hint = "; a class label is --y with --classes" if "y" not in names else ""
-        raise DdpmRtError(f"{path} has one input more, {spare[0]!r}, which nothing here would feed{hint}")
+        raise DdpmRtError(f"{path} has the extra input {spare[0]!r}, which the runtime cannot feed{hint}")
     if spare := sorted(outputs.keys() - {names["out"]}):
         kept = [name for key, name in names.items() if key != "out"]
         raise DdpmRtError(
-            f"{path} has one output more, {spare[0]!r}; leave it out with "
+            f"{path} has the extra output {spare[0]!r}; remove it with "
             f"onnx.utils.extract_model(FILE, NEW, {kept}, [{names['out']!r}])"
         )
     shape = _image_shape(path, graph, inputs[names["x"]])
@@ -95,7 +95,7 @@ def check_graph(path: Path, graph: onnx.GraphProto, facts: Mapping[str, Any]) ->
 
 
 def _image_shape(path: Path, graph: onnx.GraphProto, x: onnx.ValueInfoProto) -> tuple[int, int, int]:
-    """C, H, W. Raises DdpmRtError for images in another order, of a free or an absurd size, or not of float32."""
+    """C, H, W. Raises DdpmRtError for another order of dimensions, a dynamic or absurd size, or another type."""
     sides = _sides(x)
     if _kind(x) == FLOAT16:
         raise DdpmRtError(
@@ -133,15 +133,15 @@ def _check_output(path: Path, out: onnx.ValueInfoProto, shape: tuple[int, int, i
 
 
 def output_shape(shape: tuple[int, int, int], variance: str) -> tuple[int, int, int]:
-    """C, H, W of the output: C is doubled where the network gives its variance too."""
+    """C, H, W of the output. C is doubled if the network also predicts the variance."""
     return (shape[0] * (2 if variance.startswith("learned") else 1), *shape[1:])
 
 
 def check_run(path: Path, card: ModelCard, name: Path) -> None:
-    """Raises DdpmRtError unless the model at `path` runs as `ddpm-rt sample` would run it, whatever the batch.
+    """Raises DdpmRtError unless the model at `path` runs with the inputs of `ddpm-rt sample`, for several batch sizes.
 
-    At the first and the last timestep, and with the first and the last label, it must give finite values of the right
-    shape. A message calls the file `name`.
+    The output must be finite and have the right shape at the first and last timestep and with the first and last label.
+    Messages call the file `name`.
     """
     try:
         denoise = OrtDenoiser(path)
@@ -150,13 +150,13 @@ def check_run(path: Path, card: ModelCard, name: Path) -> None:
                 _run_once(denoise, card, size, row)
     except DdpmRtError as error:
         raise DdpmRtError(str(error).replace(str(path), str(name))) from error
-    except Exception as error:  # its exceptions share no base class of their own
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DdpmRtError(f"the model fails on the inputs of its card: {first}") from error
 
 
 def _run_once(denoise: OrtDenoiser, card: ModelCard, size: int, row: int) -> None:
-    """One call, at the first timestep where `row` is 0, at the last where it is 1; at both in turn, if it can."""
+    """Call the model once. The timesteps alternate between the first and the last; `row` 0 starts with the first."""
     ends = np.roll(np.array([0, len(card.betas) - 1]), row)
     labels = np.resize(np.roll(np.array([0, (card.classes or 1) - 1]), row), size)
     x = np.random.default_rng(row).standard_normal((size, *card.image_shape)).astype(np.float32)
@@ -168,14 +168,14 @@ def _run_once(denoise: OrtDenoiser, card: ModelCard, size: int, row: int) -> Non
 
 
 def weights_sha256(graph: onnx.GraphProto) -> str:
-    """As `ddpm_ref.checkpoint.weights_sha256` takes it, over the names and values that the graph has."""
+    """The hash that `ddpm_ref.checkpoint.weights_sha256` defines, over the names and values in the graph."""
     digest = hashlib.sha256()
     for tensor in sorted(graph.initializer, key=lambda tensor: str(tensor.name)):
         if tensor.data_type in FLOATS:
             digest.update(tensor.name.encode() + b"\0")
             try:
                 values = onnx.numpy_helper.to_array(tensor)
-            except Exception as error:  # of a damaged one, anything
+            except Exception as error:  # onnx raises errors of many kinds for damaged tensors
                 raise DdpmRtError(f"the weight {ascii(tensor.name)[:60]} is damaged; export the model again") from error
             digest.update(values.astype("<f4").tobytes())
     return digest.hexdigest()

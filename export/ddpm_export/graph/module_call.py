@@ -29,7 +29,7 @@ def example(card: ModelCard, batch: int, generator: np.random.Generator, times: 
 
 
 def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]:
-    """The module's output for `inputs`. Raises DdpmRtError when the module fails on them or returns no tensor."""
+    """The module's output for `inputs`. Raises DdpmRtError if the module fails or does not return a tensor."""
     try:
         with torch.no_grad():
             out = module(*map(torch.from_numpy, inputs.values()))
@@ -44,13 +44,13 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
 
 
 def check_inputs(module: nn.Module, card: ModelCard) -> None:
-    """Raises DdpmRtError, which names it, for an input of the module that the card has no name for.
+    """Raises DdpmRtError, which names the input, if the module takes an input that the card does not name.
 
-    An argument that may be missing, like the estimate of self-conditioning, would be missing in the graph for good. One
-    that changes nothing may be left out, and so may a switch, whose default is not None.
+    The exported graph would never receive an optional input, such as the estimate of self-conditioning. Inputs that do
+    not change the output are allowed, as are switches, whose default is not None.
     """
     if isinstance(module, UNet | GuidedUNet):
-        return  # they check their labels themselves
+        return  # the networks of ddpm_ref check their labels themselves
     spare = _spare_inputs(module, len(card.names) - 1)
     if not spare:
         return
@@ -61,17 +61,17 @@ def check_inputs(module: nn.Module, card: ModelCard) -> None:
         with torch.no_grad():
             try:
                 unused = torch.equal(module(*given), module(*given, **{name: probe}))
-            except Exception:  # the module does not take this tensor, so it takes another
+            except Exception:  # the module rejects this tensor, so it expects another one
                 unused = False
         if not unused:
             raise DdpmRtError(
-                f"the module takes {name!r} as well, which its card has no name for, and the graph would be without it "
-                f"for good; if that is meant, wrap it in a module whose forward takes ({', '.join(inputs)}) alone"
+                f"the module also takes {name!r}, which its card does not name, and the exported graph would lack it; "
+                f"if this is intended, wrap it in a module whose forward takes only ({', '.join(inputs)})"
             )
 
 
 def _spare_inputs(module: nn.Module, taken: int) -> list[str]:
-    """The arguments of `forward`, after the first `taken`, that are tensors: those without a default, or with None."""
+    """The arguments of `forward` after the first `taken` that may be tensors: without a default, or with None."""
     while (inner := _wrapped(module)) is not None:
         module = inner
     known = list(inspect.signature(module.forward).parameters.values())
@@ -81,7 +81,7 @@ def _spare_inputs(module: nn.Module, taken: int) -> list[str]:
 
 
 def _wrapped(module: nn.Module) -> nn.Module | None:
-    """The module inside of one that `torch.compile` or a parallel training made of it."""
+    """The module inside a wrapper of `torch.compile` or of data-parallel training."""
     parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
     inner = getattr(module, "module" if parallel else "_orig_mod", None)
     return inner if isinstance(inner, nn.Module) else None

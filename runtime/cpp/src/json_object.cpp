@@ -71,7 +71,7 @@ void JsonObject::parse(std::string_view text) {
   try {
     object_ = Json::parse(text, check_repeated);
   } catch (const RepeatedKey& repeated) {
-    fail("key " + quoted(repeated.key) + " is there twice");
+    fail("duplicate key " + quoted(repeated.key));
   } catch (const Json::parse_error& error) {
     fail("not JSON in UTF-8, at byte " + std::to_string(error.byte));
   } catch (const Json::exception&) {

@@ -85,7 +85,7 @@ TEST_CASE("a missing, an unknown and a repeated key are named") {
               key == "format" ? "format" : "'" + key + "'"));
   CHECK(has(said(with([](json& steps) { steps["other"] = 1; })), "unknown key 'other'"));
   std::string twice = golden_text("ddpm.steps.json");
-  CHECK(has(said(twice.insert(1, "\"width\": 5,")), "'width' is there twice"));
+  CHECK(has(said(twice.insert(1, "\"width\": 5,")), "duplicate key 'width'"));
 }
 
 TEST_CASE("counts that are huge, negative, fractional or of another column are refused") {

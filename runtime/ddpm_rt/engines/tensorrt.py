@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.plan_record import FLAVOURS as TITLES
-from ..artifacts.plan_record import PlanRecord, Profile
+from ..artifacts.plan_build import FLAVOURS as TITLES
+from ..artifacts.plan_build import Profile
+from ..artifacts.plan_record import PlanRecord
 from ..denoiser import TIME_KINDS
 from ..device.device_engine import Buffers
 from ..device.gpus import cuda_version

@@ -1,4 +1,4 @@
-"""Pictures of many samples: a grid, or the frames of an animation, filled batch by batch and limited in pixels."""
+"""A picture of many samples, a grid or the frames of an animation, filled batch by batch. Its pixels are limited."""
 
 import math
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from .write import Pixels
 
-MAX_PIXELS = 1 << 26  # of a grid, or of all frames of an animation together: 8192 x 8192
-LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels that the format can say
+MAX_PIXELS = 1 << 26  # most pixels of a grid, or of all frames of an animation together: 8192 x 8192
+LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels, limits of the formats
 INSTEAD = "draw fewer, or write .npy or a folder"
 
 
 def columns_of(count: int) -> int:
-    """Columns of the grid of `count` tiles that is as near to a square as can be."""
+    """The number of columns of the most nearly square grid of `count` tiles."""
     return math.isqrt(count - 1) + 1
 
 
 def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) -> None:
-    """Raises ValueError unless `frames` grids of `count` tiles stay within the limits of memory and of the format."""
+    """Raises ValueError if `frames` grids of `count` tiles exceed the limits of memory or of the format."""
     columns = columns_of(count)
     sides = -(-count // columns) * height, columns * width
     if (pixels := frames * sides[0] * sides[1]) > MAX_PIXELS:
@@ -28,7 +28,7 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
 
 
 class Canvas:
-    """`frames` grids of `count` tiles each, missing tiles black: `pixels` is uint8 `[frames, rows H, columns W, C]`."""
+    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Unset tiles are black."""
 
     def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1) -> None:
         channels, self.height, self.width = shape
@@ -38,14 +38,14 @@ class Canvas:
         self.pixels: Pixels = np.zeros((frames, *sides, channels), np.uint8)
 
     def put(self, frame: int, first: int, tiles: Pixels) -> None:
-        """Set `tiles` `[N, H, W, C]` as the places `first` .. `first + N - 1` of a frame."""
+        """Write `tiles` `[N, H, W, C]` to the places `first` to `first + N - 1` of a frame."""
         for place, tile in enumerate(tiles, first):
             top, left = place // self.columns * self.height, place % self.columns * self.width
             self.pixels[frame, top : top + self.height, left : left + self.width] = tile
 
 
 def grid(pixels: Pixels) -> Pixels:
-    """`[N, H, W, C]` side by side, as near to a square as can be, missing places black: `[rows H, columns W, C]`."""
+    """Arrange images `[N, H, W, C]` in a nearly square grid `[rows H, columns W, C]`. Unused places are black."""
     count, height, width, channels = pixels.shape
     canvas = Canvas(count, (channels, height, width))
     canvas.put(0, 0, pixels)

@@ -1,4 +1,4 @@
-"""A folder with a PNG a sample, which grows batch by batch and is resumed by the same command."""
+"""A folder with one PNG for each sample. It grows batch by batch, and the same command resumes it."""
 
 import io
 import os
@@ -15,20 +15,20 @@ from .read import MODES
 from .write import Pixels, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SIZE = "size"  # beside the text of a PNG: its width, height and mode
-TEXT_BYTES = 1 << 20  # of a PNG besides its pixels, at most
+SIZE = "size"  # key for width, height and mode, next to the text chunks of a PNG
+TEXT_BYTES = 1 << 20  # most bytes of a PNG besides its pixels
 
 
 class SampleFolder:
-    """The samples of one request in a folder. `text` is what their PNGs say, besides their number.
+    """The samples of one request in a folder. All PNGs have the text chunks `text`, and each has its sample number.
 
-    Raises DdpmRtError where the folder cannot be made or written to.
+    Raises DdpmRtError if the folder cannot be created or written to.
     """
 
     def __init__(self, path: Path, text: Mapping[str, str], shape: tuple[int, int, int], samples: range) -> None:
         self.path, self.text, self.shape, self.samples = path, text, shape, samples
-        self.kept = 0  # samples that are in the folder
-        self.damaged = 0  # that were, but not whole; they are drawn again
+        self.kept = 0  # complete files
+        self.damaged = 0  # incomplete files, whose samples are drawn again
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -36,12 +36,12 @@ class SampleFolder:
         check_writable(path)
 
     def owned(self, say: Say) -> AbstractContextManager[None]:
-        """No other request's samples come into the folder meanwhile. Raises DdpmRtError while some do."""
+        """Keep other requests out of the folder. Raises DdpmRtError while another request uses the folder."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
         return owned_folder(self.path, self.text, part, say)
 
     def missing(self) -> list[int]:
-        """The samples to draw. Raises DdpmRtError where another image has the name of one."""
+        """The samples to draw. Raises DdpmRtError if the file of a sample holds another image."""
         self.kept = self.damaged = 0
         missing = []
         for sample in self.samples:
@@ -64,13 +64,13 @@ class SampleFolder:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
     def _is_there(self, sample: int) -> bool:
-        """Whether the file of a sample is whole: after a crash it may have its text and not its pixels."""
+        """Whether the file of a sample is complete: after a crash a file may have its text but not its pixels."""
         path, (channels, height, width) = self._file(sample), self.shape
         content = _read(path, channels * height * width * 2 + TEXT_BYTES)
         if content is None:
             return False
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
-            raise DdpmRtError(f"{path} is no PNG of ddpm-rt; use another folder")
+            raise DdpmRtError(f"{path} is not a PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
         for key, value in {**self._text_of(sample), SIZE: _size((width, height), MODES.get(channels))}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
@@ -81,7 +81,7 @@ class SampleFolder:
 
 
 def _read(path: Path, largest: int) -> bytes | None:
-    """The bytes of a regular file, None where there is none. Raises DdpmRtError for anything else."""
+    """The bytes of a regular file, or None if there is no file. Raises DdpmRtError for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -92,7 +92,7 @@ def _read(path: Path, largest: int) -> bytes | None:
     except OSError as error:
         raise DdpmRtError(f"{path} cannot be read: {error.strerror}; use another folder") from error
     if content is None:
-        raise DdpmRtError(f"{path} is no picture of this size; use another folder")
+        raise DdpmRtError(f"{path} is not a picture of this size; use another folder")
     return content
 
 
@@ -101,7 +101,7 @@ def _size(size: tuple[int, int], mode: str | None) -> str:
 
 
 def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
-    """The text and size of a PNG as far as they can be read, and whether all of the file can."""
+    """The readable text chunks and size of a PNG, and whether the whole file can be read."""
     from PIL import Image
 
     text: dict[str, str] = {}
@@ -116,7 +116,7 @@ def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
 
 
 def _has_whole_chunks(content: bytes) -> bool:
-    """Whether a PNG ends with its last chunk and every checksum is right; Pillow skips those of the pixels."""
+    """Whether a PNG ends with its last chunk and every checksum is right. Pillow does not check those of the pixels."""
     at = len(SIGNATURE)
     while at + 12 <= len(content):
         size = int.from_bytes(content[at : at + 4], "big")

@@ -1,4 +1,4 @@
-"""Where samples go: a grid, an animation, a folder with a file a sample, or the raw numbers."""
+"""Destinations of samples: a grid, an animation, a folder with one file for each sample, or an array of floats."""
 
 import contextlib
 import math
@@ -25,25 +25,25 @@ from .write import save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
-FRAMES = 50  # at most, in an animation
+FRAMES = 50  # most frames of an animation
 FRAME_MS = 60
-PICTURES = (1, 3)  # channels that a picture can show: grey, and red, green and blue
+PICTURES = (1, 3)  # numbers of channels that a picture can show: grey, RGB
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has been done."""
+    """The number of images drawn and skipped."""
 
-    drawn: int  # images
-    skipped: int  # that were there already
-    damaged: int = 0  # of the drawn, that were there and could not be read
+    drawn: int
+    skipped: int  # already in the folder
+    damaged: int = 0  # drawn again, because the file in the folder could not be read
 
 
 class Output:
-    """One destination. `path` decides what it is: by suffix, or a folder where there is none (or it is one).
+    """One destination. The suffix of `path` decides its kind; existing folders and paths without suffix are folders.
 
-    Raises ValueError for a suffix that is none of those, for images that are no pictures and for a picture that would
-    be too large, DdpmRtError when nothing can be written there. All of this is before anything is drawn.
+    Raises ValueError for an unknown suffix, for images that a picture cannot show and for a picture that would be too
+    large, DdpmRtError if the path cannot be written. All checks run before the first image is drawn.
     """
 
     def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
@@ -55,7 +55,7 @@ class Output:
             raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
         self.kind = KINDS[suffix]
         self._check_picture(suffix)
-        self.is_written = False  # the file of anything but a folder
+        self.is_written = False  # whether the file is complete; not used for a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
             self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
@@ -65,26 +65,26 @@ class Output:
             self._check_space()
 
     def owned(self, say: Say) -> AbstractContextManager[None]:
-        """Within this context no other request's samples come into the folder.
+        """Keep other requests out of the folder.
 
-        `say` gets the lines that a person should see. Raises DdpmRtError while another request has the folder.
+        `say` receives messages for the user. Raises DdpmRtError while another request uses the folder.
         """
         return contextlib.nullcontext() if self.folder is None else self.folder.owned(say)
 
     def _check_picture(self, suffix: str) -> None:
-        """Raises ValueError where the images cannot be shown, or not together in one file."""
+        """Raises ValueError if a picture cannot show the images, or one file cannot hold all of them."""
         channels, height, width = self.bound.card.image_shape
         if self.kind == "array":
             return
         if channels not in PICTURES:
-            raise ValueError(f"the model draws {channels} channels, which are no picture; write .npy")
+            raise ValueError(f"the model draws {channels} channels, which a picture cannot show; write .npy")
         if self.kind == "grid":
             check_canvas(suffix, self.request.count, 1, height, width)
         elif self.kind == "animation":
             check_canvas(suffix, *self._tiles_and_frames(), height, width)
 
     def _check_space(self) -> None:
-        """Raises DdpmRtError where the disk has not the room for the array."""
+        """Raises DdpmRtError if the disk has too little free space for the array."""
         needed, free = (
             4 * self.request.count * math.prod(self.bound.card.image_shape),
             shutil.disk_usage(self.path.parent).free,
@@ -93,15 +93,15 @@ class Output:
             raise DdpmRtError(f"{self.path} needs {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; draw fewer")
 
     def missing(self) -> Sequence[int]:
-        """The samples that are still to be drawn. Raises DdpmRtError if the folder holds other ones of that name."""
+        """The samples still to be drawn. Raises DdpmRtError if the folder holds other images with the same names."""
         return self.request.samples if self.folder is None else self.folder.missing()
 
     def draw(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Outcome:
-        """Sample and write the `wanted`, which `missing` names.
+        """Draw and write the samples `wanted`, as returned by `missing`.
 
-        A folder grows batch by batch; a file appears whole, at the end.
+        A folder grows batch by batch. A file appears only when it is complete.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
+        with np.errstate(over="ignore", invalid="ignore"):  # `finals` raises for images that are not finite
             if self.folder is not None:
                 for samples, images in self.bound.finals(engine, wanted, Watch(progress)):
                     self.folder.write(samples, to_pixels(images))
@@ -114,20 +114,20 @@ class Output:
         return Outcome(len(wanted), self.request.count - len(wanted))
 
     def _tiles_and_frames(self) -> tuple[int, int]:
-        """Images side by side in a picture, and how many such pictures follow one another."""
+        """The number of tiles in one frame, and the number of frames."""
         if self.kind == "grid":
             return self.request.count, 1
         return (1, self.request.count) if self.request.is_walk else (self.request.count, len(self._frames()))
 
     def _frames(self) -> Collection[int]:
-        """The rows of the table after which an animation shows x."""
+        """The rows of the table after which an animation shows x; empty if the output shows only final images."""
         if self.kind != "animation" or self.request.is_walk:
             return ()
         calls = self.request.calls
         return {*range(0, calls, -(-calls // FRAMES)), calls - 1}
 
     def _write_array(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> None:
-        """Append each batch to the file, so that the array is never in memory as a whole."""
+        """Append each batch to the file, so that the whole array is never in memory."""
 
         def fill(append: Append) -> None:
             for _, images in self.bound.finals(engine, wanted, Watch(progress)):
@@ -136,7 +136,7 @@ class Output:
         write_array(self.path, (len(wanted), *self.bound.card.image_shape), fill)
 
     def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
-        """The grid, or all frames of the animation, each batch put in its place as soon as it is drawn."""
+        """Draw the grid, or all frames of the animation. Each batch is put in its place as soon as it is drawn."""
         tiles, frames = self._tiles_and_frames()
         canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
         done = shown = 0

@@ -1,4 +1,4 @@
-"""Images and masks from files, as the network takes them."""
+"""Reads images and masks from files into the arrays that the network needs."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from ..denoiser import Batch
 from ..text import quoted
 from .picture_file import read_pixels
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
-WHITE = 128  # and above is drawn anew
-LARGEST = 2.0  # of an image's values: a chain without a clip may leave [-1, 1] a little, bytes do by far
+MODES = {1: "L", 3: "RGB"}  # number of channels: Pillow's mode
+WHITE = 128  # mask pixels of at least this value are redrawn
+LARGEST = 2.0  # largest value of an image: a chain without clipping slightly exceeds [-1, 1], bytes do by far
 
 
 def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
-    """A picture as float32 `[1, C, H, W]` in [-1, 1]: bytes / 127.5 - 1. An .npy is taken as it is, `[N, C, H, W]` too.
+    """Read a picture as float32 `[1, C, H, W]` in [-1, 1], which is bytes / 127.5 - 1, or an .npy file unchanged.
 
-    Palettes and grey pictures are converted to the model's channels. Raises DdpmRtError for a file that is none,
-    ValueError for a size or channels that the model does not draw.
+    An .npy file may hold `[C, H, W]` or `[N, C, H, W]`. Palettes and grey pictures are converted to the model's
+    channels. Raises DdpmRtError for an unreadable file, ValueError for a size or channels other than the model's.
     """
     if path.suffix.lower() == ".npy":
         images = load_array(path, shape)
         if (largest := float(np.maximum(images.max(), -images.min()))) > LARGEST:
-            raise ValueError(f"{path} has values up to {largest:g}; images lie in [-1, 1]: bytes / 127.5 - 1")
+            raise ValueError(f"{path} has values up to {largest:g}; scale images to [-1, 1] with bytes / 127.5 - 1")
         return images
     channels, height, width = shape
     if channels not in MODES:
@@ -37,7 +37,7 @@ def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
 
 
 def load_array(path: Path, shape: tuple[int, int, int]) -> Batch:
-    """Numbers as float32 `[N, C, H, W]`. Raises as `load_images` does."""
+    """Read an .npy file as float32 `[N, C, H, W]`. Raises as `load_images` does."""
     images = read_array(path, np.float32)
     if images.ndim not in (3, 4) or images.shape[-3:] != shape or not images.size:
         raise ValueError(f"{path} is {quoted(list(images.shape))} but the model draws {list(shape)}")
@@ -45,7 +45,7 @@ def load_array(path: Path, shape: tuple[int, int, int]) -> Batch:
 
 
 def load_mask(path: Path, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """A picture as bool `[H, W]`: white is to be drawn anew, black is kept. Raises as `load_images` does."""
+    """Read a picture as a mask, bool `[H, W]`: white is redrawn, black is kept. Raises as `load_images` does."""
     pixels = read_pixels(path, "L")
     if pixels.shape != shape[1:]:
         raise ValueError(_other_size(path, pixels.shape, shape[1:]))

@@ -14,13 +14,13 @@ from ..artifacts.onnx_types import contradiction, graph_precision
 from ..engines.ort_cpu import OrtDenoiser, open_session
 from ..errors import DdpmRtError
 
-NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
+NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model, or the fused chain, at `path`. Raises DdpmRtError when the file is neither.
+    """The facts about the model, or the fused chain, at `path`. Raises DdpmRtError if the file is neither.
 
-    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
+    If ONNX Runtime cannot open a bf16 model, its inputs and outputs are empty.
     """
     fused = read_fused(path) if is_fused(path) else None
     try:
@@ -55,7 +55,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
@@ -81,18 +81,18 @@ def _fused_lines(found: dict[str, Any] | None, tables: list[int]) -> dict[str, s
 
 
 def tables_text(calls: list[int]) -> str:
-    """The tables that a model carries for `--sampler fitted`, by their network calls."""
-    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+    """The network calls of the tables in a model for `--sampler fitted`, as text."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` adds them"
 
 
 def _precision(said: str, found: str) -> str:
-    """The precision of the graph's types, with a remark where the card contradicts it."""
+    """The precision of the graph, with a remark if the card contradicts it."""
     wrong = contradiction(said, found)
     return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """The facts of a card, as text for a person."""
+    """The facts of a card: name to text."""
     betas = np.array(card["betas"])
     alpha_bar = np.cumprod(1.0 - betas)[-1]
     provenance = card["provenance"]
@@ -112,7 +112,7 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
 
 
 def table(lines: dict[str, str]) -> str:
-    """Lines of names and aligned values."""
+    """Lines with a name and an aligned value each."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
@@ -120,7 +120,7 @@ def table(lines: dict[str, str]) -> str:
 def _classes(classes: int | None, null_class: int | None) -> str:
     if classes is None:
         return "unconditional"
-    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
+    return f"{classes}" if null_class is None else f"{classes}, null class {null_class}"
 
 
 def _signature(tensor: dict[str, Any]) -> str:

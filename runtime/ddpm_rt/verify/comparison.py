@@ -1,9 +1,9 @@
-"""Compare two chains from the same noise at every step.
+"""Compare two chains at every step. Both start from the same noise.
 
     comparison = compare(engine_side(a, bound), engine_side(b, bound), bound)
     judge(comparison, default_tolerance("fp32", "fp16")).ok
 
-The second side is the reference, which is trusted. This module does not know what runs either side.
+The second side is the trusted reference. This module does not depend on what runs either side.
 """
 
 import math
@@ -22,7 +22,7 @@ from ..host_loop import trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
-MAX_NUMBERS = 1 << 26  # of the final images of a side: 256 MiB
+MAX_NUMBERS = 1 << 26  # most elements of all final images of one side: 256 MiB
 
 Which = Literal["engine", "reference"]
 RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
@@ -30,15 +30,15 @@ RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: a network, and the code that samples with it from `ddpm_rt.noise`."""
+    """One side of a comparison: a network, and a loop that samples with it and with the noise of `ddpm_rt.noise`."""
 
-    network: Callable[[Sequence[int]], Denoiser]  # sample numbers to a denoiser with their labels bound
+    network: Callable[[Sequence[int]], Denoiser]  # from sample numbers to a denoiser with the labels of these samples
     chain: RunChain
     card: ModelCard
 
 
 def engine_side(engine: Engine, bound: BoundRequest) -> Side:
-    """The side of an engine that this package samples."""
+    """The side that runs an engine with the loop of this package."""
     card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
@@ -50,18 +50,20 @@ def engine_side(engine: Engine, bound: BoundRequest) -> Side:
 
 
 class StepError(NamedTuple):
-    """The differences between the sides at one step; None where a side was not finite."""
+    """The differences between the sides at one step. A value is None if a side was not finite."""
 
     row: int  # of the step table, from 0
     t: int
-    out_max: float | None  # of the outputs, when both networks get the x of the reference's chain: largest,
-    out_rms: float | None  # and root mean square of the worst image
-    x_max: float | None  # of x after the step, each side on its own chain
+    # The outputs of both networks for the x of the reference's chain: largest difference, and RMS of the worst image.
+    out_max: float | None
+    out_rms: float | None
+    # x after the step, each side on its own chain: likewise.
+    x_max: float | None
     x_rms: float | None
 
 
 class NonFinite(NamedTuple):
-    """A step at which a side gave NaN or infinity."""
+    """A step at which a side produced NaN or infinity."""
 
     side: Which
     row: int
@@ -79,7 +81,7 @@ class Comparison:
 
     @property
     def psnr(self) -> NDArray[np.float64]:
-        """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN where a chain broke."""
+        """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN for broken chains."""
         squares = (self.images.astype(np.float64) - self.reference) ** 2
         with np.errstate(divide="ignore"):
             return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
@@ -88,15 +90,16 @@ class Comparison:
 def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     """Sample the request on both sides.
 
-    Values that are not finite end their side's chain and are part of the result. Raises ValueError for more images
-    than memory should hold."""
+    A side's chain ends at its first value that is not finite, and the result says where. Raises ValueError if the
+    images would need too much memory.
+    """
     card = engine.card
     if (size := bound.request.count * math.prod(card.image_shape)) > MAX_NUMBERS:
         raise ValueError(f"count {bound.request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     rows = _Rows(bound.table.t)
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is part of the result
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are part of the result
             x, expected = _compare_batch(engine, reference, samples, rows)
         blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
@@ -108,7 +111,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
 def _compare_batch(
     engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows"
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """The final images; None for a chain that broke. A step calls the engine twice and the reference once."""
+    """The final images of both sides; None for a broken chain. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
     ours, theirs = _Recorded(network), _Recorded(reference.network(samples))
     chain = _while_finite(engine.chain(ours, samples), ours)
@@ -156,7 +159,7 @@ def _while_finite(chain: Iterator[NDArray[Any]], recorded: _Recorded) -> Iterato
 
 
 class _Errors:
-    """The errors of every row, of the worst image; NaN where nothing was added."""
+    """The errors of the worst image for every row; NaN if nothing was added to a row."""
 
     def __init__(self, rows: int) -> None:
         self.largest, self.rms = np.full(rows, np.nan), np.full(rows, np.nan)
@@ -173,7 +176,7 @@ class _Errors:
 
 
 class _Rows:
-    """The errors and the broken steps, collected over the batches."""
+    """The errors and the non-finite steps, collected over all batches."""
 
     def __init__(self, t: Times) -> None:
         self.t, self.out, self.x = t, _Errors(len(t)), _Errors(len(t))
