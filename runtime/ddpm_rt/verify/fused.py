@@ -86,7 +86,7 @@ def compare_fused(runner: FusedRunner, name: str, engine: Engine, asked: dict[st
     images, expected = np.concatenate(parts).astype(np.float64), bound.drawn(engine)
     if chain.facts.image == "uint8":
         unit = 1 / 127.5
-        images, wanted = images * unit, to_pixels(expected) * unit
+        images, wanted = images * unit, to_pixels(expected).astype(np.float64) * unit
     else:
         unit, wanted = 0.0, expected.astype(np.float64)
     source = path is not None and file_sha256(path) == chain.facts.model_sha256

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from gaussian_model import conditional_card, write_conditional, write_gaussian
 from onnx import numpy_helper
 
+from ddpm_export.plans.build import read_source
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.fused_chain import METADATA_KEY, STEPS_KEY, read_fused
 from ddpm_rt.artifacts.onnx_metadata import read_metadata, write_metadata
@@ -88,6 +89,8 @@ def test_a_chain_is_no_network(tmp_path, chain, gaussian):
         result = command(*arguments)
         assert result.exit_code == 1
         assert "is a fused chain, which draws whole images; name the network" in result.output
+    with pytest.raises(DdpmRtError, match="is a fused chain"):
+        read_source(chain)
     result = command("fuse", chain, "--steps-file", tmp_path / "unet.steps.json", "-o", tmp_path / "twice.onnx")
     assert "is a fused chain" in result.output
 
