@@ -28,13 +28,16 @@ class Asked(NamedTuple):
 def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
     """The graph: `image` from `seed` int64 `[]`, `sample` int64 `[batch]`, and `y` int64 `[batch]` with classes.
 
-    `image` is float32 `[batch, C, H, W]`, or uint8 `[batch, H, W, C]` as `ddpm_rt.images.write.to_pixels` gives it.
+    `image` is float32 `[batch, C, ...]`, or, of pictures, uint8 `[batch, H, W, C]` as
+    `ddpm_rt.images.write.to_pixels` gives it.
     """
     shape, constants = network.card.image_shape, Constants()
     outer = Nodes(constants, "start")
     batch = outer.call("Shape", "sample", output="chain.batch")
     known = noise_inputs(outer, "seed", "sample", batch, int(np.prod(shape)))
     start = normals(outer, known, INITIAL_WORDS, shape)
+    if (scale := np.float32(asked.sampler.initial_scale)) != 1:
+        start = outer.mul(scale, start)
     if network.card.classes is not None:
         bind_labels(outer, network, "y", guidance=asked.guidance)
     terms = Terms.of(asked.sampler)
@@ -93,8 +96,8 @@ def _pixels(outer: Nodes, x: str) -> str:
 def _interface(network: Network, image: Image) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
     """The inputs and the outputs."""
     batch = network.signature.static_batch or "batch"
-    channels, height, width = network.card.image_shape
-    sides = [batch, channels, height, width] if image == "float32" else [batch, height, width, channels]
+    channels, *rest = network.card.image_shape
+    sides = [batch, channels, *rest] if image == "float32" else [batch, *rest, channels]
     inputs = [
         helper.make_tensor_value_info("seed", TensorProto.INT64, []),
         helper.make_tensor_value_info("sample", TensorProto.INT64, [batch]),

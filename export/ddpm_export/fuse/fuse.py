@@ -48,12 +48,14 @@ def fuse(
     """Write the chain of `sampler`, compiled for `model`, to `out`. Returns the largest difference from the loop.
 
     The comparison runs two samples over at most ROWS rows of the table, those of both ends among them.
-    Raises ValueError for guidance that the model does not allow, DdpmRtError, and leaves no file, where the network
-    cannot be part of a chain or the images differ.
+    Raises ValueError for guidance or a type of image that the model does not allow, DdpmRtError, and leaves no file,
+    where the network cannot be part of a chain or the images differ.
     """
     if is_fused(model):
         raise not_a_network(model)
     card = read_onnx_card(model)
+    if image == "uint8" and not card.is_picture:
+        raise ValueError("the model draws no pictures of 1 or 3 channels; leave out --uint8")
     check_labels(card, None if card.classes is None else (0,), guidance)
     network = read_network(model, card)
     check_guidance(model, network, guidance)

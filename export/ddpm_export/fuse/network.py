@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.bounded_read import failure
+from ddpm_rt.denoiser import times_as
 from ddpm_rt.engines.onnx_signature import Signature, read_signature
 from ddpm_rt.engines.ort_cpu import open_session
 
@@ -36,6 +37,9 @@ class Network:
 
 def read_network(path: Path, card: ModelCard) -> Network:
     """The network at `path`. Raises DdpmRtError for a graph that cannot run inside a loop with our nodes."""
+    if card.inputs:
+        names = ", ".join(card.inputs)
+        raise failure(path, f"takes the inputs {names}", "a fused chain gives only x, t and y; use `ddpm-rt sample`")
     signature = read_signature(open_session(path, 1), path, card)
     model = load_onnx(path)
     opset = next((entry.version for entry in model.opset_import if entry.domain in DOMAINS), 0)
@@ -73,9 +77,9 @@ def inline(body: Nodes, network: Network, x: str, t: str) -> str:
     return network.name("out")
 
 
-def times(network: Network, timesteps: NDArray[np.int64]) -> NDArray[Any]:
+def times(network: Network, timesteps: NDArray[Any]) -> NDArray[Any]:
     """The column t in the type of the network's input: `[steps]`, or `[steps, 1]` where t is `[1]`."""
-    column = timesteps.astype(network.signature.time_type)
+    column = times_as(timesteps, network.signature.time_type)
     shape = network.signature.time_shape
     return column if shape is None else column.reshape(-1, *shape)
 

@@ -59,8 +59,8 @@ def step_words(steps: list[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
 INITIAL_WORDS = step_words([INITIAL_STEP])[0]
 
 
-def normals(graph: Nodes, known: NoiseInputs, step: Any, shape: tuple[int, int, int]) -> str:
-    """Standard normals float32 `[batch, C, H, W]` of a step, which is a row of `step_words`."""
+def normals(graph: Nodes, known: NoiseInputs, step: Any, shape: tuple[int, ...]) -> str:
+    """Standard normals float32 `[batch, C, ...]` of a step, which is a row of `step_words`."""
     even, odd = _xor(graph, known.words, step), known.low
     for key in known.keys:
         product = _product(graph, even)

@@ -77,7 +77,7 @@ def next_x(row: Row, terms: Terms, x: str, x0: str, prev_x0: str | None, out: st
     return x
 
 
-def with_noise(row: Row, known: NoiseInputs, x: str, spread: str | None, shape: tuple[int, int, int]) -> str:
+def with_noise(row: Row, known: NoiseInputs, x: str, spread: str | None, shape: tuple[int, ...]) -> str:
     """x + sigma exp(log_sigma_from_spread spread) z, where the row's sigma is not 0."""
     graph = row.graph
     words = step_words(list(range(row.sampler.table.steps)))

@@ -134,6 +134,19 @@ TEST_CASE("JSON a million deep is refused without a crash, as is any other objec
     CHECK(!said(text).empty());
 }
 
+TEST_CASE("a card and a steps file of format 2 are refused in a line that says so") {
+  const std::string wanted = "has format 2, and this library reads format 1";
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), wanted));
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), "run the model with Python"));
+  try {
+    ddpm_rt::read_card(golden_text("format2/sigma.card.json"), "card");
+    FAIL("the card was read");
+  } catch (const Failure& failure) {
+    CHECK(has(failure.what(), wanted));
+    CHECK(!has(failure.what(), "\n"));
+  }
+}
+
 TEST_CASE("a path that is missing or a folder is refused with a message") {
   CHECK_THROWS_AS(ddpm_rt::read_steps("no such file"), Failure);
   CHECK_THROWS_AS(ddpm_rt::read_steps(std::filesystem::temp_directory_path().string()), Failure);

@@ -11,6 +11,7 @@ import click
 from ..artifacts.card import ModelCard
 from ..artifacts.output_path import check_output_path
 from ..engine import Engine
+from ..engines.decoder import decoder_of
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
@@ -37,14 +38,15 @@ def draw_images(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with engine:
-        bound, output = _prepared(ask, engine, out)
+        bound, output = _prepared(ask, engine, out, chosen.options.threads)
         _draw(bound, engine, output, quiet)
 
 
-def _prepared(ask: Ask, engine: Engine, out: Path) -> tuple[BoundRequest, Output]:
+def _prepared(ask: Ask, engine: Engine, out: Path, threads: int | None) -> tuple[BoundRequest, Output]:
     try:
         bound = ask(engine.card).bind(engine.card).fitted(engine)
-        return bound, Output(out, bound, engine.model_sha256())
+        decoder = None if out.suffix.lower() == ".npy" else decoder_of(engine, threads)
+        return bound, Output(out, bound, engine.model_sha256(), decoder)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

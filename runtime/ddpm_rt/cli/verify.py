@@ -19,6 +19,7 @@ from ..errors import DdpmRtError
 from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
+from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
 from .talk import say
 
@@ -120,10 +121,12 @@ class Reports:
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
+@input_options
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
-    tolerance: float | None, min_psnr: float | None, steps: int | None, **asked: Any,
+    tolerance: float | None, min_psnr: float | None, steps: int | None,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -139,12 +142,18 @@ def verify(
     reports = Reports(html=html, png=png, json=json)
     try:
         sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
-        reports.check(engine, engine_b, reference)
+        reports.check(engine, engine_b, reference, *paths_of(inputs, null_inputs))
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
         if not is_plan(engine) and engine.is_file() and is_fused(engine):
             sys.exit(0 if _same_images(sides, options, limits, reports, asked) else DIFFERENT)
-        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked))
+
+        def ask(card: "ModelCard") -> "Request":
+            given = {"inputs": read_inputs(card, inputs, resize=resize)}
+            given |= {"null_inputs": read_inputs(card, null_inputs, resize=resize)}
+            return _request(engine, card, steps, asked | given)
+
+        report = compared(sides, options, limits, ask)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -153,27 +162,25 @@ def verify(
         sys.exit(DIFFERENT)
 
 
-NOT_FUSED = ("reference", "sampler", "steps", "eta", "html", "png")  # what a fused chain has no use for
+SHARED = ("engine", "engine_b", "label", "seed", "count", "batch", "tolerance", "min_psnr", "other_weights", "json")
+PLACES = ("threads", "provider", "device")
 
 
 def _same_images(
     sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: Reports, asked: dict[str, Any]
 ) -> bool:
     """Compare the images of a fused chain and print the verdict. Raises ValueError as `compared`."""
-    from ..engines.fused import FusedRunner
     from ..verify.fused import compare_fused
-    from ..verify.verdict import default_tolerance
 
     context = click.get_current_context()
-    given = [name for name in NOT_FUSED if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    others = context.params.keys() - {*SHARED, *PLACES}
+    given = [name for name in others if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     if given or sides.engine_b is None:
         raise ValueError("a fused chain has its own sampler and shows no steps; give --engine-b, and --json alone")
-    runner = FusedRunner(sides.engine, threads=options.threads)
-    with contextlib.ExitStack() as stack:
-        engine = _opened(sides.engine_b, options, stack)
-        limits = limits or default_tolerance(runner.chain.card.precision, engine.card.precision)
-        wanted = {key: asked[key] for key in ("seed", "count", "batch", "label")}
-        report = compare_fused(runner, sides.engine.name, engine, wanted, limits, other_weights=sides.other_weights)
+    wanted = {key: asked[key] for key in ("seed", "count", "batch", "label")}
+    report = compare_fused(
+        sides.engine, sides.engine_b, options, wanted, limits, other_weights=sides.other_weights
+    )  # fmt: skip
     reports.write_json(report.to_json())
     say(report.to_json() if reports.json_to_stdout else report.line)
     return report.ok
@@ -185,6 +192,8 @@ def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) 
 
     if asked["sampler"] == FITTED:
         return Request(**with_fitted({"steps": steps, **asked}, engine, card))
+    if card.process is not None and asked["sampler"] == "ddpm":  # the default of this verb
+        asked = {**asked, "sampler": "ddim"}
     steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
     return Request(steps=steps, spacing=card.spacing, **asked)
 

@@ -7,12 +7,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..artifacts.folder_owner import Say, owned_folder
 from ..artifacts.output_path import check_writable
 from ..errors import DdpmRtError
 from .read import MODES
-from .write import Pixels, save_png
+from .write import save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIZE = "size"  # key for width, height and mode, next to the text chunks of a PNG
@@ -20,12 +23,14 @@ TEXT_BYTES = 1 << 20  # most bytes of a PNG besides its pixels
 
 
 class SampleFolder:
-    """The samples of one request in a folder. All PNGs have the text chunks `text`, and each has its sample number.
+    """The samples of one request in a folder. All files have the text `text`, and each has its sample number.
 
     Raises DdpmRtError if the folder cannot be created or written to.
     """
 
-    def __init__(self, path: Path, text: Mapping[str, str], shape: tuple[int, int, int], samples: range) -> None:
+    suffix = ".png"
+
+    def __init__(self, path: Path, text: Mapping[str, str], shape: tuple[int, ...], samples: range) -> None:
         self.path, self.text, self.shape, self.samples = path, text, shape, samples
         self.kept = 0  # complete files
         self.damaged = 0  # incomplete files, whose samples are drawn again
@@ -51,28 +56,28 @@ class SampleFolder:
                 missing.append(sample)
         return missing
 
-    def write(self, samples: Sequence[int], pixels: Pixels) -> None:
+    def write(self, samples: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write a batch, uint8 `[N, H, W, C]`."""
         for sample, picture in zip(samples, pixels, strict=True):
-            save_png(self._file(sample), picture, self._text_of(sample))
+            save_png(self.file_of(sample), picture, self.text_of(sample))
             self.kept += 1
 
-    def _file(self, sample: int) -> Path:
-        return self.path / f"{sample:06d}.png"
+    def file_of(self, sample: int) -> Path:
+        return self.path / f"{sample:06d}{self.suffix}"
 
-    def _text_of(self, sample: int) -> dict[str, str]:
+    def text_of(self, sample: int) -> dict[str, str]:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
     def _is_there(self, sample: int) -> bool:
         """Whether the file of a sample is complete: after a crash a file may have its text but not its pixels."""
-        path, (channels, height, width) = self._file(sample), self.shape
-        content = _read(path, channels * height * width * 2 + TEXT_BYTES)
+        path, (channels, height, width) = self.file_of(sample), self.shape
+        content = read_regular(path, channels * height * width * 2 + TEXT_BYTES)
         if content is None:
             return False
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
             raise DdpmRtError(f"{path} is not a PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self._text_of(sample), SIZE: _size((width, height), MODES.get(channels))}.items():
+        for key, value in {**self.text_of(sample), SIZE: _size((width, height), MODES.get(channels))}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
@@ -80,7 +85,7 @@ class SampleFolder:
         return is_whole
 
 
-def _read(path: Path, largest: int) -> bytes | None:
+def read_regular(path: Path, largest: int) -> bytes | None:
     """The bytes of a regular file, or None if there is no file. Raises DdpmRtError for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

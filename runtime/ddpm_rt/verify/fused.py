@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.digest import file_sha256
+from ..artifacts.plan_record import is_plan
 from ..engine import Engine
+from ..engines.engine_options import EngineOptions
 from ..engines.fused import FusedRunner
+from ..engines.opening import open_engine
 from ..images.write import to_pixels
 from ..requests.request import Request
 from .comparison import MAX_NUMBERS, PEAK
-from .verdict import Tolerance, check_comparable
+from .verdict import Tolerance, check_comparable, default_tolerance
 
 FORMAT = 1
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +32,8 @@ class FusedReport:
     name: str
     reference: str
     request: Request
-    images: NDArray[np.float64]
-    expected: NDArray[np.float64]
+    images: Floats
+    expected: Floats
     tolerance: Tolerance
     unit: float  # the step between two values of an image of bytes, which rounding may move by one; else 0
     same_file: bool  # whether the reference is the very file that was fused
@@ -70,28 +75,33 @@ class FusedReport:
         return json.dumps(whole, indent=2, allow_nan=False)
 
 
-def compare_fused(runner: FusedRunner, name: str, engine: Engine, asked: dict[str, Any], tolerance: Tolerance,
-                  *, other_weights: bool = False) -> FusedReport:  # fmt: skip
-    """Draw the request `asked` by both sides, with the table and the guidance of the chain.
+def compare_fused(
+    path: Path, other: Path, options: EngineOptions, asked: dict[str, Any], limits: Tolerance | None,
+    *, other_weights: bool = False,
+) -> FusedReport:  # fmt: skip
+    """Draw the request `asked` by the fused chain at `path` and by the engine `other`, with the chain's table.
 
     Raises ValueError for what the model does not allow, DdpmRtError for another model.
     """
-    chain, path = runner.chain, engine.model_path()
-    check_comparable(chain.card, engine.card, other_weights=other_weights)
-    request = Request(**asked, compiled=chain.sampler, guidance=chain.facts.guidance)
-    if (size := request.count * math.prod(chain.card.image_shape)) > MAX_NUMBERS:
+    runner = FusedRunner(path, threads=options.threads)
+    fitting = replace(options, provider="auto") if is_plan(other) else options
+    with open_engine(other, fitting) as engine:
+        check_comparable(runner.chain.card, engine.card, other_weights=other_weights)
+        tolerance = limits or default_tolerance(runner.chain.card.precision, engine.card.precision)
+        request = Request(**asked, compiled=runner.chain.sampler, guidance=runner.chain.facts.guidance)
+        images, expected, unit = _drawn(runner, engine, request)
+    source = file_sha256(other) == runner.chain.facts.model_sha256
+    return FusedReport(path.name, other.name, request, images, expected, tolerance, unit, source)
+
+
+def _drawn(runner: FusedRunner, engine: Engine, request: Request) -> tuple[Floats, Floats, float]:
+    """The images of both sides, and the step between two of their values if they are bytes."""
+    if (size := request.count * math.prod(engine.card.image_shape)) > MAX_NUMBERS:
         raise ValueError(f"count {request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     bound = request.bind(engine.card)
     parts = [runner(request.seed, samples, bound.labels(samples)) for samples in bound.batches(request.samples)]
     images, expected = np.concatenate(parts).astype(np.float64), bound.drawn(engine)
-    if chain.facts.image == "uint8":
+    if runner.chain.facts.image == "uint8":
         unit = 1 / 127.5
-        images, wanted = images * unit, to_pixels(expected).astype(np.float64) * unit
-    else:
-        unit, wanted = 0.0, expected.astype(np.float64)
-    source = path is not None and file_sha256(path) == chain.facts.model_sha256
-    return FusedReport(name, _name(path), bound.request, images, wanted, tolerance, unit, source)
-
-
-def _name(path: Path | None) -> str:
-    return "the engine" if path is None else path.name
+        return images * unit, to_pixels(expected).astype(np.float64) * unit, unit
+    return images, expected.astype(np.float64), 0.0

@@ -34,7 +34,11 @@ def grids(comparison: Comparison) -> dict[str, Pixels]:
 
 
 def _visible(images: Batch) -> Batch:
-    """The channels that a picture can show. Values that are not finite become black."""
+    """The channels that a picture can show, of a volume the middle slice. Values that are not finite become black."""
+    if images.ndim == 5:
+        images = images[:, :, images.shape[2] // 2]
+    if images.ndim < 4:  # a sequence is a row a channel
+        images = images.reshape(len(images), 1, -1, images.shape[-1])
     shown = images if images.shape[1] in (1, 3) else images[:, :1]
     return np.nan_to_num(shown, nan=-1.0)
 

@@ -50,7 +50,7 @@ export function readCard(text, source = 'card') {
     throw fail(`the model card cannot be read: ${/** @type {Error} */ (error).message}`);
   }
   const read = isObject(raw) && typeof raw.format === 'bigint' ? FORMATS[String(raw.format)] : undefined;
-  if (!isObject(raw) || read === undefined) throw fail(`not a model card of format ${Object.keys(FORMATS).join(' or ')}`);
+  if (!isObject(raw) || read === undefined) throw fail(`not a model card of format ${Object.keys(FORMATS).join(' or ')}, which this release of ddpm-rt for JavaScript reads`);
   try {
     const { format, ...facts } = raw;
     return { ...read(facts), sha256: sha256(text) };

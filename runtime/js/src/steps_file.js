@@ -66,7 +66,7 @@ export function readSteps(text, card, source = 'steps file') {
     throw fail(`not a whole steps file (${/** @type {Error} */ (error).message})`);
   }
   const read = isObject(raw) && typeof raw.format === 'bigint' ? FORMATS[String(raw.format)] : undefined;
-  if (!isObject(raw) || read === undefined) throw fail(`not a steps file of format ${Object.keys(FORMATS).join(' or ')}`);
+  if (!isObject(raw) || read === undefined) throw fail(`not a steps file of format ${Object.keys(FORMATS).join(' or ')}, which this release of ddpm-rt for JavaScript reads`);
   if (raw.card_sha256 !== card.sha256) {
     throw new DdpmRtError(`${source} was compiled for another model; write one for this with \`ddpm-rt steps\``);
   }
