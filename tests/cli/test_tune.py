@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from command import failed, run
-from gaussian_model import gaussian_card, write_conditional, write_gaussian
+from gaussian_model import write_conditional
 from PIL import Image
 
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
@@ -9,11 +9,6 @@ from ddpm_rt.cli.tune import warn
 from ddpm_rt.tune import Fit, RanOn
 
 FEW = ("--samples", 16, "--held-out", 9, "--teacher-calls", 20)
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_gaussian(tmp_path / "g.onnx", card=gaussian_card(clip=(-1.0, 1.0)))
 
 
 def test_tune_prints_the_error_of_each_table_and_the_written_file(model, tmp_path):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from closeness import Gaussian
 from evaluate import Drawing, Judge, Mnist, opened, row
 from gaussian_model import conditional_card, gaussian_card, write_conditional
 from mnist_classifier import Classifier, answers
@@ -15,6 +14,7 @@ import ddpm_rt
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
+from ddpm_rt.evaluate.gaussian import Gaussian
 from ddpm_rt.images.write import to_pixels
 
 DRAWING = Drawing(count=7, seed=3, batch=4, guidance=1.0)

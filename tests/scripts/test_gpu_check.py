@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import gpu_check
 import numpy as np
@@ -84,7 +85,8 @@ def test_the_command_starts_without_click_torch_and_pillow(tmp_path):
         "import sys\n"
         "sys.modules.update(click=None, torch=None, PIL=None, onnx=None, onnxruntime=None, diffusers=None)\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.sanitizer"
+        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.fitted, gpu.int8\n"
+        "import gpu.sanitizer"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
@@ -215,6 +217,17 @@ def test_rows_are_written_as_soon_as_they_are_known(tmp_path):
 
     assert write_rows(tmp_path / "rows", "noise", nothing, quick=True, batches=(1,))
     assert [check.state for check in gpu_check.read_rows(tmp_path / "rows")[1]] == ["not run"]
+
+
+def test_the_record_has_the_checks_of_a_part_that_still_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_check, "FOLLOW", 0.01)
+    rows, told = tmp_path / "x.rows", threading.Event()
+    record, row = report.Report(tmp_path / "x.json"), {"name": "a", "state": "ok", "text": "", "figures": {}}
+    with gpu_check.followed(rows, lambda *found: told.set() or record.add("noise", *found, "command", 0.0)):
+        rows.write_text(json.dumps({"machine": SOME}) + "\n" + json.dumps({"check": row}) + "\n{")
+        assert told.wait(60)
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert (found["machine"], found["parts"]["noise"]["checks"]) == (SOME, [row])
 
 
 def test_bars_are_as_long_as_the_logarithm_of_their_times():

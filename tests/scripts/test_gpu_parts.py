@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 import torch
-from gpu import contestants, memory, modes, noise, providers, race, rates, sanitizer, step, timing, unet
-from gpu.check import Ask
+from gpu import contestants, fitted, int8, memory, modes, noise, providers, race, rates, sanitizer, step, timing, unet
+from gpu.check import Ask, held
 from gpu.models import load_model
 from gpu.torch_engine import TorchEngine, TorchNetwork
 from gpu.toy import ToyEngine, toy_card
 from toy_kernel import register_toy
 
 from ddpm_rt import DdpmRtError, open_denoiser
+from ddpm_rt.artifacts.fitted_tables import embed
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.request import Request
+from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.tune import Tuning
 
 DDPM = Request(sampler="ddpm", steps=4, count=2, batch=2)
 
@@ -34,7 +39,7 @@ def torch_on_host(stand_in, monkeypatch):
         module, card = load_model("bundled")
         return TorchEngine(module, card, place="cpu", dtype=getattr(torch, dtype), on_stream=on_stream)
 
-    for module in (unet, memory, contestants):
+    for module in (unet, memory, contestants, fitted):
         monkeypatch.setattr(module, "engine_of", engine_of)
     return engine_of
 
@@ -174,6 +179,39 @@ def test_every_available_contestant_runs_the_race(device, torch_on_host, monkeyp
     assert finished.ratio > 0
     compared = list(race.compare("bundled, batch 2", finished.ms, race.EAGER, 5.0, is_aim=False))
     assert compared[0].figures["times"] == finished.ms[race.EAGER] / finished.ms[race.OURS]
+
+
+def test_the_fitted_tables_of_the_bundled_model_run_and_one_is_fitted(device, torch_on_host, monkeypatch, tmp_path):
+    model, card = tmp_path / "bundled.onnx", read_onnx_card(bundled_model())
+    model.write_bytes(bundled_model().read_bytes())
+    embed(model, SamplerOptions(steps=2).compile(card), card)
+    monkeypatch.setattr(fitted, "bundled_model", lambda: model)
+    monkeypatch.setattr(fitted, "IMAGES", 2)
+    monkeypatch.setattr(fitted, "ROUNDS", 1)
+    monkeypatch.setattr(fitted, "FIT", {})
+    few = {"calls": 3, "samples": 4, "held_out": 2, "batch": 4, "teacher_calls": 10}
+    monkeypatch.setattr(fitted, "Tuning", lambda calls, **how: Tuning(**few))
+    found = list(fitted.checks(Ask(device, quick=True)))
+    assert [check.state for check in found if " 2 calls" in check.name] == ["ok", "noted"]
+    assert found[0].figures["tables"] >= 1
+    assert found[-1].figures.keys() == {"seconds", "ddim", "dpm++ logsnr", "fitted"}
+
+
+def test_int8_without_providers_says_what_is_missing(device, monkeypatch):
+    monkeypatch.setattr(int8, "quantised", lambda folder: (bundled_model(), held(True, "as it is")))
+    monkeypatch.setattr(int8, "FLAVOURS", {"no_such_tensorrt": "tensorrt"})
+    quantised, *others = int8.checks(Ask(device, quick=True))
+    assert quantised.state == "ok"
+    assert [check.state for check in others] == ["not run", "not run"]
+    assert others[1].text == "no_such_tensorrt is not installed"
+
+
+def test_nothing_is_run_in_int8_where_nothing_could_be_quantised(device, monkeypatch):
+    def broken(folder):
+        raise DdpmRtError("no layer")
+
+    monkeypatch.setattr(int8, "quantised", broken)
+    assert [check.state for check in int8.checks(Ask(device, quick=True))] == ["FAIL"]
 
 
 # The figures.

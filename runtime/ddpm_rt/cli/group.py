@@ -22,6 +22,7 @@ VERBS = {
     "card": "ddpm_export.cli.export:card",
     "verify": "ddpm_rt.cli.verify:verify",
     "build": "ddpm_export.cli.build:build",
+    "quantize": "ddpm_export.cli.quantize:quantize",
     "refit": "ddpm_export.cli.refit:refit",
     "steps": "ddpm_rt.cli.steps:steps",
     "tune": "ddpm_rt.cli.tune:tune",
@@ -29,6 +30,8 @@ VERBS = {
     "serve": "ddpm_rt.cli.serve:serve",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",
+    "bench": "ddpm_rt.cli.bench:bench",
+    "evaluate": "ddpm_rt.cli.evaluate:evaluate",
     "inspect": "ddpm_rt.cli.inspect:inspect",
     "doctor": "ddpm_rt.cli.inspect:doctor",
 }

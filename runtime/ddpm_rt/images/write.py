@@ -29,6 +29,11 @@ def to_pixels(images: Batch) -> Pixels:
     return bytes_.transpose(0, 2, 3, 1)
 
 
+def enlarged(pixels: Pixels, scale: int) -> Pixels:
+    """uint8 `[..., H, W, C]` with each pixel repeated `scale` times in both directions (nearest neighbour)."""
+    return pixels if scale == 1 else pixels.repeat(scale, axis=-3).repeat(scale, axis=-2)
+
+
 def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
     """Atomically write uint8 `[H, W, C]` as a PNG with `text` in text chunks."""
     content = encode_png(pixels, text)

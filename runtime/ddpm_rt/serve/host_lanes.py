@@ -13,7 +13,7 @@ from ..errors import NotFiniteError
 from ..host_loop import RowNumbers, State, add_noise, not_finite, update
 from ..limits import MAX_BATCH
 from ..noise import INITIAL_STEP, lane_normals
-from ..requests.labels import guided_output
+from ..requests.conditioned import guided_output
 from ..samplers.table import StepTable
 from .chain import Chain
 
