@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +23,7 @@ from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module
+from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
 from .graph.onnx_file import load_onnx
 from .graph.precision import TYPES, LowPrecision, Precision, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
@@ -78,14 +80,17 @@ def export_onnx(
 ) -> ModelCard:
     """Write `module` as ONNX to `path`. Returns the card in the file, which contains the measured error.
 
-    `module` maps x float32 [B, C, H, W] and t int64 [B] to a float32 tensor like x. It runs in eval mode on the CPU.
-    With `card.classes` it also takes y int64 [B]. With a learned `card.variance` its output has 2 C channels, the
-    variance in the second half. `card.names` gives the names of the graph's inputs and output.
+    `module` maps x float32 [B, C, ...] and t int64 [B] to a float32 tensor like x. It runs in eval mode on the CPU. t
+    is float32 for a process of sigma or a flow. With `card.classes` it also takes y int64 [B]. The inputs of
+    `card.inputs` follow in their order. With a learned `card.variance` its output has 2 C channels, the variance in
+    the second half. `card.names` gives the names of the graph's inputs and output.
 
     Raises DdpmRtError, and writes no file, if the output of ONNX Runtime differs from PyTorch's by more than the
-    tolerance, has another shape or is not finite, or if the precision overflows.
+    tolerance, has another shape or is not finite, or if the precision overflows; ValueError for `hoist` without betas.
     """
     path, chosen = Path(path), options or ExportOptions()
+    if chosen.hoist and card.process is not None:
+        raise ValueError(f"tables of t need whole timesteps, and the model's process is {card.process.kind}")
     module.eval()
     check_inputs(module, card)
     check_network_output(module, card)
@@ -117,7 +122,7 @@ def optimize(model: onnx.ModelProto, module: nn.Module, card: ModelCard, options
     parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     make_reshapes_constant(model)
     fuse_affine(model)
-    if options.hoists:
+    if options.hoists and card.process is None:
         hoist_time(model, card.names["t"], len(card.betas), options.static_batch)
     drop_unused(model)
     merged = name_parameters(model, parameters)
@@ -137,7 +142,8 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
     """Trace `module` with PyTorch's exporter."""
     # Each image of the example has another timestep. If the exporter stored t as a constant, the comparison would fail.
     batch = static_batch or 2
-    inputs = example(card, batch, np.random.default_rng(0), range(1, batch + 1))
+    times = range(1, batch + 1) if card.process is None else typical_times(card, np.random.default_rng(1))[:batch]
+    inputs = example(card, batch, np.random.default_rng(0), times)
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with quiet():
         try:
@@ -148,7 +154,7 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
                 opset_version=opset,
                 input_names=list(inputs),
                 output_names=[card.names["out"]],
-                dynamic_shapes=None if static_batch else tuple({0: axis} for _ in inputs),
+                dynamic_shapes=None if static_batch else packed(module, [{0: axis} for _ in inputs]),
                 verbose=False,
             )
         except Exception as error:  # the exporter raises long errors of many kinds
@@ -156,6 +162,15 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
     assert program is not None  # torch.onnx.export returns a program if dynamo=True
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def packed(module: nn.Module, sides: list[Any]) -> tuple[Any, ...]:
+    """One entry for each argument, as torch.export wants them: those of `*more` together in a tuple."""
+    kinds = [one.kind for one in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(sides)
+    first = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*sides[:first], tuple(sides[first:]))
 
 
 def measure_parity(
@@ -167,8 +182,8 @@ def measure_parity(
     batch has its own timestep and class. PyTorch runs batches of 3, and the exported model batches of 3 and of 1.
     """
     session = open_session(path, threads)
-    generator, steps = np.random.default_rng(0), len(card.betas)
-    times = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1, *generator.integers(0, steps, 4)]
+    generator = np.random.default_rng(0)
+    times = typical_times(card, generator)
     sizes = [static_batch] if static_batch else [3, 1]
     largest, difference, compared = 0.0, 0.0, 0
     for start in range(0, len(times), sizes[0]):

@@ -104,7 +104,7 @@ def test_another_network_of_that_layout_needs_facts_from_the_toml(tmp_path):
         (lambda w: w.update({"mid.block_3.conv1.weight": torch.ones(1)}), "contain 'mid.block_3"),
         (lambda w: w.update({"norm_out.weight": torch.ones(3)}), "'conv_norm_out.weight' has shape"),
         (lambda w: w.pop("down.1.downsample.conv.weight"), "lack 'down_blocks.1.downsamplers.0.conv.weight'"),
-        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight under 'down.4'"),
+        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight starts with 'down.4"),
     ],
 )
 def test_damaged_weights_of_that_layout_are_a_one_line_error(tmp_path, change, message):

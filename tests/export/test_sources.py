@@ -119,8 +119,8 @@ class Attack:
         ({"weights": torch.ones(3)}, "are not known; known: a directory"),
         ({"conv_in.weight": torch.ones(3), "down_blocks.0.x": torch.ones(1)}, "name the directory"),
         ({"time_embed.0.weight": torch.ones(1), "input_blocks.0.0.weight": Attack()}, "more than tensors"),
-        ([torch.ones(3)], "contains list instead of a state dict"),
-        ({}, "instead of a state dict"),
+        ([torch.ones(3)], "no state dict, or an empty one .list"),
+        ({}, "no state dict"),
     ],
 )
 def test_a_file_of_an_unknown_layout_is_a_one_line_error(tmp_path, capsys, content, message):

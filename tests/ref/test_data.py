@@ -84,8 +84,8 @@ def test_an_empty_folder_is_refused(tmp_path):
     [
         ({"train_images": np.zeros((5, 8, 8, 3), np.float32)}, "float32"),
         ({"train_images": np.zeros((5, 9, 8, 3), np.uint8)}, r"\[5, 9, 8, 3\]"),
-        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "wanted"),
-        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "wanted"),
+        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "expected"),
+        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "expected"),
         ({"pictures": np.zeros((5, 8, 8, 3), np.uint8)}, "pictures"),
     ],
 )

@@ -6,10 +6,10 @@ from gaussian_model import CLASS_MEANS, conditional_card, gaussian_card, write_c
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
+from ddpm_rt.requests.conditioned import with_labels
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.interpolation import Between
 from ddpm_rt.requests.inversion import FromNoise
-from ddpm_rt.requests.labels import with_labels
 from ddpm_rt.requests.request import Request
 
 

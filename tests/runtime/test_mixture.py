@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repository import load_script
 
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 
 figure = load_script("sampler_figure")
 
@@ -20,7 +20,7 @@ ENOUGH = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in SAMPLERS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in samplers_of("betas")]
 )
 def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     """65 536 draws: standard errors 0.0018 (share) and 0.0021 (mean). Four of them, and for the deviation 0.01, what

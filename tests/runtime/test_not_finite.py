@@ -13,7 +13,7 @@ from ddpm_rt.errors import NotFiniteError
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.requests.request import Request
 from ddpm_rt.requests.sampler_options import SamplerOptions
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 from ddpm_rt.verify.comparison import compare, engine_side
 
 FAR = {"next to nothing": (1e-300,) * 10, "next to all": (1 - 1e-16,) * 10}
@@ -32,7 +32,7 @@ class Loud:
         return out
 
 
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "lcm"])
+@pytest.mark.parametrize("sampler", [name for name in samplers_of("betas") if name != "lcm"])
 @pytest.mark.parametrize(("which", "prediction"), [
     ("next to nothing", "eps"), ("next to nothing", "v"), ("next to all", "eps"),
 ])  # fmt: skip

@@ -11,7 +11,7 @@ import ddpm_rt
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.steps_file import KEYS, read_steps, write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 
 CARD = gaussian_card(clip=(-1.0, 1.0))
 
@@ -24,7 +24,9 @@ def file(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(SAMPLERS)), st.integers(1, 30), st.sampled_from(["ho2020", "guided", "diffusers"]))
+@given(
+    st.sampled_from(list(samplers_of("betas"))), st.integers(1, 30), st.sampled_from(["ho2020", "guided", "diffusers"])
+)
 def test_a_table_is_bit_equal_after_a_round_trip(tmp_path_factory, sampler, steps, dialect):
     plan = SamplerOptions(sampler=sampler, steps=steps, dialect=dialect).compile(CARD)
     path = tmp_path_factory.mktemp("steps") / "x.steps.json"
@@ -38,14 +40,14 @@ def test_a_table_is_bit_equal_after_a_round_trip(tmp_path_factory, sampler, step
 
 def test_a_steps_file_is_flat_and_has_the_facts_that_an_embedder_needs(file, tmp_path):
     raw = json.loads(file.read_text())
-    assert tuple(raw) == KEYS
+    assert tuple(raw) == KEYS[1]
     assert not any(isinstance(value, dict) for value in raw.values())
     assert [raw[key] for key in ("channels", "height", "width", "output_channels", "steps")] == [1, 4, 6, 1, 5]
     assert (raw["input_x"], raw["input_t"], raw["input_y"], raw["output"]) == ("x", "t", None, "out")
     assert raw["clip"] == [-1.0, 1.0]
     assert raw["card_sha256"] == CARD.sha256
     assert raw["t"] == [999, 799, 599, 399, 199]
-    assert len(file.read_text().splitlines()) == len(KEYS) + 2  # a key a line
+    assert len(file.read_text().splitlines()) == len(KEYS[1]) + 2  # a key a line
     card = conditional_card(variance="learned_range")
     write_steps(tmp_path / "y.steps.json", SamplerOptions(steps=2).compile(card), card)
     raw = json.loads((tmp_path / "y.steps.json").read_text())
@@ -60,7 +62,9 @@ def changed(file, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "format 1"),
+        ({"format": 3}, "format 1 or 2"),
+        ({"format": True}, "format 1 or 2"),
+        ({"format": 2}, "channels"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"sigma": "gone"}, "missing key 'sigma'"),
         ({"sigma": [0.0] * 4}, "sigma must be 5 numbers"),

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ddpm_rt import Schedule, ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, logsnr_timesteps, timesteps, trajectory
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import SAMPLERS, samplers_of
 from ddpm_rt.samplers.dialects import DIALECTS
 
 LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
@@ -17,7 +17,7 @@ betas = st.lists(st.floats(1e-4, 0.9), min_size=1, max_size=60)
 @settings(max_examples=200, deadline=None)
 @given(
     betas,
-    st.sampled_from(list(SAMPLERS)),
+    st.sampled_from(list(samplers_of("betas"))),
     st.sampled_from(["eps", "x0", "v"]),
     st.sampled_from(["ho2020", "guided"]),
     st.data(),
@@ -133,7 +133,7 @@ def test_the_second_half_of_the_channels_gives_the_variance_of_each_pixel():
     np.testing.assert_allclose(noised - quiet, expected, rtol=1e-5)  # float32 beside an x of about 1
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", samplers_of("betas"))
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize("spacing", ["trailing", "linspace", "logsnr"])
 def test_betas_that_end_without_signal_can_be_sampled_with_v_and_x0(name, prediction, spacing):

@@ -150,8 +150,8 @@ class StandIn:
 
         `parameters` has one letter each: P pointer, I i 32 bits, Q q 64 bits, f d floats. A Python function gets their
         values; a function of a C library gets (void** params, unsigned grid x, y, z, block x, y, z).
-        `extents` of the values gives the bytes that the kernel touches behind each parameter: 0 for a parameter that is not
-    a pointer or may be null.
+        `extents` of the values gives the bytes that the kernel touches behind each parameter: 0 for a parameter that is
+        not a pointer or may be null.
         """
         run = ctypes.cast(function, KERNEL) if is_foreign(function) else KERNEL(self._called(parameters, function))
         sizes = EXTENTS(self._measured(parameters, extents)) if extents else EXTENTS()

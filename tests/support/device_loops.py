@@ -18,7 +18,7 @@ class Gpu(Engine):
         self.engine = ToyEngine(stand_in, function, **options)
         self.card, self.loop = self.engine.card, DeviceLoop(device, self.engine, mode=mode, streams=streams)
 
-    def __call__(self, x, t, y=None, /):
+    def __call__(self, x, t, y=None, inputs=None, /):
         raise AssertionError("the host loop was run")
 
     def close(self):
@@ -32,8 +32,8 @@ class Host(Engine):
     def __init__(self, function=eps_of_gaussian, card=None):
         self.function, self.card = function, card or gaussian_card()
 
-    def __call__(self, x, t, y=None, /):
-        return self.function(x, t, y)
+    def __call__(self, x, t, y=None, inputs=None, /):
+        return self.function(x, t, y, *([inputs] if inputs else []))
 
 
 def final(request, engine, watch=None):

@@ -94,7 +94,7 @@ def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None
         "leads_to": dialect.leads_to(visited, len(betas), spacing),
         **options,
     }
-    make, takes = SAMPLERS[sampler]
+    make, takes, _ = SAMPLERS[sampler]
     given = {name: given[name] for name in takes}
     table = make(dialect.schedule(betas, sampler), visited, prediction=prediction, **given)
     network = toy(np.cumprod(1 - betas), prediction, variance == "learned_range")

@@ -82,7 +82,7 @@ class HostChain:
         images, out_size = len(lanes) * (2 if guided else 1), size * (2 if learned else 1)
         # NaN until written, so that an early read is visible.
         self.x = np.full((images, size), np.nan, np.float32)
-        self.x0 = np.full((len(lanes), size), np.nan, np.float32)
+        self.x0 = np.full((images, size), np.nan, np.float32)  # of a guided batch twice, as x is
         self.out = np.full((images, out_size), np.nan, np.float32)
         self.t = np.full(1 if one_time else images, 77, TIME_TYPES[t])
         self.state = np.array([0, 0, 99, 0], np.uint32)

@@ -34,12 +34,12 @@ def launched(stand_in, host, name):
 def bytes_touched(x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided, *handle):
     """The bytes behind each parameter of a kernel; tables have at least one row."""
     images = 2 * batch if guided else batch
-    touched = (images * size * 4, batch * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
+    touched = (images * size * 4, images * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
     return (*touched, ROW.itemsize, batch * LANE.itemsize, 16, *[0] * (6 + len(handle)))
 
 
 class ToyEngine:
-    """An engine that runs `function(x, t, y)` on device memory, and counts calls."""
+    """Runs `function(x, t, y)`, with named inputs `function(x, t, y, inputs)`, on device memory, and counts calls."""
 
     def __init__(self, stand_in, function, *, card=None, batches=(1, 2, 4, 8), time_type=np.int64, one_time=False):
         self.stand_in, self.function, self.card, self.batches = stand_in, function, card or gaussian_card(), batches
@@ -85,7 +85,15 @@ class ToyBound:
         t = array(self.buffers.t, 1 if engine.one_time else self.batch, engine.time_type)
         t = np.repeat(t, self.batch) if engine.one_time else t
         y = array(self.buffers.y, self.batch, np.int64) if self.buffers.y else None
-        out = engine.function(x, t.astype(np.int64), y)
+        fractional = engine.card.process is not None or engine.card.spacing == "karras"
+        t = t.astype(np.float64 if fractional else np.int64)
+        inputs = {
+            name: array(
+                address, (self.batch, *engine.card.inputs[name].shape), np.dtype(engine.card.inputs[name].dtype)
+            )
+            for name, address in self.buffers.inputs.items()
+        }
+        out = engine.function(x, t, y, *([inputs] if inputs else []))
         array(self.buffers.out, out.shape)[:] = out
 
     def close(self):

@@ -14,18 +14,44 @@ from ddpm_ref.unet import UNet
 from ddpm_rt import DdpmRtError, ModelCard
 
 
-def example(card: ModelCard, batch: int, generator: np.random.Generator, times: Sequence[int]) -> dict[str, Any]:
-    """Inputs by the card's names: random x float32 `[batch, C, H, W]`, and t int64 `[batch]` that repeats `times`.
+def example(card: ModelCard, batch: int, generator: np.random.Generator, times: Sequence[float]) -> dict[str, Any]:
+    """Inputs by the card's names, in the order of the module's arguments.
 
-    A class-conditional model also gets random labels y int64 `[batch]`.
+    x is random, float32 `[batch, C, ...]`, of the deviation that it has in a chain; t `[batch]` repeats `times`, int64
+    for a process of betas, else float32. A class-conditional model also gets random labels y int64 `[batch]`. Named
+    inputs follow, `[batch, ...]`: normals, or 0 and 1 where they are integers.
     """
+    t, process = np.resize(np.array(times), batch), card.forward_process
+    scale = process.scale_at(process.level_of(t), card.prediction).reshape(-1, *[1] * len(card.image_shape))
     values = {
-        "x": generator.standard_normal((batch, *card.image_shape)).astype(np.float32),
-        "t": np.resize(np.array(times), batch).astype(np.int64),
+        "x": (scale * generator.standard_normal((batch, *card.image_shape))).astype(np.float32),
+        "t": t.astype(np.int64 if card.process is None else np.float32),
     }
     if card.classes is not None:
         values["y"] = generator.integers(0, card.classes, batch)
-    return {card.names[name]: value for name, value in values.items()}
+    known = {card.names[name]: value for name, value in values.items()}
+    for name, facts in card.inputs.items():
+        shape = (batch, *facts.shape)
+        drawn = generator.standard_normal(shape) if facts.dtype == "float32" else generator.integers(0, 2, shape)
+        known[name] = drawn.astype(facts.dtype)
+    return known
+
+
+def typical_times(card: ModelCard, generator: np.random.Generator) -> list[float]:
+    """The first, second, middle and last times that the network is told, and a few between, in no order."""
+    if card.process is None:
+        steps = len(card.betas)
+        ends = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1]
+        return [*ends, *generator.integers(0, steps, 4).tolist()]
+    levels = card.process.spaced(9, card.spacing)
+    return [float(time) for time in generator.permutation(card.process.time_at(levels))]
+
+
+def noisiest(card: ModelCard) -> float:
+    """The time that a chain begins with."""
+    if card.process is None:
+        return len(card.betas) - 1
+    return float(card.process.time_at(card.process.spaced(1, card.spacing))[0])
 
 
 def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]:
@@ -51,10 +77,10 @@ def check_inputs(module: nn.Module, card: ModelCard) -> None:
     """
     if isinstance(module, UNet | GuidedUNet):
         return  # the networks of ddpm_ref check their labels themselves
-    spare = _spare_inputs(module, len(card.names) - 1)
+    spare = _spare_inputs(module, len(card.names) - 1 + len(card.inputs))
     if not spare:
         return
-    inputs = example(card, 1, np.random.default_rng(0), [len(card.betas) - 1])
+    inputs = example(card, 1, np.random.default_rng(0), [noisiest(card)])
     given = [torch.from_numpy(value) for value in inputs.values()]
     probe = torch.full_like(given[0], 0.5)
     for name in spare:
@@ -89,7 +115,7 @@ def _wrapped(module: nn.Module) -> nn.Module | None:
 
 def check_network_output(module: nn.Module, card: ModelCard) -> None:
     """Raises DdpmRtError unless the module's output has the shape and dtype that the card implies."""
-    out = run_module(module, example(card, 1, np.random.default_rng(0), [len(card.betas) - 1]))
+    out = run_module(module, example(card, 1, np.random.default_rng(0), [noisiest(card)]))
     wanted = (1, card.output_channels, *card.image_shape[1:])
     if out.shape != wanted or out.dtype != np.float32:
         raise DdpmRtError(

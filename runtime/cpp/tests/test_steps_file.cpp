@@ -124,14 +124,27 @@ TEST_CASE("a clip that is no range, and a spread that the network has not, are r
 }
 
 TEST_CASE("JSON a million deep is refused without a crash, as is any other object or format") {
-  CHECK(has(said(std::string(1000000, '[')), "nested too deeply"));
+  CHECK(has(said(std::string(1000000, '[')), "nested deeper than 64 levels"));
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
-  CHECK(has(said(deep), "nested too deeply"));
+  CHECK(has(said(deep), "nested deeper than 64 levels"));
   CHECK(has(said(with([](json& steps) { steps["clip"] = {{{0}}}; })), "clip"));
   for (const char* text :
        {"", "1", "[]", "null", "\"x\"", "{}", "{\"format\": 2}", "\xEF\xBB\xBF{}", "{\"\xFF\": 1}"})
     CHECK(!said(text).empty());
+}
+
+TEST_CASE("a card and a steps file of format 2 are refused in a line that says so") {
+  const std::string wanted = "has format 2, and this library reads format 1";
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), wanted));
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), "run the model with Python"));
+  try {
+    ddpm_rt::read_card(golden_text("format2/sigma.card.json"), "card");
+    FAIL("the card was read");
+  } catch (const Failure& failure) {
+    CHECK(has(failure.what(), wanted));
+    CHECK(!has(failure.what(), "\n"));
+  }
 }
 
 TEST_CASE("a path that is missing or a folder is refused with a message") {

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import click
 
 from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
-from ..limits import MAX_BATCH, MAX_GPUS, MAX_RESAMPLE, MAX_TIMESTEPS
+from ..limits import MAX_BATCH, MAX_GPUS, MAX_RESAMPLE, MAX_SCALE, MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
@@ -36,6 +36,25 @@ class ChosenEngine(NamedTuple):
         return self.path or bundled_model()
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """A comma list of numbers: integers where they are whole, and at most `MAX_TIMESTEPS`."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",", MAX_TIMESTEPS)
+        if len(parts) > MAX_TIMESTEPS:
+            self.fail(f"more than {MAX_TIMESTEPS} numbers", param, ctx)
+        if longest := [part for part in parts if len(part) > DIGITS]:
+            self.fail(f"{quoted(longest[0])} is not a number of at most {DIGITS} digits", param, ctx)
+        try:
+            return tuple(int(part) if part.strip().lstrip("+-").isdecimal() else float(part) for part in parts)
+        except ValueError:
+            self.fail(f"{quoted(value)} is not a list of numbers such as 999,500,0", param, ctx)
+
+
 class Integers(click.ParamType):  # type: ignore[type-arg]
     """A comma list of integers: at most `MAX_TIMESTEPS`, each of at most `DIGITS` digits."""
 
@@ -53,6 +72,27 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
             return tuple(map(int, parts))
         except ValueError:
             self.fail(f"{quoted(value)} is not a list of integers such as 999,500,0", param, ctx)
+
+
+class ShardType(click.ParamType):  # type: ignore[type-arg]
+    """Part I of N, as I/N."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ..requests.shard import Shard
+
+        if isinstance(value, Shard):
+            return value
+        index, slash, parts = value.partition("/")
+        if not slash or not all(part.isdecimal() and len(part) <= DIGITS for part in (index, parts)):
+            self.fail(f"{quoted(value)} is not a part such as 0/4", param, ctx)
+        shard = Shard(int(index), int(parts))
+        try:
+            shard.check()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return shard
 
 
 def engine_options_of(asked: dict[str, Any]) -> EngineOptions:
@@ -81,8 +121,8 @@ sampler_options = together([
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
     click.option("--spacing", type=click.Choice(get_args(Spacing)),
                  help="Spacing of the timesteps. [default: the model's]"),
-    click.option("--timesteps", type=Integers(), metavar="T,T,...",
-                 help="The timesteps themselves, descending; replaces steps and spacing."),
+    click.option("--timesteps", type=Numbers(), metavar="T,T,...",
+                 help="The timesteps themselves, descending; replaces steps and spacing. Of noise levels: sigmas."),
     click.option("--dialect", type=click.Choice(list(DIALECTS)),
                  help="Match this implementation's conventions. [default: ho2020]"),
 ])  # fmt: skip
@@ -134,10 +174,13 @@ def model_option(command: Command) -> Command:
     ])(gathered)  # type: ignore[return-value]  # fmt: skip
 
 
-out_option = click.option(
-    "-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
-    help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample.",
-)  # fmt: skip
+# Where the images go.
+out_options = together([
+    click.option("-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
+                 help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample."),
+    click.option("--scale", type=click.IntRange(1, MAX_SCALE), default=1, show_default=True, metavar="N",
+                 help="Enlarge pictures: N x N pixels for each of the model."),
+])  # fmt: skip
 
 # What a chain starts from, instead of its noise.
 start_options = together([

@@ -107,7 +107,7 @@ class TensorRtEngine:
         return min(fitting)[1]
 
     def _addresses(self, buffers: Buffers) -> dict[str, int]:
-        return {name: getattr(buffers, key) for key, name in self.card.names.items()}
+        return {name: getattr(buffers, key) for key, name in self.card.names.items()} | dict(buffers.inputs)
 
     def close(self) -> None:
         if self._closed:

@@ -13,21 +13,24 @@ from typing import Literal
 import numpy as np
 
 from ..artifacts.array_file import Append, write_array
+from ..artifacts.card import ModelCard
 from ..artifacts.folder_owner import Say
 from ..artifacts.output_path import check_target
+from ..denoiser import Batch
 from ..engine import Engine, Watch
+from ..engines.decoder import Decoder
 from ..errors import DdpmRtError
 from ..host_loop import Step
 from ..requests.request import BoundRequest
+from .array_folder import ArrayFolder
 from .canvas import Canvas, check_canvas
 from .folder import SampleFolder
-from .write import save_animation, save_png, to_pixels
+from .write import Pixels, save_animation, save_png, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
 KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
 FRAMES = 50  # most frames of an animation
 FRAME_MS = 60
-PICTURES = (1, 3)  # numbers of channels that a picture can show: grey, RGB
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,18 @@ class Outcome:
 class Output:
     """One destination. The suffix of `path` decides its kind; existing folders and paths without suffix are folders.
 
-    Raises ValueError for an unknown suffix, for images that a picture cannot show and for a picture that would be too
-    large, DdpmRtError if the path cannot be written. All checks run before the first image is drawn.
+    Each pixel of an image becomes `scale` x `scale` pixels of a picture; arrays have scale 1. Raises ValueError for an
+    unknown suffix, for images that a picture cannot show and for a picture that would be too large, DdpmRtError if the
+    path cannot be written. All checks run before the first image is drawn.
     """
 
-    def __init__(self, path: Path, bound: BoundRequest, model_sha256: str) -> None:
-        self.path, self.bound, self.request = path, bound, bound.request
+    def __init__(
+        self, path: Path, bound: BoundRequest, model_sha256: str, decoder: Decoder | None = None, *, scale: int = 1
+    ) -> None:
+        self.path, self.bound, self.request, self.scale = path, bound, bound.request, scale
         self.text = bound.describe(model_sha256)
+        self._decoder = decoder
+        self._shape = picture_shape(bound.card, decoder)  # of a picture; None if a sample is no picture
         is_folder = os.path.isdir(path)
         suffix = "" if is_folder else path.suffix.lower()
         if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
@@ -58,7 +66,10 @@ class Output:
         self.is_written = False  # whether the file is complete; not used for a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
-            self.folder = SampleFolder(path, self.text, bound.card.image_shape, self.request.samples)
+            if self._shape is None:
+                self.folder = ArrayFolder(path, self.text, bound.card.image_shape, self.request.samples)
+            else:
+                self.folder = SampleFolder(path, self._picture_text(), self._shape, self.request.samples, scale)
         else:
             check_target(path)
         if self.kind == "array":
@@ -73,15 +84,25 @@ class Output:
 
     def _check_picture(self, suffix: str) -> None:
         """Raises ValueError if a picture cannot show the images, or one file cannot hold all of them."""
-        channels, height, width = self.bound.card.image_shape
         if self.kind == "array":
+            self._check_no_scale()
             return
-        if channels not in PICTURES:
-            raise ValueError(f"the model draws {channels} channels, which a picture cannot show; write .npy")
-        if self.kind == "grid":
-            check_canvas(suffix, self.request.count, 1, height, width)
-        elif self.kind == "animation":
+        if self._shape is None:
+            if self.kind == "folder":
+                self._check_no_scale()
+                return
+            sides = " x ".join(map(str, self.bound.card.image_shape))
+            what = sides if self.bound.card.latents is None else f"latents of {sides} without a decoder"
+            raise ValueError(f"the model draws {what}, which a picture cannot show; write .npy, or a folder of .npz")
+        height, width = (side * self.scale for side in self._shape[1:])
+        if self.kind == "folder":
+            check_canvas(".png", 1, 1, height, width)
+        else:
             check_canvas(suffix, *self._tiles_and_frames(), height, width)
+
+    def _check_no_scale(self) -> None:
+        if self.scale != 1:
+            raise ValueError(f"{self.path}: arrays hold the model's numbers and have no scale; leave out --scale")
 
     def _check_space(self) -> None:
         """Raises DdpmRtError if the disk has too little free space for the array."""
@@ -104,7 +125,7 @@ class Output:
         with np.errstate(over="ignore", invalid="ignore"):  # `finals` raises for images that are not finite
             if self.folder is not None:
                 for samples, images in self.bound.finals(engine, wanted, Watch(progress)):
-                    self.folder.write(samples, to_pixels(images))
+                    self.folder.write(samples, images if self._shape is None else self._pixels(images))
                 return Outcome(len(wanted), self.request.count - len(wanted), self.folder.damaged)
             if self.kind == "array":
                 self._write_array(engine, wanted, progress)
@@ -138,27 +159,44 @@ class Output:
     def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
         """Draw the grid, or all frames of the animation. Each batch is put in its place as soon as it is drawn."""
         tiles, frames = self._tiles_and_frames()
-        canvas, rows = Canvas(tiles, self.bound.card.image_shape, frames), self._frames()
+        canvas, rows = Canvas(tiles, self._shape or (1, 1, 1), frames, self.scale), self._frames()
         done = shown = 0
 
         def show(step: Step) -> None:
             nonlocal shown
-            canvas.put(shown, done, to_pixels(step.x))
+            canvas.put(shown, done, self._pixels(step.x))
             shown += 1
 
         for samples, images in self.bound.finals(engine, wanted, Watch(progress, show, rows)):
             if self.kind == "grid":
-                canvas.put(0, done, to_pixels(images))
+                canvas.put(0, done, self._pixels(images))
             elif self.request.is_walk:
-                for place, pixels in enumerate(to_pixels(images), done):
+                for place, pixels in enumerate(self._pixels(images), done):
                     canvas.put(place, 0, pixels[None])
             done, shown = done + len(samples), 0
         return canvas
+
+    def _pixels(self, images: Batch) -> Pixels:
+        return to_pixels(images if self._decoder is None else self._decoder(images))
+
+    def _picture_text(self) -> dict[str, str]:
+        """The text of a picture, which names the decoder that made it."""
+        return self.text | ({} if self._decoder is None else {"ddpm-rt.decoder": self._decoder.sha256()})
 
     def _write_picture(self, canvas: Canvas) -> None:
         if self.kind == "grid":
             last = self.request.first + self.request.count - 1
             samples = f"{self.request.first}-{last}"
-            save_png(self.path, canvas.pixels[0], {**self.text, "ddpm-rt.samples": samples})
+            save_png(self.path, canvas.pixels[0], {**self._picture_text(), "ddpm-rt.samples": samples})
         else:
             save_animation(self.path, list(canvas.pixels), frame_ms=FRAME_MS)
+
+
+def picture_shape(card: ModelCard, decoder: Decoder | None) -> tuple[int, int, int] | None:
+    """C, H and W of the pictures of a model; None if its samples are no pictures."""
+    if decoder is not None:
+        return decoder.image_shape
+    if not card.is_picture:
+        return None
+    channels, height, width = card.image_shape
+    return channels, height, width

@@ -48,6 +48,14 @@ def open_picture(path: Path, advice: str = ADVICE) -> Iterator[Any]:
             raise failure(path, "is not a picture that can be read", advice) from error
 
 
+def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """uint8 `[H, W]` or `[H, W, 3]` in another size, by Lanczos' filter."""
+    from PIL import Image
+
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture, np.uint8)
+
+
 def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
     """The pixels as uint8, `[H, W]` for mode L or `[H, W, 3]` for mode RGB. Palettes and grey are converted.
 

@@ -58,6 +58,10 @@ class Tuning:
 
     def fitting_to(self, card: ModelCard) -> BoundRequest:
         """The request for the samples of the fit. Raises ValueError for settings that the model does not allow."""
+        if card.process is not None:
+            raise ValueError(f"tune fits tables for a process of betas; the model's is {card.process.kind}")
+        if card.inputs:
+            raise ValueError(f"tune cannot give inputs, and the model takes {', '.join(card.inputs)}")
         return self._request(self.seed, self.samples, labels_for(card, self.label)).bind(card)
 
     def measured_on(self, card: ModelCard) -> BoundRequest:

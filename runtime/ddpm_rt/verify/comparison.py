@@ -42,8 +42,11 @@ def engine_side(engine: Engine, bound: BoundRequest) -> Side:
     card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
-        table, clip = bound.table, bound.sampler.clip
-        steps = trajectory(denoise, table, card.image_shape, seed=bound.seed, samples=samples, clip=clip)
+        sampler, conditioned = bound.sampler, card.prev_x0 is not None
+        steps = trajectory(
+            denoise, bound.table, card.image_shape, seed=bound.seed, samples=samples, clip=sampler.clip,
+            initial_scale=sampler.initial_scale, self_conditioned=conditioned,
+        )  # fmt: skip
         return (step.x for step in steps)
 
     return Side(lambda samples: bound.denoiser(engine, samples), chain, card)
@@ -53,7 +56,7 @@ class StepError(NamedTuple):
     """The differences between the sides at one step. A value is None if a side was not finite."""
 
     row: int  # of the step table, from 0
-    t: int
+    t: float
     # The outputs of both networks for the x of the reference's chain: largest difference, and RMS of the worst image.
     out_max: float | None
     out_rms: float | None
@@ -67,7 +70,7 @@ class NonFinite(NamedTuple):
 
     side: Which
     row: int
-    t: int
+    t: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +87,18 @@ class Comparison:
         """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN for broken chains."""
         squares = (self.images.astype(np.float64) - self.reference) ** 2
         with np.errstate(divide="ignore"):
-            return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
+            return np.asarray(10 * np.log10(PEAK**2 / per_image(squares).mean(axis=1)), np.float64)
 
 
-def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
-    """Sample the request on both sides.
+def per_image(values: NDArray[Any]) -> NDArray[Any]:
+    """`[N, C, ...]` as `[N, numbers]`."""
+    return values.reshape(len(values), -1)
+
+
+def compare(
+    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[int], object] = lambda rows: None
+) -> Comparison:
+    """Sample the request on both sides. `progress` is called with the rows of the table that were compared or left out.
 
     A side's chain ends at its first value that is not finite, and the result says where. Raises ValueError if the
     images would need too much memory.
@@ -100,7 +110,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
         with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are part of the result
-            x, expected = _compare_batch(engine, reference, samples, rows)
+            x, expected = _compare_batch(engine, reference, samples, rows, progress)
         blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
         trusted.append(blank if expected is None else expected.astype(np.float32))
@@ -109,7 +119,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
 
 
 def _compare_batch(
-    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows"
+    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[int], object]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """The final images of both sides; None for a broken chain. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
@@ -121,8 +131,9 @@ def _compare_batch(
         expected = next(trusted, None)
         if expected is None:
             rows.note("reference", row)
+            progress(len(rows.t) - row)
             return None, None
-        out = network(theirs.x, theirs.t)
+        out = network(theirs.x, theirs.t, *theirs.prev_x0)
         if np.isfinite(out).all():
             rows.out.add(row, out, theirs.out)
         else:
@@ -133,6 +144,7 @@ def _compare_batch(
             rows.x.add(row, x, expected)
         elif alive:
             rows.note("engine", row)
+        progress(1)
     return x, expected
 
 
@@ -142,9 +154,10 @@ class _Recorded:
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise = denoise
 
-    def __call__(self, x: Batch, t: Times, /) -> Batch:
-        self.x, self.t = x.copy(), t.copy()  # the loop overwrites its x in place
-        self.out = self.denoise(x, t)
+    def __call__(self, x: Batch, t: Times, /, *prev_x0: Batch) -> Batch:
+        # copies: the loop overwrites its arrays in place
+        self.x, self.t, self.prev_x0 = x.copy(), t.copy(), tuple(one.copy() for one in prev_x0)
+        self.out = self.denoise(x, t, *prev_x0)
         return self.out
 
 
@@ -166,7 +179,7 @@ class _Errors:
 
     def add(self, row: int, found: NDArray[Any], expected: NDArray[Any]) -> None:
         difference = found.astype(np.float64) - expected
-        rms = np.sqrt((difference**2).mean(axis=(1, 2, 3))).max()
+        rms = np.sqrt(per_image(difference**2).mean(axis=1)).max()
         self.largest[row] = np.fmax(self.largest[row], np.abs(difference).max())
         self.rms[row] = np.fmax(self.rms[row], rms)
 
@@ -183,7 +196,7 @@ class _Rows:
         self.broken: set[NonFinite] = set()
 
     def note(self, side: Which, row: int) -> None:
-        self.broken.add(NonFinite(side, row, int(self.t[row])))
+        self.broken.add(NonFinite(side, row, self.t[row].item()))
 
     def errors(self) -> tuple[StepError, ...]:
-        return tuple(StepError(row, int(t), *self.out.at(row), *self.x.at(row)) for row, t in enumerate(self.t))
+        return tuple(StepError(row, t, *self.out.at(row), *self.x.at(row)) for row, t in enumerate(self.t.tolist()))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..images.canvas import grid
-from ..images.write import Pixels, save_png, to_pixels
+from ..images.write import Pixels, enlarged, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
 from .report import Report
@@ -34,14 +34,17 @@ def grids(comparison: Comparison) -> dict[str, Pixels]:
 
 
 def _visible(images: Batch) -> Batch:
-    """The channels that a picture can show. Values that are not finite become black."""
+    """The channels that a picture can show, of a volume the middle slice. Values that are not finite become black."""
+    if images.ndim == 5:
+        images = images[:, :, images.shape[2] // 2]
+    if images.ndim < 4:  # a sequence is a row a channel
+        images = images.reshape(len(images), 1, -1, images.shape[-1])
     shown = images if images.shape[1] in (1, 3) else images[:, :1]
     return np.nan_to_num(shown, nan=-1.0)
 
 
 def _enlarged(pixels: Pixels) -> Pixels:
-    times = max(1, SIDE // max(pixels.shape[:2]))
-    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+    return enlarged(pixels, max(1, SIDE // max(pixels.shape[:2])))
 
 
 def draw(report: Report) -> Pixels:

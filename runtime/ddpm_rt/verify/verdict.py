@@ -50,7 +50,7 @@ def default_tolerance(*precisions: str) -> Tolerance:
 
 def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool = False) -> None:
     """Raises DdpmRtError unless both cards describe the same model; `other_weights` allows different weights."""
-    for name in ("image_shape", "prediction", "variance", "clip", "classes"):
+    for name in ("image_shape", "process", "prediction", "variance", "clip", "classes", "inputs", "latents"):
         ours, theirs = getattr(card, name), getattr(other, name)
         if ours != theirs:
             raise DdpmRtError(f"not the same model: {name} is {_text(ours)} but the reference's is {_text(theirs)}")
