@@ -104,7 +104,7 @@ def decoded(content: bytes) -> str:
 def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text within the limits.
 
-    Raises ValueError, in one short line, for a text that is no JSON, has a key twice, or exceeds a limit.
+    Raises ValueError with one short line if the text is not JSON, has a duplicate key, or exceeds a limit.
     """
     text = content if isinstance(content, str) else decoded(content)
     _check_text(text, STRING.sub('""', text))

@@ -1,6 +1,6 @@
 """The errors in a user's files. Each message names the file and the key.
 
-A message is one printable line of at most 300 characters, whatever a file name or a value from a file holds.
+A message is one printable line of at most 300 characters, even if a file name or a value from a file is not.
 """
 
 from .text import one_line

@@ -91,7 +91,7 @@ def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool =
 def state_dict(content: object, source: Path) -> dict[str, Tensor]:
     """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{source} contains {type(content).__name__} instead of a state dict")
+        raise CheckpointError(f"{source} contains no state dict, or an empty one ({type(content).__name__})")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{source} is no state dict: {quoted(name)} is {type(value).__name__}, not a tensor")

@@ -228,7 +228,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
     """
     model, weights = load_onnx(path), {}
     for tensor in model.graph.initializer:
-        if tensor.name.endswith(TABLE) or tensor.data_type in TYPES.values():
+        if tensor.name.endswith(TABLE) or tensor.data_type in (*TYPES.values(), onnx.TensorProto.INT8):
             lost = "hoisted into tables" if tensor.name.endswith(TABLE) else "rounded"
             raise DdpmRtError(f"{path}: weights were {lost}; read them from an export in fp32 with --no-hoist-time")
     for tensor in model.graph.initializer:

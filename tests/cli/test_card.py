@@ -17,7 +17,7 @@ NAMED = {"--x": "sample", "--t": "timestep", "--output": "noise"}
 
 
 def write_model(path, *, channels=1, out_channels=1, labelled=False, t_kind=TensorProto.INT64, side=4, poison=False):
-    """out = scale * x (+ the label), with `out_channels` channels; `scale` is NaN if it is poisoned."""
+    """out = scale * x (+ the label), with `out_channels` channels. A poisoned graph has NaN as `scale`."""
     image, scale = ["batch", channels, side, 6], np.full((1, 1, 1, 1), np.nan if poison else 0.5, np.float32)
     nodes = [
         helper.make_node("Mul", ["sample", "scale"], ["scaled"]),
@@ -110,10 +110,10 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
 @pytest.mark.parametrize(
     ("model", "change", "message"),
     [
-        ({}, {"--x": "image"}, "has no input 'image', but sample, timestep; name it with --x"),
-        ({}, {"--output": "eps"}, "has no output 'eps', but noise; name it with --output"),
+        ({}, {"--x": "image"}, "has no input 'image', only sample, timestep; name one with --x"),
+        ({}, {"--output": "eps"}, "has no output 'eps', only noise; name one with --output"),
         ({}, {"--classes": 3}, "has no input 'y'"),
-        ({"labelled": True}, {}, "one input more, 'label'"),
+        ({"labelled": True}, {}, "the extra input 'label'"),
         ({"labelled": True}, {"--classes": 3, "--y": "label", "--null-class": 3}, "null_class"),
         ({"labelled": True}, {"--classes": 4, "--y": "label"}, "the model fails on the inputs of its card"),
         ({"t_kind": TensorProto.DOUBLE}, {}, "must be int64"),

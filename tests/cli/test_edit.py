@@ -18,7 +18,7 @@ MASK[:2] = True
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """The current folder, with a picture, a mask, and ones that do not fit."""
+    """The current folder, with a picture and a mask, and with files that edits refuse."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PICTURE).save("in.png")
     Image.fromarray(np.where(MASK, 255, 0).astype(np.uint8)).save("mask.png")
@@ -55,7 +55,7 @@ def test_black_is_kept_and_white_is_redrawn(gaussian, files):
     for sample in range(2):
         found = np.asarray(Image.open(f"out/{sample:06d}.png"))
         np.testing.assert_array_equal(found[~MASK], PICTURE[~MASK])
-        assert (found[MASK] != PICTURE[MASK]).mean() > 0.8  # a byte may be hit by chance
+        assert (found[MASK] != PICTURE[MASK]).mean() > 0.8  # a new pixel may equal the old one by chance
 
 
 def test_colours_are_read_as_they_are_written(tmp_path):
@@ -92,7 +92,7 @@ def test_frames_are_written(gaussian, files):
         assert run(*asked, "--out", out).exit_code == 0
     frames = ddpm_rt.interpolate(1, 4, gaussian, frames=5, request=Request(steps=6))
     np.testing.assert_array_equal(np.load("x.npy"), frames)
-    with Image.open("x.gif") as walk:  # from one sample to the other, not from noise
+    with Image.open("x.gif") as walk:  # the animation goes from one sample to another, not from noise
         assert (walk.n_frames, walk.size) == (5, (6, 4))
     third = np.asarray(Image.open("frames/000002.png"))
     np.testing.assert_array_equal(third, to_pixels(frames)[2, ..., 0])

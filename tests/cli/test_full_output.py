@@ -1,4 +1,4 @@
-"""Standard output and standard error that are full, closed or gone: one line or silence, and no success."""
+"""Stdout and stderr on a full disk, closed or missing: the command prints at most one line and does not succeed."""
 
 import os
 import subprocess

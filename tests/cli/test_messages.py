@@ -1,4 +1,4 @@
-"""The command line prints nothing that a terminal would obey, whatever a file or its name holds."""
+"""The command line never prints escape sequences of files or file names."""
 
 import dataclasses
 import json

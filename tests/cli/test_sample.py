@@ -74,7 +74,7 @@ def test_finished_samples_are_skipped_and_missing_ones_are_drawn(gaussian, tmp_p
     sample(gaussian, out, "--count", 6)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     for path in out.iterdir():
-        os.utime(path, ns=(0, 0))  # so that a new file has another time, however coarse the clock
+        os.utime(path, ns=(0, 0))  # a rewritten file would have another time
     (out / "000003.png").unlink()
     result = sample(gaussian, out, "--count", 6)
     assert "1 images of seed 0 in" in result.stdout
@@ -101,12 +101,12 @@ def test_a_foreign_file_with_the_same_name_stays_unchanged(gaussian, tmp_path):
     assert (tmp_path / "out" / "000001.png").read_text() == "mine"
 
 
-# Ctrl-C at the beginning of a call that is known, however fast the machine is.
+# Ctrl-C at the start of a known call, independent of the speed of the machine.
 INTERRUPTED = """
 import os, signal, sys
 from {module} import {owner}
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background switches off
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell disables the handler
 real, calls = {owner}.{method}, 0
 
 def interrupted(*arguments, **options):
@@ -125,7 +125,7 @@ PICTURE = {"module": "PIL.Image", "owner": "Image", "method": "save"}
 
 
 def interrupted(place, call, *arguments):
-    """The command in a process of its own, which hears Ctrl-C at this call of `place`, of whatever batch or image."""
+    """Run the command in a new process, with Ctrl-C at the given call of `place`."""
     code = INTERRUPTED.format(**place, call=call)
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
 

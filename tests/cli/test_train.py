@@ -1,4 +1,4 @@
-"""`ddpm-rt train` as a command: what it says, what it leaves, and its exit code."""
+"""`ddpm-rt train` as a command: its messages, files and exit codes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tiny_training import TINY_TOML, disks
 
 @pytest.fixture
 def folder(tmp_path):
-    """With a recipe, tiny.toml, and its images, disks.npz."""
+    """A folder with a recipe, tiny.toml, and its images, disks.npz."""
     (tmp_path / "tiny.toml").write_text(TINY_TOML)
     np.savez(tmp_path / "disks.npz", images=disks())
     return tmp_path
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def inside(folder, monkeypatch):
-    """The same, as the working directory."""
+    """The folder as the working directory."""
     monkeypatch.chdir(folder)
     return folder
 
@@ -31,7 +31,7 @@ ARGUMENTS = ["--config", "tiny.toml", "--data", "disks.npz", "--out", "run", "--
 
 
 def call(*more):
-    """The command in the working directory, into run/; what `more` says instead."""
+    """Run the command in the working directory, with --out run/ unless `more` replaces it."""
     return run("train", *ARGUMENTS, *more)
 
 
@@ -67,7 +67,7 @@ main(sys.argv[1:])
 @pytest.mark.parametrize(
     ("name", "steps", "sentence"),
     [
-        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command goes on"),
+        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command resumes"),
         ("SIGTERM", 2, "run: trained for 2 steps, all saved; only the last picture is missing"),
     ],
 )
@@ -82,7 +82,7 @@ def test_an_interrupt_while_samples_are_drawn_is_a_one_line_message(folder, name
 def test_a_run_with_more_steps_says_so(inside):
     assert call("--steps", 3).exit_code == 0
     done = call("--steps", 2)
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "run has had 3 steps already; nothing was done\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "run already has 3 steps; nothing was done\n", "")
 
 
 DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
@@ -94,8 +94,8 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
         ("--out /proc/x", "/proc/x cannot be made: No such file or directory"),
         ("--out disks.npz/x", "disks.npz/x cannot be made: Not a directory"),
         ("--out disks.npz", "Invalid value for '-o' / '--out': Directory 'disks.npz' is a file."),
-        ("--data no.npz", f"no.npz is not there; {DATA}"),
-        ("--data no/", f"no/ is not there; {DATA}"),
+        ("--data no.npz", f"no.npz does not exist; {DATA}"),
+        ("--data no/", f"no/ does not exist; {DATA}"),
         ("--data a.npy", f"a.npy cannot be read as a zip: no directory at its end; {DATA}"),
         ("--data dir.npz", "dir.npz is a folder, not a regular file"),
         ("--data p --out p", "--out p and --data p overlap; use another --out"),
@@ -119,7 +119,7 @@ def test_a_path_that_cannot_be_read_or_created_is_a_one_line_error(inside, argum
 
 def test_a_read_only_folder_is_named(inside, monkeypatch):
     (inside / "run").mkdir()
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # what it says when one is not root
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # the answer for users other than root
     done = call()
     assert (done.exit_code, done.stderr) == (
         2,

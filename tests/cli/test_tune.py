@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from command import failed, run
-from gaussian_model import gaussian_card, write_conditional, write_gaussian
+from gaussian_model import write_conditional
 from PIL import Image
 
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
@@ -9,11 +9,6 @@ from ddpm_rt.cli.tune import warn
 from ddpm_rt.tune import Fit, RanOn
 
 FEW = ("--samples", 16, "--held-out", 9, "--teacher-calls", 20)
-
-
-@pytest.fixture
-def model(tmp_path):
-    return write_gaussian(tmp_path / "g.onnx", card=gaussian_card(clip=(-1.0, 1.0)))
 
 
 def test_tune_prints_the_error_of_each_table_and_the_written_file(model, tmp_path):
@@ -120,11 +115,11 @@ class Bar:
 def test_an_invalid_fit_is_a_one_line_error(model, tmp_path):
     out = tmp_path / "g.steps.json"
     failed(run("tune", model, "--calls", 4), "-o FILE", "--embed", code=2)
-    failed(run("tune", model, "-o", out), "calls and timesteps", code=2)
+    failed(run("tune", model, "-o", out), "calls or timesteps", code=2)
     failed(run("tune", model, "--calls", 4, "-o", model), "input", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "x.png"), ".json", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "none" / "x.json"), "is not a folder")
-    failed(run("tune", model, "--calls", 60, "-o", out), "more calls than the table", code=2)
+    failed(run("tune", model, "--calls", 60, "-o", out), "must be more than the table", code=2)
     failed(run("tune", model, "--calls", 4, "--label", 1, "-o", out), "unconditional", code=2)
     failed(run("tune", tmp_path / "none.onnx", "--calls", 4, "-o", out), "is not a file")
     failed(run("sample", model, "--sampler", "fitted"), "contains no fitted table", code=2)

@@ -1,4 +1,4 @@
-"""The files in tests/golden, which runtime/cpp is tested against: Python must still give what they say."""
+"""Python still reproduces the files in tests/golden, with which other languages are tested."""
 
 import json
 

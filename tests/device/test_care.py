@@ -1,4 +1,4 @@
-"""What befalls a device loop from outside: other threads, garbage, interrupts at a bad time, a GPU that is lost."""
+"""The device loop with other threads, garbage collection, untimely interrupts and a lost GPU."""
 
 import gc
 
@@ -23,7 +23,7 @@ REQUEST = Request(steps=40, count=6, batch=2)
 
 
 def with_enqueue(engine, change):
-    """The engine, whose calls are `change(real, number)`, from 1 on for each that is bound."""
+    """An engine whose n-th call after each bind is `change(real, n)`; n starts at 1."""
     bind = engine.bind
 
     def bound(batch, buffers):
@@ -112,7 +112,7 @@ def test_garbage_is_not_collected_while_a_graph_is_captured(stand_in, device, mo
     def litter(real, number):
         if number == 1:  # the warm-up
             gc.set_threshold(1 << 30)
-            heap = [Pinned((3,), np.float32)]  # which no capture allows to be freed
+            heap = [Pinned((3,), np.float32)]  # freeing it during a capture is an error
             heap.append(heap)
         if number == 2:  # a capture
             gc.set_threshold(1, 1, 1)
@@ -204,7 +204,7 @@ def test_a_second_interrupt_also_leaks_nothing(stand_in, device, monkeypatch):
 
 def test_errors_while_freeing_do_not_hide_the_first_error(stand_in, device):
     class CUDAError(Exception):
-        """As cuda-core 1.0 raises it in `close`, later ones do not."""
+        """cuda-core 1.0 raises this error in `close`; later versions do not."""
 
     def broken(x, t, y=None):
         return eps_of_gaussian(x, t) * np.float32(np.nan)
@@ -229,7 +229,7 @@ def test_errors_while_freeing_do_not_hide_the_first_error(stand_in, device):
 
 def test_an_exhausted_pool_is_out_of_memory():
     with pytest.raises(DdpmRtError, match="no batch: the GPU is out of memory"), cuda_errors("no batch"):
-        raise RuntimeError("Failed to allocate memory from pool")  # cuda-core 1.0's words
+        raise RuntimeError("Failed to allocate memory from pool")  # the message of cuda-core 1.0
     with pytest.raises(RuntimeError, match="another"), cuda_errors("no batch"):
         raise RuntimeError("another")
 

@@ -1,4 +1,4 @@
-"""The kernels compile for every GPU that is supported, without a GPU, and the compiler's report of them is sound."""
+"""The kernels compile for every supported GPU without a GPU, and have no spills or fused operations."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ REPORT = re.compile(
 
 
 def check_report(log, archs, capsys):
-    """What ptxas says of every kernel for every architecture: printed, and bounded."""
+    """Print the report of ptxas for every kernel and architecture, and check its limits."""
     found = {}
     for name, arch, stores, loads, registers in REPORT.findall(log):
         found[arch, name] = int(registers)
@@ -78,7 +78,7 @@ def test_code_of_nvcc_has_no_fused_operations_and_no_spills(tmp_path, capsys):
     command = [nvcc, "-fatbin", "-Xptxas", "-v", "-Werror", "all-warnings", *targets, source, "-o", "kernels.fatbin"]
     said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     check_report(said.stdout + said.stderr, ARCHS, capsys)
-    # Without -fmad=false: the header alone must do.
+    # Without -fmad=false: the intrinsics in the header alone must prevent fusing.
     subprocess.run([nvcc, "-ptx", "-arch=compute_90", source, "-o", "kernels.ptx"], check=True, cwd=tmp_path)
     assert not FUSED.findall((tmp_path / "kernels.ptx").read_text())
 
@@ -88,7 +88,7 @@ def test_code_of_nvcc_has_no_fused_operations_and_no_spills(tmp_path, capsys):
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """Architectures that were compiled for, in turn; what is compiled is a word."""
+    """The list of compiled architectures. The compiled code is a word."""
     made = []
 
     def compiled(self, source, headers, arch, flags):
@@ -142,11 +142,11 @@ def test_a_cache_that_cannot_be_written_is_not_used(tmp_path, compilations):
 def test_the_cache_is_in_the_system_s_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache() == tmp_path / "ddpm-rt"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification tells us to ignore
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the specification says to ignore relative paths
     assert user_cache().is_absolute()
 
 
-# What goes wrong
+# Errors
 
 
 def test_the_error_without_nvrtc_says_what_to_install(monkeypatch, tmp_path):

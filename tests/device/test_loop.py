@@ -1,4 +1,4 @@
-"""The device loop on a stand-in for the driver: its images are the host loop's, to the bit."""
+"""The device loop on a stand-in for the driver draws images that are bit-equal to those of the host loop."""
 
 from itertools import pairwise
 
@@ -28,7 +28,7 @@ def test_the_images_are_bit_equal_to_those_of_the_host_loop(stand_in, device, mo
     assert not stand_in.live()
 
 
-# Each a way in which a network or a request can differ from the plainest.
+# Variants of networks and requests, each with one difference from the simplest case.
 CASES = {
     "an image of a size that four does not divide": (eps_of_gaussian, gaussian_card(image_shape=(1, 3, 7)), {}, {}),
     "a clip": (eps_of_gaussian, gaussian_card(clip=(-0.3, 0.3)), {"sampler": "ddpm"}, {}),
@@ -82,7 +82,7 @@ def test_two_streams_have_work_at_the_same_time(stand_in, device):
     launches = [call.stream for call in stand_in.records() if call.name == "cuGraphLaunch"]
     assert len(set(launches)) == 2
     changes = sum(before != after for before, after in pairwise(launches))
-    assert changes >= 4  # 16 steps of one, 16 of the other, and so on: not one chain after the other
+    assert changes >= 4  # the streams alternate every 16 steps; the chains do not run one after the other
 
 
 def test_frames_are_x_and_x0_after_their_rows(stand_in, device):

@@ -1,9 +1,9 @@
-"""ONNX Runtime's GPU providers as engines on a device, in a stand-in that runs them on the CPU, stream by stream."""
+"""ONNX Runtime's GPU providers as device engines, with a stand-in that runs them on the CPU in stream order."""
 
 import numpy as np
 import pytest
 from device_world import DeviceWorld, install
-from fake_onnxruntime import State, make_onnxruntime
+from fake_onnxruntime import Session, State, make_onnxruntime
 from gaussian_model import write_conditional, write_gaussian
 
 import ddpm_rt
@@ -20,7 +20,7 @@ pytest.importorskip("cuda.core")
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path, stand_in):
-    """A machine with three GPUs, and an onnxruntime that has providers for them."""
+    """A machine with three GPUs, and an onnxruntime with GPU providers."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     world, state = DeviceWorld(stand_in, devices=3), State()
     install(monkeypatch, make_onnxruntime(world, state))
@@ -99,7 +99,7 @@ def test_a_session_waits_for_the_caller_s_stream_and_the_host_does_not_wait(mach
     assert world.waits == before
     if sessions_first:
         engine.stream.sync()
-    caller.sync()  # and what comes on it after the session
+    caller.sync()  # and later work on this stream comes after the session
     np.testing.assert_array_equal(world.view(out_at, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
     bound.close()
     with pytest.raises(ValueError, match="unbound"):
@@ -150,7 +150,7 @@ def test_a_session_that_would_use_the_cpu_is_a_one_line_error_with_advice(machin
     with pytest.raises(DdpmRtError, match=message) as caught:
         open_device_engine(gaussian, provider)
     assert "\n" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")  # what the libraries print is not for a person who gets that line
+    assert capfd.readouterr() == ("", "")  # the output of libraries is hidden
     assert machine.world.stand_in.live() == []
 
 
@@ -160,9 +160,7 @@ def test_nodes_that_compute_shapes_may_be_on_the_cpu(machine, gaussian):
 
 
 def test_a_release_that_cannot_report_node_placement_is_trusted(machine, gaussian, monkeypatch):
-    import onnxruntime
-
-    monkeypatch.delattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+    monkeypatch.delattr(Session, "get_provider_graph_assignment_info")
     open_device_engine(gaussian, "cuda")
 
 
@@ -182,7 +180,7 @@ def test_the_queued_work_of_a_failed_call_is_waited_for(machine, gaussian):
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call"):
         bound.enqueue(int(caller.handle))
-    caller.sync()  # after which its buffers may go
+    caller.sync()  # afterwards its buffers may be freed
     assert ran
 
 
@@ -196,6 +194,6 @@ def test_the_real_providers_give_the_output_of_the_cpu(provider):
         for count in (1, 3, 16):
             x = rng.standard_normal((count, *denoise.card.image_shape)).astype(np.float32)
             t = np.arange(count) * 61 % 1000
-            # float32 sums in another order; TensorRT's provider cannot be kept from TF32, which has 10 bits
+            # float32 sums in another order; TensorRT's provider always uses TF32, which has 10 bits
             tolerance = 2e-4 if provider == "cuda" else 2e-2
             np.testing.assert_allclose(denoise(x, t), on_cpu(x, t), atol=tolerance, rtol=0)

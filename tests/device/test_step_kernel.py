@@ -1,4 +1,4 @@
-"""The step kernels, compiled for the host as they stand, against NumPy's loop: equal to the bit."""
+"""The step kernels, compiled for the host, are bit-equal to NumPy's loop."""
 
 import shutil
 import subprocess
@@ -45,7 +45,7 @@ def test_unaligned_values_give_the_same_bits(step_host):
 
 
 def test_a_coefficient_of_zero_skips_its_operand(step_host):
-    """Tables that no sampler makes, on values where 0 times a number is not nothing: infinities, -0, what overflows."""
+    """Tables with zero coefficients for values whose product with 0 is not 0: infinities, -0, overflows."""
     rng = np.random.default_rng(4)
     values = np.array([0.0, -0.0, 1.0, -1.0, 0.3, 1e-42, 1e30, -3e38], np.float32)
     for case in range(60):
@@ -94,7 +94,7 @@ def test_t_can_have_any_type_and_be_one_value_or_one_for_each_image(step_host, t
         chain.run("ddpm_rt_step")
         told.append(chain.t.copy())
     images = 1 if one_time else 6 if guided else 3
-    expected = np.repeat([*table.t, table.t[-1]], images).reshape(-1, images)  # after the last row it stays
+    expected = np.repeat([*table.t, table.t[-1]], images).reshape(-1, images)  # after the last row, t does not change
     np.testing.assert_array_equal(told, expected)
     assert told[0].dtype == TIME_TYPES[t]
 

@@ -1,4 +1,4 @@
-"""Plans as engines on a device, in stand-ins for TensorRT that fail on any call out of order, and in the real one."""
+"""Plans as device engines, with stand-ins for TensorRT that reject calls out of order, and with the real TensorRT."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def test_any_number_of_images_gives_the_network_s_output(bench, module, count):
     machine = bench(module=module)
     x, t = images(machine.card, count)
     with_copies = machine.denoiser()
-    for _ in range(2):  # the second time with the buffers of the first
+    for _ in range(2):  # the second run reuses the buffers of the first
         np.testing.assert_array_equal(with_copies(x, t), expected(x, t))
     with_copies.close()
     assert machine.world.stand_in.live() == []
@@ -169,7 +169,7 @@ def real_plan(shared):
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a driver, so the plan may well be loaded")
 def test_the_real_rtx_says_why_it_loads_nothing_without_a_driver(real_plan, monkeypatch):
-    gpu = SimpleNamespace(compute_capability=(8, 9))  # of which nothing else is asked before the plan is read
+    gpu = SimpleNamespace(compute_capability=(8, 9))  # the only attribute used before the plan is read
     monkeypatch.setattr("ddpm_rt.engines.opening.open_gpu", lambda number: gpu)
     with pytest.raises(
         DdpmRtError, match="unet.plan, built by TensorRT-RTX .* cannot be loaded .*cudaError (35|100)"
@@ -193,6 +193,6 @@ def test_a_real_plan_gives_the_output_of_the_cpu(tmp_path):
     on_cpu = ddpm_rt.open_denoiser(provider="cpu")
     for count in (1, 3, 16, 20):
         x, t = images(denoise.card, count)
-        # float32 sums in another order: the tolerance of a step, as `ddpm-rt verify` has it for fp32
+        # float32 sums in another order: the tolerance of `ddpm-rt verify` for a step in fp32
         np.testing.assert_allclose(denoise(x, t), on_cpu(x, t), atol=2e-4, rtol=0)
     denoise.close()

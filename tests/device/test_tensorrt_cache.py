@@ -1,4 +1,4 @@
-"""The kernels that TensorRT-RTX compiled, kept for the next time."""
+"""The cache of kernels that TensorRT-RTX has compiled."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the tests of the exporter share: networks that are exported once."""
+"""Shared fixtures of the exporter's tests: networks that are exported once."""
 
 import pytest
 from tiny_unet import tiny_card, tiny_unet
@@ -8,7 +8,7 @@ from ddpm_export.onnx_export import ExportOptions, export_onnx
 
 @pytest.fixture(scope="session")
 def exported(shared):
-    """The path of the tiny network in a precision, its time hoisted or not; each is made once."""
+    """The path of the tiny network in a precision, with or without hoisted time. Each file is made once."""
 
     def export(precision, hoist):
         def make(folder):

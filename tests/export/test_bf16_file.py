@@ -1,4 +1,4 @@
-"""A bf16 file where nothing runs it: advice, its card, and damage."""
+"""A bf16 file that the CPU cannot run: advice, the card, and damaged files."""
 
 import onnx
 import pytest

@@ -1,11 +1,11 @@
-"""A network in a file of weights is found wherever it is, by one rule, and asked for where there are several."""
+"""A network in a weights file is found under any prefix; several networks need a name."""
 
 import zipfile
 
 import pytest
 import torch
 
-from ddpm_export.sources import candidates, open_source
+from ddpm_export.sources import candidates, guided, open_source
 from ddpm_export.sources.selection import Selection, shortened
 from ddpm_export.sources.state_file import read_state
 from ddpm_ref.checkpoint import weights_sha256
@@ -92,7 +92,7 @@ def test_the_error_for_two_networks_names_both_and_a_name_selects_one(tmp_path, 
 
 
 def test_an_unknown_name_is_refused_even_for_one_network(tmp_path):
-    with pytest.raises(CheckpointError, match="no weights called 'ema'; there are: net"):
+    with pytest.raises(CheckpointError, match="contains no weights called 'ema', only: net"):
         open_source(saved(tmp_path, under("net.", PLAIN)), weights="ema")
 
 
@@ -109,7 +109,7 @@ def test_tensors_that_are_not_used_are_named(tmp_path):
     assert "those of 'net'" in notes
     assert "betas, step" in notes
     assert "1 tensors of lpips" in notes
-    assert "own betas, 1000 from 0.01 to 0.01, are not those that are used" in notes
+    assert "file's betas, 1000 from 0.01 to 0.01, differ from the betas in use" in notes
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_a_compressed_or_foreign_zip_is_refused(tmp_path):
 
 
 def test_the_anchor_must_be_a_whole_name():
-    layout = candidates.Layout("time_embed.0.weight", lambda weights: True)
+    layout = candidates.Layout("time_embed.0.weight", lambda weights: True, load=guided.load)
     found = candidates.find({"mytime_embed.0.weight": torch.ones(1, 1)}, {"guided": layout})
     assert not found.candidates

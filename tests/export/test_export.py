@@ -44,7 +44,7 @@ def card_for(config):
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def network(request, shared):
-    """A module, and the file that it was exported to."""
+    """A module and its exported file."""
     model = random_unet(CONFIGS[request.param])
 
     def make(folder):
@@ -55,7 +55,7 @@ def network(request, shared):
 
 @pytest.mark.slow
 def test_equal_weights_can_be_read_back_too(tmp_path):
-    """A shortcut's bias and its branch's are equal after any training; the exporter keeps one of the two."""
+    """The biases of a shortcut and its branch are always equal, and the exporter keeps only one of them."""
     model = random_unet(CONFIGS["google"])
     block = model.down_blocks[1].resnets[0]
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_a_static_batch_is_fixed_in_the_file(tmp_path):
 
 
 class Forgetful(torch.nn.Module):
-    """Takes its scale from a counter that tracing freezes."""
+    """A module whose scale comes from a counter, which tracing freezes."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What `ddpm-rt card` accepts, `ddpm-rt sample` runs; what the runtime refuses is refused with the fix."""
+"""`ddpm-rt sample` runs every file that `ddpm-rt card` accepts; other files are refused with advice."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 
 def write(path, *, t=(TensorProto.INT64, ["n"]), x=(FLOAT, ["n", 1, 4, 4]), out=None, y=None, first=None, more=()):
-    """out = w x + t / 1000, w a 1 x 1 kernel; `first` is an operator between x and the rest."""
+    """out = w x + t / 1000, where w is a 1 x 1 kernel; `first` is an operator between x and the rest."""
     kind = x[0]
     number = helper.tensor_dtype_to_np_dtype(kind)
     nodes = [first] if first is not None else []

@@ -46,12 +46,12 @@ NETWORKS = {
 
 
 def toml(facts):
-    """JSON's strings, numbers, booleans and lists are TOML's."""
+    """Strings, numbers, booleans and lists have the same form in JSON and TOML."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items())
 
 
 def save(folder, hyper, facts, state=None):
-    """A weights file with its TOML beside it."""
+    """A weights file with a TOML file beside it."""
     path = folder / "model.pt"
     torch.save(random_state(hyper) if state is None else state, path)
     path.with_suffix(".toml").write_text(toml(facts))
@@ -141,7 +141,7 @@ COMPLETE = KNOWN | {"heads": 2, "attention_order": "legacy"}
 @pytest.mark.parametrize("key", ["image_size", "betas", "prediction", "variance", "heads", "attention_order"])
 def test_facts_that_weights_do_not_show_are_asked_for_by_key(tmp_path, key):
     facts = {name: value for name, value in COMPLETE.items() if name != key}
-    with pytest.raises(CheckpointError, match=f"'{key}' is not known: add it to .*model.toml"):
+    with pytest.raises(CheckpointError, match=f"'{key}' is missing: add it to .*model.toml"):
         open_source(save(tmp_path, Hyper(), facts))
     (tmp_path / "model.toml").unlink()
     with pytest.raises(CheckpointError, match="--config FILE.toml"):
@@ -178,7 +178,7 @@ def test_a_wrong_toml_is_a_one_line_error_that_names_the_key(tmp_path, change, m
         ("time_embed.2.weight", torch.ones(4, 4), "'time_embed.2.weight' has shape"),
         ("out.2.weight", torch.ones(4, 32, 3, 3), "super-resolution"),
         ("output_blocks.1.2.conv.weight", None, "the weights lack"),
-        ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "no UNet of equal levels"),
+        ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "do not form a UNet with equal levels"),
         ("out.2.weight", torch.ones(3), "out.2.weight"),
         ("input_blocks.9.0.op.weight", torch.ones(1), "input_blocks.4"),
         ("head.weight", torch.ones(2, 2), "contain 'head.weight'"),
@@ -191,7 +191,7 @@ def test_weights_of_another_layout_are_a_one_line_error_that_names_them(tmp_path
 
 
 def adm(model_channels, mults, layers, attention, **change):
-    """A network of Dhariwal and Nichol 2021: their flags, as `GuidedConfig` says them."""
+    """The `GuidedConfig` of a network of Dhariwal and Nichol 2021, from their flags."""
     widths = tuple(int(mult * model_channels) for mult in mults)
     flags = {
         "in_channels": 3,

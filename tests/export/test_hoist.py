@@ -1,4 +1,4 @@
-"""The time embedding as tables: what torch gives, and as exact as a float64 network."""
+"""A hoisted time embedding matches torch, and is as accurate as in float64."""
 
 import numpy as np
 import onnx
@@ -31,7 +31,7 @@ def test_hoisted_time_gives_the_output_of_torch(tmp_path, exported, static_batch
 
 @pytest.mark.slow
 def test_the_tables_equal_those_of_a_float64_network(exported):
-    """Closer to torch's float64 than torch's own float32 is: rounded once, at the end."""
+    """The tables are closer to torch's float64 than torch's float32 is, because they are rounded only once."""
     model = tiny_unet()
     tables = {
         tensor.name: numpy_helper.to_array(tensor).reshape(1000, -1)

@@ -1,4 +1,4 @@
-"""A module whose forward takes more than its card says is not exported with that left out for good."""
+"""A module with an input that its card lacks is not exported."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ class SelfConditioned(nn.Module):
 
 
 class Unused(nn.Module):
-    """lucidrains' network has the argument whether it was trained with it or not."""
+    """lucidrains' network always has this argument, even if it was trained without it."""
 
     def forward(self, x, t, x_self_cond=None):
         return 2 * x
@@ -58,7 +58,7 @@ class Wrapper(nn.Module):
     ids=["optional", "parallel", "compiled", "keyword", "required"],
 )
 def test_an_input_that_the_card_lacks_is_named(module, name):
-    with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes .x, t. alone"):
+    with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes only .x, t."):
         check_inputs(module, tiny_card())
 
 

@@ -1,4 +1,4 @@
-"""Typed graphs: which values are of which type, and how far the results are from PyTorch."""
+"""Graphs in fp16 and bf16: the types of their values, and their errors against PyTorch."""
 
 import collections
 
@@ -34,7 +34,7 @@ ALWAYS_LOW = {"Conv", "MatMul", "BatchNormalization"}
     ],
 )
 def typed(request, exported):
-    """The precision, whether time is hoisted, the file and its graph with all types worked out."""
+    """The precision, whether time is hoisted, the file, and its graph with inferred types."""
     precision, hoist = request.param
     path = exported(precision, hoist)
     model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
@@ -111,7 +111,7 @@ def test_the_card_has_the_precision_and_the_measured_error(typed):
     card = ddpm_rt.ModelCard.from_json(entries["ddpm_rt.card"])
     parity = card.provenance.parity
     assert card.precision == precision
-    # A result is off by half a unit in the last place: 2^-11 of it in fp16, 2^-8 in bf16; some 20 layers add up.
+    # A rounding error is half a unit in the last place: 2^-11 in fp16, 2^-8 in bf16, summed over about 20 layers.
     unit = {"fp16": 2.0**-11, "bf16": 2.0**-8}[precision]
     assert 0.1 * unit < parity["rms_error"] < 10 * unit
     assert parity["rms_error"] < parity["max_abs_error"] < 0.15 * parity["max_abs_out"]
@@ -130,7 +130,7 @@ def psnr(a, b):
 
 @pytest.mark.slow
 def test_a_chain_in_float16_draws_nearly_the_same_image_as_float32(exported):
-    """40 dB is an error of 1 in 100 of full scale, below what eight bits show beside a picture's own noise."""
+    """40 dB is an error of 1 % of full scale, which is not visible in an 8-bit image."""
     for options in ({"sampler": "ddim", "steps": 50}, {"sampler": "ddpm", "steps": 200}):
         exact, half = (
             ddpm_rt.sample(exported(*kind), count=4, threads=1, **options) for kind in (("fp32", True), ("fp16", True))
@@ -139,7 +139,7 @@ def test_a_chain_in_float16_draws_nearly_the_same_image_as_float32(exported):
 
 
 def test_bfloat16_rounds_to_nearest_even():
-    """torch is the other implementation."""
+    """torch is the independent implementation."""
     values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32) * 100
     ties = (np.arange(1000, dtype=np.uint32) * 0x8000 + 0x3F800000).view(np.float32)
     for array in (values, ties, -ties):
@@ -175,7 +175,7 @@ def test_the_stand_in_rounds_every_result(precision, kind):
 
 @pytest.mark.slow
 def test_an_overflow_is_an_error_and_leaves_no_file(tmp_path):
-    """Activations beyond 65504: the pictures of a UNet whose first layer is far too loud."""
+    """The first layer of this UNet has huge weights, so its activations exceed 65504."""
     model = tiny_unet()
     with torch.no_grad():
         model.conv_in.weight *= 6e4 / model.conv_in.weight.abs().max()
@@ -192,7 +192,7 @@ def test_a_weight_beyond_float16_is_named():
 
 
 def test_the_error_is_measured_on_inputs_like_those_of_a_chain():
-    """Signal at t = 0, unit noise at the end, DDPM eq. (4)."""
+    """The inputs are images at t = 0 and unit noise at the last t (DDPM eq. 4)."""
     card = tiny_card()
     images = noised_images(card, np.array([0, 999] * 50))
     assert np.abs(images[::2]).max() < 1.1  # beta_1 is 1e-4: noise of 0.01

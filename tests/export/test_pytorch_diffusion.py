@@ -90,9 +90,9 @@ def test_ho_s_two_networks_are_recognised_by_their_shapes(tmp_path, preset, leve
 
 def test_another_network_of_that_layout_needs_facts_from_the_toml(tmp_path):
     weights = as_pytorch_diffusion(random_model(CIFAR | HO).state_dict(), 4, 1)
-    with pytest.raises(CheckpointError, match="'image_size' is not known"):
+    with pytest.raises(CheckpointError, match="'image_size' is missing"):
         open_source(save_pytorch_diffusion(tmp_path, weights, None))
-    with pytest.raises(CheckpointError, match="not one of Ho et al.'s two networks; 'betas' is not known"):
+    with pytest.raises(CheckpointError, match="not one of Ho et al.'s two networks; 'betas' is missing"):
         open_source(save_pytorch_diffusion(tmp_path, weights, "image_size = 16\n"))
 
 
@@ -104,7 +104,7 @@ def test_another_network_of_that_layout_needs_facts_from_the_toml(tmp_path):
         (lambda w: w.update({"mid.block_3.conv1.weight": torch.ones(1)}), "contain 'mid.block_3"),
         (lambda w: w.update({"norm_out.weight": torch.ones(3)}), "'conv_norm_out.weight' has shape"),
         (lambda w: w.pop("down.1.downsample.conv.weight"), "lack 'down_blocks.1.downsamplers.0.conv.weight'"),
-        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight under 'down.4'"),
+        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight starts with 'down.4"),
     ],
 )
 def test_damaged_weights_of_that_layout_are_a_one_line_error(tmp_path, change, message):

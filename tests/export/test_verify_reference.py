@@ -1,4 +1,4 @@
-"""A network in ONNX Runtime against the checkpoint that it was exported from."""
+"""`verify` compares a network in ONNX Runtime with its checkpoint."""
 
 import dataclasses
 import subprocess
@@ -33,7 +33,7 @@ def test_a_reference_without_torch_is_a_one_line_error(gaussian):
 
 @pytest.fixture(scope="module")
 def checkpoint(shared):
-    """A random UNet as a checkpoint and, exported, as an engine."""
+    """A random UNet as a checkpoint and as an exported engine."""
     return shared.folder("verified-checkpoint", make_checkpoint)
 
 
@@ -71,11 +71,11 @@ def test_the_reference_does_not_run_tables_from_files(checkpoint, tmp_path):
     ["--sampler", "ddim", "--steps", 20, "--eta", 0.7, "--seed", 3, "--batch", 3],
 ])  # fmt: skip
 def test_an_exported_network_follows_its_checkpoint_through_the_whole_chain(checkpoint, options):
-    """Independent code on the other side: PyTorch, and the loops of ddpm_ref. The default tolerance is 2e-4."""
+    """The reference is independent code: PyTorch and the loops of ddpm_ref. The default tolerance is 2e-4."""
     code, found = measured(checkpoint / "unet.onnx", "--reference", checkpoint / "model", *options)
     assert code == 0, found["verdict"]
     assert found["tolerance"] == {"max_x": 2e-4, "min_psnr": None}
-    assert max(step["x_max"] for step in found["steps"]) > 0  # it is not compared with itself
+    assert max(step["x_max"] for step in found["steps"]) > 0  # the network is not compared with itself
     assert found["engine"]["weights_sha256"] == found["reference"]["weights_sha256"]
 
 

@@ -1,4 +1,4 @@
-"""The checks before a commit and in CI: scripts/check, the hooks of git, .ci/run and GitHub's workflow."""
+"""The checks before a commit and in CI: scripts/check, git hooks, .ci/run and GitHub's workflow."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def tool(folder, name, code, text=""):
 
 @pytest.fixture
 def check(tmp_path):
-    """Runs scripts/check with tools that fail where they are told to."""
+    """Runs scripts/check with fake tools, some of which fail."""
 
     def run(*arguments, **failing):
         for name in TOOLS:
@@ -74,7 +74,7 @@ def test_arguments_go_to_pytest_and_its_exit_code_is_returned(check):
 
 def test_ci_runs_targets_that_the_makefile_has():
     (targets,) = re.findall(r"^for target in (.*); do$", read(".ci/run"), re.MULTILINE)
-    assert set(targets.split()) == {"test", "docs", "cpp-test"}
+    assert set(targets.split()) == {"test", "docs", "cpp-test", "js-test"}
     assert [name for name in targets.split() if not re.search(rf"^{name}:", read("Makefile"), re.MULTILINE)] == []
 
 
@@ -95,7 +95,7 @@ def test_the_hooks_are_the_tools_of_the_script():
 
 
 def test_the_tools_of_the_checks_are_installed_and_pinned():
-    """By `make`, in .venv."""
+    """`make` installs the tools in .venv."""
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", read("constraints.txt"), re.MULTILINE))
     wanted = {re.split(r"[>=<\[]", line)[0] for line in project_metadata()["optional-dependencies"]["dev"]}
     assert {*TOOLS, "pre-commit", "pytest-xdist"} <= wanted

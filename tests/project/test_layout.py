@@ -1,4 +1,4 @@
-"""How tests/ is laid out: as the sources are, what is shared once, and files that can be read in one go."""
+"""tests/ mirrors the sources, has each helper once, and consists of short files."""
 
 import ast
 
@@ -7,7 +7,7 @@ from repository import ROOT
 TESTS = ROOT / "tests"
 SUPPORT = TESTS / "support"
 SOURCES = sorted(TESTS.rglob("*.py"))
-LINES = 260  # of a file
+LINES = 260  # most lines of a file
 
 
 def imported(path):
@@ -20,7 +20,7 @@ def imported(path):
 
 
 def test_no_file_imports_a_test_module_or_a_conftest():
-    """Nor imports by its place: what is shared is a module in tests/support."""
+    """Shared code is a module in tests/support, and is imported by its plain name."""
     wrong = [
         f"{path.relative_to(TESTS)} imports {name}"
         for path in SOURCES
@@ -44,7 +44,7 @@ def test_shared_helpers_are_in_one_folder():
 
 
 def test_no_helper_is_defined_twice():
-    """A function of the same name and text in two files is one that belongs in tests/support."""
+    """A function with the same name and text in two files belongs in tests/support."""
     found = {}
     for path in SOURCES:
         for node in ast.parse(path.read_text()).body:

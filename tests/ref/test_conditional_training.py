@@ -1,4 +1,4 @@
-"""Training with class labels and with a learned variance: resuming, what is written, what opens in diffusers."""
+"""Training with class labels and with a learned variance: resuming, output files, compatibility with diffusers."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ RESUMED = {**RECIPES, "both in bfloat16": BOTH.with_training(precision="bf16")}
 
 
 def bars(count=60):
-    """Images uint8 `[N, 8, 8, 1]` that are dark, gray or bright with some noise, and which they are, `[N]`."""
+    """Dark, gray and bright images with some noise, uint8 `[N, 8, 8, 1]`, and their classes `[N]`."""
     labels = np.arange(count) % CLASSES
     noise = np.random.default_rng(0).integers(0, 40, (count, 8, 8, 1))
     return (labels[:, None, None, None] * 100 + noise).astype(np.uint8), labels
@@ -95,10 +95,10 @@ def test_only_recipes_with_classes_need_labels(tmp_path):
 
 def test_the_recipe_sets_the_share_of_dropped_labels_and_the_others_stay():
     images, labels = bars(1000)
-    images[:, 0, 0, 0] = labels  # so that an image says which label is its own
+    images[:, 0, 0, 0] = labels  # each image contains its own label
     batch = next(iter(batches(Source(images, labels, LABELLED.with_training(batch_size=1000)), first=0)))
     dropped = batch.y == CLASSES
-    assert 0.19 < dropped.float().mean() < 0.31  # 0.25 and four and a half standard errors either side
+    assert 0.19 < dropped.float().mean() < 0.31  # 0.25 +- four and a half standard errors
     own = ((batch.x0[:, 0, 0, 0] + 1) * 127.5).round().long()
     assert torch.equal(batch.y[~dropped], own[~dropped])
 
@@ -122,7 +122,7 @@ def test_several_processes_together_see_the_labels_of_one_process():
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_the_label_decides_what_a_trained_model_draws(tmp_path, recipe):
-    """The mean brightness of a class, through export and ddpm-rt, with the variance that the network learned."""
+    """The exported model draws the mean brightness of each class, with the learned variance."""
     run(tmp_path / "run", recipe.with_training(steps=200, sample_every=200))
     source = open_source(tmp_path / "run")
     assert (source.classes, source.null_class) == (CLASSES + 1, CLASSES)
@@ -139,7 +139,7 @@ def test_the_label_decides_what_a_trained_model_draws(tmp_path, recipe):
 
 @pytest.mark.slow
 def test_a_learned_variance_has_a_lower_bound_than_a_fixed_one(tmp_path):
-    """After training, L_vlb with the learned variance is below that with beta and that with beta tilde, same mean."""
+    """After training, L_vlb with the learned variance is lower than with beta or beta tilde, for the same mean."""
     from ddpm_ref.diffusion import Diffusion
     from ddpm_ref.loss import Loss
 
@@ -172,7 +172,7 @@ def test_diffusers_opens_the_checkpoint_without_a_warning_and_gives_the_same_out
     with torch.no_grad():
         theirs, ours = pipeline.unet(x, t, class_labels=y).sample, load_checkpoint(tmp_path).unet(x, t, y)
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
-    step = pipeline.scheduler.step(theirs[:1], 49, x[:1])  # which splits the channels of a learned variance
+    step = pipeline.scheduler.step(theirs[:1], 49, x[:1])  # `step` splits off the channels of a learned variance
     assert step.prev_sample.shape == (1, 1, 8, 8)
     assert pipeline.scheduler.config.variance_type == recipe.diffusion.variance
 
@@ -203,7 +203,8 @@ def test_the_sample_grid_has_one_row_a_class():
     grid = Grid.of(10, 4)
     assert (grid.count, grid.columns, grid.labels.tolist()) == (8, 2, [0, 0, 1, 1, 2, 2, 3, 3])
     assert Grid.of(3, 1000).labels.tolist() == [0, 1, 2]
-    assert (Grid.of(10, None).columns, Grid.of(10, None).labels) == (4, None)
+    assert (Grid.of(10, None).columns, Grid.of(10, None).labels) == (5, None)
+    assert [Grid.of(count, None).columns for count in (1, 7, 16, 97)] == [1, 4, 4, 14]
     shades = torch.linspace(-1, 1, 4)[grid.labels].reshape(8, 1, 1, 1).expand(-1, 1, 8, 8)
     picture = as_grid(shades, grid.columns)
     assert picture.shape == (32, 16, 1)

@@ -24,7 +24,7 @@ def png(seed, **options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three images, one of them a level down, and a file that is none."""
+    """A folder with three images, one of them in a subfolder, and a file that is not an image."""
     (tmp_path / "data" / "below").mkdir(parents=True)
     for name, seed in (("b.png", 1), ("a.png", 0), ("below/c.png", 2)):
         (tmp_path / "data" / name).write_bytes(png(seed))
@@ -84,8 +84,8 @@ def test_an_empty_folder_is_refused(tmp_path):
     [
         ({"train_images": np.zeros((5, 8, 8, 3), np.float32)}, "float32"),
         ({"train_images": np.zeros((5, 9, 8, 3), np.uint8)}, r"\[5, 9, 8, 3\]"),
-        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "wanted"),
-        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "wanted"),
+        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "expected"),
+        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "expected"),
         ({"pictures": np.zeros((5, 8, 8, 3), np.uint8)}, "pictures"),
     ],
 )

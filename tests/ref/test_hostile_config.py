@@ -1,4 +1,4 @@
-"""Values of a config or a recipe that would take any time or memory are refused before a network is built."""
+"""Values of a config or recipe that would need too much time or memory are refused before a network is built."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The curve of a run that was killed while it wrote a point."""
+"""The loss curve of a run that was killed while it wrote a point."""
 
 import pytest
 

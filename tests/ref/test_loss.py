@@ -1,4 +1,4 @@
-"""The training loss against the formulas of its papers, by other roads to the same number."""
+"""The training loss against the formulas of its papers, by independent derivations."""
 
 import math
 from statistics import NormalDist
@@ -43,7 +43,7 @@ def test_the_loss_of_the_true_noise_is_zero_and_that_of_zero_is_the_noise_square
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_the_min_snr_weight_of_the_x0_error_is_clamped_at_gamma(prediction):
-    """Hang et al. 2023: whatever the network predicts, the loss is min(SNR, gamma) |x_0 - its x_0|^2."""
+    """Hang et al. 2023: for every prediction, the loss is min(SNR, gamma) |x_0 - predicted x_0|^2."""
     loss, gamma = loss_for(prediction, min_snr_gamma=5.0), 5.0
     x0, noise, out = images(STEPS), images(STEPS, 1), images(STEPS, 2)
     t = torch.arange(STEPS)
@@ -122,7 +122,7 @@ def test_the_hybrid_loss_is_the_simple_loss_plus_a_thousandth_of_the_bound(predi
             term = -np.log(np.maximum(mass, 1e-12))
         bits += term.mean() / math.log(2)
     simple = ((loss.diffusion.target(x0, t, noise) - out) ** 2).mean()
-    # Each timestep stands once in this batch, so the mean of T times a term is the sum of all terms.
+    # The batch has each timestep once, so the mean of T times a term is the sum of all terms.
     assert float(found) == pytest.approx(float(simple) + 0.001 * bits, rel=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Recipes: what is refused, the presets, and the rates of a step."""
+"""Recipes: refused values, presets, and learning rates."""
 
 import dataclasses
 
@@ -38,9 +38,9 @@ def test_every_preset_can_be_read(name):
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("model", {"out_channels": 6}, "fixed_small wants as many model.out_channels"),
+        ("model", {"out_channels": 6}, "fixed_small needs as many model.out_channels"),
         ("model", {"class_embed_type": "timestep"}, "does not support model.class_embed_type"),
-        ("diffusion", {"variance": "learned_range"}, "learned_range wants twice as many model.out_channels"),
+        ("diffusion", {"variance": "learned_range"}, "learned_range needs twice as many model.out_channels"),
         ("training", {"label_dropout": 0.1}, "label_dropout 0.1 needs num_class_embeds"),
         ("training", {"label_dropout": 1.0}, "label_dropout must lie in"),
         ("training", {"min_snr_gamma": -1.0}, "min_snr_gamma must be"),

@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted or cannot write: what is saved, and how it goes on."""
+"""Training that is killed, interrupted or cannot write: what is saved, and how it resumes."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ tiny_training.run(Path({out!r}))
     assert done.returncode == -signal.SIGKILL
     assert len(losses(tmp_path / "killed")) == 26
     run(tmp_path / "killed")
-    # To the bit: tests/conftest.py gives both processes one thread, so that they sum in the same order.
+    # Bit-equal, because tests/conftest.py gives both processes one thread and therefore the same order of sums.
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "killed")) == 60
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_that_failed_is_written_when_the_run_resumes(tmp_path):
 
 
 def interrupt_at(monkeypatch, call):
-    """Ctrl-C within call `call`, from 0, of the network by `draw_samples`; a list that gets an entry a call."""
+    """Send Ctrl-C in network call `call` (from 0) of `draw_samples`. Returns a list with an entry for each call."""
     original, calls = Diffusion.predict_x0, []
 
     def interrupted(self, out, x, t):
@@ -121,7 +121,7 @@ def interrupt_at(monkeypatch, call):
         calls.append(call)
         return original(self, out, x, t)
 
-    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # the training itself has no need of it
+    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # training does not call predict_x0
     return calls
 
 

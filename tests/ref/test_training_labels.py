@@ -1,4 +1,4 @@
-"""Where the labels of training images come from, and what is said of labels that cannot be used."""
+"""The sources of training labels, and the errors for unusable labels."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ def labels_of(path, classes, shape=SHAPE):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three classes, one of them with a folder within, named so that their order is not that of their creation."""
+    """Three classes, one with a subfolder, whose order by name differs from the order of creation."""
     for name, seed in (("dog/1.png", 0), ("cat/x.png", 1), ("cat/y.png", 2), ("ape/great/0.png", 3)):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def test_a_data_set_of_the_hub_with_no_or_two_label_columns_is_refused(monkeypat
         ({}, "but no train_labels, which a model with classes needs"),
         ({"train_labels": np.zeros(5, np.int64)}, r"has 6 images, but labels of shape \[5\]"),
         ({"train_labels": np.zeros((6, 1), np.int64)}, r"labels of shape \[6, 1\]"),
-        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; integer is wanted"),
+        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; expected integer"),
         ({"train_labels": np.array([0, 1, 2, 3, 0, 1])}, "run from 0 to 3; the model's run from 0 to 2"),
         ({"train_labels": np.array([0, 1, 2, -1, 0, 1])}, "run from -1 to 2"),
         ({"train_labels": np.array([0, 2, 2, 0, 0, 2])}, "no image has label 1"),

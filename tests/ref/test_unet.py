@@ -10,7 +10,7 @@ from ddpm_ref.errors import ConfigError
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
 
-# diffusers' class defaults, which its train_unconditional.py keeps; the rest is that script's.
+# The flags of diffusers' train_unconditional.py, with the defaults of its class.
 TRAIN_UNCONDITIONAL = {
     "sample_size": 64,
     "in_channels": 3,
@@ -83,7 +83,7 @@ VARIATIONS = {
 
 
 def randomised(model):
-    """Weights unlike each other everywhere, so that no two can be swapped unseen."""
+    """Weights that are all different, so that swapped weights change the output."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
@@ -189,7 +189,7 @@ def test_one_head_and_an_absent_head_size_are_not_the_same():
 
 
 def test_norms_stay_in_float32_under_autocast():
-    """As on a GPU: the sums of a norm over thousands of elements would lose digits in bfloat16."""
+    """Norms sum over thousands of elements, which would lose digits in bfloat16."""
     model = UNet(UNetConfig.from_dict(SMALL))
     seen = []
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""What the one writer promises: whole files, nothing but files replaced, nothing left behind."""
+"""The writer leaves only complete files, replaces only regular files, and leaves no temporary files."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts import atomic_write
 from ddpm_rt.artifacts.atomic_write import TEMPORARY, replace_file
 
-# The runtime and the reference have one each, which must agree.
+# The runtime and the reference have one writer each, and both must behave equally.
 WRITERS = {"runtime": (replace_file, DdpmRtError), "reference": (atomic_file.write_whole, OSError)}
 
 
 @pytest.fixture(params=WRITERS)
 def writer(request):
-    """A writer, and what it raises."""
+    """A writer and its exception."""
     return WRITERS[request.param]
 
 
@@ -127,7 +127,7 @@ def test_a_link_of_another_user_in_a_public_folder_is_not_followed(tmp_path, mon
     public.chmod(0o1777)
     mine.write_text("precious")
     (public / "x.txt").symlink_to(mine)
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # as if this were another user than the link's
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # as if another user had created the link
     monkeypatch.setattr(os, "stat", lambda path, real=os.stat, **how: _of(real(path, **how), os.getuid() + 2))
     with pytest.raises(DdpmRtError, match="link of another user"):
         replace_file(public / "x.txt", put("new"))

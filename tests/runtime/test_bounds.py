@@ -1,4 +1,4 @@
-"""Options have upper bounds: what is beyond them is one line that names the bound."""
+"""Options have upper bounds; a larger value is a one-line error that names the bound."""
 
 import numpy as np
 import pytest

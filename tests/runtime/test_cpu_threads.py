@@ -1,4 +1,4 @@
-"""Threads of the CPU engine: the processors and the CPU time that this process is granted, and nothing left at home."""
+"""The CPU engine's threads respect affinity and quota, and its telemetry is off."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from ddpm_rt.engines.cpu_threads import cpu_quota, default_threads, physical_cor
 
 
 def groups(tmp_path, lines, **files):
-    """A root of control groups with these files, and a /proc/self/cgroup of these lines."""
+    """A control group file system with these files, and a /proc/self/cgroup with these lines."""
     for name, text in files.items():
         path = tmp_path / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def test_two_threads_of_a_core_count_once(tmp_path):
         (folder / "thread_siblings_list").write_text(siblings + "\n")
     assert physical_cores({0, 1, 2, 3}, tmp_path) == 2
     assert physical_cores({0, 2}, tmp_path) == 1
-    assert physical_cores({7, 9}, tmp_path) == 2  # a system that does not say
+    assert physical_cores({7, 9}, tmp_path) == 2  # a system without this information
 
 
 @pytest.mark.parametrize(

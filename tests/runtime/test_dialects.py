@@ -27,7 +27,9 @@ from ddpm_rt import trajectory
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 STEPS = [pytest.param(steps, marks=[pytest.mark.slow] * (steps > 7)) for steps in FEW + MANY]
-pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*__array__ implementation:DeprecationWarning"
+)  # a warning of diffusers
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +65,7 @@ def test_ddpm_equals_that_of_diffusers(schedule, steps):
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++"])
 def test_the_options_of_users_compile_the_compared_tables(name, spacing):
-    """A card and `--dialect diffusers`, nothing else said, against the three schedulers with what the card says."""
+    """`--dialect diffusers` with a card alone equals the three schedulers with the card's settings."""
     import diffusers
 
     betas, z = BETAS["linear"], tape(7)
@@ -92,13 +94,13 @@ def ddim_scheduler(schedule, prediction, spacing, clip, **config):
 
     kind = PREDICTIONS[prediction]
     common = {"prediction_type": kind, "timestep_spacing": spacing, "clip_sample": clip is not None, **config}
-    if schedule == "sigmoid":  # by name only DDPMScheduler has it
+    if schedule == "sigmoid":  # only DDPMScheduler has this schedule by name
         return DDIMScheduler(trained_betas=BETAS[schedule], **common)
     return DDIMScheduler(beta_schedule=schedule, **common)
 
 
 def goes_to_the_next(scheduler):
-    """Does DDIMScheduler's t - T // steps name the timestep that comes next?"""
+    """Whether DDIMScheduler's t - T // steps is the next timestep."""
     t = scheduler.timesteps.tolist()
     stride = 1000 // len(t)
     return all(here - stride == there for here, there in itertools.pairwise(t)) and t[-1] - stride < 0
@@ -122,7 +124,7 @@ def test_ddim_equals_that_of_diffusers_unless_diffusers_ends_at_the_wrong_noise_
 
 @pytest.mark.parametrize("steps", [2, 7, 20, 50])
 def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
-    """Where diffusers reads t - T // steps (its issue 12633): its Euler, which is DDIM, does as we do."""
+    """DDIMScheduler uses t - T // steps here (diffusers issue 12633). diffusers' Euler, which is DDIM, does not."""
     from diffusers import EulerDiscreteScheduler
 
     betas, z = BETAS["linear"], tape(steps)
@@ -156,7 +158,7 @@ def test_dpm_solver_equals_that_of_diffusers(name, algorithm, schedule, steps):
                 ours(betas, name, steps, spacing, prediction, z)
             continue
         x = ours(betas, name, steps, spacing, prediction, z, clip=clip)
-        # Its h is the difference of two float32 near -5, so off by 5e-7 of 0.01 when a thousand steps are taken.
+        # Its h is the difference of two float32 near -5, with an error of 5e-7 in 0.01 for a thousand steps.
         tolerance = 1e-4 if name == "dpm++sde" and steps in MANY else 1e-5
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z), tolerance)
 
@@ -175,7 +177,7 @@ def test_euler_equals_that_of_diffusers_at_integer_timesteps(name, schedule, ste
         scheduler = kind(trained_betas=betas, prediction_type=PREDICTIONS[prediction], timestep_spacing=spacing)
         scheduler.set_timesteps(steps)
         if (scheduler.timesteps % 1).any():
-            continue  # linspace is not rounded there, and a network for integers is asked between them
+            continue  # diffusers' linspace is not rounded and calls the network between integers
         x = ours(betas, name, steps, spacing, prediction, z, clip=clip, start=started(scheduler, z))
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z))
 
@@ -218,7 +220,7 @@ def test_zero_terminal_snr_equals_that_of_diffusers(name, prediction):
     betas = scheduler.betas.numpy().astype(np.float64)
     assert betas[-1] == 1.0
     start = started(scheduler, z) if name.startswith("euler") else None
-    # x / sqrt(alpha_bar) begins at 4096 z in Euler, whose rounding is 2e-4 of x0; see `compare`.
+    # In Euler x / sqrt(alpha_bar) starts at 4096 z, whose rounding is 2e-4 of x0; see `compare`.
     compare(
         ours(betas, name, 20, "trailing", prediction, z, start=start),
         chain(scheduler, toy(np.cumprod(1 - betas), prediction), z),
@@ -232,5 +234,5 @@ def test_a_table_that_is_nan_in_diffusers_is_finite_here():
     scheduler.set_timesteps(7)
     z = tape(7)
     network = toy(np.cumprod(1 - BETAS["linear"]), "eps")
-    assert np.isnan(chain(scheduler, network, z)[0]).any()  # when this fails, the docs have a line too many
+    assert np.isnan(chain(scheduler, network, z)[0]).any()  # if this fails, remove the note from the docs
     assert np.isfinite(ours(BETAS["linear"], "ddpm", 7, "leading", "eps", z, variance="fixed_large")[0]).all()

@@ -16,7 +16,7 @@ ADA, HOPPER = Gpu("RTX 4090", "8.9", 24 << 30), Gpu("H100", "9.0", 80 << 30)
 
 
 def fake_driver(count=1):
-    """libcuda as its documentation has it, for a GPU of compute capability 8.9 with 24 GiB."""
+    """A fake libcuda for a GPU of compute capability 8.9 with 24 GiB."""
 
     def put(reference, value):
         reference._obj.value = value

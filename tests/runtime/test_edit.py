@@ -22,7 +22,7 @@ def test_an_image_is_noised_to_the_first_level_and_denoised(prediction, sampler,
     start = normal(7, request.samples, noise.INITIAL_STEP)
     if first:
         start = np.sqrt(ALPHA_BAR[t[first]]) * images + np.sqrt(1 - ALPHA_BAR[t[first]]) * start
-    # float32 against float64 over at most 40 steps; the coefficients are of size one but for the first few rows.
+    # float32 against float64 over at most 40 steps; all coefficients are near one except in the first few rows.
     np.testing.assert_allclose(found, recursion(engine, request, start, first), rtol=0, atol=1e-4)
 
 
@@ -40,7 +40,7 @@ def test_lower_strength_stays_closer_to_the_image():
         for s in (0.02, 0.2, 0.5, 1.0)
     ]
     assert off == sorted(off)
-    # One step from alpha_bar 0.994: noise of sqrt(1 - 0.994) = 0.08, most of which the step takes away.
+    # One step from alpha_bar 0.994: noise of sqrt(1 - 0.994) = 0.08, most of which the step removes.
     assert off[0] < 0.08
 
 
@@ -61,7 +61,7 @@ def test_the_share_of_steps_equals_the_strength_within_half_a_step(steps, streng
 
 
 def test_a_multistep_solver_starts_an_edit_without_history():
-    """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is its first-order step when the two are one."""
+    """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is the first-order step if x0_prev = x0."""
     ones = np.ones(4)
     table = StepTable(np.arange(4)[::-1], ones, ones, 3 * ones, ones, 0 * ones, -0.5 * ones, 0 * ones, 0 * ones)
     begun = without_history(table, 2)
@@ -98,14 +98,14 @@ def test_kept_pixels_have_the_noise_level_of_every_step():
 
 
 def test_independent_pixels_are_drawn_as_without_a_mask():
-    """For independent pixels an old frame says nothing: the new part is the ordinary sample, its noise the same."""
+    """For independent pixels the kept part has no influence: the new part equals the ordinary sample."""
     asked = {"sampler": "ddpm", "steps": 20, "seed": 2, "count": 3}
     found = ddpm_rt.inpaint(pictures(), MASK, Linear(), request=Request(**asked))
     np.testing.assert_array_equal(found[..., MASK], ddpm_rt.sample(Linear(), **asked)[..., MASK])
 
 
 def test_the_new_part_fits_the_old_part_better_with_resampling():
-    """Images of one value: what is kept says what the rest must be."""
+    """All pixels of an image have one value, so the kept pixels determine the others."""
     images = np.full((1, *SHAPE), 0.6, np.float32)
     off = {}
     for resample in (1, 8):
@@ -122,11 +122,13 @@ def test_a_repeated_step_uses_the_same_timestep():
     engine = Linear()
     ddpm_rt.inpaint(pictures(), MASK, engine, resample=3, request=Request(steps=3, count=1))
     first, second, last = timesteps(1000, 3).tolist()
-    assert engine.calls == [first] * 3 + [second] * 3 + [last]  # the step to the data once (RePaint, line 9)
+    assert engine.calls == [first] * 3 + [second] * 3 + [
+        last
+    ]  # the last step, to the data, runs once (RePaint, line 9)
 
 
 def test_between_repeats_x_is_noised_by_one_forward_step():
-    """The whole resampled chain of a linear network, as a recursion in float64 (Ho et al. 2020, eq. 2 and 7)."""
+    """The whole resampled chain of a linear network as a recursion in float64 (Ho et al. 2020, eq. 2 and 7)."""
     engine, steps, again = Linear(), 6, 3
     asked = Request(sampler="ddpm", steps=steps, seed=8, first=3, count=2)
     found = ddpm_rt.inpaint(pictures(), np.ones((4, 6), bool), engine, resample=again, request=asked)

@@ -1,4 +1,4 @@
-"""Tables that a model file carries."""
+"""Fitted tables inside model files."""
 
 import json
 import stat
@@ -85,7 +85,7 @@ def test_a_model_contains_one_table_for_each_number_of_calls(model):
     found = fitted_sampler(model, card, 6)
     for here, there in zip(found.table, compiled(card, 6, "ddim").table, strict=True):
         np.testing.assert_array_equal(here, there)
-    assert fitted_sampler(model, card).table.steps == 10  # the most, if none are asked for
+    assert fitted_sampler(model, card).table.steps == 10  # the default is the table with the most calls
     assert read_onnx_card(model) == card
 
 

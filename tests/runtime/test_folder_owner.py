@@ -1,4 +1,4 @@
-"""Who may work in a folder at the same time."""
+"""Which processes may work in a folder at the same time."""
 
 import json
 import os
@@ -33,7 +33,7 @@ with owned_run(Path(sys.argv[1])):
 
 
 class Process:
-    """Another process that owns a folder until it is told to end."""
+    """Another process that owns a folder until the test ends it."""
 
     def __init__(self, script, *arguments):
         command = [sys.executable, "-c", script, *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""Class labels and guidance: on closed forms, through ONNX Runtime, and every refusal."""
+"""Class labels and guidance: closed forms, ONNX Runtime, and all errors."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_guidance_of_zero_is_the_null_class(conditional):
 
 
 def test_without_a_label_every_class_is_drawn_in_turn(conditional):
-    """All but the null class, by the number of the sample: a later or a smaller batch has the same."""
+    """The class of a sample depends only on its number, not on the batch. The null class is left out."""
     asked = ddpm_rt.sample(conditional, label=[0, 1, 2], steps=5, count=7)
     np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, count=7), asked)
     np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, first=4, count=3, batch=2), asked[4:])
@@ -125,7 +125,7 @@ def test_labels_that_a_model_does_not_have_are_refused(card, options, message):
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64", "one float32"])
 def test_a_foreign_graph_with_other_names_and_time_types_runs(gaussian, tmp_path, time):
-    """The same network behind other names and another type of t gives the same images."""
+    """The same network with other names and another type of t gives the same images."""
     names = {"x": "sample", "t": "timestep", "y": "class_labels", "out": "out_sample"}
     other = write_conditional(tmp_path / "other.onnx", card=conditional_card(names=names), time=time)
     ours = write_conditional(tmp_path / "ours.onnx")
@@ -152,7 +152,7 @@ def test_channels_that_contradict_the_variance_are_refused(tmp_path, variance):
 
 
 def test_a_learned_variance_is_between_the_two_fixed_ones(tmp_path):
-    """A spread of 1 is fixed_large and of -1 fixed_small, to the rounding of an exponential, in the samples too."""
+    """A spread of 1 gives fixed_large and a spread of -1 fixed_small, up to rounding, also in the samples."""
     for value, fixed in ((1.0, "fixed_large"), (-1.0, "fixed_small")):
         learned = write_conditional(
             tmp_path / "learned.onnx", card=conditional_card(variance="learned_range"), spread=value

@@ -1,4 +1,4 @@
-"""Every sampler on a distribution that is known, with its exact network: not only equal to others, but right."""
+"""Every sampler draws a known distribution correctly with its exact network."""
 
 import numpy as np
 import pytest
@@ -30,11 +30,11 @@ def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     assert row.left == pytest.approx(0.3, abs=4 * 0.0018)
     assert row.mean == pytest.approx(mean, abs=4 * 0.0021)
     assert row.deviation == pytest.approx(deviation, abs=0.01)
-    assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size have 0.003
+    assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size give 0.003
 
 
 def test_second_order_beats_first_order_at_equal_calls_and_nearly_matches_five_times_as_many():
-    """Against the probability flow, which is known exactly here; noise of the same numbers."""
+    """Compares with the exact probability flow from the same noise."""
     first = figure.measure("ddim", 20)
     assert figure.measure("dpm++", 20).from_flow < 0.75 * first.from_flow
     second = figure.measure("dpm++", 20, "logsnr").from_flow
@@ -44,13 +44,13 @@ def test_second_order_beats_first_order_at_equal_calls_and_nearly_matches_five_t
 
 @pytest.mark.parametrize(("name", "spacing", "order"), [("ddim", "trailing", 1), ("dpm++", "logsnr", 2)])
 def test_the_order_of_a_solver_is_what_its_paper_says(name, spacing, order):
-    """Half the step, 2^order times less error; a quarter of it for what is not yet asymptotic at 12 steps."""
+    """Halving the step divides the error by 2^order; a factor of 4 allows for steps that are not yet asymptotic."""
     coarse, fine = (figure.measure(name, steps, spacing).from_flow for steps in (12, 24))
     assert np.log2(coarse / fine) == pytest.approx(order, rel=0.25)
 
 
 def test_the_flow_keeps_the_distribution():
-    """The oracle itself: what it maps the noise to has the quantiles of the mixture."""
+    """The oracle itself maps noise to values with the quantiles of the mixture."""
     rng = np.random.default_rng(0)
     level = float(figure.SCHEDULE.alpha_bar[500])
     data = np.interp(rng.random(20000), figure.MIXTURE.cdf(1.0), figure.GRID)

@@ -14,7 +14,7 @@ MAX64 = 2**64 - 1
 
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
-    [  # the known answers that Random123 is published with
+    [  # the published known answers of Random123
         ((0,) * 4, (0,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
         (
@@ -40,7 +40,7 @@ def compile_reference(folder):
 
 @pytest.fixture(scope="module")
 def c_normal(shared):
-    """The definition compiled from C."""
+    """The compiled C definition of the noise."""
     function = ctypes.CDLL(str(shared.folder("noise_reference", compile_reference) / "noise.so")).normal
     function.argtypes = [*[ctypes.c_uint64] * 2, *[ctypes.c_uint32] * 3, ctypes.c_void_p]
 
@@ -97,7 +97,7 @@ def test_the_noise_is_standard_normal_and_independent_between_addresses():
 
 
 def test_the_distribution_is_the_normal_one_everywhere():
-    """Kolmogorov and Smirnov: the largest gap to the normal distribution function, 1.95 / sqrt(n) is p = 0.001."""
+    """Kolmogorov-Smirnov: the largest distance to the normal distribution function; 1.95 / sqrt(n) is p = 0.001."""
     z = np.sort(noise.normal(5, range(100), 0, 5000).ravel().astype(np.float64))
     expected = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z[::50]])
     found = (np.arange(len(z))[::50] + 0.5) / len(z)
@@ -105,7 +105,7 @@ def test_the_distribution_is_the_normal_one_everywhere():
 
 
 def test_logarithm_and_sine_are_as_accurate_as_the_module_says():
-    """Every 7th of the 2^24 inputs, and the ends; `scripts/fit_noise.py` fits, the docstring states the bounds."""
+    """Checks the bounds of the module's docstring for every 7th of the 2^24 inputs and for the first and last."""
     n = np.unique(np.append(np.arange(1, 1 << 24, 7), [1, 2, (1 << 24) - 1, 1 << 24]))
     u = n.astype(np.float32) * np.float32(2.0**-24)
     exact = np.log(u.astype(np.float64))

@@ -1,4 +1,4 @@
-"""What float32 cannot hold is refused before anything is drawn, or at the step, and never drawn as something else."""
+"""Values beyond float32 are an error before sampling or at the step, and never become a wrong image."""
 
 import warnings
 
@@ -20,7 +20,7 @@ FAR = {"next to nothing": (1e-300,) * 10, "next to all": (1 - 1e-16,) * 10}
 
 
 class Loud:
-    """A network whose output is finite and whose last image is not."""
+    """A network with finite outputs whose last image is not finite."""
 
     def __init__(self, at, value=3e38):
         self.card = gaussian_card(clip=None)

@@ -15,9 +15,7 @@ def test_a_file_that_cannot_be_read_is_a_one_line_error(gaussian, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(
-        "ddpm_rt.artifacts.bounded_read.os.open", refused
-    )  # whoever runs the tests may be allowed to read everything
+    monkeypatch.setattr("ddpm_rt.artifacts.bounded_read.os.open", refused)  # root can read every file
     with pytest.raises(DdpmRtError, match="cannot be read: Permission denied"):
         read_onnx_card(gaussian)
 

@@ -1,4 +1,4 @@
-"""An output never takes the place of what a command reads, nor the name of another kind of file."""
+"""An output never replaces an input, and never has the suffix of another kind of file."""
 
 import hashlib
 import os

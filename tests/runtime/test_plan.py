@@ -1,4 +1,4 @@
-"""Plans and their records, without TensorRT: the plan is a stand-in of bytes with the network's name inside."""
+"""Plans and their records, without TensorRT: the plan is a fake file that contains the network's name."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def test_a_record_is_equal_after_it_is_written_and_read(plan):
 
 
 def test_the_name_contains_the_hash_of_the_card_s_text_in_the_record(plan):
-    """So that any language can check the pair: the card's line is the text that was hashed."""
+    """The card's line is exactly the hashed text, so that any language can check the pair."""
     import hashlib
 
     line = next(line for line in sidecar_path(plan).read_text().splitlines() if line.startswith(' "card": '))
@@ -116,4 +116,4 @@ def test_equal_cards_have_equal_names_and_different_cards_do_not():
     card = tiny_card()
     assert network_name(card) == network_name(dataclasses.replace(card))
     assert network_name(card) != network_name(dataclasses.replace(card, prediction="v"))
-    assert len(network_name(card)) < 4096  # as much as TensorRT keeps of a name
+    assert len(network_name(card)) < 4096  # TensorRT's limit for names

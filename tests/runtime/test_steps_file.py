@@ -157,7 +157,7 @@ def test_a_file_for_another_model_is_a_one_line_error(gaussian, tmp_path):
 
 
 def test_a_folder_knows_the_table_of_its_images(gaussian, tmp_path):
-    """Two files that call themselves alike but differ in a number are two samplers."""
+    """Two files with the same description but different numbers are two samplers."""
     first, second, out = tmp_path / "a.steps.json", tmp_path / "b.steps.json", tmp_path / "out"
     run("steps", gaussian, "--steps", 3, "-o", first)
     raw = json.loads(first.read_text())

@@ -1,4 +1,4 @@
-"""What holds of every sampler's table, whatever the betas."""
+"""Properties of every sampler's table, for all betas."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     schedule = Schedule(np.array(values))
     spacing = data.draw(st.sampled_from(["trailing", "leading", "linspace", "logsnr"]))
     steps = data.draw(st.integers(1, len(values)))
-    if (dialect, spacing) == ("guided", "leading"):  # whose stride is an integer
+    if (dialect, spacing) == ("guided", "leading"):  # this combination has an integer stride
         strides = range(1, len(values))
         assume(any(len(range(0, len(values), stride)) == steps for stride in strides))
     t = DIALECTS[dialect].timesteps(schedule, steps, spacing, name)
@@ -38,8 +38,8 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     assert all(column.dtype == np.float64 for column in table[1:])
     assert (table.sigma >= 0).all()
     assert table.sigma[-1] == 0.0
-    assert table.mean_from_prev_x0[0] == 0.0  # there is none yet
-    if name != "lcm":  # whose last jump keeps a little of x
+    assert table.mean_from_prev_x0[0] == 0.0  # the first row has no previous x0
+    if name != "lcm":  # the last row of lcm keeps a little of x
         assert table.mean_from_x0[-1] == pytest.approx(1.0, abs=1e-9)
         assert table.mean_from_x[-1] == pytest.approx(0.0, abs=1e-9)
 
@@ -60,7 +60,7 @@ def test_logsnr_timesteps_have_the_requested_number_and_reach_both_ends(values, 
 def test_logsnr_timesteps_are_evenly_spaced_in_logsnr():
     logsnr = np.log(LINEAR.alpha_bar / (1 - LINEAR.alpha_bar))
     gaps = np.diff(logsnr[logsnr_timesteps(LINEAR, 20)])
-    # But for the last few, where one timestep is more than a step: log(alpha_bar_0 / ...) moves by 1.1 from t = 1 to 0.
+    # Except at the last few, where one timestep is larger than a step: the value changes by 1.1 from t = 1 to 0.
     np.testing.assert_allclose(gaps[:-5], np.ptp(logsnr) / 19, rtol=0.15)
 
 
@@ -105,7 +105,7 @@ def test_without_clipping_raw_eps_equals_derived_eps(values, prediction, eta):
 
 @pytest.mark.parametrize("variance", ["learned", "learned_range"])
 def test_a_learned_variance_is_its_formula(variance):
-    """Nichol and Dhariwal 2021, eq. (15), in terms of the two fixed ones."""
+    """Nichol and Dhariwal 2021, eq. (15), in terms of the two fixed variances."""
     t = timesteps(1000, 50)
     small, large = (ddpm(LINEAR, t, variance=kind).sigma[:-1] for kind in ("fixed_small", "fixed_large"))
     table = ddpm(LINEAR, t, variance=variance)
@@ -143,7 +143,7 @@ def test_betas_that_end_without_signal_can_be_sampled_with_v_and_x0(name, predic
     assert all(np.isfinite(column).all() for column in SAMPLERS[name].table(ZERO_SNR, t, prediction=prediction))
     with pytest.raises(ValueError, match="eps cannot give x0 where alpha_bar is 0"):
         SAMPLERS[name].table(ZERO_SNR, t)
-    assert np.isfinite(SAMPLERS[name].table(ZERO_SNR, t[1:]).sigma).all()  # eps from the next one on
+    assert np.isfinite(SAMPLERS[name].table(ZERO_SNR, t[1:]).sigma).all()  # eps works from the next timestep on
 
 
 @pytest.mark.parametrize("values", [[0.1, 1.0, 0.1], [1.0], [1.0, 1.0], [0.1, 1.5]])

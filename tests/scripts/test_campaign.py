@@ -1,4 +1,4 @@
-"""The campaign in its short form: it finds nothing here, and it would find something."""
+"""The short campaign finds no failure, and it detects faults that are planted."""
 
 import pytest
 from campaign import disks, hostile, kills, pairs, signals, writers
@@ -41,7 +41,7 @@ def test_concurrent_writers_do_not_mix(world):
 
 
 def test_a_fault_is_found(world, monkeypatch):
-    """A verb that writes in place, whose file is whole only at its end."""
+    """A faulty verb that writes in place, so that its file is complete only at the end."""
 
     def half(path):
         raise ValueError("half")

@@ -1,4 +1,4 @@
-"""Every reader takes a mutated file, or refuses it in one printable line; `make fuzz` goes on for longer."""
+"""Every reader accepts a mutated file or refuses it in one printable line; `make fuzz` runs longer."""
 
 import pytest
 from fuzz.mutation import KINDS, PAYLOADS, Edit, check, mutated

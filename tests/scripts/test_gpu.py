@@ -1,4 +1,4 @@
-"""What only a GPU can show, test by test: `pytest -m gpu`. `scripts/gpu_check.py` measures besides."""
+"""Tests that need a GPU: `pytest -m gpu`. `scripts/gpu_check.py` also measures times."""
 
 import pytest
 from cuda_stand_in import StandIn
@@ -19,7 +19,7 @@ CASES = {one.name: one for one in step.cases()}
 
 @pytest.fixture
 def gpu():
-    """A real one: the device that stands in for one in other tests is none."""
+    """A real GPU, not the stand-in of other tests."""
     if StandIn.loaded:
         pytest.skip("this process has a stand-in for the CUDA driver, because this machine has none")
     try:
@@ -29,7 +29,7 @@ def gpu():
 
 
 def holds(run):
-    """The outcome of a check: it must hold, or be about something that is not here."""
+    """Require that a check holds, or skip the test if the machine lacks something."""
     check = attempt("it", run)
     if check.state == "not run":
         pytest.skip(check.text)
@@ -38,7 +38,7 @@ def holds(run):
 
 
 def all_hold(checks):
-    """The same of several, of which one at least must be about something that is here."""
+    """Require that all checks hold or cannot run here, and that at least one has run."""
     checks = list(checks)
     assert {check.name: check.text for check in checks if check.state == "FAIL"} == {}
     if all(check.state == "not run" for check in checks):

@@ -1,8 +1,9 @@
-"""`scripts/gpu_check.py` without a GPU: its command, record and plot."""
+"""`scripts/gpu_check.py` without a GPU: its command, results file and plot."""
 
 import json
 import subprocess
 import sys
+import threading
 
 import gpu_check
 import numpy as np
@@ -19,7 +20,7 @@ pytest.importorskip("cuda.core")
 SCRIPT = ROOT / "scripts" / "gpu_check.py"
 
 
-# The command, its record and its plot.
+# The command, its results file and its plot.
 
 
 def test_an_exception_is_a_failed_row_and_a_missing_package_is_not_run():
@@ -84,7 +85,8 @@ def test_the_command_starts_without_click_torch_and_pillow(tmp_path):
         "import sys\n"
         "sys.modules.update(click=None, torch=None, PIL=None, onnx=None, onnxruntime=None, diffusers=None)\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.sanitizer"
+        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.fitted, gpu.int8\n"
+        "import gpu.sanitizer"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
@@ -107,7 +109,7 @@ def test_wrong_arguments_are_named(arguments, reason, capsys):
 
 
 def run_with(monkeypatch, tmp_path, rows, *arguments):
-    """`main` with parts that found these rows; its exit code."""
+    """The exit code of `main` if the parts find these rows."""
     machine = {"gpu": "Some GPU"}
     monkeypatch.setattr(gpu_check, "in_process", lambda name, asked: (machine, list(rows[name])))
     return gpu_check.main(["--out", str(tmp_path), "--only", ",".join(rows), *arguments])
@@ -193,7 +195,7 @@ def test_a_part_that_hangs_or_dies_is_a_failure_and_keeps_its_checks(monkeypatch
     )
 
     def at_its_limit(command, *, timeout, **options):
-        """`noise` has written its first row and half of the next when its time is over."""
+        """The part `noise` times out after its first row and half of the next."""
         done = run_process(command, **options)
         if "noise" in command:
             raise subprocess.TimeoutExpired(command, timeout)
@@ -217,6 +219,17 @@ def test_rows_are_written_as_soon_as_they_are_known(tmp_path):
     assert [check.state for check in gpu_check.read_rows(tmp_path / "rows")[1]] == ["not run"]
 
 
+def test_the_record_has_the_checks_of_a_part_that_still_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_check, "FOLLOW", 0.01)
+    rows, told = tmp_path / "x.rows", threading.Event()
+    record, row = report.Report(tmp_path / "x.json"), {"name": "a", "state": "ok", "text": "", "figures": {}}
+    with gpu_check.followed(rows, lambda *found: told.set() or record.add("noise", *found, "command", 0.0)):
+        rows.write_text(json.dumps({"machine": SOME}) + "\n" + json.dumps({"check": row}) + "\n{")
+        assert told.wait(60)
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert (found["machine"], found["parts"]["noise"]["checks"]) == (SOME, [row])
+
+
 def test_bars_are_as_long_as_the_logarithm_of_their_times():
     bars = {("bundled", 1): [plot.Bar("ddpm-rt", 0.1), plot.Bar("diffusers", 10.0)]}
     picture = np.asarray(plot.draw(bars, "Some GPU"))
@@ -229,9 +242,9 @@ def test_bars_are_as_long_as_the_logarithm_of_their_times():
 
 
 def test_every_part_is_in_the_list_of_checks_that_need_a_gpu():
-    waits = (ROOT / "benchmarks" / "README.md").read_text().split("## What waits for a GPU")[1]
-    assert [name for name in PARTS if f"| `{name}` |" not in waits] == []
-    assert f"{len(list(step.cases()))} tables" in waits
+    listed = (ROOT / "benchmarks" / "README.md").read_text().split("## Checks that need a GPU")[1]
+    assert [name for name in PARTS if f"| `{name}` |" not in listed] == []
+    assert f"{len(list(step.cases()))} tables" in listed
 
 
 def test_the_columns_of_a_table_are_aligned():

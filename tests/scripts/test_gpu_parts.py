@@ -1,17 +1,22 @@
-"""The parts of `scripts/gpu_check.py` on a device that stands in for a GPU: the loop, its buffers and its graphs."""
+"""The parts of `scripts/gpu_check.py` on a stand-in for a GPU."""
 
 import numpy as np
 import pytest
 import torch
-from gpu import contestants, memory, modes, noise, providers, race, rates, sanitizer, step, timing, unet
-from gpu.check import Ask
+from gpu import contestants, fitted, int8, memory, modes, noise, providers, race, rates, sanitizer, step, timing, unet
+from gpu.check import Ask, held
 from gpu.models import load_model
 from gpu.torch_engine import TorchEngine, TorchNetwork
 from gpu.toy import ToyEngine, toy_card
 from toy_kernel import register_toy
 
 from ddpm_rt import DdpmRtError, open_denoiser
+from ddpm_rt.artifacts.fitted_tables import embed
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.request import Request
+from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.tune import Tuning
 
 DDPM = Request(sampler="ddpm", steps=4, count=2, batch=2)
 
@@ -25,7 +30,7 @@ def device(stand_in, device):
 
 @pytest.fixture
 def torch_on_host(stand_in, monkeypatch):
-    """`engine_of` of the bundled model, which torch runs on the CPU when the device's stream gets there."""
+    """`engine_of` for the bundled model, which torch runs on the CPU in the order of the device's stream."""
 
     def on_stream(stream, run):
         assert stand_in.enqueue(stream, run, "torch") == 0
@@ -34,7 +39,7 @@ def torch_on_host(stand_in, monkeypatch):
         module, card = load_model("bundled")
         return TorchEngine(module, card, place="cpu", dtype=getattr(torch, dtype), on_stream=on_stream)
 
-    for module in (unet, memory, contestants):
+    for module in (unet, memory, contestants, fitted):
         monkeypatch.setattr(module, "engine_of", engine_of)
     return engine_of
 
@@ -43,7 +48,7 @@ def states(checks):
     return {check.state for check in checks}
 
 
-# On the stand-in: what is compared here is the loop, its buffers and its graphs, and the parts themselves.
+# The stand-in tests the loop, its buffers and graphs, and the parts themselves.
 
 
 def test_noise_of_the_kernels_is_bit_equal_to_numpy(device):
@@ -176,6 +181,39 @@ def test_every_available_contestant_runs_the_race(device, torch_on_host, monkeyp
     assert compared[0].figures["times"] == finished.ms[race.EAGER] / finished.ms[race.OURS]
 
 
+def test_the_fitted_tables_of_the_bundled_model_run_and_one_is_fitted(device, torch_on_host, monkeypatch, tmp_path):
+    model, card = tmp_path / "bundled.onnx", read_onnx_card(bundled_model())
+    model.write_bytes(bundled_model().read_bytes())
+    embed(model, SamplerOptions(steps=2).compile(card), card)
+    monkeypatch.setattr(fitted, "bundled_model", lambda: model)
+    monkeypatch.setattr(fitted, "IMAGES", 2)
+    monkeypatch.setattr(fitted, "ROUNDS", 1)
+    monkeypatch.setattr(fitted, "FIT", {})
+    few = {"calls": 3, "samples": 4, "held_out": 2, "batch": 4, "teacher_calls": 10}
+    monkeypatch.setattr(fitted, "Tuning", lambda calls, **how: Tuning(**few))
+    found = list(fitted.checks(Ask(device, quick=True)))
+    assert [check.state for check in found if " 2 calls" in check.name] == ["ok", "noted"]
+    assert found[0].figures["tables"] >= 1
+    assert found[-1].figures.keys() == {"seconds", "ddim", "dpm++ logsnr", "fitted"}
+
+
+def test_int8_without_providers_says_what_is_missing(device, monkeypatch):
+    monkeypatch.setattr(int8, "quantised", lambda folder: (bundled_model(), held(True, "as it is")))
+    monkeypatch.setattr(int8, "FLAVOURS", {"no_such_tensorrt": "tensorrt"})
+    quantised, *others = int8.checks(Ask(device, quick=True))
+    assert quantised.state == "ok"
+    assert [check.state for check in others] == ["not run", "not run"]
+    assert others[1].text == "no_such_tensorrt is not installed"
+
+
+def test_nothing_is_run_in_int8_where_nothing_could_be_quantised(device, monkeypatch):
+    def broken(folder):
+        raise DdpmRtError("no layer")
+
+    monkeypatch.setattr(int8, "quantised", broken)
+    assert [check.state for check in int8.checks(Ask(device, quick=True))] == ["FAIL"]
+
+
 # The figures.
 
 
@@ -185,7 +223,7 @@ def test_the_counted_work_matches_the_published_network():
     assert work.flops == pytest.approx(
         2 * 6.222e9, rel=1e-3
     )  # multiply-adds of the network of Ho et al., counted apart
-    assert 2 * 35_746_307 < work.bytes < 2 * 35_746_307 + 6 * 16e6  # its weights, and layers of 16 MB in all
+    assert 2 * 35_746_307 < work.bytes < 2 * 35_746_307 + 6 * 16e6  # the weights, and layers of 16 MB in total
 
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory():

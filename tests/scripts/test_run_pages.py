@@ -1,4 +1,4 @@
-"""`scripts/run_pages.py`: every page of the documentation, word by word."""
+"""`scripts/run_pages.py` runs the blocks of every page of the documentation."""
 
 import re
 import shlex
@@ -53,7 +53,7 @@ def test_a_block_is_skipped_only_for_a_listed_reason():
 
 
 def test_every_shell_and_python_block_names_its_language():
-    """A block without a language is output, and begins like no command."""
+    """A block without a language is output, and its lines do not start like commands."""
     silent = [block for page in pages() for block in blocks(page) if block.language == ""]
     wrong = [str(block) for block in silent if re.match(r"(\$ |ddpm-rt |pip |python |import |make )", block.text)]
     assert wrong == []
@@ -79,7 +79,7 @@ def test_the_hubs_program_has_the_options_that_a_page_gives_it():
 
 
 def commands():
-    """The lines of all shell blocks that call ddpm-rt, also of those that are not run."""
+    """The lines of all shell blocks that call ddpm-rt, including blocks that do not run."""
     for page in pages():
         for block in blocks(page):
             if block.language == "sh":

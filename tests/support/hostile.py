@@ -1,4 +1,4 @@
-"""Texts and files that no reader may trip over, and what must hold of a message about them."""
+"""Hostile texts and files for readers, and the requirement for their error messages."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import socket
 
 LONG_INTEGER = "1" + "0" * 400
 DEEP = "[" * 100_000
-# Texts that are JSON for Python's parser, or kill it, and are refused all the same; and a word of the reason.
+# Texts that Python's JSON parser accepts, or that crash it, and a word of the reason why a reader refuses them.
 JSON = {
     "deep list": (DEEP + "]" * 100_000, "nested"),
     "deep object": ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested"),
@@ -22,7 +22,7 @@ JSON = {
     "escaped quotes without end": ('"' + '\\"' * 200_000, "JSON"),
     "empty": ("", "JSON"),
 }
-# Texts that look like the above and are fine.
+# Similar texts that are valid.
 FINE = {
     "brackets in a string": json.dumps({"a": "[" * 10_000}),
     "digits in a string": json.dumps({"a": "1" * 10_000}),

@@ -1,4 +1,4 @@
-"""A plan of bytes that only look like TensorRT's, with its record."""
+"""Fake plans, whose bytes only look like TensorRT's, with their records."""
 
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_build import Build

@@ -1,4 +1,4 @@
-"""What the stand-in for the CUDA driver finds: memory freed, unwritten or overrun, and failures that are asked for."""
+"""The stand-in for the CUDA driver detects freed, unwritten and overrun memory, and simulates failures."""
 
 import ctypes
 
@@ -17,7 +17,7 @@ def test_a_kernel_on_freed_memory_breaks_the_device(stand_in, stream, memory, ke
     add(stream, kernel, address, 1)
     with raises("ILLEGAL_ADDRESS"):
         stream.sync()
-    with raises("ILLEGAL_ADDRESS"):  # from then on, as the driver does
+    with raises("ILLEGAL_ADDRESS"):  # all later calls fail too, as with the driver
         stream.sync()
     assert stand_in.take_faults() == ["add touches a freed device block of 64 bytes"]
 

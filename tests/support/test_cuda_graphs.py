@@ -53,7 +53,7 @@ def test_a_graph_launched_on_freed_memory_breaks_the_device(stand_in, stream, ke
 
 
 def counting(stand_in, turns):
-    """A kernel that lets a while graph go round so many times."""
+    """A kernel that ends a while graph after a number of rounds."""
     from cuda.core import ObjectCode
 
     left = iter(range(turns - 1, -1, -1))
@@ -97,7 +97,7 @@ def test_branches_of_a_graph_run_in_the_worst_order(stream, memory, kernel, bran
     builder = stream.create_graph_builder().begin_building("thread_local")
     builders = builder.split(2) if branches == 2 else (builder, builder)
     memory.fill(0, stream=builders[0])
-    add(builders[1], kernel, memory.handle, 1)  # after the fill, if it were told to wait for it
+    add(builders[1], kernel, memory.handle, 1)  # the edge that would make it wait for the fill is missing
     if branches == 2:
         builder = GraphBuilder.join(*builders)
     builder.end_building().complete().launch(stream)

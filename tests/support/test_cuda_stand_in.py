@@ -1,4 +1,4 @@
-"""The stand-in for the CUDA driver runs cuda.core, in the order that streams and events have."""
+"""The stand-in for the CUDA driver runs cuda.core in the order of streams and events."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What the workers of a session share is made once, and whole."""
+"""Shared folders are made once, and are complete."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def make(folder):
     (folder / "one").write_text("1")
     with Path(sys.argv[2], "makers").open("a") as makers:
         makers.write("made\\n")
-    time.sleep(0.05)  # so that others ask while it is half made
+    time.sleep(0.05)  # other processes ask while the folder is incomplete
     (folder / "two").write_text("2")
 
 found = SharedFiles(Path(sys.argv[2])).folder("it", make)

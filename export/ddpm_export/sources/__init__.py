@@ -104,9 +104,8 @@ def _chosen(
             failed[candidate.label] = error
     if not fitting:
         raise next(iter(failed.values()))
-    if (
-        len(fitting) > 1 and len({source.weights_sha256 for _, source in fitting.values()}) == 1
-    ):  # one network under several names
+    different = {source.weights_sha256 for _, source in fitting.values()}
+    if len(different) == 1:  # one network, possibly under several names
         fitting = dict(list(fitting.items())[:1])
     candidate, source = selection.pick(fitting)
     check_numbers(path, candidate.weights)

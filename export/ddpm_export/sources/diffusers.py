@@ -21,7 +21,7 @@ KIND, NETWORKS = "UNet2DModel", ("unet", "unet_ema")
 TEXT = "it needs a text encoder or another condition; only a UNet2DModel is supported"
 QUOTES = "'"
 LAYOUT = "a diffusers directory"
-ALONE = "holds diffusers' weights alone; name the directory with its config.json"
+ALONE = "contains only weights of diffusers; name the directory with its config.json"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps")
 
 

@@ -25,7 +25,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     content: Any = load_weights_file(path)
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path} contains {type(content).__name__} instead of a state dict")
+        raise CheckpointError(f"{path} contains no state dict, or an empty one ({type(content).__name__})")
     if content.keys() >= OPTIMIZER:
         raise CheckpointError(f"{path} is the state of an optimizer, not of a network; name the file with the weights")
     found: dict[str, Tensor] = {}

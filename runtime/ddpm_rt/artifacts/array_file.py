@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def read_array(path: Path, dtype: type[np.floating[Any]], *, limit: int = MAX_NU
     """
     with open_regular(path, ADVICE) as file:
         try:
-            shape, fortran, stored = _read_header(file)
+            shape, fortran, stored = read_header(file)
             count = math.prod(shape)
             if count > limit:
                 raise ValueError(f"{count:.3g} numbers are more than the limit of {limit}")
@@ -46,8 +46,8 @@ def read_array(path: Path, dtype: type[np.floating[Any]], *, limit: int = MAX_NU
     return flat.reshape(shape)
 
 
-def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """The shape, whether the order is Fortran, and the type of the stored array. Raises ValueError."""
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, whether the order is Fortran, and the type of an `.npy`, read up to its numbers. Raises ValueError."""
     try:
         version = np.lib.format.read_magic(file)
         readers: dict[tuple[int, int], Any] = {

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.card import ModelCard
+from ..artifacts.fused_chain import is_fused, not_a_network
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
+from ..limits import MAX_BATCH
 
 TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_KINDS}
 INPUT_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "int32": "tensor(int32)"}  # of named inputs
@@ -72,6 +74,8 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
     if card.process is not None and found.get(names["t"]) not in (None, "tensor(float)"):
         raise DdpmRtError(f"{path}: {names['t']} must be float32, because its {card.process.kind} is no integer")
     if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
+        if is_fused(path):
+            raise not_a_network(path)
         y = f", {names['y']} (int64)" if "y" in names else ""
         more = "".join(f", {name} ({facts.dtype})" for name, facts in card.inputs.items())
         wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}{more}"
@@ -84,6 +88,8 @@ def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs:
     if [tensor.name for tensor in outputs] != [output]:
         raise DdpmRtError(f"{path}: there must be one output, {output!r}")
     batch, *image = shape
+    if isinstance(batch, int) and not 1 <= batch <= MAX_BATCH:
+        raise DdpmRtError(f"{path}: its batch is fixed to {batch}; export it with 1 to {MAX_BATCH}, or any")
     if tuple(image) != expected:
         raise DdpmRtError(f"{path}: x is {image} but the card says {list(expected)}")
     channels = card.output_channels

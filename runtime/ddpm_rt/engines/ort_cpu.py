@@ -1,5 +1,6 @@
 """The CPU engine: an ONNX file in ONNX Runtime."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class OrtDenoiser(Engine):
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
+        self._outputs = [self.card.names["out"]]
         self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
         self._whole_times = known.whole_times
 
@@ -58,7 +60,22 @@ class OrtDenoiser(Engine):
             parts.append(out[: len(x) - first])
         return np.concatenate(parts)
 
+    def prepared(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None
+    ) -> Callable[[], object]:
+        """A call on these inputs that runs the network alone, for measurements; the inputs are checked now."""
+        if self.static_batch not in (None, len(x)):
+            return lambda: self(x, t, y, inputs)
+        session, feeds = self.session, self._feeds(x, t, y, inputs or {})
+        return lambda: session.run(None, feeds)
+
     def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None, more: Inputs) -> Batch:
+        feeds = self._feeds(x, t, y, more)
+        out: Batch = self.session.run(self._outputs, feeds)[0]
+        return out
+
+    def _feeds(self, x: Batch, t: Times, y: NDArray[np.int64] | None, more: Inputs) -> dict[str, Any]:
+        """The session's inputs by name. Raises ValueError for a closed engine, and for times that it cannot take."""
         if self.session is None:
             raise ValueError(f"{self.path} has been closed")
         names = self.card.names
@@ -69,15 +86,17 @@ class OrtDenoiser(Engine):
         feeds = {names["x"]: x, names["t"]: times, **more}
         if y is not None:
             feeds[names["y"]] = y
-        out: Batch = self.session.run(None, feeds)[0]
-        return out
+        return feeds
 
     def close(self) -> None:
         self.session = None
 
 
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
+def open_session(path: Path, threads: int | None = None, *, optimised: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession on the CPU, which writes the graph that it runs to `optimised`, if that is given.
+
+    Raises DdpmRtError when the file is missing, damaged, or in bf16.
+    """
     check_file(path)
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
@@ -85,6 +104,8 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own

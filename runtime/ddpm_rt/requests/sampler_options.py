@@ -101,7 +101,7 @@ class SamplerOptions:
         return CompiledSampler(rows, card.clip, self._words(), initial_scale(process, levels[0], card.prediction))
 
     def _words(self) -> str:
-        return ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
+        return ", ".join(f"{key} {value}" for key, value in SamplerOptions.describe(self).items() if value != "-")
 
     def _rows(self, card: ModelCard, schedule: Schedule, visited: Levels, spacing: Spacing | None) -> StepTable:
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..errors import DdpmRtError
+from ..text import quoted
 from .comparison import Comparison, StepError
 
 SAME_BETAS = 1e-6  # relative tolerance; a smaller difference does not change float32 coefficients
@@ -30,16 +31,21 @@ TOLERANCES = {
     "fp32": Tolerance(2e-4, None),
     "fp16": Tolerance(None, 40.0),
     "bf16": Tolerance(None, 30.0),
+    "int8": Tolerance(None, 30.0),
 }
 
 
 def default_tolerance(*precisions: str) -> Tolerance:
-    """The default tolerance of the coarsest of `precisions`. Raises ValueError for an unknown precision."""
+    """The default tolerance of the coarsest part of `precisions`, such as fp32+int8.
+
+    Raises ValueError for an unknown precision.
+    """
     known = list(TOLERANCES)
-    for precision in precisions:
-        if precision not in known:
-            raise ValueError(f"precision {precision!r} has no default tolerance; give --tolerance or --min-psnr")
-    return TOLERANCES[max(precisions, key=known.index)]
+    parts = [part for precision in precisions for part in precision.split("+")]
+    for part in parts:
+        if part not in known:
+            raise ValueError(f"precision {quoted(part)} has no default tolerance; give --tolerance or --min-psnr")
+    return TOLERANCES[max(parts, key=known.index)]
 
 
 def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool = False) -> None:

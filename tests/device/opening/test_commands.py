@@ -1,4 +1,4 @@
-"""What the commands and the Python interface do on a GPU: the pictures of the CPU, to the bit."""
+"""The commands and the Python interface draw images on a GPU that are bit-equal to those of the CPU."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ class Known(NamedTuple):
 
 
 def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian):
-    """The stand-in's plan is another function than the model, so that the verdict can only be that."""
+    """The stand-in's plan computes another function than the model, so the verdict must be `different`."""
     result = run("verify", plan, "--engine-b", gaussian, "--provider", "cpu", "--sampler", "ddim", "--steps", 3)
     assert result.exit_code == 1, result.output
     assert result.output.startswith("different: x is off")

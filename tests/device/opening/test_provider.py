@@ -1,4 +1,4 @@
-"""Which engine runs a model: --provider, --device, and what is said where there is no GPU."""
+"""Which engine runs a model: --provider, --device, and the errors without a GPU."""
 
 import sys
 from types import ModuleType
@@ -34,7 +34,7 @@ def test_auto_chooses_cuda_if_available_and_else_the_cpu(machine, gaussian, monk
 def test_auto_falls_back_to_the_cpu_if_cuda_does_not_start(machine, gaussian):
     machine.starts = {"CPUExecutionProvider"}
     assert isinstance(ddpm_rt.open_denoiser(gaussian), OrtDenoiser)
-    for options in ({"provider": "cuda"}, {"device": 1}):  # but not where a GPU was asked for
+    for options in ({"provider": "cuda"}, {"device": 1}):  # a GPU that the user asked for is never replaced by the CPU
         with pytest.raises(DdpmRtError):
             ddpm_rt.open_denoiser(gaussian, **options)
 
@@ -59,7 +59,7 @@ def test_a_plan_runs_with_tensorrt(rtx, plan, gaussian):
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # before any package that would be of no use
+        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # the GPU is checked before the packages
         (["--provider", "tensorrt"], 1, ["GPU 0", "driver"]),
         (["--provider", "cpu", "--device", 1], 2, ["device 1"]),
         (["--device", 3], 1, ["GPU 3", "driver"]),
@@ -83,11 +83,11 @@ def test_an_unknown_provider_is_a_value_error(gaussian, plan):
 
 
 def test_a_broken_onnxruntime_is_a_one_line_error(gaussian, monkeypatch, tmp_path):
-    install(monkeypatch, ModuleType("onnxruntime"))  # what one of two packages leaves
+    install(monkeypatch, ModuleType("onnxruntime"))  # the state after one of two conflicting packages was removed
     for options in ([], ["--provider", "cpu"]):
         result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
         assert result.exit_code == 1
-        assert "in pieces: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
+        assert "of onnxruntime is broken: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
         assert result.stderr.count("\n") == 1
     assert run("doctor").exit_code == 0
 
@@ -97,7 +97,7 @@ def test_the_error_for_a_plan_without_a_driver_names_an_alternative(plan):
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    for words in ("driver", "unet.onnx, of which it was built, runs on the CPU"):
+    for words in ("driver", "unet.onnx, from which it was built, also runs on the CPU"):
         assert words in result.stderr
 
 

@@ -1,4 +1,4 @@
-"""Real plans of TensorRT-RTX, which builds without a GPU. Where it cannot be imported these tests fail, on purpose."""
+"""Real plans of TensorRT-RTX, which builds without a GPU. These tests fail on purpose if it cannot be imported."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import onnx
 import pytest
-import tensorrt_rtx  # not importorskip: a plan that nobody builds is a plan that nobody tests
+import tensorrt_rtx  # not importorskip, which would silently skip all tests of real plans
 from command import failed, run
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
@@ -48,7 +48,7 @@ def test_plans_for_other_gpus_and_batches_record_them(tiny, tmp_path, capabiliti
     build = read_plan(tmp_path / "unet.plan").build
     assert ",".join(build.compute_capabilities) == capabilities
     assert build.profiles == parse_batch(batch)
-    # At offset 32 TensorRT-RTX 1.7 keeps a bit a GPU that the plan is for: what was asked is what was built.
+    # At offset 32, TensorRT-RTX 1.7 stores one bit for each target GPU.
     mask = int.from_bytes((tmp_path / "unet.plan").read_bytes()[32:36], "little")
     assert mask == sum({"8.0": 2, "8.6": 4, "8.9": 8, "12.0": 16}[name] for name in capabilities.split(","))
 
@@ -65,7 +65,7 @@ def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
 def test_an_unchanged_plan_is_not_built_again(tiny, tmp_path):
     plan = tmp_path / "unet.plan"
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 1).stdout
-    os.utime(plan, ns=(0, 0))  # so that a new file has another time, however coarse the clock
+    os.utime(plan, ns=(0, 0))  # a rewritten file would have another time
     assert "unchanged" in run("build", tiny, "-o", plan, "--batch", 1).stdout
     assert plan.stat().st_mtime_ns == 0
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 1, "--force").stdout
@@ -105,13 +105,13 @@ def changed_card(tiny, tmp_path):
     )
 
 
-# Ctrl-C at the first report of progress. The builder's thread goes on when the main thread has heard of it.
+# Ctrl-C at the first progress report. The builder's thread waits until the main thread has handled it.
 INTERRUPTED = """
 import os, signal, sys, time
 import ddpm_export.plans.builder as builder
 from ddpm_rt.cli import main
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background switches off
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell disables the handler
 make = builder.make_monitor
 
 def make_monitor(trt, report):
@@ -135,7 +135,7 @@ def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 130
     assert done.stderr.strip() == f"interrupted; {tmp_path / 'unet.plan'} is unchanged"
-    assert max(map(float, done.stdout.split())) < 0.5  # of the work: TensorRT is told to stop, and stops
+    assert max(map(float, done.stdout.split())) < 0.5  # TensorRT stops before half of the work
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,7 +155,7 @@ def test_verbose_shows_the_log(tiny, tmp_path):
 
 
 def test_building_does_not_need_torch():
-    """A Jetson that only builds has no use for it."""
+    """A Jetson that only builds plans does not need torch."""
     script = "import sys; sys.modules['torch'] = None; import ddpm_export.cli.build, ddpm_export.plans.build"
     subprocess.run([sys.executable, "-c", script], check=True)
 

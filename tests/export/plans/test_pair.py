@@ -1,4 +1,4 @@
-"""A plan and its record are replaced together, whatever ends the process that does it."""
+"""A plan and its record are replaced together, even if the process is killed."""
 
 import dataclasses
 import hashlib
@@ -16,18 +16,18 @@ from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, pending_path, read_plan, sidecar_path
 from ddpm_rt.stopping import stopped_by_signals
 
-# What `write_pair` does to files, by the functions of `os`.
+# The operations of `write_pair` on files, as functions of `os`.
 OPERATIONS = ("open", "replace", "unlink", "fsync", "chmod")
 
 
 @pytest.fixture(autouse=True)
 def no_flush(monkeypatch):
-    """A process that is ended loses nothing of what it wrote, flushed or not; flushing takes a while."""
+    """Skip flushing, which is slow: killing a process loses no written data, flushed or not."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def pair(seed):
-    """A plan of bytes that only look like TensorRT's, and its record. Plans of one card have the same name inside."""
+    """A fake plan and its record. Plans of the same card contain the same name."""
     content = b"vtrt" + bytes([seed]) * 100 + network_name(gaussian_card()).encode()
     record = PlanRecord(gaussian_card(), BUILD, len(content), hashlib.sha256(content).hexdigest())
     return content, dataclasses.replace(record, build=dataclasses.replace(BUILD, version=str(seed)))
@@ -43,7 +43,7 @@ def is_pair(plan, seed):
 
 
 def end_at(place, number):
-    """From here on, the operation `place` on a file sends this process a signal before it is done."""
+    """Make the operation `place` on a file send this process a signal before it finishes."""
     done = 0
 
     def counted(real):
@@ -61,7 +61,7 @@ def end_at(place, number):
 
 
 def killed(plan, seed, place, number):
-    """A child process that writes a pair and gets a signal at operation `place`; its exit code."""
+    """The exit code of a child process that writes a pair and gets a signal at operation `place`."""
     child = os.fork()
     if child == 0:
         try:
@@ -91,7 +91,7 @@ def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, numb
         if code == 0:
             break
         assert code == (-number if number == signal.SIGKILL else 128 + number)
-        put(plan, new)  # what a killed process left is in nobody's way
+        put(plan, new)  # the leftovers of a killed process do not block the next write
         assert is_pair(plan, new)
     assert place > 15
     assert seen == {False, True}
@@ -99,7 +99,7 @@ def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, numb
 
 @pytest.mark.parametrize("known", [0, 1])
 def test_a_pending_record_survives_another_kill(tmp_path, known):
-    """One process was killed before the plan had its name (0), or after it (1); then another is, anywhere."""
+    """One process is killed before (0) or after (1) it renames the plan; then another is killed at any place."""
     plan, waiting, place = tmp_path / "unet.plan", tmp_path / "waiting", 0
     put(plan, 1)
     sidecar_path(plan).rename(waiting)

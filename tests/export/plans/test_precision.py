@@ -1,4 +1,4 @@
-"""Plans of every precision: which layers are of which type, and which GPUs take them."""
+"""Plans of every precision: the types of their layers, and the GPUs that support them."""
 
 import pytest
 from damaged_onnx import changed, fp8
@@ -30,10 +30,10 @@ def test_the_plan_of_the_cifar10_network_has_the_requested_precision(photos, tmp
     source = photos / f"{precision}.onnx"
     record, _ = build_plan(source, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),), ("8.6", "8.9")))
     layers = record.build.layers
-    # Two a residual block of 22, 13 shortcuts, 3 down, 3 up, the first and the last (Ho et al. 2020, appendix B).
+    # 22 residual blocks with two each, 13 shortcuts, 3 down, 3 up, the first and the last (Ho et al. 2020, appendix B).
     assert layers["convolution"] == {precision: 2 * 22 + 13 + 3 + 3 + 2}
     assert set(layers["softmax"]) == set(layers["normalization"]) == {"fp32"}
-    # All weights, in the bytes of the type, but for the 2.9 million of the time embedding, which are a table here.
+    # All weights in bytes of the type, except the 2.9 million of the time embedding, which are tables here.
     least = (35_746_307 - 3_000_000) * (4 if precision == "fp32" else 2)
     assert source.stat().st_size > least
     assert record.bytes > least
@@ -56,6 +56,6 @@ def test_the_largest_batch_and_workspace_are_accepted(tiny, tmp_path):
 
 
 def test_fp8_builds_for_the_gpus_that_have_it(tiny, tmp_path):
-    """The counterpart of the refusal for 8.6: it is the GPU, not the graph."""
+    """The graph is refused for 8.6 only because of the GPU."""
     source = changed(tiny, tmp_path / "unet.onnx", fp8)
     build_plan(source, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),), ("8.9",)))

@@ -1,4 +1,4 @@
-"""What cannot be built is one line, and no file."""
+"""A build that fails prints one line and leaves no file."""
 
 import dataclasses
 import resource
@@ -125,7 +125,7 @@ def test_a_build_that_needs_a_gpu_says_so_without_one(tiny, tmp_path, monkeypatc
 
 
 def limited(tiny, plan, size):
-    """A build in a process that may write no file larger than `size` bytes, as if the disk were full."""
+    """A build in a process with a limit of `size` bytes for files, which acts like a full disk."""
     command = [sys.executable, "-m", "ddpm_rt", "build", tiny, "-o", plan]
     return subprocess.run(
         list(map(str, command)),
@@ -149,7 +149,7 @@ def test_a_full_disk_is_a_one_line_error_and_changes_nothing(tiny, built, tmp_pa
     assert result.stderr.count("\n") == 1
     assert plan.read_bytes() == before[plan.name]
     assert {path.name for path in tmp_path.iterdir()} == set(before)
-    # The new plan has the bytes of the old one, so a new record that did fit describes the plan that is there.
+    # The new plan has the bytes of the old one, so a new record that fits on the disk also describes the old plan.
     assert read_plan(plan).build.options["batch"] in (None, "4")
 
 

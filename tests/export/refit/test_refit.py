@@ -1,4 +1,4 @@
-"""Other weights in a plan: everything but TensorRT's own part, which a stand-in plays that objects to a wrong order."""
+"""Refits of plans, with a stand-in for TensorRT that rejects calls in a wrong order."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_a_plan_refitted_in_place_twice_keeps_its_name(gpu, plan, source, other)
 
 @pytest.mark.slow
 def test_a_checkpoint_is_exported_with_the_options_of_the_plan_s_network(gpu, tmp_path):
-    """In its precision, for its batch, with its tables: what `ddpm-rt export` gives when it is told so."""
+    """The temporary export has the plan's precision, batch and tables."""
     export_onnx(
         tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(precision="bf16", static_batch=2, threads=1)
     )
@@ -133,7 +133,7 @@ def test_the_record_of_a_refitted_plan_is_checked_strictly(gpu, plan, other, cha
 
 
 def test_a_plan_and_its_refitted_copy_do_not_share_a_record(gpu, plan, other, tmp_path):
-    """The network's name is the same in both: the bytes tell."""
+    """Both plans contain the same name, so only the bytes distinguish them."""
     refit(plan, other, tmp_path / "new.plan")
     sidecar_path(plan).replace(sidecar_path(tmp_path / "new.plan"))
     with pytest.raises(DdpmRtError, match="not the plan"):

@@ -1,4 +1,4 @@
-"""What cannot be refitted is one line, and no file."""
+"""A refit that fails prints one line and leaves no file."""
 
 import dataclasses
 
@@ -46,13 +46,13 @@ def renamed(model):
 
 
 def reshaped(model):
-    """A kernel of 1 x 1 where there was one of 3 x 3."""
+    """A kernel of 1 x 1 instead of 3 x 3."""
     tensor = next(t for t in model.graph.initializer if t.name == "conv_in.weight")
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:, :, :1, :1], tensor.name))
 
 
 def reheaded(model):
-    """Attention of other heads, the weights being the same: only the constants of Reshape tell."""
+    """Attention with another number of heads: the weights are equal, and only the constants of Reshape differ."""
     users = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
     tensor = next(t for t in model.graph.initializer if t.name in users and len(numpy_helper.to_array(t)) == 4)
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[[0, 2, 1, 3]], tensor.name))
@@ -95,7 +95,7 @@ def no_gpu(monkeypatch):
 
 
 def replaced(kind, **members):
-    """A stand-in one of whose classes does something else."""
+    """A stand-in with one replaced class."""
 
     def change(monkeypatch):
         module = fake_refitter.module(**{kind.__name__: type(kind.__name__, (kind,), members)})

@@ -1,4 +1,4 @@
-"""Both readers, the runtime's and the reference's, have the same limits and refuse the same files."""
+"""The readers of the runtime and of the reference have the same limits and refuse the same files."""
 
 import json
 

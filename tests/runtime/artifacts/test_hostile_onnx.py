@@ -1,4 +1,4 @@
-"""The card of an ONNX file is found in its bytes, whatever else they hold."""
+"""The card of an ONNX file is found in its bytes; damaged and hostile files are refused."""
 
 import pytest
 from gaussian_model import gaussian_card, write_gaussian

@@ -1,4 +1,4 @@
-"""An .npy is written batch by batch, and only where the disk has room for the whole."""
+"""An .npy file is written batch by batch, and only if the disk has enough space."""
 
 import shutil
 

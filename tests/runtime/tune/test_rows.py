@@ -73,5 +73,5 @@ def test_a_table_does_not_depend_on_the_prediction_of_the_network(prediction):
         bound, targets = taught(engine)
         fitted.append(fit_rows(engine, bound, TIMESTEPS, targets)[0])
     for name in ("mean_from_x", "mean_from_x0", "mean_from_prev_x0"):
-        # float32 of eps near t = 999 is x0 to 1e-5 only, where x0 is 150 times the error of eps
+        # near t = 999, x0 has 150 times the float32 error of eps, about 1e-5
         np.testing.assert_allclose(getattr(fitted[0], name), getattr(fitted[1], name), atol=2e-3)

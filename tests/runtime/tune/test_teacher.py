@@ -22,7 +22,7 @@ def gaussian_engine():
 
 
 def variance(alpha_bar):
-    """Of x_t, where pixels come from N(0, PIXEL_VARIANCE)."""
+    """The variance of x_t for pixels from N(0, PIXEL_VARIANCE)."""
     return alpha_bar * PIXEL_VARIANCE + 1 - alpha_bar
 
 
@@ -56,7 +56,9 @@ def test_the_paths_equal_those_of_the_loop_for_any_batch():
     steps = trajectory(engine, table, engine.card.image_shape, seed=5, samples=range(3, 10))
     np.testing.assert_array_equal(paths.x[0], noise.normal(5, range(3, 10), noise.INITIAL_STEP, 24))
     for step in steps:
-        np.testing.assert_allclose(paths.x[step.row + 1], step.x.reshape(7, 24), atol=1e-6)  # batches round apart
+        np.testing.assert_allclose(
+            paths.x[step.row + 1], step.x.reshape(7, 24), atol=1e-6
+        )  # batch sizes round differently
         np.testing.assert_allclose(paths.x0[step.row], step.x0.reshape(7, 24), atol=1e-6)
 
 
@@ -71,7 +73,7 @@ def test_evenly_spaced_elements_of_a_large_image_are_kept():
 
 
 def test_the_teacher_follows_the_probability_flow_of_gaussian_pixels():
-    """The flow scales x by the root of the ratio of the variances: of a Gaussian, in closed form."""
+    """For a Gaussian, the flow scales x by the square root of the ratio of the variances."""
     engine, grid = gaussian_engine(), teacher_grid(SCHEDULE, 60)
     paths = teacher_paths(engine, Request(count=16).bind(engine.card), grid, ignored)
     levels = np.append(SCHEDULE.alpha_bar[grid], 1.0)
@@ -94,7 +96,7 @@ def test_a_flow_table_ends_at_its_level(level):
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])
 def test_the_teacher_of_a_table_with_noise_keeps_the_variance_of_x_at_every_row(eta):
-    """Before the noise of a row, x has the variance that is due after it less sigma^2."""
+    """Before a row adds its noise, the variance of x is the variance after the row minus sigma^2."""
     engine, timesteps = gaussian_engine(), np.array([999, 700, 400, 150])
     bound = Request(seed=2, count=2000, batch=500).bind(engine.card)
     rows = noisy_rows(engine.card, timesteps, eta)

@@ -1,4 +1,4 @@
-"""What a comparison leaves: a page, a picture, JSON."""
+"""The reports of a comparison: a page, a picture, JSON."""
 
 import json
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ from ddpm_rt.verify.png import grids
 
 
 class Page(HTMLParser):
-    """Counts tags, checks that they nest, and gathers what is referred to."""
+    """Counts tags, checks that they nest, and collects references."""
 
     VOID = {"meta", "img", "line", "polyline"}
 

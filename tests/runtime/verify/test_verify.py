@@ -1,8 +1,10 @@
-"""Two engines compared step by step, on errors that are known."""
+"""Two engines with known errors are compared step by step."""
 
+import contextlib
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,13 +33,13 @@ def test_a_known_error_of_the_network_is_measured_and_its_first_step_is_named(en
     assert (found["first_over"]["row"], found["first_over"]["t"]) == (5, 499)
     for step in found["steps"]:
         expected = OFFSET if step["t"] <= 499 else 0.0
-        # out is of size one: adding the offset rounds at 2^-24.
+        # out is near one, so adding the offset rounds by 2^-24.
         assert step["out_max"] == pytest.approx(expected, abs=2e-7)
         assert step["out_rms"] == pytest.approx(expected, abs=2e-7)
 
 
 def test_the_error_of_x_is_that_of_the_chain(engines):
-    """The chain of a linear network: an offset of `out` becomes an offset of x, by a recursion in float64."""
+    """For a linear network, a recursion in float64 gives the offset of x from the offset of `out`."""
     _, found = measured(engines["raised"], "--engine-b", engines["right"], "--sampler", "ddim", "--steps", 10)
     alpha_bar = np.cumprod(1 - BETAS)
     t = np.array([step["t"] for step in found["steps"]])
@@ -69,7 +71,9 @@ def test_a_non_finite_output_is_named_and_the_other_steps_are_still_measured(eng
     assert found["non_finite"] == [{"side": "engine", "row": 4, "t": 599}]
     assert "engine's output is not finite at step 4, t = 599" in found["verdict"]
     outs, xs = ([step[key] for step in found["steps"]] for key in ("out_max", "x_max"))
-    assert outs == [0.0] * 4 + [None] + [0.0] * 5  # fed the reference's x, so that one bad step is one
+    assert (
+        outs == [0.0] * 4 + [None] + [0.0] * 5
+    )  # each step gets the reference's x, so one bad step does not affect the others
     assert xs == [0.0] * 4 + [None] * 6
     assert found["psnr"] == [None] * 4
     assert (tmp_path / "x.html").exists()
@@ -159,7 +163,7 @@ def test_other_weights_are_refused_without_the_option(engines, tmp_path):
     ([], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "{right}", "--reference", "x"], 2, ["--reference", "--engine-b"]),
     (["--engine-b", "nowhere.onnx"], 1, ["nowhere.onnx"]),
-    (["--reference", "nowhere"], 1, ["'nowhere' is not there"]),
+    (["--reference", "nowhere"], 1, ["'nowhere' does not exist"]),
     (["--engine-b", "{right}", "--label", "3"], 2, ["unconditional"]),
     (["--engine-b", "{right}", "--steps", "1001"], 2, ["1000"]),
     (["--engine-b", "{right}", "--eta", "0.5"], 2, ["eta"]),
@@ -180,3 +184,21 @@ def test_two_engines_are_compared_where_torch_and_onnx_cannot_be_imported(engine
     asked = ["verify", engines["right"], "--engine-b", engines["right"], "--steps", "3", *files]
     subprocess.run([sys.executable, "-c", script, *asked], check=True)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("engine", ["right", "nan"])
+@pytest.mark.parametrize("broken_side", ["engine", "reference"])
+def test_the_progress_bar_reaches_its_end_also_where_a_chain_breaks(engines, monkeypatch, engine, broken_side):
+    done = []
+
+    @contextlib.contextmanager
+    def recorded(length, label, *, quiet):
+        assert (label, quiet) == ("comparing", True)
+        yield SimpleNamespace(update=done.append)
+        assert sum(done) == length == 2 * 10  # batches and steps
+
+    monkeypatch.setattr("ddpm_rt.cli.verify.progress_bar", recorded)
+    sides = [engines[engine], engines["right"]]
+    first, second = sides if broken_side == "engine" else sides[::-1]
+    more = ["--sampler", "ddim", "--steps", 10, "--count", 3, "--batch", 2, "--quiet"]
+    assert verify(first, "--engine-b", second, *more).exit_code == (engine == "nan")
