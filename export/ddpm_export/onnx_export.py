@@ -170,6 +170,8 @@ def packed(module: nn.Module, sides: list[Any]) -> tuple[Any, ...]:
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return tuple(sides)
     first = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    if len(sides) <= first:  # nothing is given to `*more`
+        return tuple(sides)
     return (*sides[:first], tuple(sides[first:]))
 
 

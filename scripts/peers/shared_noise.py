@@ -1,10 +1,11 @@
 """The noise of `ddpm_rt` in the place of PyTorch's, for loops that draw their own."""
 
 import sys
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from unittest import mock
 
 import numpy as np
@@ -40,22 +41,28 @@ def shared_noise(first: int | None = noise.INITIAL_STEP) -> Iterator[None]:
         yield
 
 
-def stand_in_for(*names: str) -> None:
-    """An empty module for each package that a project imports and its networks and loops do not use.
+class Empty(MetaPathFinder, Loader):
+    """Finds an empty module for a package that is not there, and for every module inside of it."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, fullname, path=None, target=None):
+        inside = fullname == self.package or fullname.startswith(f"{self.package}.")
+        return ModuleSpec(fullname, self, is_package=True) if inside else None
+
+    def exec_module(self, module):
+        module.__getattr__ = lambda attribute: mock.MagicMock()
+
+
+def stand_in_for(*packages: str) -> None:
+    """Empty modules for packages that a project imports and its networks and loops do not use.
 
     torchvision is one: projects read data sets with it, and there is none for every build of PyTorch.
     """
-    for name in names:
-        try:
-            __import__(name)
-        except (ImportError, RuntimeError):
-            for part in [one for one in sys.modules if one == name or one.startswith(f"{name}.")]:
-                del sys.modules[part]
-            made = types.ModuleType(name)
-            made.__spec__ = ModuleSpec(name, None)
-            made.__getattr__ = lambda attribute: mock.MagicMock()
-            made.__path__ = []
-            sys.modules[name] = made
+    for package in packages:
+        if find_spec(package) is None:
+            sys.meta_path.append(Empty(package))
 
 
 def filled(module: torch.nn.Module, scale: float = 0.2) -> torch.nn.Module:

@@ -41,7 +41,7 @@ def adapt(unet: Any, scheduler: Any, source: str = PACKAGE, *, image_first: bool
     module: nn.Module = call
     if type(scheduler).__name__ == "CMStochasticIterativeScheduler":
         module = Consistency(call, scheduler.config.sigma_data, scheduler.config.sigma_min)
-    elif unet.config.get("time_embedding_type") == "fourier":
+    elif type(scheduler).__name__ == "ScoreSdeVeScheduler":
         module = Score(call)
     return adapted(module, source, PACKAGE, image_shape=(out, *sides), inputs=inputs, **facts)
 

@@ -14,6 +14,8 @@ from types import FrameType
 import numpy as np
 import uvicorn
 
+from ..artifacts.card import ModelCard
+from ..artifacts.card_format import format_of
 from ..device.device_denoiser import DeviceDenoiser
 from ..engine import Engine
 from ..engines.engine_options import EngineOptions
@@ -56,6 +58,7 @@ def opened_service(
     opened = opened_engines(engines, options)
     try:
         for name, engine in opened.items():
+            check_served(name, engine.card)
             warm_up(engine, limits.batch)
             service.models[name] = served_model(name, engine, limits, service.metrics)
         add_steps_files(steps_files, list(service.models.values()))
@@ -74,6 +77,14 @@ def served_model(name: str, engine: Engine, limits: ServerLimits, metrics: Metri
     scheduler = Scheduler(lanes, batch=lanes.batch, queue=limits.queue, observer=observer)
     metrics.watch(name, scheduler.load)
     return ServedModel(name, engine, scheduler, tables_of(engine), engine.model_sha256(), command_options(engine))
+
+
+def check_served(name: str, card: ModelCard) -> None:
+    """Raises DdpmRtError for a model that the lanes cannot run: they know images of betas without named inputs."""
+    if format_of(card) != 1:
+        raise DdpmRtError(
+            f"{name} cannot be served: its card has format 2 (other inputs, shapes or processes); use `ddpm-rt sample`"
+        )
 
 
 def lanes_of(engine: Engine, limits: ServerLimits) -> Lanes:
