@@ -72,7 +72,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(server, path, status, wor
         ({"label": [1] * 17}, 422, "label must be at most 16 numbers on this server, not 17"),
         ({"sampler": 3}, 422, "sampler must be a string"),
         ({"priority": "now"}, 422, "priority must be interactive or bulk, not 'now'"),
-        ({"inputs": {"mask": [1]}}, 422, "the model has no input 'mask'"),
+        ({"inputs": {"mask": [1]}}, 422, "the model has no input 'mask' to be given; it has none"),
         ({"inputs": 1}, 422, "inputs must be an object"),
         ({"previews": 65}, 422, "previews must be an integer in [0, 64]"),
         ({"timesteps": [1, 2]}, 422, "timesteps must descend strictly"),
