@@ -39,7 +39,7 @@ def test_a_fitted_table_and_a_steps_file_are_samplers(model, tmp_path):
     table = tmp_path / "x.steps.json"
     assert run("steps", model, "--sampler", "dpm++", "--steps", 3, "-o", table).exit_code == 0
     assert "3 calls a sample" in run("bench", model, "--steps-file", table, "--batch", 1, *QUICK).stdout
-    failed(run("bench", model, "--sampler", "fitted", *QUICK), "carries no fitted tables", code=2)
+    failed(run("bench", model, "--sampler", "fitted", *QUICK), "contains no fitted table", code=2)
 
 
 def test_what_cannot_be_measured_is_one_line(model, tmp_path):

@@ -137,7 +137,7 @@ def test_what_is_no_picture_is_drawn_into_arrays(tmp_path):
     command = ("--engine", engine, "--steps", 2, "--count", 3, "--input", "low_res=0.25")
     result = run("sample", *command, "--out", tmp_path / "x.png")
     assert result.exit_code == 2
-    assert "2 x 3 x 4 x 5, which is no picture; write .npy, or a folder of .npz" in result.stderr
+    assert "2 x 3 x 4 x 5, which a picture cannot show; write .npy, or a folder of .npz" in result.stderr
     sampled(*command, "--out", tmp_path / "x.npy")
     assert np.load(tmp_path / "x.npy").shape == (3, 2, 3, 4, 5)
     sampled(*command, "--out", tmp_path / "out")
@@ -219,7 +219,7 @@ def test_an_input_for_a_model_without_inputs_and_tune_of_a_model_with_them_are_o
     result = run("sample", "--engine", gaussian, "--input", "a=1", "--out", tmp_path / "x.png")
     assert result.exit_code == 2
     assert "it has none" in result.stderr
-    for model, message in ((sr, "tune knows no inputs"), (denoiser, "process of betas")):
+    for model, message in ((sr, "tune cannot give inputs"), (denoiser, "process of betas")):
         result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json")
         assert result.exit_code in (1, 2)
         assert message in result.stderr

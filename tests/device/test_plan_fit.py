@@ -18,7 +18,7 @@ pytest.importorskip("cuda.core")
 
 
 MISFITS = {
-    "another GPU": ({"capability": (9, 0)}, ["10.3.0", "capability 8.9,", "is 9.0;", "build it again with `ddpm-rt"]),
+    "another GPU": ({"capability": (9, 0)}, ["10.3.0", "capability 8.9,", "has 9.0;", "build it again with `ddpm-rt"]),
     "an older GPU": ({"capability": (7, 5), "build": {"compute_capabilities": ("8.0+",)}}, ["8.0+", "7.5"]),
     "a newer release": ({"here": "10.9.0.34"}, ["tensorrt 10.9.0.34", "pip install 'tensorrt==10.3.0.*'", "or build"]),
     "an older release": ({"build": {"version": "10.4.0"}}, ["10.4.0", "tensorrt 10.3.0", "--batch 1,4,2:8:16"]),

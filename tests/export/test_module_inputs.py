@@ -58,7 +58,7 @@ class Wrapper(nn.Module):
     ids=["optional", "parallel", "compiled", "keyword", "required"],
 )
 def test_an_input_that_the_card_lacks_is_named(module, name):
-    with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes .x, t. alone"):
+    with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes only .x, t."):
         check_inputs(module, tiny_card())
 
 

@@ -1,16 +1,14 @@
 """Noise levels and flows: every sampler against the loop of its paper in float64, written in the paper's own state."""
 
-import json
-
 import numpy as np
 import pytest
 from device_loops import Host
-from gaussian_model import BETAS, gaussian_card
-from other_kinds import SEQUENCE, SIGMAS, flow_card, images, sigma_card, velocity_of_flow, x0_of_sigma
+from gaussian_model import BETAS
+from other_kinds import SEQUENCE, flow_card, images, sigma_card, velocity_of_flow, x0_of_sigma
 
-from ddpm_rt import DdpmRtError, ModelCard, Request, Schedule, noise, open_denoiser
+from ddpm_rt import Request, Schedule, noise, open_denoiser
 from ddpm_rt.requests.edit import Edit
-from ddpm_rt.requests.inversion import FromNoise, Inversion
+from ddpm_rt.requests.inversion import FromNoise
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 from ddpm_rt.samplers.schedule import karras
 
@@ -226,67 +224,3 @@ def test_given_noise_is_that_of_a_sample():
     options = {"sampler": "dpm++", "steps": 5, "seed": SEED, "count": COUNT}
     drawn = Request(**options).drawn(Host(x0_of_sigma, card))
     np.testing.assert_array_equal(FromNoise(noise=given, **options).drawn(Host(x0_of_sigma, card)), drawn)
-
-
-@pytest.mark.parametrize(
-    ("request_of", "card", "message"),
-    [
-        (lambda: Request(sampler="ddpm"), sigma_card(), "ddpm cannot sample a process of sigma; these can: ddim"),
-        (lambda: Request(sampler="lcm"), flow_card(), "lcm cannot sample a process of flow"),
-        (lambda: Request(sampler="consistency"), gaussian_card(), "consistency cannot sample a process of betas"),
-        (lambda: Request(spacing="linspace"), sigma_card(), "karras or logsnr"),
-        (lambda: Request(spacing="karras"), flow_card(), "trailing"),
-        (lambda: Request(dialect="diffusers"), sigma_card(), "dialect diffusers"),
-        (lambda: Inversion(noise=images(1, SEQUENCE), count=1), sigma_card(), "needs a model of betas"),
-    ],
-)
-def test_what_a_process_cannot_do_is_refused(request_of, card, message):
-    with pytest.raises(ValueError, match=message):
-        request_of().bind(card)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"process": SIGMAS, "prediction": "velocity"}, "prediction"),
-        ({"process": SIGMAS, "prediction": "edm"}, "sigma_data"),
-        ({"process": SIGMAS, "spacing": "trailing"}, "spacing"),
-        ({"process": SIGMAS, "betas": (0.1,)}, "betas"),
-        ({"process": SIGMAS, "variance": "learned"}, "variance"),
-        ({"process": FlowProcess(), "prediction": "eps", "spacing": "trailing"}, "prediction"),
-        ({"image_shape": ()}, "image_shape"),
-        ({"image_shape": (1, 1, 1, 1, 1)}, "image_shape"),
-    ],
-)
-def test_a_card_whose_facts_do_not_go_together_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        sigma_card(**changes)
-
-
-@pytest.mark.parametrize("numbers", [(80.0, 0.002), (0.0, 1.0), (1e-6, 1.0), (1.0, 1e7)])
-def test_noise_levels_that_float64_cannot_tell_apart_are_refused(numbers):
-    with pytest.raises(ValueError, match="sigmas must ascend"):
-        SigmaProcess(*numbers)
-
-
-def test_errors_name_what_is_wrong_in_a_card_of_format_2():
-    raw = json.loads(sigma_card().to_json())
-    for change, message in (
-        ({"process": {"kind": "heat"}}, "process.kind must be betas or sigma or flow"),
-        ({"process": raw["process"] | {"rho": 7}}, "unknown key 'process.rho'"),
-        ({"process": {k: v for k, v in raw["process"].items() if k != "time"}}, "missing key 'process.time'"),
-        ({"process": raw["process"] | {"sigma_min": "0"}}, "wrong"),
-        ({"inputs": {"a": {"dtype": "float16", "shape": [], "role": "condition"}}}, "dtype"),
-        ({"inputs": {"a": {"dtype": "float32", "shape": [0], "role": "condition"}}}, "shape"),
-        ({"inputs": {"x": {"dtype": "float32", "shape": [], "role": "condition"}}}, "names that no other tensor has"),
-        ({"inputs": {"a": {"dtype": "float32", "shape": [2], "role": "prev_x0"}}}, "prev_x0"),
-        ({"space": {"kind": "pixels", "scale": 1.0}}, "unknown key 'space.scale'"),
-        ({"space": {"kind": "latents", "scale": 0.0, "shift": 0.0, "decoder": None}}, "scale"),
-        ({"space": {"kind": "latents", "scale": 1.0, "shift": 0.0, "decoder": "../x"}}, "decoder"),
-        ({"betas": [0.1]}, "unknown key 'betas'"),
-    ):
-        with pytest.raises(DdpmRtError, match=message):
-            ModelCard.from_json(json.dumps(raw | change))
-    for key in raw:
-        with pytest.raises(DdpmRtError, match=key):
-            ModelCard.from_json(json.dumps({name: value for name, value in raw.items() if name != key}))
