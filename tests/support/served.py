@@ -19,11 +19,16 @@ WAIT = 60  # seconds; no test is held to a time
 def chains_of(request, card):
     """The chains of a request for a model, without a server."""
     bound = request.bind(card)
-    rows, labels = rows_of(bound.table, bound.sampler.clip), bound.labels(request.samples)
+    samples, scale = request.samples, bound.sampler.initial_scale
+    rows, labels = rows_of(bound.table, bound.sampler.clip), bound.labels(samples)
+    inputs, null = bound.inputs(samples), bound.null_inputs(samples)
     return [
-        Chain(rows, request.seed, sample, None if labels is None else int(labels[place]), request.guidance)
-        for place, sample in enumerate(request.samples)
-    ]
+        Chain(
+            rows, request.seed, sample, None if labels is None else int(labels[place]), request.guidance, scale,
+            *({name: values[place] for name, values in given.items()} for given in (inputs, null)),
+        )
+        for place, sample in enumerate(samples)
+    ]  # fmt: skip
 
 
 class GatedEngine(Engine):

@@ -4,10 +4,13 @@ import hashlib
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
+import numpy as np
+
+from ..denoiser import times_as
 from ..device.lanes import Rows, rows_of
 from ..noise import LIMIT
 from ..requests.request import BoundRequest, Request
@@ -43,10 +46,27 @@ class Asked:
         return None if labels is None else int(labels[0])
 
     def chains(self) -> list[Chain]:
-        request = self.bound.request
+        """A chain for each sample, in order."""
+        samples = self.samples
+        inputs, null = self.bound.inputs(samples), self.bound.null_inputs(samples)
         return [
-            Chain(self.rows, request.seed, sample, self.label_of(sample), request.guidance) for sample in self.samples
+            replace(
+                self.chain(self.bound.seed, sample, self.label_of(sample)),
+                inputs={name: values[place] for name, values in inputs.items()},
+                null_inputs={name: values[place] for name, values in null.items()},
+            )
+            for place, sample in enumerate(samples)
         ]
+
+    def chain(self, seed: int, sample: int, label: int | None) -> Chain:
+        """A chain by the sampler of this request, without conditions."""
+        bound = self.bound
+        return Chain(self.rows, seed, sample, label, bound.guidance, bound.sampler.initial_scale)
+
+    @property
+    def has_url(self) -> bool:
+        """Whether a URL or a command line can say all that decides the picture: values of conditions they cannot."""
+        return not self.bound.request.given_inputs
 
     def text_of(self, sample: int) -> dict[str, str]:
         """What the PNG of a sample says, as in a folder of `ddpm-rt sample`."""
@@ -55,7 +75,8 @@ class Asked:
     def etag(self, sample: int, kind: str) -> str:
         """Weak, because the network may round differently in another batch; it is known before the picture is."""
         request = self.bound.request
-        facts = (self.model.sha256, request.seed, sample, self.label_of(sample), request.guidance, kind)
+        scale, label = self.bound.sampler.initial_scale, self.label_of(sample)
+        facts = (self.model.sha256, scale, request.seed, sample, label, request.guidance, kind)
         digest = hashlib.sha256(repr(facts).encode() + self.rows.tobytes()).hexdigest()
         return f'W/"{digest[:32]}"'
 
@@ -101,8 +122,6 @@ def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits
     if unknown := [key for key in fields if key not in FIELDS]:
         raise ValueError(f"there is no field {quoted(unknown[0])}; the fields are {', '.join(FIELDS)}")
     given = {key: FIELDS[key](key, value) for key, value in fields.items() if value is not None}
-    if named := given.pop("inputs", None):
-        raise ValueError(f"the model has no input {quoted(next(iter(named)))}; leave out inputs")
     priority = given.pop("priority", "interactive")
     table = _table(model, _named_table(model, given))
     if table is not None:
@@ -112,6 +131,8 @@ def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits
     if count > limits.samples:
         raise ValueError(f"count must be at most {limits.samples} on this server, not {quoted(count)}")
     bound = Request(**given).bind(model.engine.card)
+    if model.engine.whole_times():
+        times_as(bound.table.t, np.int64)
     if bound.request.rows_run > limits.steps:
         raise ValueError(f"steps must be at most {limits.steps} on this server, not {bound.request.rows_run}")
     named_table, table_is_pinned = table or (None, False)
@@ -180,6 +201,13 @@ def as_integers(key: str, value: Any) -> tuple[int, ...]:
     return tuple(as_integer(key, part) for part in parts)
 
 
+def as_times(key: str, value: Any) -> tuple[int | float, ...]:
+    """A list of times, or a comma list: integers, or numbers of a process of continuous times."""
+    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    times = [as_number(key, part) for part in parts]
+    return tuple(int(time) if time.is_integer() else time for time in times)
+
+
 def as_text(key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} must be a string, not {quoted(value)}")
@@ -199,7 +227,7 @@ def as_number_below(key: str, value: Any) -> int:
 
 
 def as_inputs(key: str, value: Any) -> Mapping[str, Any]:
-    """Inputs of the network besides x, t and y, by their names."""
+    """Values of the model's conditions, numbers or nested lists, by their names."""
     if not isinstance(value, dict):
         raise ValueError(f"{key} must be an object, not {quoted(value)}")
     return cast("Mapping[str, Any]", value)
@@ -213,11 +241,12 @@ FIELDS: dict[str, Callable[[str, Any], Any]] = {
     "steps": as_integer,
     "eta": as_number,
     "spacing": as_text,
-    "timesteps": as_integers,
+    "timesteps": as_times,
     "dialect": as_text,
     "table": as_text,
     "label": as_labels,
     "guidance": as_number,
     "inputs": as_inputs,
+    "null_inputs": as_inputs,
     "priority": lambda key, value: as_priority(value),
 }

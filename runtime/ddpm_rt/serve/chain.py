@@ -1,6 +1,10 @@
 """One sample on its way through the rows of its step table."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..denoiser import Batch
 from ..device.lanes import Rows
@@ -20,9 +24,12 @@ class Chain:
     sample: int
     label: int | None = None  # None for an unconditional model
     guidance: float = 1.0
+    initial_scale: float = 1.0  # x_T = initial_scale z
+    inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # values of the model's conditions, by name
+    null_inputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # with guidance: those for no condition
     row: int = 0  # the next one
-    x: Batch | None = None  # [C, H, W] after the row before; None is x_T, the noise of (seed, sample)
-    x0: Batch | None = None  # [C, H, W], predicted at the row before
+    x: Batch | None = None  # [C, ...] after the row before; None is x_T, scaled noise of (seed, sample)
+    x0: Batch | None = None  # [C, ...], predicted at the row before
     error: DdpmRtError | None = None  # why the chain cannot go on
 
     @property
@@ -38,12 +45,17 @@ class Chain:
     def is_over(self) -> bool:
         return self.row >= self.steps or self.error is not None
 
+    def time(self, row: int) -> int | float:
+        """The time that the network is given in a row."""
+        t = float(self.rows["t"][row])
+        return int(t) if t.is_integer() else t
+
     def step(self) -> Step:
-        """The last step: arrays `[1, C, H, W]`. Only after a step."""
+        """The last step: arrays `[1, C, ...]`. Only after a step."""
         assert self.x is not None
         assert self.x0 is not None
         row = self.row - 1
-        return Step(row, int(self.rows["t"][row]), self.x[None], self.x0[None])
+        return Step(row, self.time(row), self.x[None], self.x0[None])
 
     def detach(self) -> None:
         """Copy the arrays out of the batch that they are a part of, which can then be freed."""

@@ -17,9 +17,8 @@ from ..device.lanes import FINITE, LANE, MAX_LANES, ROW
 from ..device.layout import Layout
 from ..errors import DdpmRtError
 from ..host_loop import not_finite
-from ..noise import INITIAL_STEP, lane_normals
 from .chain import Chain
-from .host_lanes import Lanes
+from .host_lanes import Lanes, initial_states
 
 
 class DeviceLanes(Lanes):
@@ -148,8 +147,7 @@ class _HeldChains(DeviceChain):
     def _join(self, slot: int, chain: Chain) -> None:
         shape = self._x.array.shape[1:]
         if chain.x is None:
-            size = int(np.prod(shape))
-            chain.x = lane_normals([chain.seed], [chain.sample], [INITIAL_STEP], size).reshape(shape)
+            chain.x = initial_states([chain], int(np.prod(shape))).reshape(shape)
         self._x.array[slot] = chain.x
         self._x0_host.array[slot] = 0.0 if chain.x0 is None else chain.x0
         t = chain.rows["t"][chain.row]
@@ -171,7 +169,7 @@ class _HeldChains(DeviceChain):
         lane = np.zeros((), LANE)
         lane["seed"], lane["sample"], lane["table"] = chain.seed, chain.sample, self._places[id(chain.rows)]
         lane["row"], lane["end"], lane["not_finite"] = chain.row, chain.steps, FINITE
-        lane["guidance"] = chain.guidance
+        lane["guidance"], lane["initial_scale"] = chain.guidance, chain.initial_scale
         self._lanes.array[slot] = lane
         self._copy("lanes", self._lanes, slot, slot)
 
@@ -190,12 +188,12 @@ class _HeldChains(DeviceChain):
 
     def _error_of(self, chain: Chain, row: int) -> DdpmRtError | None:
         assert chain.x is not None
-        t = chain.rows["t"]
         nothing: Batch = np.full((1, 1), np.nan, np.float32)
         if row != FINITE:
-            return not_finite("the network's output", nothing, [chain.sample], row, int(t[row]))
+            return not_finite("the network's output", nothing, [chain.sample], row, chain.time(row))
         if not np.isfinite(chain.x).all():
-            return not_finite("the image", nothing, [chain.sample], chain.steps - 1, int(t[-1]))
+            last = chain.steps - 1
+            return not_finite("the image", nothing, [chain.sample], last, chain.time(last))
         return None
 
     def _copy(self, name: str, pinned: Pinned, host: int, device: int, *, to_host: bool = False) -> None:
@@ -211,9 +209,12 @@ class _HeldChains(DeviceChain):
 
 
 def device_lanes_of(engine: DeviceDenoiser, batch: int, rows: int) -> DeviceLanes | None:
-    """Lanes on the device of an engine; None where its network takes one t for all images, which lanes do not share."""
-    loop = engine.loop
-    if engine.one_time or loop is None:
+    """Lanes on the device of an engine; None where the host must run them.
+
+    That is where the network takes one t for all images, conditions, or the x0 of the step before.
+    """
+    loop, card = engine.loop, engine.card
+    if engine.one_time or loop is None or card.conditions or card.prev_x0 is not None:
         return None
     mode: Mode = "stream" if getattr(loop, "mode", "replay") == "stream" else "replay"
     kernels: Kernels = loop.kernels()  # type: ignore[attr-defined]

@@ -11,16 +11,15 @@ from ..denoiser import Batch
 from ..images.write import encode_png, to_pixels
 from .asked import Asked
 
-PICTURES = (1, 3)  # channels that a PNG can show
 KINDS = {"png": "image/png", "npy": "application/octet-stream", "json": "application/json", "zip": "application/zip"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of a file in a zip: equal requests give equal archives
 
 
 def check_picture(asked: Asked) -> None:
     """Raises ValueError where the images cannot be shown."""
-    channels = asked.model.engine.card.image_shape[0]
-    if channels not in PICTURES:
-        raise ValueError(f"the model draws {channels} channels, which are no picture; ask for npy")
+    card = asked.model.engine.card
+    if not card.is_picture:
+        raise ValueError(f"the model draws {list(card.image_shape)}, which is no picture; ask for npy")
 
 
 def png_of(asked: Asked, sample: int, image: Batch) -> bytes:
@@ -50,13 +49,13 @@ def zip_of(asked: Asked, images: Iterable[Batch]) -> bytes:
 
 def facts_of(asked: Asked, sample: int, image: Batch) -> dict[str, str | int | None]:
     """A sample as JSON. Seed and sample are strings, because JavaScript rounds numbers from 2^53 up."""
-    kind = "png" if asked.model.engine.card.image_shape[0] in PICTURES else "npy"
+    kind = "png" if asked.model.engine.card.is_picture else "npy"
     content = png_of(asked, sample, image) if kind == "png" else npy_of(image)
     return {
         "seed": str(asked.bound.seed),
         "sample": str(sample),
         "label": asked.label_of(sample),
-        "url": asked.url(sample, kind),
-        "command": asked.command(sample),
+        "url": asked.url(sample, kind) if asked.has_url else None,
+        "command": asked.command(sample) if asked.has_url else None,
         kind: base64.b64encode(content).decode(),
     }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .asked import Asked
-from .encoding import PICTURES, facts_of, preview_of
+from .encoding import facts_of, preview_of
 from .guard import Message, Receive, Scope, Send
 from .mailbox import Drawn, Mailbox, Preview
 from .refusals import Refused
@@ -85,7 +85,7 @@ class EventStream:
             return _event("image", facts_of(self._asked, sample, job.chains[event.place].x))
         step = event.step
         facts: dict[str, Any] = {"sample": str(sample), "row": step.row, "steps": len(self._asked.rows), "t": step.t}
-        if self._previews and step.x0.shape[1] in PICTURES:
+        if self._previews and self._asked.model.engine.card.is_picture:
             facts["png"] = base64.b64encode(preview_of(step.x0[0])).decode()
         return _event("step", facts)
 

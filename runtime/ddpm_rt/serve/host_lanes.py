@@ -13,11 +13,11 @@ from ..errors import NotFiniteError
 from ..host_loop import RowNumbers, State, add_noise, not_finite, update
 from ..limits import MAX_BATCH
 from ..noise import INITIAL_STEP, lane_normals
-from ..requests.conditioned import guided_output
+from ..requests.conditioned import Conditions, guided_output
 from ..samplers.table import StepTable
 from .chain import Chain
 
-Column = NDArray[np.float32]  # [B, 1, 1, 1]
+Column = NDArray[np.float32]  # [B, 1, ...]
 
 
 class Lanes(Protocol):
@@ -58,23 +58,25 @@ class HostLanes(Lanes):
     def _step(self, chains: Sequence[Chain]) -> None:
         rows = np.array([chain.rows[chain.row] for chain in chains], ROW)
         x, prev_x0 = self._state(chains)
-        output = self._network(x, rows["t"], chains)
+        output = self._network(x, _times(rows["t"]), prev_x0, chains)
         channels = self.engine.card.image_shape[0]
         out, spread = output[:, :channels], output[:, channels:]
-        numbers = RowNumbers(*(_column(rows[name]) for name in StepTable._fields[1:]))
+        numbers = RowNumbers(*(self._column(rows[name]) for name in StepTable._fields[1:]))
+        bounds = self._column(rows["clip_low"]), self._column(rows["clip_high"])
         x0, part = np.empty_like(x), np.empty_like(x)
-        update(numbers, (_column(rows["clip_low"]), _column(rows["clip_high"])), out, State(x, x0, prev_x0, part))
+        update(numbers, bounds, out, State(x, x0, prev_x0, part))
         if (noisy := np.flatnonzero(rows["sigma"])).size:
             add_noise(numbers, spread, self._noise(chains, noisy, x.shape), x, part)
         self._store(chains, output, x, x0)
 
+    def _column(self, values: NDArray[np.float32]) -> Column:
+        return np.ascontiguousarray(values, np.float32).reshape(-1, *[1] * len(self.engine.card.image_shape))
+
     def _state(self, chains: Sequence[Chain]) -> tuple[Batch, Batch]:
-        """x and the x0 before, `[B, C, H, W]`, in new arrays; chains that begin get their x_T."""
+        """x and the x0 before, `[B, C, ...]`, in new arrays; chains that begin get their x_T."""
         shape = self.engine.card.image_shape
         if begin := [chain for chain in chains if chain.x is None]:
-            addresses = [chain.seed for chain in begin], [chain.sample for chain in begin]
-            drawn = lane_normals(*addresses, [INITIAL_STEP] * len(begin), self._size)
-            for chain, x in zip(begin, drawn, strict=True):
+            for chain, x in zip(begin, initial_states(begin, self._size), strict=True):
                 chain.x = x.reshape(shape)
         nothing = np.zeros(shape, np.float32)
         x = np.stack([chain.x for chain in chains if chain.x is not None])
@@ -87,33 +89,47 @@ class HostLanes(Lanes):
         z[noisy] = lane_normals(*addresses, self._size)
         return z.reshape(shape)
 
-    def _network(self, x: Batch, t: Times, chains: Sequence[Chain]) -> Batch:
-        """The output for each chain `[B, C or 2 C, H, W]`, guidance applied.
-
-        Everything that the network takes besides x and t is assembled here, an entry for each image: today y.
-        """
+    def _network(self, x: Batch, t: Times, prev_x0: Batch, chains: Sequence[Chain]) -> Batch:
+        """The output for each chain `[B, C or 2 C, ...]`, guidance applied: each guided chain has a second image."""
         card, count = self.engine.card, len(chains)
         guided = [lane for lane, chain in enumerate(chains) if chain.images == 2]
-        y = None if card.classes is None else np.array([chain.label for chain in chains], np.int64)
+        again = [*range(count), *guided] if guided else slice(None)
+        out = self._call(x[again], t[again], prev_x0[again], self._conditions(chains, guided))
         if not guided:
-            return self._call(x, t, y)
-        assert y is not None
-        null = np.full(len(guided), card.null_class, np.int64)
-        out = self._call(np.concatenate([x, x[guided]]), np.concatenate([t, t[guided]]), np.concatenate([y, null]))
-        scale = _column(np.array([chains[lane].guidance for lane in guided], np.float32))
-        labelled = np.array(out[:count])  # an engine may keep its output
-        labelled[guided] = guided_output(labelled[guided], out[count:], scale, card.image_shape[0])
-        return labelled
+            return out
+        scale = self._column(np.array([chains[lane].guidance for lane in guided], np.float32))
+        conditioned = np.array(out[:count])  # an engine may keep its output
+        conditioned[guided] = guided_output(conditioned[guided], out[count:], scale, card.image_shape[0])
+        return conditioned
 
-    def _call(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> Batch:
+    def _conditions(self, chains: Sequence[Chain], guided: Sequence[int]) -> Conditions:
+        """What the images are conditioned on: those of all chains, then the second ones of guided chains."""
+        card, without = self.engine.card, [chains[lane] for lane in guided]
+        null_class = card.null_class
+        labels = None
+        if card.classes is not None:
+            null = [chain.label if null_class is None else null_class for chain in without]
+            labels = np.array([*(chain.label for chain in chains), *null], np.int64)
+        inputs = {
+            name: np.stack([*(chain.inputs[name] for chain in chains),
+                            *(chain.null_inputs.get(name, chain.inputs[name]) for chain in without)])
+            for name in card.conditions
+        }  # fmt: skip
+        return Conditions(labels, inputs, card.prev_x0)
+
+    def _call(self, x: Batch, t: Times, prev_x0: Batch, conditions: Conditions) -> Batch:
         times = np.unique(t)
         if not self.engine.one_time or len(times) == 1:
-            return self.engine(x, t) if y is None else self.engine(x, t, y)
-        parts = [(at := np.flatnonzero(t == time), self._call(x[at], t[at], None if y is None else y[at]))
-                 for time in times]  # fmt: skip
-        out = np.empty((len(x), *parts[0][1].shape[1:]), np.float32)
-        for at, part in parts:
+            return self.engine(x, t, *conditions.given((prev_x0,)))
+        out: Batch | None = None
+        for time in times:
+            at = np.flatnonzero(t == time)
+            labels = None if conditions.labels is None else conditions.labels[at]
+            inputs = {name: value[at] for name, value in conditions.inputs.items()}
+            part = self._call(x[at], t[at], prev_x0[at], Conditions(labels, inputs, conditions.prev_x0))
+            out = np.empty((len(x), *part.shape[1:]), np.float32) if out is None else out
             out[at] = part
+        assert out is not None
         return out
 
     def _store(self, chains: Sequence[Chain], output: Batch, x: Batch, x0: Batch) -> None:
@@ -126,9 +142,18 @@ class HostLanes(Lanes):
             chain.x, chain.x0, chain.row = x[lane], x0[lane], chain.row + 1
 
 
+def initial_states(chains: Sequence[Chain], size: int) -> Batch:
+    """x_T of chains, float32 `[B, size]`."""
+    addresses = [chain.seed for chain in chains], [chain.sample for chain in chains]
+    scales = np.array([[chain.initial_scale] for chain in chains], np.float32)
+    return np.multiply(scales, lane_normals(*addresses, [INITIAL_STEP] * len(chains), size), dtype=np.float32)
+
+
+def _times(t: NDArray[np.float64]) -> Times:
+    """As integers where all are whole: a network of integers takes no others."""
+    whole = np.rint(t)
+    return whole.astype(np.int64) if (t == whole).all() else t
+
+
 def _error_of(chain: Chain, what: str, values: Batch) -> NotFiniteError:
-    return not_finite(what, values[None], [chain.sample], chain.row, int(chain.rows["t"][chain.row]))
-
-
-def _column(values: NDArray[np.float32]) -> Column:
-    return np.ascontiguousarray(values, np.float32).reshape(-1, 1, 1, 1)
+    return not_finite(what, values[None], [chain.sample], chain.row, chain.time(chain.row))

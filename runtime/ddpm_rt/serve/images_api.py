@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..artifacts.bounded_read import parse_json
 from ..requests.labels import every_class
-from ..samplers import NAMES
+from ..samplers import samplers_of
 from .asked import Asked
 from .encoding import KINDS, check_picture, facts_of, npy_of, png_of, zip_of
 from .events import EventStream, as_previews
@@ -92,13 +92,8 @@ class ImagesApi:
         return JSONResponse(await encoded(size, _all_facts, asked, images))
 
 
-PLACES = (
-    "seed",
-    "first",
-    "count",
-    "priority",
-    "inputs",
-)  # fields that the path of an image decides, or that it has not
+# Fields that the path of an image decides, or that it has not.
+PLACES = ("seed", "first", "count", "priority", "inputs", "null_inputs")
 
 
 def _check_picture(asked: Asked) -> None:
@@ -123,11 +118,12 @@ def facts_of_model(model: ServedModel) -> dict[str, Any]:
         "sha256": model.sha256,
         "image_shape": list(card.image_shape),
         "precision": card.precision,
-        "train_steps": len(card.betas),
+        "is_picture": card.is_picture,
+        "train_steps": len(card.betas) or None,
         "labels": None if card.classes is None else list(labels or range(card.classes)),
         "null_class": card.null_class,
-        "inputs": {},
-        "samplers": [name for name in NAMES if name != "fitted"],
+        "inputs": {name: {"dtype": facts.dtype, "shape": list(facts.shape)} for name, facts in card.conditions.items()},
+        "samplers": list(samplers_of(card.forward_process.kind)),
         "tables": [
             {"name": table.name, "steps": table.compiled.table.steps, "sampler": table.compiled.sampler,
              "pinned": f"{table.name}@{table.digest}"}

@@ -6,6 +6,7 @@ guidance are parameters of the request (`table`, or `sampler`, `steps`, ...; `gu
 """
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,9 @@ from .service import Service
 
 NAME, VERSION = "ddpm-rt", "1"  # of every model there is one version
 OUTPUT = "images"
+OWN = ("seed", "sample", "label")  # inputs of every model, or of every class-conditional one
+PLACES = ("seed", "first", "count", "label", "inputs", "null_inputs")  # fields that are no parameters
+DATATYPES = {"float32": "FP32", "int64": "INT64", "int32": "INT32"}
 CONTROLS = ("binary_data_output", "sequence_id", "sequence_start", "sequence_end", "timeout")  # no fields of a request
 
 
@@ -59,6 +63,9 @@ class InferenceProtocol:
         card = model.engine.card
         inputs = [_metadata("seed", "UINT64", [-1]), _metadata("sample", "UINT64", [-1])]
         inputs += [] if card.classes is None else [_metadata("label", "INT64", [-1])]
+        inputs += [
+            _metadata(name, DATATYPES[facts.dtype], [-1, *facts.shape]) for name, facts in card.conditions.items()
+        ]
         outputs = [_metadata(OUTPUT, "FP32", [-1, *card.image_shape])]
         facts = {"name": model.name, "versions": [VERSION], "platform": "ddpm_rt"}
         return JSONResponse({**facts, "inputs": inputs, "outputs": outputs})
@@ -88,7 +95,8 @@ class InferenceProtocol:
         """The chains of an infer request, each with its own seed, sample and label. Raises ValueError and Refused."""
         if not isinstance(parameters, dict):
             raise ValueError(f"parameters must be an object, not {quoted(parameters)}")
-        if unknown := [name for name in tensors if name not in ("seed", "sample", "label")]:
+        conditions = {name: array for name, array in tensors.items() if name in model.engine.card.conditions}
+        if unknown := [name for name in tensors if name not in (*OWN, *conditions)]:
             raise ValueError(f"model {model.name} has no input {quoted(unknown[0])}")
         if missing := [name for name in ("seed", "sample") if name not in tensors]:
             raise ValueError(f"the input {missing[0]} is missing")
@@ -96,22 +104,35 @@ class InferenceProtocol:
         check_count("the number of samples", len(samples), self._service.limits.samples)
         seeds = _spread("seed", _integers("seed", tensors["seed"], LIMIT), len(samples))
         options = {key: value for key, value in parameters.items() if key not in CONTROLS}
-        if placed := [key for key in options if key in ("seed", "first", "count", "label", "inputs")]:
+        if placed := [key for key in options if key in PLACES]:
             raise ValueError(f"{placed[0]} is an input, not a parameter")
         labels = None
         if "label" in tensors:
             labels = _spread("label", _integers("label", tensors["label"], 1 << 63), len(samples))
             options["label"] = labels
-        asked = self._service.asked(model, {**options, "seed": seeds[0], "first": samples[0], "count": 1})
-        request, card = asked.bound.request, model.engine.card
+        fields = {"seed": seeds[0], "first": samples[0], "count": 1, "inputs": conditions}
+        asked = self._service.asked(model, {**options, **fields})
+        card = model.engine.card
         if labels is None and card.classes is not None:
-            labels = [int(asked.bound.labels([sample])[0]) for sample in samples]  # type: ignore[index]
-        check_labels(card, labels, request.guidance)
+            labels = [label for sample in samples if (label := asked.label_of(sample)) is not None]
+        check_labels(card, labels, asked.bound.guidance)
+        given = {name: _entries(asked, name, len(samples)) for name in conditions}
         chains = [
-            Chain(asked.rows, seed, sample, None if labels is None else labels[place], request.guidance)
+            replace(
+                asked.chain(seed, sample, None if labels is None else labels[place]),
+                inputs={name: values[place] for name, values in given.items()},
+            )
             for place, (seed, sample) in enumerate(zip(seeds, samples, strict=True))
         ]
         return asked, chains
+
+
+def _entries(asked: Asked, name: str, count: int) -> NDArray[Any]:
+    """The values of a condition, one for each sample. Raises ValueError for another number of them."""
+    entries = asked.bound.request.given_inputs.entries(name, asked.model.engine.card.conditions[name])
+    if len(entries) not in (1, count):
+        raise ValueError(f"{name} must have one entry, or {count}, not {len(entries)}")
+    return np.repeat(entries, count, axis=0) if len(entries) == 1 else entries
 
 
 def _metadata(name: str, kind: str, shape: list[int]) -> dict[str, Any]:

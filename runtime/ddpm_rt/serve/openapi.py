@@ -42,9 +42,11 @@ FIELDS: dict[str, Schema] = {
     "first": {**STRING_OR_INTEGER, "description": "number of the first sample; default: 0"},
     "count": {"type": "integer", "minimum": 1, "description": "samples; default: 1"},
     **SAMPLER,
-    "timesteps": {"type": "array", "items": {"type": "integer"}, "description": "instead of steps and spacing"},
+    "timesteps": {"type": "array", "items": {"type": "number"}, "description": "instead of steps and spacing"},
     "label": LABEL,
-    "inputs": {"type": "object", "description": "other inputs of the network, by name"},
+    "inputs": {"type": "object", "description": "values of the model's conditions by name, each for all samples, or a "
+               "list of which sample n takes entry n modulo its length"},
+    "null_inputs": {"type": "object", "description": "with guidance: the values that stand for no condition"},
     "priority": {"type": "string", "enum": list(get_args(Priority)), "description": "default: interactive"},
     "previews": {"type": "integer", "minimum": 0, "maximum": 64,
                  "description": "previews of each sample in an event stream; default: 0"},
@@ -135,6 +137,7 @@ def _object(properties: dict[str, Schema], required: list[str] | None = None) ->
 
 def _images() -> Schema:
     text: Schema = {"type": "string"}
-    image = {"seed": text, "sample": text, "label": {"type": ["integer", "null"]}, "url": text, "command": text,
+    maybe: Schema = {"type": ["string", "null"]}
+    image = {"seed": text, "sample": text, "label": {"type": ["integer", "null"]}, "url": maybe, "command": maybe,
              "png": {**text, "contentEncoding": "base64"}, "npy": {**text, "contentEncoding": "base64"}}  # fmt: skip
     return _object({"model": text, "images": {"type": "array", "items": _object(image)}})

@@ -49,8 +49,8 @@ def test_a_client_that_leaves_while_its_image_is_drawn_frees_its_lane(engine):
         client.sendall(b"GET /v1/models/toy/images/1/2.png HTTP/1.1\r\nHost: localhost\r\n\r\n")
         engine.wait_for_call()
         client.close()
-        server.wait_until(lambda: server.scheduler.load() == (0, 0))
-        assert server.metric("ddpm_rt_cancellations_total", model="toy") == 1
+        server.wait_until(lambda: server.metric("ddpm_rt_cancellations_total", model="toy") == 1)
+        assert server.scheduler.load() == (0, 0)
 
 
 def test_a_full_queue_answers_429_and_says_when_to_try_again(engine):

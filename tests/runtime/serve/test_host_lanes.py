@@ -9,7 +9,7 @@ from toy_engine import eps_of_gaussian, eps_of_label, with_spread
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.host_loop import RowNumbers, State, add_noise, update
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 from ddpm_rt.serve.host_lanes import HostLanes
 
 
@@ -30,7 +30,7 @@ def run(engine, requests, at_once=5):
 
 def requests(**common):
     """Each by another sampler, with other steps and another seed."""
-    names = [name for name in SAMPLERS if name != "fitted"]
+    names = list(samplers_of("betas"))
     return [
         Request(sampler=name, steps=3 + place, seed=2**40 + place, first=place, count=3, **common)
         for place, name in enumerate(names)
@@ -128,7 +128,7 @@ def test_an_update_of_lanes_has_the_bits_of_one_lane_after_another_zeros_include
         here = slice(lane, lane + 1)
         alone = State(x[here].copy(), np.empty_like(x[here]), x0[here].copy(), np.empty_like(x[here]))
         row = RowNumbers(*numbers[:, lane])
-        update(row, (float(low[lane]), float(high[lane])), out[here], alone)
+        update(row, (low[lane], high[lane]), out[here], alone)
         if row.sigma:
             add_noise(row, spread[here], z[here], alone.x, alone.part)
         np.testing.assert_array_equal(together.x[here].view(np.uint32), alone.x.view(np.uint32))

@@ -177,7 +177,7 @@ def test_a_model_of_many_channels_has_arrays_and_no_pictures():
     with Server({"toy": Host(card=gaussian_card(image_shape=(2, 4, 6)))}) as server:
         refused = server.get("/v1/models/toy/images/1/1.png?steps=2")
         assert (refused.status, server.error(refused)) == (
-            422, "the model draws 2 channels, which are no picture; ask for npy",
+            422, "the model draws [2, 4, 6], which is no picture; ask for npy",
         )  # fmt: skip
         assert server.post("/v1/models/toy/images", {"steps": 2}, Accept="application/zip").status == 422
         (image,) = json.loads(server.post("/v1/models/toy/images", {"steps": 2}).body)["images"]

@@ -1,19 +1,9 @@
 """What `/v1` does not draw: each with its status and a sentence."""
 
 import pytest
-from device_loops import Host
-from gaussian_model import conditional_card
-from served import Server
-from toy_engine import eps_of_label
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server({"toy": Host(), "classes": Host(eps_of_label, conditional_card())}) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
@@ -72,7 +62,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(server, path, status, wor
         ({"label": [1] * 17}, 422, "label must be at most 16 numbers on this server, not 17"),
         ({"sampler": 3}, 422, "sampler must be a string"),
         ({"priority": "now"}, 422, "priority must be interactive or bulk, not 'now'"),
-        ({"inputs": {"mask": [1]}}, 422, "the model has no input 'mask'"),
+        ({"inputs": {"mask": [1]}}, 422, "the model has no input 'mask' to be given; it has none"),
         ({"inputs": 1}, 422, "inputs must be an object"),
         ({"previews": 65}, 422, "previews must be an integer in [0, 64]"),
         ({"timesteps": [1, 2]}, 422, "timesteps must descend strictly"),

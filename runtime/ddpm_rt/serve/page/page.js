@@ -45,8 +45,8 @@ async function loadModels() {
   if (!response.ok) return say(await refusal(response), true);
   models = (await response.json()).models;
   fill(byId("model"), models.map((one) => [one.name, one.name]));
-  showModel();
   say("Choose, then draw.");
+  showModel();
 }
 
 function showModel() {
@@ -54,7 +54,11 @@ function showModel() {
   const tables = chosen.tables.map((table) => [`table ${table.pinned}`, `${table.name}: ${table.steps} steps`]);
   fill(byId("sampler"), [...chosen.samplers.map((name) => [`sampler ${name}`, name]), ...tables]);
   byId("sampler").value = tables.length ? tables[0][0] : "sampler ddim";
-  byId("steps").max = chosen.train_steps;
+  byId("steps").max = chosen.train_steps ?? "";
+  const needed = Object.keys(chosen.inputs);
+  byId("draw").disabled = !chosen.is_picture || needed.length > 0;
+  if (!chosen.is_picture) say("This model draws no pictures; ask for npy with a program.", true);
+  else if (needed.length) say(`This model needs ${needed.join(", ")}; ask for images with a program.`, true);
   const labels = chosen.labels || [];
   document.querySelector(".labelled").hidden = labels.length === 0;
   document.querySelector(".guided").hidden = chosen.null_class === null;
@@ -232,7 +236,10 @@ async function copy(button) {
 }
 
 byId("form").addEventListener("submit", draw);
-byId("model").addEventListener("change", showModel);
+byId("model").addEventListener("change", () => {
+  say("Choose, then draw.");
+  showModel();
+});
 byId("sampler").addEventListener("change", showSampler);
 byId("slider").addEventListener("input", showFrame);
 byId("stop").addEventListener("click", () => drawing?.abort());
