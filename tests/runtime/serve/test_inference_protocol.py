@@ -17,12 +17,6 @@ pytest.importorskip("uvicorn")
 INFER = "/v2/models/classes/infer"
 
 
-@pytest.fixture(scope="module")
-def server():
-    with Server({"toy": Host(), "classes": Host(eps_of_label, conditional_card())}) as running:
-        yield running
-
-
 @pytest.fixture
 def client(server):
     http = pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")

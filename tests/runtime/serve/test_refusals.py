@@ -1,19 +1,9 @@
 """What `/v1` does not draw: each with its status and a sentence."""
 
 import pytest
-from device_loops import Host
-from gaussian_model import conditional_card
-from served import Server
-from toy_engine import eps_of_label
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
-
-
-@pytest.fixture(scope="module")
-def server():
-    with Server({"toy": Host(), "classes": Host(eps_of_label, conditional_card())}) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
