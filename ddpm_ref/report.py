@@ -3,7 +3,8 @@
 import csv
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +75,16 @@ class Report:
                     rows.writerow(COLUMNS)
                 rows.writerow(row)
 
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """Within this context the progress bar says what the run does between two steps, or after the last."""
+        if self.writer is None:
+            yield
+            return
+        self.bar.set_description_str(what)
+        yield
+        self.bar.set_description_str("", refresh=False)
+
     def samples(self, step: int, images: Tensor, columns: int) -> None:
         """Save a grid of images `[N, C, H, W]` in [-1, 1], `columns` per row, as samples/STEP.png."""
         if self.writer is None:
@@ -117,12 +128,14 @@ class Grid:
 
     @classmethod
     def of(cls, count: int, classes: int | None) -> "Grid":
-        """A grid of at most `count` images: one row per class, or nearly square without classes.
+        """A grid of at most `count` images: one row per class.
 
-        With more classes than `count`, the first `count` classes have one image each.
+        With more classes than `count`, the first `count` classes have one image each. Without classes, the grid is
+        from a square to about 4 : 1, with the fewest empty cells.
         """
         if classes is None:
-            return cls(count, math.ceil(math.sqrt(count)), None)
+            square = math.isqrt(count - 1) + 1
+            return cls(count, min(range(square, 2 * square + 1), key=lambda columns: (-count % columns, columns)), None)
         rows = min(classes, count)
         columns = count // rows
         return cls(rows * columns, columns, torch.arange(rows).repeat_interleave(columns))
@@ -154,11 +167,11 @@ def draw_samples(
 
 
 def as_grid(images: Tensor, columns: int) -> NDArray[np.uint8]:
-    """Images `[N, C, H, W]` in [-1, 1] as one picture, uint8 `[rows * H, columns * W, C]`."""
+    """Images `[N, C, H, W]` in [-1, 1] as one picture, uint8 `[rows * H, columns * W, C]`; empty cells are white."""
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
     count, channels, height, width = pixels.shape
     rows = -(-count // columns)
-    padded = np.zeros((rows * columns, channels, height, width), np.uint8)
+    padded = np.full((rows * columns, channels, height, width), 255, np.uint8)
     padded[:count] = pixels
     tiles = padded.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
     return tiles.reshape(rows * height, columns * width, channels)

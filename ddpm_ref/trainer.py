@@ -105,7 +105,7 @@ def _follow(run: "Run", stream: Iterator[Batch], report: Report, stop: Sequence[
         report.step(state.step - 1, loss, rate, training.batch_size / seconds)
         stopping = run.agree(bool(stop))
         if run.rank == 0:
-            run.keep(report.folder, last=stopping or state.step == training.steps)
+            run.keep(report, last=stopping or state.step == training.steps)
             drawn = run.draw(report, stop)  # a signal that arrives here ends the loop after the next step
         if stopping:
             break
@@ -166,14 +166,17 @@ class Run:
         flag = torch.tensor(float(stop), device=self.accelerator.device)
         return float(self.accelerator.reduce(flag, reduction="sum")) > 0
 
-    def keep(self, folder: Path, *, last: bool) -> None:
+    def keep(self, report: Report, *, last: bool) -> None:
         """Save every `checkpoint_every` steps and at the end, and keep a copy every `keep_every` steps."""
-        training, step = self.recipe.training, self.state.step
+        training, step, folder = self.recipe.training, self.state.step, report.folder
         if training.keep_every and step % training.keep_every == 0:
-            save_checkpoint(folder / "checkpoints" / f"{step:07d}", self.checkpoint())
+            with report.stage("saving a copy of the model"):
+                save_checkpoint(folder / "checkpoints" / f"{step:07d}", self.checkpoint())
         if last or step % training.checkpoint_every == 0:
-            save_checkpoint(folder, self.checkpoint())
-            save_state(folder, self.state, self.recipe, self.data)  # last, so that its step is saved completely
+            with report.stage("saving the model"):
+                save_checkpoint(folder, self.checkpoint())
+            with report.stage("saving the state"):  # last, so that its step is saved completely
+                save_state(folder, self.state, self.recipe, self.data)
 
     def draw(self, report: Report, stop: Sequence[int]) -> bool:
         """Draw samples every `sample_every` steps and at the end. Returns False if `stop` interrupted the drawing."""
@@ -183,7 +186,8 @@ class Run:
         grid = Grid.of(training.sample_count, self.recipe.model.num_class_embeds)
         shape = (grid.count, *self.recipe.model.image_shape)
         model = labelled(self.state.average, grid.labels, channels=shape[1])
-        images = draw_samples(model, self.diffusion, shape, self.accelerator.device, stop)
+        with report.stage(f"drawing {grid.count} samples"):
+            images = draw_samples(model, self.diffusion, shape, self.accelerator.device, stop)
         if images is not None:
             report.samples(step, images, grid.columns)
         return images is not None

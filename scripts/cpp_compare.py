@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import ddpm_rt
 from ddpm_rt.api import open_denoiser
@@ -38,6 +39,21 @@ def compare(program: Path, engine: Path, steps: Path, out: Path, options: dict[s
     return furthest <= TOLERANCE
 
 
+def compare_grids(program: Path, files: Path, folder: Path) -> bool:
+    """Write the same grids with both: 7 images leave an empty cell. Prints whether every pixel is equal."""
+    engine, steps, equal = files / "gaussian.onnx", files / "ddim.steps.json", True
+    for count in (1, 7, 12):
+        pictures = []
+        python = [sys.executable, "-m", "ddpm_rt", "sample", engine, "--steps-file", steps]
+        for command, out in (([program, engine, steps], "cpp.png"), (python, "python.png")):
+            more = ["--count", count, "--threads", 1, "--quiet", "--out", folder / out]
+            subprocess.run(list(map(str, [*command, *more])), check=True, capture_output=True)
+            pictures.append(np.asarray(Image.open(folder / out)))
+        equal &= pictures[0].shape == pictures[1].shape and bool((pictures[0] == pictures[1]).all())
+    print(f"grids of 1, 7 and 12 images: {'equal' if equal else 'DIFFERENT'}")
+    return equal
+
+
 def main(program: Path, files: Path, folder: Path, model: Path | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "images.npy"
@@ -45,6 +61,8 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
     fine = [compare(program, files / "gaussian.onnx", files / f"{name}.steps.json", out, small) for name in SMALL]
     guided = {"label": 1, "guidance": 2}
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
+    fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, {"first": 1, "count": 5}))
+    fine.append(compare_grids(program, files, folder))
     try:
         model = model or bundled_model()
     except ddpm_rt.DdpmRtError as error:

@@ -34,11 +34,11 @@ def set_card(model, text: str) -> None:
     helper.set_model_props(model, {METADATA_KEY: text})
 
 
-def with_time(path: Path, type_: int, *, one: bool = False) -> None:
-    """Change the type of the graph's t, or make it one value for all images, in place."""
+def with_time(path: Path, type_: int, shape: tuple[int | str, ...] = ("batch",)) -> None:
+    """Change the type and shape of the graph's t in place: [] and [1] are one value for all images."""
     model = onnx.load(path)
     graph = model.graph
-    graph.input[1].CopyFrom(helper.make_tensor_value_info("t", type_, [] if one else ["batch"]))
+    graph.input[1].CopyFrom(helper.make_tensor_value_info("t", type_, shape))
     graph.node.insert(0, helper.make_node("Cast", ["t"], ["t64"], to=TensorProto.INT64))
     graph.node[1].input[1] = "t64"
     onnx.save(model, path)
@@ -89,6 +89,7 @@ def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
     write_plan(folder / "toy.plan", card)
     write_plan(folder / "four.plan", card, profiles=((4, 4, 4),))
     write_plan(folder / "int32.plan", card, time="int32 0")
+    write_plan(folder / "list_of_one_time.plan", card, time="int64 1 1")
     write_plan(folder / "float32.plan", card, time="float 1 -1", more="no_capture")
     write_plan(folder / "poison.plan", card, more="poison 49")
     write_plan(folder / "classes.plan", classes, profiles=((1, 4, 8),))
@@ -126,7 +127,8 @@ def main(folder: Path) -> None:
     write("empty_batch", batch=0)
     for name, type_ in TIMES.items():
         with_time(write(name), type_)
-    with_time(write("one_time"), TensorProto.INT64, one=True)
+    for name, shape in {"one_time": (), "list_of_one_time": (1,), "two_times": (2,), "square_time": (1, 1)}.items():
+        with_time(write(name), TensorProto.INT64, shape)
     write("poison", poison_at=49)
     write("no_card", metadata=False)
     broken = onnx.load(write("bad_card"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from .denoiser import Batch, Inputs, Times
 from .host_loop import Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
+
+Own = TypeVar("Own", bound="Engine")
 
 
 class ChainInputs(NamedTuple):
@@ -85,6 +87,7 @@ class Engine(Protocol):
 
     card: ModelCard
     loop: Loop | None = None  # the engine's own loop, which runs every request whose steps the host does not steer
+    one_time: bool = False  # whether the network takes one t for all images of a call
 
     def __call__(
         self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
@@ -112,7 +115,7 @@ class Engine(Protocol):
         """Frees what the engine holds. A second call does nothing."""
         return None
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self: Own) -> Own:
         return self
 
     def __exit__(

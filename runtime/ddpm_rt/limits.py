@@ -16,6 +16,7 @@ MAX_GPUS = 1_024
 MAX_SIDE = 65_536  # pixels
 MAX_ELEMENTS = 1 << 26  # numbers of one image, channels included: 256 MiB of float32
 MAX_CLASSES = 2**31 - 1
+MAX_SCALE = 1_024  # pixels of a picture for one of the model, in each direction
 FLOAT32_MAX = 3.4028234663852886e38
 
 

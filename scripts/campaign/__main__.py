@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--count", type=int, metavar="N", help="trials of each part, instead of the usual number")
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=[*FULL], action="append", help="these parts; may be repeated")
+    parser.add_argument("--only", choices=[*FULL, "soak"], action="append", help="these parts; may be repeated")
     parser.add_argument(
         "--soak", type=float, default=0.0, metavar="MINUTES", help="repeat the short form for this long"
     )

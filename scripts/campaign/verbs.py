@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ FACTS = ("--betas", "linear:40:1e-3:0.3", "--prediction", "eps", "--variance", "
 DRAW = ("--engine", "model.onnx", "--threads", "1", "--quiet")
 LITTLE = ("--sampler", "ddim", "--steps", "5", "--threads", "1")
 FIT = ("--calls", "3", "--samples", "8", "--held-out", "8", "--teacher-calls", "8", "--threads", "1", "--quiet")
+RTX = ("--flavour", "rtx", "--batch", "1", "--compute-capability", "8.9")  # builds without a GPU
 SHARE = 20
 LOCKS = ".lock"
 
@@ -54,6 +56,13 @@ def whole_model(path: Path) -> None:
     onnx.checker.check_model(onnx.load(path))
 
 
+def whole_plan(path: Path) -> None:
+    """The plan and its record belong together."""
+    from ddpm_rt.artifacts.plan_record import read_plan
+
+    read_plan(path)
+
+
 def whole_run(path: Path) -> None:
     """Check the state and the checkpoint, if they exist: each is replaced atomically."""
     import torch
@@ -93,6 +102,19 @@ VERBS = (
     Verb("tune -o", ("tune", "model.onnx", *FIT, "-o", "t.steps.json"), "t.steps.json", whole_json),
     Verb("tune --embed", ("tune", "other.onnx", *FIT, "--embed"), "other.onnx", whole_model, repeatable=False),
     Verb("card", ("card", "model.onnx", "-o", "carded.onnx", *FACTS), "carded.onnx", whole_model),
+    *(
+        [
+            Verb(
+                "build",
+                ("build", "model.onnx", "-o", "unet.plan", *RTX, "--quiet"),
+                "unet.plan",
+                whole_plan,
+                repeatable=False,  # TensorRT does not promise equal bytes
+            )
+        ]
+        if find_spec("tensorrt_rtx")
+        else []
+    ),
     Verb("export", ("export", "run", "-o", "unet.onnx", "--threads", "1"), "unet.onnx", whole_model, slow=True),
     Verb(
         "train",

@@ -1,6 +1,8 @@
 """A folder of samples: which files are kept, redrawn or refused."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -36,6 +38,7 @@ DAMAGE = {
     "cut in the end": lambda whole: whole[:-3],
     "changed pixels": lambda whole: _changed(whole, pixels_at(whole) + 4),
     "a changed checksum": lambda whole: _changed(whole, whole.index(b"IEND") - 6),
+    "a changed size": lambda whole: _changed(whole, 18),  # its checksum tells
     "zeros": lambda whole: whole[: pixels_at(whole)] + bytes(len(whole) - pixels_at(whole)),
 }
 
@@ -78,12 +81,23 @@ def test_a_foreign_picture_or_one_of_another_size_stays_unchanged(gaussian, draw
     for key, value in read_text(path).items():
         text.add_text(key, value)
     Image.fromarray(np.zeros((8, 12), np.uint8)).save(path, pnginfo=text)
-    failed(sample(gaussian, drawn, *FIRST), "another image (size 12 x 8 L, not 6 x 4 L)")
+    failed(sample(gaussian, drawn, *FIRST), "another image (size 12 x 8, not 6 x 4)")
     Image.fromarray(np.zeros((4, 6), np.uint8)).save(path)
     failed(sample(gaussian, drawn, *FIRST), "another image (seed unknown, not 0)")
     path.write_text("mine")
     failed(sample(gaussian, drawn, *FIRST), "000001.png")
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("size", [(5, 4), (50_000, 50_000), (2**31 - 1, 2**31 - 1)])
+def test_a_picture_of_a_size_that_nobody_opens_is_another_image_and_not_drawn_over(gaussian, drawn, size):
+    path = drawn / "000001.png"
+    whole = path.read_bytes()
+    header = whole[12:16] + struct.pack(">II", *size) + whole[24:29]
+    other = whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
+    path.write_bytes(other)
+    failed(sample(gaussian, drawn, *FIRST), "000001.png is another image (size {} x {}, not 6 x 4)".format(*size))
+    assert path.read_bytes() == other
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link to a device", "large"])

@@ -203,7 +203,8 @@ def test_the_sample_grid_has_one_row_a_class():
     grid = Grid.of(10, 4)
     assert (grid.count, grid.columns, grid.labels.tolist()) == (8, 2, [0, 0, 1, 1, 2, 2, 3, 3])
     assert Grid.of(3, 1000).labels.tolist() == [0, 1, 2]
-    assert (Grid.of(10, None).columns, Grid.of(10, None).labels) == (4, None)
+    assert (Grid.of(10, None).columns, Grid.of(10, None).labels) == (5, None)
+    assert [Grid.of(count, None).columns for count in (1, 7, 16, 97)] == [1, 4, 4, 14]
     shades = torch.linspace(-1, 1, 4)[grid.labels].reshape(8, 1, 1, 1).expand(-1, 1, 8, 8)
     picture = as_grid(shades, grid.columns)
     assert picture.shape == (32, 16, 1)

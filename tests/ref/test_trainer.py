@@ -76,6 +76,14 @@ def test_diffusers_opens_the_checkpoint_which_has_the_averaged_weights(tmp_path)
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_the_bar_says_what_is_done_after_the_last_step(tmp_path, capfd):
+    train(RECIPE.with_training(steps=3), disks(), tmp_path, quiet=False, cpu=True)
+    bar = capfd.readouterr().err
+    places = [bar.find(stage) for stage in ("3/3", "saving the model", "saving the state", "drawing ")]
+    assert -1 not in places
+    assert places[1:] == sorted(places[1:])
+
+
 def test_a_folder_of_another_recipe_stays_unchanged(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=5))
     with pytest.raises(CheckpointError, match=r"training\.learning_rate"):

@@ -75,7 +75,7 @@ typedef struct ddpm_rt_open_options {
   int32_t threads;           /* CPU threads for one operation of the network, at most 1024;
                                 0: the cores that this process may use (affinity, cgroup quota) */
   ddpm_rt_provider provider; /* a provider that is not available is an error */
-  int32_t device;            /* the number of the GPU */
+  int32_t device;            /* the number of the GPU, at most 1023 */
 } ddpm_rt_open_options;
 
 #define DDPM_RT_OPEN_OPTIONS {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0}
@@ -113,9 +113,11 @@ typedef int (*ddpm_rt_progress)(const ddpm_rt_step* step, void* user);
 typedef struct ddpm_rt_sample_options {
   uint32_t struct_size;
   uint64_t seed;
-  uint64_t first, count; /* draw samples first .. first + count - 1 */
-  uint64_t batch;        /* images per call of the network: changes the speed, not the images */
-  const int64_t* labels; /* sample n has the class labels[n mod label_count] */
+  uint64_t first, count; /* draw samples first .. first + count - 1; at most 10 000 000 in a call */
+  uint64_t batch;        /* images per call of the network, at most 65535: changes the speed, not
+                            the images */
+  const int64_t* labels; /* sample n has the class labels[n mod label_count]; with no labels, a model
+                            with a null class draws each of its other classes in turn */
   size_t label_count;
   double guidance;           /* 1: no guidance; above 1: follow the label more, at twice the cost */
   ddpm_rt_progress progress; /* NULL: no callback */

@@ -41,9 +41,9 @@ inline std::vector<ddpm_rt_provider> providers() {
 
 struct Options {
   std::uint64_t seed = 0;
-  std::uint64_t first = 0, count = 1;  // draw samples first .. first + count - 1
-  std::uint64_t batch = 16;            // images per call of the network
-  std::span<const std::int64_t> labels = {};
+  std::uint64_t first = 0, count = 1;         // draw samples first .. first + count - 1
+  std::uint64_t batch = 16;                   // images per call of the network
+  std::span<const std::int64_t> labels = {};  // empty: see ddpm_rt.h
   double guidance = 1.0;
   // Returns false to cancel. An exception that it throws leaves sample().
   std::function<bool(const ddpm_rt_step&)> progress = {};

@@ -95,8 +95,9 @@ void check_open(const ddpm_rt_open_options& options) {
   if (options.threads < 0 || options.threads > MAX_THREADS)
     bad_argument("threads must be from 0 to " + std::to_string(MAX_THREADS) + ", not " +
                  std::to_string(options.threads));
-  if (options.device < 0)
-    bad_argument("device must be at least 0, not " + std::to_string(options.device));
+  if (options.device < 0 || options.device >= MAX_GPUS)
+    bad_argument("device must be from 0 to " + std::to_string(MAX_GPUS - 1) + ", not " +
+                 std::to_string(options.device));
   if (ddpm_rt_provider_name(options.provider) == nullptr)
     bad_argument("provider must be a constant of ddpm_rt_provider, not " +
                  std::to_string(options.provider));

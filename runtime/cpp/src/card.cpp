@@ -1,5 +1,7 @@
 #include "card.hpp"
 
+#include <algorithm>
+
 #include "error.hpp"
 #include "json_object.hpp"
 #include "limits.hpp"
@@ -13,20 +15,30 @@ constexpr const char* REMEDY = "export the model again";
 constexpr const char* KEYS[] = {"format",     "image_shape", "betas",     "prediction",
                                 "variance",   "clip",        "spacing",   "classes",
                                 "null_class", "names",       "precision", "provenance"};
-constexpr std::int64_t MAX_IMAGE = std::int64_t{1} << 28;
+
+// Of UTF-8, in which only the first byte of a character is not 10xxxxxx.
+std::size_t characters_of(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
+}
 
 std::string tensor_name(const JsonObject& card, const char* tensor) {
   const auto& names = card.at("names");
   if (!names.is_object() || !names.contains(tensor) || !names.at(tensor).is_string())
     card.fail(std::string("names must contain a string for ") + tensor);
-  return names.at(tensor).get<std::string>();
+  auto name = names.at(tensor).get<std::string>();
+  if (characters_of(name) > MAX_NAME_CHARACTERS)
+    card.fail(std::string("the name of ") + tensor + " has more than " +
+              std::to_string(MAX_NAME_CHARACTERS) + " characters");
+  return name;
 }
 
 // The number of betas. Their values are in the step table.
 std::int64_t betas_of(const JsonObject& card) {
   const auto& betas = card.at("betas");
-  if (!betas.is_array() || betas.empty()) card.fail("betas must be a list of numbers");
-  const std::size_t count = betas.size();
+  const std::size_t count = betas.is_array() ? betas.size() : 0;
+  if (count == 0 || count > MAX_TIMESTEPS)
+    card.fail("betas must be a list of at most " + std::to_string(MAX_TIMESTEPS) + " numbers");
   card.numbers("betas", count);
   return static_cast<std::int64_t>(count);
 }
@@ -35,8 +47,6 @@ std::int64_t betas_of(const JsonObject& card) {
 
 Card read_card(std::string_view text, const std::string& source) {
   const std::string what = source + ": the model card";
-  if (text.size() > MAX_CARD_BYTES)
-    bad_file(what + " has more than " + std::to_string(MAX_CARD_BYTES >> 20) + " MiB; " + REMEDY);
   const JsonObject card(text, what, REMEDY, FORMAT, KEYS);
   const auto shape = card.integers("image_shape", 3, 1, MAX_SIDE);
   const auto variance = card.text("variance");
@@ -61,8 +71,9 @@ Card read_card(std::string_view text, const std::string& source) {
 }
 
 void check_image_size(const Model& model, const std::string& source) {
-  if (std::int64_t{model.channels} * model.height > MAX_IMAGE / model.width)
-    bad_file(source + ": images of more than 2^28 values are not supported; use a smaller model");
+  if (std::int64_t{model.channels} * model.height > MAX_ELEMENTS / model.width)
+    bad_file(source + ": images of more than " + std::to_string(MAX_ELEMENTS) +
+             " values are not supported; use a smaller model");
 }
 
 }  // namespace ddpm_rt

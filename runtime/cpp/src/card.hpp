@@ -30,10 +30,7 @@ struct Card {
 // Throws Failure, whose message begins with `source`, for anything but a complete card of format 1.
 Card read_card(std::string_view text, const std::string& source);
 
-// Throws Failure if an image has more than 2^28 values.
+// Throws Failure if an image has more than MAX_ELEMENTS values.
 void check_image_size(const Model& model, const std::string& source);
-
-inline constexpr std::int64_t MAX_SIDE = 1 << 16;
-inline constexpr std::int64_t MAX_CLASSES = std::int64_t{1} << 32;
 
 }  // namespace ddpm_rt

@@ -17,7 +17,6 @@ namespace {
 using namespace cuda;
 
 constexpr std::size_t MAX_CACHED_CHAINS = 4;  // for the next batch of the same layout
-constexpr std::uint64_t MAX_LANES = 0xFFFF;   // the size of a CUDA grid in y
 constexpr int NOT_DEVICE_MEMORY = 0;
 
 // Where the images of a batch go. `start` is the index of its first image in the request.
@@ -86,7 +85,7 @@ class DeviceRunner final : public Runner {
  private:
   void draw(const ddpm_rt_sample_options& options, const Target& target) {
     finish_pending();
-    const std::uint64_t wanted = std::min({options.batch, options.count, MAX_LANES});
+    const std::uint64_t wanted = std::min(options.batch, options.count);
     const std::uint64_t batch = layout(options, wanted).lanes;
     ProgressReporter progress(options, steps_, batch);
     for (std::uint64_t start = 0; start < options.count; start += batch) {
@@ -106,7 +105,7 @@ class DeviceRunner final : public Runner {
 
   void run(Chain& chain, const ddpm_rt_sample_options& options, const Samples& samples,
            ProgressReporter& progress, std::size_t start, const Target& target, bool waits) {
-    chain.begin(samples, labels_of(options, samples.first, samples.count));
+    chain.begin(samples, labels_of(options, steps_.model, samples.first, samples.count));
     Throttle throttle(chain, samples, progress);
     for (std::size_t row = 0; row < steps_.rows.size(); ++row) {
       chain.queue_step();

@@ -24,7 +24,8 @@ class HostRunner final : public Runner {
     for (std::uint64_t start = 0; start < options.count; start += options.batch) {
       const auto count = static_cast<std::size_t>(std::min(options.batch, options.count - start));
       const Samples samples = {options.seed, options.first + start, count};
-      HostLoop loop(*engine_, steps_, samples, labels_of(options, samples.first, count));
+      HostLoop loop(*engine_, steps_, samples,
+                    labels_of(options, steps_.model, samples.first, count));
       loop.start();
       while (loop.row() < steps_.rows.size()) step(loop, samples, progress);
       std::copy_n(loop.x().data(), count * steps_.model.image(),

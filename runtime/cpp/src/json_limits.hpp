@@ -6,7 +6,7 @@
 
 namespace ddpm_rt {
 
-// The limit (limits.hpp) that the text exceeds, as "nested too deeply: more than 64 levels", or "".
+// The limit (limits.hpp) that the text exceeds, as "it is nested deeper than 64 levels", or "".
 // A text within the limits may still not be JSON.
 std::string exceeded_json_limit(std::string_view text);
 

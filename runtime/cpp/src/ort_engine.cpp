@@ -69,8 +69,8 @@ class OrtCall final : public Call {
   bool has_own_buffers() const { return size_ != buffers_.batch; }
 
   Ort::Value time_tensor() {
-    const std::size_t count = signature_.one_time ? 1 : size_;
-    const Shape shape = signature_.one_time ? Shape{} : Shape{static_cast<std::int64_t>(size_)};
+    const std::size_t count = signature_.time_shape ? 1 : size_;
+    const Shape shape = signature_.time_shape.value_or(Shape{static_cast<std::int64_t>(size_)});
     switch (signature_.time_type) {
       case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
         return sized(t64_, count, shape);

@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "error.hpp"
+#include "limits.hpp"
 
 namespace ddpm_rt {
 namespace {
-
-constexpr std::int64_t MAX_BATCH = 1 << 20;
 
 struct Tensor {
   std::string name;
@@ -53,7 +52,26 @@ const Tensor& input(const std::vector<Tensor>& inputs, const std::string& name,
 void check_inputs(const std::vector<Tensor>& inputs, const Model& model, const std::string& path) {
   if (inputs.size() != (model.y.empty() ? 2 : 3))
     bad_file(path + ": the graph has inputs that the card does not name; export the model again");
-  if (!model.y.empty()) input(inputs, model.y, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64});
+}
+
+// A size for each image: any size, or the batch of the graph.
+bool is_one_per_image(const Shape& shape, std::int64_t batch) {
+  return shape.size() == 1 && (shape[0] < 0 || shape[0] == batch);
+}
+
+void check_labels(const std::vector<Tensor>& inputs, const Model& model, const std::string& path,
+                  std::int64_t batch) {
+  const Tensor& y = input(inputs, model.y, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64});
+  if (!is_one_per_image(y.shape, batch))
+    bad_file(path + ": '" + model.y + "' must be [batch], a label for each image; export again");
+}
+
+// Of a t that is one number for all images; nothing for a t of one for each image.
+std::optional<Shape> time_shape(const Tensor& t, const std::string& path, std::int64_t batch) {
+  if (is_one_per_image(t.shape, batch)) return std::nullopt;
+  if (t.shape.empty() || t.shape == Shape{1}) return t.shape;
+  bad_file(path + ": '" + t.name +
+           "' must be a number, [1], or [batch], a timestep for each image; export again");
 }
 
 void check_outputs(const std::vector<Tensor>& outputs, const Model& model,
@@ -89,7 +107,8 @@ Signature check_signature(const Ort::Session& session, const Model& model,
   if (x.shape[0] == 0 || x.shape[0] > MAX_BATCH)
     bad_file(path + ": the batch of the graph is " + std::to_string(x.shape[0]) +
              "; export the model again");
-  return {t.type, t.shape.empty(), x.shape[0]};
+  if (!model.y.empty()) check_labels(inputs, model, path, x.shape[0]);
+  return {t.type, x.shape[0], time_shape(t, path, x.shape[0])};
 }
 
 }  // namespace ddpm_rt

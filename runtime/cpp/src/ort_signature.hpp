@@ -4,6 +4,7 @@
 #include <onnxruntime_cxx_api.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,8 @@ using Shape = std::vector<std::int64_t>;  // -1: any size
 // What differs between graphs and is not in the card.
 struct Signature {
   ONNXTensorElementDataType time_type;
-  bool one_time;             // t has rank 0: one time for all images
-  std::int64_t fixed_batch;  // -1: any batch
+  std::int64_t fixed_batch;         // -1: any batch
+  std::optional<Shape> time_shape;  // of a t that is one number for all images: {} or {1}
 };
 
 // Throws Failure unless the graph has the inputs and the output of the card, in types that this

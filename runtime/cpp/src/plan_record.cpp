@@ -14,7 +14,6 @@ namespace ddpm_rt {
 namespace {
 
 constexpr int FORMAT = 1;
-constexpr std::int64_t MAX_BATCH = 1 << 20;
 constexpr const char* REMEDY = "build the plan again";
 constexpr const char* PLAN_KIND = "a plan of `ddpm-rt build`";
 constexpr const char* RECORD_KIND = "a plan that has its record beside it";
@@ -101,7 +100,7 @@ PlanRecord read_plan_record(const ModelSource& source) {
   if (source.in_memory) return parse_plan_record(source.record, "the record in memory");
   checked_size(source.name, MAX_MODEL_BYTES, PLAN_KIND);
   const std::string path = source.name + ".json";
-  return parse_plan_record(read_file(path, MAX_RECORD_BYTES, RECORD_KIND), path);
+  return parse_plan_record(read_file(path, MAX_TEXT_BYTES, RECORD_KIND), path);
 }
 
 std::string_view read_plan(const ModelSource& source, const PlanRecord& record, std::string& file) {

@@ -5,19 +5,35 @@
 #include <string>
 
 #include "error.hpp"
+#include "limits.hpp"
 
 namespace ddpm_rt {
 namespace {
 
+// The number of classes beside the null class; 0 for a model without a null class.
+std::uint64_t other_classes(const Model& model) {
+  return model.null_class < 0 ? 0 : static_cast<std::uint64_t>(model.classes - 1);
+}
+
+std::int64_t label_of(const ddpm_rt_sample_options& options, const Model& model,
+                      std::uint64_t sample) {
+  if (options.label_count != 0) return options.labels[sample % options.label_count];
+  const auto label = static_cast<std::int64_t>(sample % other_classes(model));
+  return label < model.null_class ? label : label + 1;
+}
+
 void check_labels(const ddpm_rt_sample_options& options, const Model& model) {
-  if (!std::isfinite(options.guidance)) bad_argument("guidance must be a finite number");
+  if (!std::isfinite(static_cast<float>(options.guidance)))
+    bad_argument("guidance must be a finite number of float32");
   if (model.classes < 0) {
     if (options.label_count != 0 || options.guidance != 1.0)
       bad_argument("the model is unconditional and takes no labels or guidance; leave them out");
     return;
   }
   const std::string range = "0 to " + std::to_string(model.classes - 1);
-  if (options.labels == nullptr || options.label_count == 0)
+  if (options.label_count != 0 && options.labels == nullptr)
+    bad_argument("labels must not be NULL where label_count is not 0");
+  if (options.label_count == 0 && other_classes(model) == 0)
     bad_argument("the model is class-conditional and needs a label from " + range);
   for (std::size_t i = 0; i < options.label_count; ++i)
     if (options.labels[i] < 0 || options.labels[i] >= model.classes)
@@ -31,10 +47,14 @@ void check_labels(const ddpm_rt_sample_options& options, const Model& model) {
 
 void check_request(const ddpm_rt_sample_options& options, const Model& model, const float* images,
                    std::size_t floats) {
+  if (options.count > MAX_COUNT)
+    bad_argument("count must be at most " + std::to_string(MAX_COUNT) +
+                 "; draw the images after them with first");
   if (options.count < 1 ||
       options.first > std::numeric_limits<std::uint64_t>::max() - (options.count - 1))
     bad_argument("first and count must select at least one sample, all below 2^64");
-  if (options.batch < 1) bad_argument("batch must be at least 1");
+  if (options.batch < 1 || options.batch > MAX_BATCH)
+    bad_argument("batch must be from 1 to " + std::to_string(MAX_BATCH));
   if (images == nullptr || options.count > floats / model.image())
     bad_argument("images must have room for " + std::to_string(options.count) + " x " +
                  std::to_string(model.image()) + " floats; it has room for " +
@@ -42,12 +62,13 @@ void check_request(const ddpm_rt_sample_options& options, const Model& model, co
   check_labels(options, model);
 }
 
-Labels labels_of(const ddpm_rt_sample_options& options, std::uint64_t first, std::size_t count) {
+Labels labels_of(const ddpm_rt_sample_options& options, const Model& model, std::uint64_t first,
+                 std::size_t count) {
   Labels labels;
   labels.guidance = static_cast<float>(options.guidance);
-  if (options.label_count == 0) return labels;
+  if (model.classes < 0) return labels;
   for (std::size_t i = 0; i < count; ++i)
-    labels.classes.push_back(options.labels[(first + i) % options.label_count]);
+    labels.classes.push_back(label_of(options, model, first + i));
   return labels;
 }
 

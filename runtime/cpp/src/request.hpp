@@ -14,7 +14,10 @@ namespace ddpm_rt {
 void check_request(const ddpm_rt_sample_options& options, const Model& model, const float* images,
                    std::size_t floats);
 
-// The labels of samples first .. first + count - 1.
-Labels labels_of(const ddpm_rt_sample_options& options, std::uint64_t first, std::size_t count);
+// The labels of samples first .. first + count - 1. Without labels in the options, a model with a
+// null class draws each of its other classes in turn, as Python does: sample n has the class
+// n mod K of the K others.
+Labels labels_of(const ddpm_rt_sample_options& options, const Model& model, std::uint64_t first,
+                 std::size_t count);
 
 }  // namespace ddpm_rt

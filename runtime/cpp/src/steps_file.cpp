@@ -13,7 +13,6 @@ namespace {
 
 constexpr int FORMAT = 1;
 constexpr const char* KIND = "a steps file of `ddpm-rt steps`";
-constexpr std::int64_t MAX_STEPS = 1 << 20;
 constexpr const char* REMEDY = "write it again with `ddpm-rt steps`";
 constexpr const char* KEYS[] = {"format",          "sampler",
                                 "card_sha256",     "channels",
@@ -62,7 +61,7 @@ Model model_facts(const JsonObject& object) {
 }
 
 std::vector<Row> step_table(const JsonObject& object, const Model& model) {
-  const auto count = static_cast<std::size_t>(object.integer("steps", 1, MAX_STEPS));
+  const auto count = static_cast<std::size_t>(object.integer("steps", 1, MAX_ROWS));
   const auto t = object.integers("t", count, 0, std::numeric_limits<std::int32_t>::max());
   std::vector<Row> rows(count);
   for (std::size_t row = 0; row < count; ++row) rows[row].t = t[row];
@@ -96,7 +95,7 @@ StepsFile parse_steps(std::string_view text, const std::string& source) {
 }
 
 StepsFile read_steps(const std::string& path) {
-  return parse_steps(read_file(path, MAX_STEPS_BYTES, KIND), path);
+  return parse_steps(read_file(path, MAX_TEXT_BYTES, KIND), path);
 }
 
 void check_same_model(const StepsFile& steps, const Card& card, const std::string& source) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "error.hpp"
 #include "plan_record.hpp"
@@ -22,7 +23,7 @@ struct LoadedPlan {
   TensorRtLog log;
   std::unique_ptr<IRuntime> runtime;
   std::unique_ptr<ICudaEngine> engine;
-  bool one_time;
+  std::optional<Dims> time_shape;  // of a t that is one number for all images: {} or {1}
 
   const Model& model() const { return record.card.model; }
   // Throws Failure with the reason of TensorRT unless `holds`.
@@ -51,7 +52,7 @@ class TensorRtCall final : public DeviceCall {
     driver.check(driver.synchronize(stream), "the GPU failed");
     const Model& model = plan.model();
     set(model.x, shape({batch, model.channels, model.height, model.width}));
-    set(model.t, plan.one_time ? shape({}) : shape({batch}));
+    set(model.t, plan.time_shape.value_or(shape({batch})));
     if (!model.y.empty()) set(model.y, shape({batch}));
     plan.check(context_->inferShapes(0, nullptr) == 0, "cannot infer all shapes");
     scratch_bytes_ = context_->updateDeviceMemorySizeForShapes();
@@ -103,13 +104,13 @@ class TensorRtEngine final : public DeviceEngine {
     if (!fault.empty())
       bad_file(source.name + " does not match its record: " + fault + "; build the plan again");
     const char* const time = plan_.model().t.c_str();
-    plan_.one_time = plan_.engine->getTensorShape(time).nbDims == 0;
+    plan_.time_shape = shape_of_one_time();
     time_type_ = type_of(plan_.engine->getTensorDataType(time));
   }
 
   const Card& card() const override { return plan_.record.card; }
   TimeType time_type() const override { return time_type_; }
-  bool one_time() const override { return plan_.one_time; }
+  bool one_time() const override { return plan_.time_shape.has_value(); }
   bool capturable() const override { return true; }
 
   // The smallest batch of a profile that is at least `count`, else the largest batch.
@@ -129,6 +130,14 @@ class TensorRtEngine final : public DeviceEngine {
   }
 
  private:
+  // [1] is also the t of a plan for batch 1 alone.
+  std::optional<Dims> shape_of_one_time() const {
+    const Dims time = plan_.engine->getTensorShape(plan_.model().t.c_str());
+    const Dims images = plan_.engine->getTensorShape(plan_.model().x.c_str());
+    const bool is_one = time.nbDims == 1 && time.d[0] == 1 && images.d[0] != 1;
+    return time.nbDims == 0 || is_one ? std::optional(time) : std::nullopt;
+  }
+
   std::string built() const {
     const PlanRecord& record = plan_.record;
     std::string text = plan_.path + " was built by " +

@@ -113,8 +113,8 @@ TEST_CASE("a learned variance, and an image whose size is no multiple of four") 
 TEST_CASE("a batch larger than asked for, times of other types and one time for all, no graph") {
   const ddpm_rt::Options asked = {.seed = 5, .count = 3, .batch = 3};
   const auto expected = on_host("toy.plan", "ddpm.steps.json", asked);
-  for (const char* plan :
-       {"four.plan", "int32.plan", "float32.plan", "newer_gpu.plan", "refitted.plan"}) {
+  for (const char* plan : {"four.plan", "int32.plan", "float32.plan", "list_of_one_time.plan",
+                           "newer_gpu.plan", "refitted.plan"}) {
     CAPTURE(plan);
     const Device device;
     CHECK(same(opened(plan).sample(asked), expected));
@@ -130,6 +130,9 @@ TEST_CASE("labels and guidance reach the network on the device") {
       .seed = 2, .count = 5, .batch = 4, .labels = labels, .guidance = 3};
   const auto images = opened("classes.plan", "classes.steps.json").sample(asked);
   CHECK(same(images, on_host("classes.plan", "classes.steps.json", asked)));
+  auto unlabelled = asked;
+  unlabelled.labels = {};
+  CHECK(same(opened("classes.plan", "classes.steps.json").sample(unlabelled), images));
   auto single = opened("single.plan", "classes.steps.json");
   CHECK_THROWS_WITH(single.sample(asked),
                     "guidance needs a plan for at least two images; build it with --batch 2");

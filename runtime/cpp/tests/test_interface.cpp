@@ -80,7 +80,8 @@ TEST_CASE("threads, device and provider out of range are refused with the range"
   refused([](auto& options) { options.threads = 4096; }, "from 0 to 1024, not 4096");
   refused([](auto& options) { options.threads = INT32_MAX; }, "from 0 to 1024");
   refused([](auto& options) { options.threads = -1; }, "from 0 to 1024, not -1");
-  refused([](auto& options) { options.device = -1; }, "device must be at least 0");
+  refused([](auto& options) { options.device = -1; }, "device must be from 0 to 1023, not -1");
+  refused([](auto& options) { options.device = 1024; }, "device must be from 0 to 1023, not 1024");
   refused([](auto& options) { options.provider = 4; }, "provider");
   refused([](auto& options) { options.provider = -1; }, "provider");
 }

@@ -27,7 +27,8 @@ TEST_CASE(
     "a graph of fixed batch, and graphs whose t is int32, float32 or one for all, draw the same "
     "images") {
   const auto expected = opened().sample({.seed = 7, .count = 5, .batch = 5});
-  for (const char* name : {"fixed.onnx", "int32.onnx", "float32.onnx", "one_time.onnx"}) {
+  for (const char* name :
+       {"fixed.onnx", "int32.onnx", "float32.onnx", "one_time.onnx", "list_of_one_time.onnx"}) {
     CAPTURE(name);
     CHECK(furthest(opened(name).sample({.seed = 7, .count = 5, .batch = 5}), expected) <= 1e-6F);
   }
@@ -89,13 +90,25 @@ TEST_CASE("labels and guidance reach the network; what the model has not is refu
   CHECK(furthest({plain.begin() + 24, plain.begin() + 48},
                  {mixed.begin() + 24, mixed.begin() + 48}) > 1e-3F);
   CHECK(furthest(plain, sampler.sample({.count = 4, .labels = zero, .guidance = 3})) > 1e-3F);
-  CHECK_THROWS_WITH(sampler.sample({}),
-                    "the model is class-conditional and needs a label from 0 to 2");
   CHECK_THROWS_WITH(sampler.sample({.labels = wrong}),
                     "label 3 is not a class of the model; labels are 0 to 2");
-  CHECK_THROWS_AS(sampler.sample({.labels = zero, .guidance = NAN}), ddpm_rt::Error);
+  for (const double wrong : {double{NAN}, HUGE_VAL, 1e39, -1e39})
+    CHECK_THROWS_WITH(sampler.sample({.labels = zero, .guidance = wrong}),
+                      "guidance must be a finite number of float32");
   CHECK_THROWS_AS(opened().sample({.labels = zero}), ddpm_rt::Error);
   CHECK_THROWS_AS(opened().sample({.guidance = 2}), ddpm_rt::Error);
+}
+
+TEST_CASE("without a label, a model with a null class draws its other classes in turn") {
+  auto sampler = opened("classes.onnx", "classes.steps.json");
+  const std::int64_t both[] = {0, 1};
+  const ddpm_rt::Options asked = {.first = (1ULL << 32) - 1, .count = 5, .batch = 2};
+  auto labelled = asked;
+  labelled.labels = both;
+  CHECK(furthest(sampler.sample(asked), sampler.sample(labelled)) == 0);
+  auto guided = asked, both_guided = labelled;
+  guided.guidance = both_guided.guidance = 3;
+  CHECK(furthest(sampler.sample(guided), sampler.sample(both_guided)) == 0);
 }
 
 TEST_CASE(

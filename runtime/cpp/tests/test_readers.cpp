@@ -74,15 +74,16 @@ TEST_CASE("files beyond the size limits are refused without reading them") {
     return path;
   };
   const std::string steps = sparse("large.json", std::uintmax_t{3} << 30);
-  CHECK(has(refusal([&] { ddpm_rt::read_steps(steps); }), "has more than 64 MiB"));
-  sparse("large.plan.json", ddpm_rt::MAX_RECORD_BYTES + 1);
+  CHECK(has(refusal([&] { ddpm_rt::read_steps(steps); }), "has more than 16 MiB"));
+  sparse("large.plan.json", ddpm_rt::MAX_TEXT_BYTES + 1);
   const ddpm_rt::ModelSource plan = {.name = folder.write("large.plan", "ftrt")};
-  CHECK(has(refusal([&] { ddpm_rt::read_plan_record(plan); }), "has more than 64 MiB"));
+  CHECK(has(refusal([&] { ddpm_rt::read_plan_record(plan); }), "has more than 16 MiB"));
   const std::string model = sparse("large.onnx", ddpm_rt::MAX_MODEL_BYTES + 1);
   CHECK(has(refusal([&] { ddpm_rt::checked_size(model, ddpm_rt::MAX_MODEL_BYTES, "a model"); }),
             "has more than 16384 MiB"));
-  const std::string card(ddpm_rt::MAX_CARD_BYTES + 1, ' ');
-  CHECK(has(refusal([&] { ddpm_rt::read_card(card, "f"); }), "has more than 8 MiB"));
+  const std::string text(ddpm_rt::MAX_TEXT_BYTES + 1, ' ');  // of an ONNX file, or in memory
+  CHECK(has(refusal([&] { ddpm_rt::read_card(text, "f"); }), "has more than 16 MiB"));
+  CHECK(has(steps_refusal(text), "has more than 16 MiB"));
 }
 
 TEST_CASE("a plan of another size than its record says is not read") {
@@ -96,29 +97,28 @@ TEST_CASE("a plan of another size than its record says is not read") {
   CHECK(read.empty());
 }
 
-TEST_CASE("depth, length of numbers, keys and values are limited before the text is parsed") {
+TEST_CASE("depth, digits and keys are limited before the text is parsed") {
   const auto nested = [](std::size_t depth) {
     return with_sampler(std::string(depth, '[') + std::string(depth, ']'));
   };
-  CHECK(has(steps_refusal(nested(ddpm_rt::MAX_JSON_DEPTH)), "nested too deeply: more than 64"));
+  CHECK(has(steps_refusal(nested(ddpm_rt::MAX_JSON_DEPTH)), "nested deeper than 64 levels"));
   CHECK(has(steps_refusal(nested(ddpm_rt::MAX_JSON_DEPTH - 1)), "sampler must be a string"));
   const auto long_number = [](std::size_t length) {
     return with_sampler(std::string(length, '1'));
   };
-  CHECK(has(steps_refusal(long_number(5000)), "a number of more than 400 characters"));
-  CHECK(has(steps_refusal(long_number(401)), "a number of more than 400 characters"));
-  CHECK(has(steps_refusal(long_number(400)), "out of range"));  // of a double
-  CHECK(has(steps_refusal(long_number(300)), "sampler must be a string"));
-  const auto keys = [](std::size_t count) {
-    std::string text = "{\"k0\": 0";
-    for (std::size_t i = 1; i < count; ++i) text += ",\"k" + std::to_string(i) + "\": 0";
-    return with_sampler(text + "}");
+  CHECK(has(steps_refusal(long_number(5000)), "a number has more than 100 digits"));
+  CHECK(has(steps_refusal(long_number(101)), "a number has more than 100 digits"));
+  CHECK(has(steps_refusal(long_number(100)), "sampler must be a string"));
+  CHECK(has(steps_refusal(with_sampler("1e999")), "out of range"));  // of a double
+  const auto keys = [](std::size_t count) {                          // in two objects
+    std::string text = "[{\"k0\": 0";
+    for (std::size_t i = 1; i < count; ++i)
+      text += (i == count / 2 ? "},{\"k" : ",\"k") + std::to_string(i) + "\": 0";
+    return with_sampler(text + "}]");
   };
-  CHECK(has(steps_refusal(keys(100'001)), "an object has more than 100000 keys"));
-  CHECK(has(steps_refusal(keys(100'000)), "sampler must be a string"));
-  std::string values(2 * ddpm_rt::MAX_JSON_VALUES + 2, ',');
-  for (std::size_t i = 0; i < values.size(); i += 2) values[i] = '1';
-  CHECK(has(steps_refusal("[" + values + "1]"), "it has more than 10485760 values"));
+  constexpr std::size_t OTHERS = 24;  // keys of a steps file
+  CHECK(has(steps_refusal(keys(ddpm_rt::MAX_KEYS - OTHERS + 1)), "it has more than 20000 keys"));
+  CHECK(has(steps_refusal(keys(ddpm_rt::MAX_KEYS - OTHERS)), "sampler must be a string"));
 }
 
 TEST_CASE("brackets, digits and commas inside of strings do not count") {
@@ -146,4 +146,28 @@ TEST_CASE("betas of a card must be numbers that are finite in float32") {
     broken.replace(begin, end - begin, wrong);
     CHECK(!refusal([&] { ddpm_rt::read_card(broken, "f"); }).empty());
   }
+}
+
+TEST_CASE("a card of a larger process, image or name than Python allows is refused") {
+  const auto refused = [](const std::string& key, const std::string& value) {
+    std::string text = golden_text("card.json");
+    const auto begin = text.find("\"" + key + "\": ") + key.size() + 4;
+    const auto end = text[begin] == '[' ? text.find(']', begin) + 1 : text.find(',', begin);
+    text.replace(begin, end - begin, value);
+    return refusal([&] { ddpm_rt::read_card(text, "f"); });
+  };
+  const auto betas = [](std::size_t count) {
+    std::string text = "[0.01";
+    for (std::size_t i = 1; i < count; ++i) text += ",0.01";
+    return text + "]";
+  };
+  CHECK(refused("betas", betas(ddpm_rt::MAX_TIMESTEPS)) == "");
+  CHECK(has(refused("betas", betas(ddpm_rt::MAX_TIMESTEPS + 1)), "a list of at most 65536"));
+  CHECK(refused("image_shape", "[1, 8192, 8192]") == "");
+  CHECK(has(refused("image_shape", "[1, 8192, 8193]"), "more than 67108864 values"));
+  CHECK(has(refused("image_shape", "[1, 1, 65537]"), "from 1 to 65536"));
+  std::string name;
+  for (std::size_t i = 0; i < ddpm_rt::MAX_NAME_CHARACTERS; ++i) name += "\xC3\xA9";
+  CHECK(refused("t", "\"" + name + "\"") == "");
+  CHECK(has(refused("t", "\"" + name + "e\""), "the name of t has more than 1000 characters"));
 }

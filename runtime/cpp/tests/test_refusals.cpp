@@ -27,6 +27,9 @@ TEST_CASE("files that are missing, damaged or do not belong together are a statu
   CHECK(has(said(engine, file("classes.steps.json"), DDPM_RT_BAD_FILE), "for another model"));
   CHECK(
       has(said(file("empty_batch.onnx"), steps, DDPM_RT_BAD_FILE), "the batch of the graph is 0"));
+  for (const char* shape : {"two_times.onnx", "square_time.onnx"})
+    CHECK(has(said(file(shape), steps, DDPM_RT_BAD_FILE),
+              "'t' must be a number, [1], or [batch], a timestep for each image"));
 }
 
 TEST_CASE(
@@ -87,7 +90,8 @@ TEST_CASE("the caller's mistakes are INVALID_ARGUMENT, with the reason") {
   const auto nothing = [](ddpm_rt_sample_options&) {};
   refused("room", nothing, nullptr, 24);
   refused("room", nothing, images.data(), 23);
-  refused("room", [](auto& options) { options.count = ~0ULL; }, images.data(), 24);
+  refused("room", [](auto& options) { options.count = 2; }, images.data(), 24);
+  refused("count", [](auto& options) { options.count = ~0ULL; }, images.data(), 24);
   refused("first and count", [](auto& options) { options.count = 0; }, images.data(), 24);
   refused(
       "first and count", [](auto& options) { options.first = ~0ULL, options.count = 2; },

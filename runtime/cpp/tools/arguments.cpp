@@ -14,6 +14,7 @@ const char* const USAGE =
     "  --count N       number of samples                                [16]\n"
     "  --batch N       images per call of the network                   [16]\n"
     "  --label N       class of the images; repeat to cycle through several\n"
+    "                  [every class in turn, if the model has a null class]\n"
     "  --guidance W    above 1: follow the label more                   [1]\n"
     "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
     "  --device N      number of the GPU                                [0]\n"

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "limits.hpp"
 #include "replace_file.hpp"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -24,33 +25,44 @@ std::uint8_t to_byte(float value) {
       std::nearbyint((std::clamp(value, -1.0F, 1.0F) + 1.0F) * 127.5F));
 }
 
+constexpr std::uint8_t EMPTY = 255;  // of a cell without an image: black may be a background
+
 struct Grid {
   std::size_t columns, rows;
+  std::size_t cells() const { return columns * rows; }
 };
 
+// As in Python (images/canvas.py): from a square to about 4 : 1, the fewest empty cells, then the
+// most square.
 Grid grid_of(std::size_t count) {
-  const auto columns = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))));
-  return {columns, (count + columns - 1) / columns};
+  const auto square = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  Grid best = {};
+  for (std::size_t columns = square; columns <= 2 * square; ++columns) {
+    const Grid grid = {columns, (count + columns - 1) / columns};
+    if (best.columns == 0 || grid.cells() < best.cells()) best = grid;
+  }
+  return best;
 }
 
 }  // namespace
 
 void check_png(const Images& images) {
-  constexpr std::size_t MAX_SIDE = 32768;  // of the grid: the encoder counts its bytes in an int
-  constexpr std::size_t MAX_BYTES = std::size_t{1} << 30;
-  if (images.channels > 4)
-    throw std::runtime_error("images of more than 4 channels are not a PNG; write an .npy");
+  if (images.channels != 1 && images.channels != 3)
+    throw std::runtime_error("the model draws " + std::to_string(images.channels) +
+                             " channels, which are no picture; write an .npy");
   const Grid grid = grid_of(images.count);
   const std::size_t width = grid.columns * images.width, height = grid.rows * images.height;
-  if (width > MAX_SIDE || height > MAX_SIDE || width * height * images.channels > MAX_BYTES)
-    throw std::runtime_error("the grid is too large for a PNG; write an .npy, or fewer images");
+  if (height > ddpm_rt::MAX_PIXELS / width)
+    throw std::runtime_error("the grid would have more than " +
+                             std::to_string(ddpm_rt::MAX_PIXELS) +
+                             " pixels; write an .npy, or fewer images");
 }
 
 void write_png(const std::string& path, const Images& images) {
   check_png(images);
   const auto [columns, rows] = grid_of(images.count);
   const std::size_t stride = columns * images.width * images.channels;
-  std::vector<std::uint8_t> pixels(rows * images.height * stride);
+  std::vector<std::uint8_t> pixels(rows * images.height * stride, EMPTY);
   std::size_t from = 0;
   for (std::size_t n = 0; n < images.count; ++n)
     for (std::size_t c = 0; c < images.channels; ++c)

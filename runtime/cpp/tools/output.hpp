@@ -13,7 +13,7 @@ struct Images {
 // Throws std::runtime_error, before anything is drawn, if write_png cannot write such images.
 void check_png(const Images& images);
 
-// Writes a grid, as square as possible. Cells without an image are black. Throws
+// Writes a grid with the columns of Python's. Cells without an image are white. Throws
 // std::runtime_error.
 void write_png(const std::string& path, const Images& images);
 

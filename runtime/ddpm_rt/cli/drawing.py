@@ -1,10 +1,9 @@
 """What the verbs that draw images have in common: open the engine, bind the request, draw, write, print one line."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +14,7 @@ from ..engines.decoder import decoder_of
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
-from .talk import say
+from .talk import progress_bar, say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -24,7 +23,7 @@ Ask = Callable[[ModelCard], Request]  # the request for a model; raises ValueErr
 
 
 def draw_images(
-    ask: Ask, chosen: "ChosenEngine", out: Path, *, quiet: bool, inputs: Sequence[Path | None] = ()
+    ask: Ask, chosen: "ChosenEngine", out: Path, *, scale: int = 1, quiet: bool, inputs: Sequence[Path | None] = ()
 ) -> None:
     """Open the engine, draw the images that `ask` wants of its model, write them, and print one line.
 
@@ -38,15 +37,15 @@ def draw_images(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with engine:
-        bound, output = _prepared(ask, engine, out, chosen.options.threads)
+        bound, output = _prepared(ask, engine, out, scale, chosen.options.threads)
         _draw(bound, engine, output, quiet)
 
 
-def _prepared(ask: Ask, engine: Engine, out: Path, threads: int | None) -> tuple[BoundRequest, Output]:
+def _prepared(ask: Ask, engine: Engine, out: Path, scale: int, threads: int | None) -> tuple[BoundRequest, Output]:
     try:
         bound = ask(engine.card).bind(engine.card).fitted(engine)
         decoder = None if out.suffix.lower() == ".npy" else decoder_of(engine, threads)
-        return bound, Output(out, bound, engine.model_sha256(), decoder)
+        return bound, Output(out, bound, engine.model_sha256(), decoder, scale=scale)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -56,7 +55,7 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
         missing = output.missing()
         calls = bound.calls_for(missing)
         started = time.perf_counter()
-        with progress_bar(calls, quiet) as bar:
+        with progress_bar(calls, "sampling", quiet=quiet) as bar:
             outcome = output.draw(engine, missing, lambda: bar.update(1))
         seconds = time.perf_counter() - started
     notes = [f"{outcome.skipped} were there already"] if outcome.skipped else []
@@ -64,12 +63,6 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
     noted = f" ({', '.join(notes)})" if notes else ""
     each = f", {1000 * seconds / calls:.2f} ms a step" if calls else ""
     say(f"{outcome.drawn} images of seed {bound.seed} in {seconds:.2f} s{each}: {output.path}{noted}")
-
-
-def progress_bar(length: int, quiet: bool) -> Any:
-    """A bar on stderr, hidden where stderr is no terminal."""
-    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
-    return click.progressbar(length=length, label="sampling", file=sys.stderr, hidden=hidden, show_pos=True)
 
 
 def what_is_kept(output: Output) -> str:

@@ -15,7 +15,7 @@ from .options import (
     Integers,
     engine_options,
     model_option,
-    out_option,
+    out_options,
     request_options,
     sampler_options,
 )
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 @sampler_options
 @request_options
 @input_options
-@out_option
+@out_options
 def interpolate(
-    engine: "ChosenEngine", out: Path, quiet: bool, frames: int, start: int, end: int,
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, frames: int, start: int, end: int,
     inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw the images between two samples of a seed.
@@ -54,7 +54,7 @@ def interpolate(
         null = read_inputs(card, null_inputs, resize=resize)
         return Between(start=start, end=end, count=frames, inputs=given, null_inputs=null, **wanted)
 
-    draw_images(ask, engine, out, quiet=quiet, inputs=paths_of(inputs, null_inputs))
+    draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=paths_of(inputs, null_inputs))
 
 
 @click.command()

@@ -28,6 +28,7 @@ VERBS = {
     "fuse": "ddpm_export.cli.fuse:fuse",
     "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
+    "serve": "ddpm_rt.cli.serve:serve",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",
     "web": "ddpm_rt.cli.web:web",

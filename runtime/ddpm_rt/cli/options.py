@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import click
 
 from ..engines.engine_options import MAX_THREADS, EngineOptions, Provider
-from ..limits import MAX_BATCH, MAX_GPUS, MAX_RESAMPLE, MAX_TIMESTEPS
+from ..limits import MAX_BATCH, MAX_GPUS, MAX_RESAMPLE, MAX_SCALE, MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
@@ -72,6 +72,27 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
             return tuple(map(int, parts))
         except ValueError:
             self.fail(f"{quoted(value)} is not a list of integers such as 999,500,0", param, ctx)
+
+
+class ShardType(click.ParamType):  # type: ignore[type-arg]
+    """Part I of N, as I/N."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ..requests.shard import Shard
+
+        if isinstance(value, Shard):
+            return value
+        index, slash, parts = value.partition("/")
+        if not slash or not all(part.isdecimal() and len(part) <= DIGITS for part in (index, parts)):
+            self.fail(f"{quoted(value)} is not a part such as 0/4", param, ctx)
+        shard = Shard(int(index), int(parts))
+        try:
+            shard.check()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return shard
 
 
 def engine_options_of(asked: dict[str, Any]) -> EngineOptions:
@@ -153,10 +174,13 @@ def model_option(command: Command) -> Command:
     ])(gathered)  # type: ignore[return-value]  # fmt: skip
 
 
-out_option = click.option(
-    "-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
-    help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample.",
-)  # fmt: skip
+# Where the images go.
+out_options = together([
+    click.option("-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
+                 help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample."),
+    click.option("--scale", type=click.IntRange(1, MAX_SCALE), default=1, show_default=True, metavar="N",
+                 help="Enlarge pictures: N x N pixels for each of the model."),
+])  # fmt: skip
 
 # What a chain starts from, instead of its noise.
 start_options = together([

@@ -21,7 +21,7 @@ from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
-from .talk import say
+from .talk import progress_bar, say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -122,11 +122,12 @@ class Reports:
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
 @input_options
+@click.option("--quiet", is_flag=True, help="No progress bar.")
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
     tolerance: float | None, min_psnr: float | None, steps: int | None,
-    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
+    inputs: Values, null_inputs: Values, resize: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -153,7 +154,7 @@ def verify(
             given |= {"null_inputs": read_inputs(card, null_inputs, resize=resize)}
             return _request(engine, card, steps, asked | given)
 
-        report = compared(sides, options, limits, ask)
+        report = compared(sides, options, limits, ask, quiet=quiet)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -199,9 +200,14 @@ def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) 
 
 
 def compared(
-    sides: Sides, options: EngineOptions, limits: "Tolerance | None", ask: Callable[[Any], "Request"]
+    sides: Sides,
+    options: EngineOptions,
+    limits: "Tolerance | None",
+    ask: Callable[[Any], "Request"],
+    *,
+    quiet: bool = False,
 ) -> "Report":
-    """The report of two sides.
+    """The report of two sides, with a progress bar.
 
     Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
     """
@@ -215,7 +221,8 @@ def compared(
         check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
         other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
-        comparison = compare(engine_side(engine, bound), other, bound)
+        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet=quiet) as bar:
+            comparison = compare(engine_side(engine, bound), other, bound, bar.update)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 

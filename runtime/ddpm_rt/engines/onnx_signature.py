@@ -10,6 +10,7 @@ from ..artifacts.card import ModelCard
 from ..artifacts.fused_chain import is_fused, not_a_network
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
+from ..limits import MAX_BATCH
 
 TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_KINDS}
 INPUT_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "int32": "tensor(int32)"}  # of named inputs
@@ -87,6 +88,8 @@ def _checked_batch(path: Path, card: ModelCard, shape: list[int | str], outputs:
     if [tensor.name for tensor in outputs] != [output]:
         raise DdpmRtError(f"{path}: there must be one output, {output!r}")
     batch, *image = shape
+    if isinstance(batch, int) and not 1 <= batch <= MAX_BATCH:
+        raise DdpmRtError(f"{path}: its batch is fixed to {batch}; export it with 1 to {MAX_BATCH}, or any")
     if tuple(image) != expected:
         raise DdpmRtError(f"{path}: x is {image} but the card says {list(expected)}")
     channels = card.output_channels

@@ -24,6 +24,9 @@ class ArrayFolder(SampleFolder):
 
     suffix = ".npz"
 
+    def _format(self) -> dict[str, str]:
+        return {}
+
     def write(self, samples: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write a batch, float32 `[N, C, ...]`."""
         for sample, image in zip(samples, pixels, strict=True):
@@ -42,9 +45,7 @@ class ArrayFolder(SampleFolder):
                     raise zipfile.BadZipFile
                 text, size = parse_json(_member(file, TEXT).decode()), file.getinfo("x.npy").file_size
         except (zipfile.BadZipFile, ValueError, OSError, KeyError, NotImplementedError):
-            self.damaged += (
-                1  # a write that was killed leaves no such file: another program wrote it, or the disk lost it
-            )
+            self.damaged += 1
             return False
         wanted = self.text_of(sample)
         if not isinstance(text, dict) or text != wanted or size != len(_array_bytes(np.zeros(self.shape, np.float32))):

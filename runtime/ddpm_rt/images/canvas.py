@@ -4,16 +4,23 @@ import math
 
 import numpy as np
 
-from .write import Pixels
+from .write import Pixels, enlarged
 
 MAX_PIXELS = 1 << 26  # most pixels of a grid, or of all frames of an animation together: 8192 x 8192
 LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels, limits of the formats
-INSTEAD = "draw fewer, or write .npy or a folder"
+INSTEAD = "draw fewer or smaller ones, or write .npy or a folder"
+EMPTY = 255  # white: black is the background of many models, so a black cell would look like a sample
 
 
 def columns_of(count: int) -> int:
-    """The number of columns of the most nearly square grid of `count` tiles."""
-    return math.isqrt(count - 1) + 1
+    """The number of columns of the grid of `count` tiles.
+
+    The grid is between a square and about 4 : 1, with the fewest empty cells, and then as square as possible.
+
+    12 tiles are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
+    """
+    square = math.isqrt(count - 1) + 1
+    return min(range(square, 2 * square + 1), key=lambda columns: (-count % columns, columns))
 
 
 def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) -> None:
@@ -28,24 +35,28 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
 
 
 class Canvas:
-    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Unset tiles are black."""
+    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Empty cells are white.
 
-    def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1) -> None:
-        channels, self.height, self.width = shape
+    `shape` is that of a tile, C, H, W; each pixel of it becomes `scale` x `scale` pixels.
+    """
+
+    def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1, scale: int = 1) -> None:
+        channels, self.height, self.width = shape[0], shape[1] * scale, shape[2] * scale
+        self.scale = scale
         self.columns = columns_of(count)
         rows = -(-count // self.columns)
         sides = rows * self.height, self.columns * self.width
-        self.pixels: Pixels = np.zeros((frames, *sides, channels), np.uint8)
+        self.pixels: Pixels = np.full((frames, *sides, channels), EMPTY, np.uint8)
 
     def put(self, frame: int, first: int, tiles: Pixels) -> None:
         """Write `tiles` `[N, H, W, C]` to the places `first` to `first + N - 1` of a frame."""
         for place, tile in enumerate(tiles, first):
             top, left = place // self.columns * self.height, place % self.columns * self.width
-            self.pixels[frame, top : top + self.height, left : left + self.width] = tile
+            self.pixels[frame, top : top + self.height, left : left + self.width] = enlarged(tile, self.scale)
 
 
 def grid(pixels: Pixels) -> Pixels:
-    """Arrange images `[N, H, W, C]` in a nearly square grid `[rows H, columns W, C]`. Unused places are black."""
+    """Arrange images `[N, H, W, C]` in `columns_of(N)` columns: `[rows H, columns W, C]`. Empty cells are white."""
     count, height, width, channels = pixels.shape
     canvas = Canvas(count, (channels, height, width))
     canvas.put(0, 0, pixels)

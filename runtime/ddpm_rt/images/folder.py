@@ -1,8 +1,10 @@
 """A folder with one PNG for each sample. It grows batch by batch, and the same command resumes it."""
 
 import io
+import math
 import os
 import stat
+import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,23 +17,27 @@ from ..artifacts.folder_owner import Say, owned_folder
 from ..artifacts.output_path import check_writable
 from ..errors import DdpmRtError
 from .read import MODES
-from .write import save_png
+from .write import enlarged, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SIZE = "size"  # key for width, height and mode, next to the text chunks of a PNG
+SIZE, MODE = "size", "mode"  # keys for width and height and for the pixel type, next to the text chunks of a PNG
 TEXT_BYTES = 1 << 20  # most bytes of a PNG besides its pixels
 
 
 class SampleFolder:
     """The samples of one request in a folder. All files have the text `text`, and each has its sample number.
 
-    Raises DdpmRtError if the folder cannot be created or written to.
+    A PNG has `scale` x `scale` pixels for each pixel of an image of `shape`, C, H, W. Raises DdpmRtError if the folder
+    cannot be created or written to.
     """
 
     suffix = ".png"
 
-    def __init__(self, path: Path, text: Mapping[str, str], shape: tuple[int, ...], samples: range) -> None:
-        self.path, self.text, self.shape, self.samples = path, text, shape, samples
+    def __init__(
+        self, path: Path, text: Mapping[str, str], shape: tuple[int, ...], samples: range, scale: int = 1
+    ) -> None:
+        self.path, self.text, self.shape, self.samples, self.scale = path, text, shape, samples, scale
+        self.format = self._format()
         self.kept = 0  # complete files
         self.damaged = 0  # incomplete files, whose samples are drawn again
         try:
@@ -40,10 +46,15 @@ class SampleFolder:
             raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
         check_writable(path)
 
+    def _format(self) -> dict[str, str]:
+        """What a file must have besides its text chunks."""
+        channels, height, width = self.shape
+        return {SIZE: _size(width * self.scale, height * self.scale), MODE: str(MODES.get(channels))}
+
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """Keep other requests out of the folder. Raises DdpmRtError while another request uses the folder."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, self.text, part, say)
+        return owned_folder(self.path, {**self.text, **self.format}, part, say)
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError if the file of a sample holds another image."""
@@ -59,7 +70,7 @@ class SampleFolder:
     def write(self, samples: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write a batch, uint8 `[N, H, W, C]`."""
         for sample, picture in zip(samples, pixels, strict=True):
-            save_png(self.file_of(sample), picture, self.text_of(sample))
+            save_png(self.file_of(sample), enlarged(picture, self.scale), self.text_of(sample))
             self.kept += 1
 
     def file_of(self, sample: int) -> Path:
@@ -70,14 +81,14 @@ class SampleFolder:
 
     def _is_there(self, sample: int) -> bool:
         """Whether the file of a sample is complete: after a crash a file may have its text but not its pixels."""
-        path, (channels, height, width) = self.file_of(sample), self.shape
-        content = read_regular(path, channels * height * width * 2 + TEXT_BYTES)
+        path = self.file_of(sample)
+        content = read_regular(path, 2 * math.prod(self.shape) * self.scale**2 + TEXT_BYTES)
         if content is None:
             return False
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
             raise DdpmRtError(f"{path} is not a PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self.text_of(sample), SIZE: _size((width, height), MODES.get(channels))}.items():
+        for key, value in {**self.text_of(sample), **self.format}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
@@ -101,23 +112,35 @@ def read_regular(path: Path, largest: int) -> bytes | None:
     return content
 
 
-def _size(size: tuple[int, int], mode: str | None) -> str:
-    return "{} x {} {}".format(*size, mode)
+def _size(width: int, height: int) -> str:
+    return f"{width} x {height}"
 
 
 def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
-    """The readable text chunks and size of a PNG, and whether the whole file can be read."""
+    """The readable text chunks, size and mode of a PNG, and whether the whole file can be read.
+
+    The size comes from the header, because Pillow refuses to open very large pictures. These are other images, not
+    damaged ones.
+    """
     from PIL import Image
 
-    text: dict[str, str] = {}
+    text = _header(content)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-            text = {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
-            text[SIZE] = _size(picture.size, picture.mode)
+            text |= {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
+            text |= {SIZE: _size(*picture.size), MODE: picture.mode}
             picture.load()
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError):
         return text, False
     return text, _has_whole_chunks(content)
+
+
+def _header(content: bytes) -> dict[str, str]:
+    """The size by the first chunk of a PNG, if that is whole."""
+    chunk = content[12:29]
+    if chunk[:4] != b"IHDR" or zlib.crc32(chunk) != int.from_bytes(content[29:33], "big"):
+        return {}
+    return {SIZE: _size(*struct.unpack(">II", chunk[4:12]))}
 
 
 def _has_whole_chunks(content: bytes) -> bool:

@@ -45,12 +45,15 @@ class Outcome:
 class Output:
     """One destination. The suffix of `path` decides its kind; existing folders and paths without suffix are folders.
 
-    Raises ValueError for an unknown suffix, for images that a picture cannot show and for a picture that would be too
-    large, DdpmRtError if the path cannot be written. All checks run before the first image is drawn.
+    Each pixel of an image becomes `scale` x `scale` pixels of a picture; arrays have scale 1. Raises ValueError for an
+    unknown suffix, for images that a picture cannot show and for a picture that would be too large, DdpmRtError if the
+    path cannot be written. All checks run before the first image is drawn.
     """
 
-    def __init__(self, path: Path, bound: BoundRequest, model_sha256: str, decoder: Decoder | None = None) -> None:
-        self.path, self.bound, self.request = path, bound, bound.request
+    def __init__(
+        self, path: Path, bound: BoundRequest, model_sha256: str, decoder: Decoder | None = None, *, scale: int = 1
+    ) -> None:
+        self.path, self.bound, self.request, self.scale = path, bound, bound.request, scale
         self.text = bound.describe(model_sha256)
         self._decoder = decoder
         self._shape = picture_shape(bound.card, decoder)  # of a picture; None if a sample is no picture
@@ -66,7 +69,7 @@ class Output:
             if self._shape is None:
                 self.folder = ArrayFolder(path, self.text, bound.card.image_shape, self.request.samples)
             else:
-                self.folder = SampleFolder(path, self._picture_text(), self._shape, self.request.samples)
+                self.folder = SampleFolder(path, self._picture_text(), self._shape, self.request.samples, scale)
         else:
             check_target(path)
         if self.kind == "array":
@@ -82,18 +85,24 @@ class Output:
     def _check_picture(self, suffix: str) -> None:
         """Raises ValueError if a picture cannot show the images, or one file cannot hold all of them."""
         if self.kind == "array":
+            self._check_no_scale()
             return
         if self._shape is None:
             if self.kind == "folder":
+                self._check_no_scale()
                 return
             sides = " x ".join(map(str, self.bound.card.image_shape))
             what = sides if self.bound.card.latents is None else f"latents of {sides} without a decoder"
             raise ValueError(f"the model draws {what}, which a picture cannot show; write .npy, or a folder of .npz")
-        _, height, width = self._shape
-        if self.kind == "grid":
-            check_canvas(suffix, self.request.count, 1, height, width)
-        elif self.kind == "animation":
+        height, width = (side * self.scale for side in self._shape[1:])
+        if self.kind == "folder":
+            check_canvas(".png", 1, 1, height, width)
+        else:
             check_canvas(suffix, *self._tiles_and_frames(), height, width)
+
+    def _check_no_scale(self) -> None:
+        if self.scale != 1:
+            raise ValueError(f"{self.path}: arrays hold the model's numbers and have no scale; leave out --scale")
 
     def _check_space(self) -> None:
         """Raises DdpmRtError if the disk has too little free space for the array."""
@@ -150,7 +159,7 @@ class Output:
     def _painted(self, engine: Engine, wanted: Sequence[int], progress: Callable[[], object]) -> Canvas:
         """Draw the grid, or all frames of the animation. Each batch is put in its place as soon as it is drawn."""
         tiles, frames = self._tiles_and_frames()
-        canvas, rows = Canvas(tiles, self._shape or (1, 1, 1), frames), self._frames()
+        canvas, rows = Canvas(tiles, self._shape or (1, 1, 1), frames, self.scale), self._frames()
         done = shown = 0
 
         def show(step: Step) -> None:

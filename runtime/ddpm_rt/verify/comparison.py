@@ -95,8 +95,10 @@ def per_image(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(len(values), -1)
 
 
-def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
-    """Sample the request on both sides.
+def compare(
+    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[int], object] = lambda rows: None
+) -> Comparison:
+    """Sample the request on both sides. `progress` is called with the rows of the table that were compared or left out.
 
     A side's chain ends at its first value that is not finite, and the result says where. Raises ValueError if the
     images would need too much memory.
@@ -108,7 +110,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
         with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are part of the result
-            x, expected = _compare_batch(engine, reference, samples, rows)
+            x, expected = _compare_batch(engine, reference, samples, rows, progress)
         blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
         trusted.append(blank if expected is None else expected.astype(np.float32))
@@ -117,7 +119,7 @@ def compare(engine: Side, reference: Side, bound: BoundRequest) -> Comparison:
 
 
 def _compare_batch(
-    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows"
+    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[int], object]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """The final images of both sides; None for a broken chain. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
@@ -129,6 +131,7 @@ def _compare_batch(
         expected = next(trusted, None)
         if expected is None:
             rows.note("reference", row)
+            progress(len(rows.t) - row)
             return None, None
         out = network(theirs.x, theirs.t, *theirs.prev_x0)
         if np.isfinite(out).all():
@@ -141,6 +144,7 @@ def _compare_batch(
             rows.x.add(row, x, expected)
         elif alive:
             rows.note("engine", row)
+        progress(1)
     return x, expected
 
 

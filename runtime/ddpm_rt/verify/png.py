@@ -10,7 +10,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..images.canvas import grid
-from ..images.write import Pixels, save_png, to_pixels
+from ..images.write import Pixels, enlarged, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
 from .report import Report
@@ -44,8 +44,7 @@ def _visible(images: Batch) -> Batch:
 
 
 def _enlarged(pixels: Pixels) -> Pixels:
-    times = max(1, SIDE // max(pixels.shape[:2]))
-    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+    return enlarged(pixels, max(1, SIDE // max(pixels.shape[:2])))
 
 
 def draw(report: Report) -> Pixels:

@@ -12,11 +12,38 @@ def test_a_canvas_filled_in_parts_equals_the_grid_of_all_images():
     for first in range(0, 7, 3):
         canvas.put(1, first, pixels[first : first + 3])
     np.testing.assert_array_equal(canvas.pixels[1], grid(pixels))
-    assert not canvas.pixels[0].any()
+    assert (canvas.pixels[0] == 255).all()
 
 
-def test_a_grid_is_nearly_square():
-    assert [columns_of(count) for count in (1, 2, 4, 5, 9, 10, 10**12 + 1)] == [1, 2, 2, 3, 3, 4, 10**6 + 1]
+@pytest.mark.parametrize(("count", "columns"), [
+    (1, 1), (2, 2), (3, 3), (4, 2), (5, 5), (6, 3), (7, 4), (8, 4), (10, 5), (12, 4), (16, 4), (64, 8), (97, 14),
+])  # fmt: skip
+def test_a_grid_has_few_empty_cells_and_is_near_a_square(count, columns):
+    assert columns_of(count) == columns
+
+
+def test_few_cells_of_a_grid_are_empty_and_none_is_a_strip():
+    for count in range(1, 4097):
+        columns = columns_of(count)
+        rows = -(-count // columns)
+        assert 0 <= rows * columns - count <= count / 7
+        assert rows <= columns <= 5 * rows
+
+
+def test_empty_cells_are_white():
+    tiled = grid(np.zeros((7, 3, 4, 1), np.uint8))
+    assert tiled.shape == (6, 16, 1)
+    assert (tiled[3:, 12:] == 255).all()
+    assert tiled.sum() == 255 * 12
+
+
+def test_a_scaled_canvas_has_each_pixel_as_a_square():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 3), dtype=np.uint8)
+    canvas = Canvas(5, (3, 3, 4), scale=2)
+    canvas.put(0, 0, pixels)
+    for down in range(2):
+        for across in range(2):
+            np.testing.assert_array_equal(canvas.pixels[0, down::2, across::2], grid(pixels))
 
 
 @pytest.mark.parametrize(("suffix", "count", "frames", "side"), [

@@ -118,7 +118,7 @@ bool IExecutionContext::setInputShape(const char* name, const Dims& dims) noexce
   for (int i = 0; right && i < dims.nbDims; ++i)
     right = dims.d[i] == known.d[i] || (i == 0 && known.d[i] == -1);
   if (!right) return refuse("another shape than the network's");
-  if (dims.nbDims != 0) {
+  if (dims.nbDims != 0 && known.d[0] == -1) {
     if (batch_ != 0 && dims.d[0] != batch_) return refuse("inputs of several batches");
     batch_ = dims.d[0];
     if (batch_ < network_.profiles[profile_][0] || batch_ > network_.profiles[profile_][1])
@@ -154,7 +154,7 @@ std::size_t IExecutionContext::bytes_of(const std::string& name) const {
   const Tensor& tensor = network_.tensors.at(name);
   std::size_t bytes = size_of(tensor.type);
   for (int i = 0; i < tensor.dims.nbDims; ++i)
-    bytes *= static_cast<std::size_t>(i == 0 ? batch_ : tensor.dims.d[i]);
+    bytes *= static_cast<std::size_t>(tensor.dims.d[i] == -1 ? batch_ : tensor.dims.d[i]);
   return bytes;
 }
 
@@ -207,7 +207,7 @@ void IExecutionContext::run() const {
   const auto* const labels =
       addresses_.count("y") == 0 ? nullptr : static_cast<const std::int64_t*>(addresses_.at("y"));
   for (std::size_t image = 0; image < images; ++image) {
-    const std::size_t at = time.dims.nbDims == 0 ? 0 : image;
+    const std::size_t at = time.dims.nbDims == 0 || time.dims.d[0] == 1 ? 0 : image;
     const void* const t = addresses_.at("t");
     const float told = time.type == DataType::kINT64   ? static_cast<const std::int64_t*>(t)[at]
                        : time.type == DataType::kINT32 ? static_cast<const std::int32_t*>(t)[at]
