@@ -108,7 +108,7 @@ def fused_row(world: World) -> Cells:
                 expected = Request(seed=SEED, first=FIRST, count=3, compiled=sampler).drawn(engine)
             found = FusedRunner(world.folder / "toy.onnx", threads=1)(SEED, range(FIRST, FIRST + 3))
             same += found.tobytes() == expected.tobytes()
-        return f"{same} of {len(samplers_of("betas"))} samplers"
+        return f"{same} of {len(samplers_of('betas'))} samplers"
 
     def chain() -> FusedRunner:
         path = world.folder / "chain.onnx"
