@@ -44,7 +44,7 @@ CASES = {
 
 # key, value: what is changed in a valid card or steps file; None removes the key
 CARD_CHANGES = [
-    ("format", 2), ("image_shape", [1, 4]), ("image_shape", [1, 4, 6.0]), ("image_shape", [0, 4, 6]),
+    ("format", 2), ("format", 1.0), ("image_shape", [1, 4, 6.0]), ("image_shape", [0, 4, 6]),
     ("image_shape", [1, 65536, 65536]), ("betas", []), ("betas", [0.5, 1]), ("betas", [1, 0.5]),
     ("betas", [0.1, True]), ("betas", [0.1, "0.2"]), ("prediction", "epsilon"), ("variance", "none"),
     ("spacing", "even"), ("clip", None), ("clip", [1, -1]), ("clip", [-1e39, 1]), ("clip", [1.0, 1.00000001]),

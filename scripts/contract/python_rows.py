@@ -17,7 +17,7 @@ from ddpm_rt import Request
 from ddpm_rt.artifacts.steps_file import read_steps
 from ddpm_rt.engines.fused import FusedRunner, signed
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 
 from .measured import (
     FIRST,
@@ -101,14 +101,14 @@ def fused_row(world: World) -> Cells:
 
     def chains() -> str:
         same = 0
-        for name in SAMPLERS:
+        for name in samplers_of("betas"):
             sampler, model = world.toy(name)
             fuse(model, sampler, world.folder / "toy.onnx", threads=1)
             with OrtDenoiser(model, threads=1) as engine:
                 expected = Request(seed=SEED, first=FIRST, count=3, compiled=sampler).drawn(engine)
             found = FusedRunner(world.folder / "toy.onnx", threads=1)(SEED, range(FIRST, FIRST + 3))
             same += found.tobytes() == expected.tobytes()
-        return f"{same} of {len(SAMPLERS)} samplers"
+        return f"{same} of {len(samplers_of('betas'))} samplers"
 
     def chain() -> FusedRunner:
         path = world.folder / "chain.onnx"

@@ -89,7 +89,7 @@ def test_a_folder_with_other_files_is_left_alone(web, tmp_path):
     assert "is a file; name a new folder" in web(out=tmp_path / "mine" / "thesis.txt").output
 
 
-@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}])
+@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}, {"spacing": "karras"}])
 def test_a_model_that_a_browser_cannot_show_is_refused(web, tmp_path, changes, monkeypatch):
     model = write_gaussian(tmp_path / "other.onnx", card=gaussian_card(**changes))
     monkeypatch.setattr("ddpm_rt.web.site.graph_precision", lambda path: changes.get("precision", "fp32"))
