@@ -86,7 +86,7 @@ def sequence() -> Kind:
             up_block_types=("AttnUpBlock1D", "UpBlock1D", "UpBlock1DNoSkip"), extra_in_channels=64,
         )
     )  # fmt: skip
-    scheduler = DDPMScheduler(num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2", clip_sample=False)
+    scheduler = DDPMScheduler(num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2")
     scheduler.set_timesteps(STEPS)
     loop = stepped(network, scheduler, (2, 64), first=STEPS)
     request = {"sampler": "ddpm", "steps": STEPS, "dialect": "diffusers"}

@@ -14,7 +14,22 @@ STEPS, HORIZON, ACTION, OBSERVATION = 10, 16, 2, 12
 
 def conditional_unet() -> Kind:
     # what its module imports for data sets and checkpoints, none of which the network or its loop uses
-    stand_in_for("torchvision", "datasets", "draccus", "deepdiff", "rerun", "gymnasium", "av", "cv2")
+    stand_in_for(
+        "torchvision",
+        "datasets",
+        "draccus",
+        "deepdiff",
+        "rerun",
+        "gymnasium",
+        "av",
+        "cv2",
+        "imageio",
+        "jsonlines",
+        "torchcodec",
+        "wandb",
+        "serial",
+        "pynput",
+    )
     from diffusers import DDIMScheduler
     from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
 
