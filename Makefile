@@ -1,4 +1,4 @@
-# `make sample` and `make test` do all their own set-up, in .venv.
+# Each target installs what it needs in .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,13 +13,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
 
-test: $(VENV)/dev  ## everything that CI runs: lint, types, tests
+test: $(VENV)/dev  ## run lint, types and all tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
-quick: $(VENV)/dev  ## the same in under 90 seconds: no types, and no test that is marked slow
+quick: $(VENV)/dev  ## run lint and the tests that are not marked slow, in under 90 seconds
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check --quick
 
-hooks: $(VENV)/dev  ## have git run ruff, clang-format and mypy before each commit
+hooks: $(VENV)/dev  ## install git hooks that run ruff, clang-format and mypy before each commit
 	$(BIN)/pre-commit install
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
@@ -28,10 +28,10 @@ cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare it
 docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/sphinx-build --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 
-campaign: $(VENV)/dev  ## kills, signals, full disks, writers at once, hostile files: benchmarks/campaign.txt
+campaign: $(VENV)/dev  ## stress the command line (kills, signals, full disks, hostile files): benchmarks/campaign.txt
 	PYTHONPATH=scripts $(BIN)/python -m campaign --soak $(SOAK) --out benchmarks/campaign.txt
 
-fuzz: $(VENV)/dev  ## mutate files of every kind for FUZZ_SECONDS and read them; failing files are kept in build/fuzz
+fuzz: $(VENV)/dev  ## read mutated files of every kind for FUZZ_SECONDS; build/fuzz keeps the failing files
 	$(BIN)/python scripts/fuzz/readers.py --seconds $(FUZZ_SECONDS) --first $(FUZZ_FIRST)
 
 check: test
@@ -44,13 +44,13 @@ $(VENV)/runtime: $(VENV)/python constraints.txt
 	$(INSTALL) --editable '.[cpu]'
 	touch $@
 
-# torch first and by itself: asked for in one go with the rest, pip may prefer another build of it.
+# torch is installed first and alone: together with other packages, pip may choose another build of it.
 $(VENV)/dev: $(VENV)/runtime
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[dev]'
 	touch $@
 
-# The reference is read from the docstrings of all three packages, so they are imported.
+# The API reference imports all three packages, so it needs torch.
 $(VENV)/docs: $(VENV)/runtime
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[docs]'

@@ -1,4 +1,4 @@
-"""Zip files, read within limits: the directory is checked before it is parsed, a member before it is unpacked."""
+"""Reads zip files within limits: the directory is checked before it is parsed, a member before it is unpacked."""
 
 import math
 import os
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from .bounded_read import failure, open_regular
 from .errors import FileError
 
-DIRECTORY_BYTES = 64 << 20  # of a zip's directory: some 700 000 members
-ARRAY_BYTES = 1 << 30  # of an array in an .npz; more is a folder or a zip of images
-PART_BYTES = 1 << 20  # unpacked at a time
-HEADER_BYTES = 10_000  # of an array; NumPy's own limit
+DIRECTORY_BYTES = 64 << 20  # most bytes of a zip's directory: about 700 000 members
+ARRAY_BYTES = 1 << 30  # most bytes of an array in an .npz; larger data must be image files
+PART_BYTES = 1 << 20  # bytes that are unpacked at once
+HEADER_BYTES = 10_000  # most bytes of an array's header; NumPy's own limit
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # lzma and bzip2 may ask for any amount of memory
-END = b"PK\5\6"  # of the directory's last record, which a comment of up to 64 KiB may follow
+END = b"PK\5\6"  # the start of the directory's last record; a comment of up to 64 KiB may follow
 END64_LOCATOR, END64 = b"PK\6\7", b"PK\6\6"
 DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error, struct.error)  # type: ignore[attr-defined]
 UNUSUAL = (RuntimeError, NotImplementedError, MemoryError, OverflowError, UnicodeError, KeyError, IndexError)
 
 
 class Archive:
-    """An open zip. Raises FileError unless `path` is one whose directory is within the limits."""
+    """An open zip. Raises FileError unless `path` is a zip with a directory within the limits."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,13 +43,15 @@ class Archive:
         return self._zip.namelist()
 
     def member(self, name: str, limit: int) -> zipfile.ZipInfo:
-        """The facts about a member. Raises FileError for one that is locked, of another method, or too large."""
+        """The entry of a member. Raises FileError if it is encrypted, too large, or compressed by another method."""
         info = self._zip.getinfo(name)
         where = f"{self.path}: {name}"
         if info.flag_bits & 1:
-            raise failure(where, "is locked with a password")
+            raise failure(where, "is encrypted with a password")
         if info.compress_type not in METHODS:
-            raise failure(where, f"is compressed by method {info.compress_type}; only stored and deflated are read")
+            raise failure(
+                where, f"is compressed by method {info.compress_type}; only stored and deflated are supported"
+            )
         if info.file_size > limit:
             raise failure(where, f"is larger than the limit of {limit >> 20} MiB")
         return info
@@ -64,9 +66,9 @@ class Archive:
             raise failure(f"{self.path}: {name}", f"cannot be unpacked: {error}") from error
 
     def read_array(self, name: str, wanted: Any = np.uint8) -> NDArray[Any]:
-        """An array that `numpy.savez` wrote, of the kind of number `wanted`.
+        """Read an array of the number type `wanted` that `numpy.savez` wrote.
 
-        Its shape is checked before memory is allocated. Raises FileError.
+        The shape is checked before memory is allocated. Raises FileError.
         """
         info, where = self.member(name, ARRAY_BYTES + HEADER_BYTES), f"{self.path}: {name}"
         try:
@@ -76,14 +78,14 @@ class Archive:
                 size = count * kind.itemsize
                 if not np.issubdtype(kind, wanted) or size > ARRAY_BYTES or size > info.file_size:
                     raise ValueError(
-                        f"{kind} of {count:.3g} numbers in {info.file_size} bytes; {wanted.__name__} is wanted"
+                        f"{kind} of {count:.3g} numbers in {info.file_size} bytes; expected {wanted.__name__}"
                     )
                 content, place = np.empty(size, np.uint8), 0
                 while part := file.read(min(PART_BYTES, size - place)):
                     content[place : place + len(part)] = np.frombuffer(part, np.uint8)
                     place += len(part)
                 if place < size or file.read(1):
-                    raise ValueError("its size is not that of its shape")
+                    raise ValueError("the size of the file does not match its shape")
                 array = content.view(kind)
         except FileError:
             raise
@@ -103,7 +105,7 @@ class Archive:
 
 
 def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the order is Fortran's, and type of an `.npy`. Raises ValueError."""
+    """The shape, whether the order is Fortran, and the type of an `.npy`. Raises ValueError."""
     try:
         version = np.lib.format.read_magic(file)
         readers: dict[tuple[int, int], Any] = {
@@ -111,17 +113,17 @@ def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # NumPy warns about headers of Python 2
             shape, fortran, kind = readers[version](file, max_header_size=HEADER_BYTES)
-    except Exception as error:  # NumPy evaluates the header, whose faults are of many kinds
+    except Exception as error:  # a damaged header raises errors of many kinds
         raise ValueError("damaged header") from error
     if any(type(side) is not int or side < 0 for side in shape):
-        raise ValueError("a side is not a count")
+        raise ValueError("the shape is not made of counts")
     return shape, bool(fortran), kind
 
 
 def check_directory(file: BufferedReader) -> None:
-    """Raises ValueError unless the directory of an open zip is within the limits. Reads the end of the file alone."""
+    """Raises ValueError unless the directory of an open zip is within the limits. Reads only the end of the file."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - 65_557))
     tail = file.read()

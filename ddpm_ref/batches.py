@@ -1,6 +1,6 @@
-"""What one training step sees, as a function of (seed, step): images, labels, flips, timesteps, noise.
+"""The data of one training step as a function of (seed, step): images, labels, flips, timesteps, noise.
 
-Nothing here has state, so a run that was killed goes on exactly, and N processes see together what one would.
+This module has no state. Therefore a killed run resumes exactly, and N processes together see the data of one process.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .recipe import Recipe
 class Batch:
     """One process's share of a step: x0 float32 `[B, C, H, W]` in [-1, 1], t int64 `[B]`, noise like x0.
 
-    y int64 `[B]`, the labels, some of them replaced by the null class; None for a model without classes.
+    y int64 `[B]` holds the labels, some replaced by the null class; it is None for a model without classes.
     """
 
     x0: Tensor
@@ -31,7 +31,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What batches are drawn from, and the share of each that this process gets: every `world`-th image."""
+    """The source of batches. This process gets every `world`-th image of each batch."""
 
     images: ImageSet
     labels: Labels | None
@@ -45,7 +45,7 @@ class Source:
 
 
 class StepImages(Dataset[tuple[Tensor, Tensor | None]]):
-    """Item i is what one process sees in step i: uint8 `[B, H, W, C]`, and the labels, int64 `[B]`, or None."""
+    """Item i is one process's share of step i: images uint8 `[B, H, W, C]`, and labels int64 `[B]` or None."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -58,7 +58,7 @@ class StepImages(Dataset[tuple[Tensor, Tensor | None]]):
 
 
 def batches(source: Source, *, first: int, workers: int = 0) -> Iterator[Batch]:
-    """The batches of steps `first` to the last one."""
+    """The batches from step `first` to the last step."""
     steps = range(first, source.recipe.training.steps)
     loader = DataLoader(StepImages(source), batch_size=None, sampler=list(steps), num_workers=workers)
     for step, (pixels, labels) in zip(steps, loader, strict=True):
@@ -66,7 +66,7 @@ def batches(source: Source, *, first: int, workers: int = 0) -> Iterator[Batch]:
 
 
 def _draw(source: Source, step: int, pixels: Tensor, y: Tensor | None) -> Batch:
-    # Every process draws for the whole batch and keeps its share: so the share does not depend on how many there are.
+    # Every process draws for the whole batch and keeps its share, so the batch does not depend on their number.
     training, timesteps = source.recipe.training, source.recipe.diffusion.steps
     generator = torch.Generator().manual_seed(training.seed * 1_000_003 + step)
     whole = (training.batch_size, pixels.shape[3], pixels.shape[1], pixels.shape[2])

@@ -14,11 +14,11 @@ Betas = NDArray[np.float64]
 MAX_BETA = 0.999  # keeps alpha_bar above zero where its curve ends at zero (Nichol and Dhariwal 2021, section 3.2)
 
 
-MAX_TIMESTEPS = 65_536  # of a process
+MAX_TIMESTEPS = 65_536  # most timesteps of a process
 
 
 def check_steps(steps: int) -> None:
-    """Raises ValueError unless a process may have so many timesteps."""
+    """Raises ValueError unless `steps` is a valid number of timesteps."""
     if not 1 <= steps <= MAX_TIMESTEPS:
         raise ValueError(f"steps must be at least 1 and at most {MAX_TIMESTEPS}, not {steps:.6g}")
 
@@ -67,8 +67,8 @@ def sigmoid_alpha_bar(steps: int, start: float = -3.0, end: float = 3.0, tau: fl
 def zero_terminal_snr(betas: Betas) -> Betas:
     """`betas` changed so that alpha_bar ends at 0: Lin et al. 2023, algorithm 1 (`rescale_betas_zero_snr`).
 
-    sqrt(alpha_bar) is shifted to end at 0 and scaled to begin as it did; the last beta becomes 1. Raises ValueError
-    for fewer than two betas.
+    sqrt(alpha_bar) is shifted to end at 0 and scaled to keep its first value. The last beta becomes 1. Raises
+    ValueError for fewer than two betas.
     """
     if len(betas) < 2:
         raise ValueError("a schedule of one step cannot be rescaled to zero terminal SNR")
@@ -93,7 +93,7 @@ def custom(values: Sequence[float] | Betas) -> Betas:
         if len(values) > MAX_TIMESTEPS:
             raise ValueError(f"betas must be at most {MAX_TIMESTEPS} numbers inside (0, 1), not {len(values)}")
         betas = np.array(values, dtype=np.float64)
-    except (TypeError, OverflowError) as error:  # no list of numbers, or a number of hundreds of digits
+    except (TypeError, OverflowError) as error:  # not a list of numbers, or a number of hundreds of digits
         raise ValueError("betas must be a list of numbers inside (0, 1)") from error
     ends_at_one = betas.ndim == 1 and len(betas) > 1 and betas[-1] == 1.0
     inside = betas[:-1] if ends_at_one else betas

@@ -1,7 +1,7 @@
 """Bounded reading: every untrusted file of this package is opened, sized and parsed through this module.
 
-Only regular files are opened: a pipe would be waited for, a device would never end, and a file of the kernel (`/proc`)
-has no size. Size, nesting, digits and keys are checked before a parser sees the text. The limits are those of
+Only regular files are opened: a pipe would block, a device would never end, and a file of the kernel (`/proc`) has no
+size. Size, nesting, digits and keys are checked before the text is parsed. The limits equal those of
 `ddpm_rt.artifacts.bounded_read`, which shares no code with this package; a test compares the two.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from .errors import FileError
 from .text import one_line, quoted
 
-TEXT_BYTES = 16 << 20  # of a JSON or TOML file
+TEXT_BYTES = 16 << 20  # most bytes of a JSON or TOML file
 NESTING = 64  # lists and objects inside each other
 DIGITS = 100  # of one number; a float64 written in full has fewer
 KEYS = 20_000  # of all objects of a file together
@@ -104,7 +104,7 @@ def decoded(content: bytes) -> str:
 def parse_json(content: bytes | str) -> Any:
     """The value of a JSON text within the limits.
 
-    Raises ValueError, in one short line, for a text that is no JSON, has a key twice, or exceeds a limit.
+    Raises ValueError with one short line if the text is not JSON, has a duplicate key, or exceeds a limit.
     """
     text = content if isinstance(content, str) else decoded(content)
     _check_text(text, STRING.sub('""', text))
@@ -118,7 +118,7 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def parse_toml(content: bytes | str) -> dict[str, Any]:
-    """The value of a TOML text within the limits. Raises ValueError, in one short line."""
+    """Parse TOML within the limits. Raises ValueError with one short line."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -134,7 +134,7 @@ def parse_toml(content: bytes | str) -> dict[str, Any]:
 
 
 def _check_text(text: str, bare: str, separator: str = ":") -> None:
-    """Raises ValueError where a text, or the same without its strings, exceeds a limit."""
+    """Raises ValueError if `text`, or `bare`, the same text without its strings, exceeds a limit."""
     if len(text) > TEXT_BYTES:
         raise ValueError(f"longer than the limit of {TEXT_BYTES >> 20} MiB")
     depth = 0
@@ -149,7 +149,7 @@ def _check_text(text: str, bare: str, separator: str = ":") -> None:
 
 
 def _check_surrogates(text: str) -> None:
-    """Raises ValueError where an escape is half of a character, which no text can be written with."""
+    """Raises ValueError for an escaped lone surrogate, which cannot be encoded as UTF-8."""
     if not ESCAPED.search(text):
         return
     for match in STRING.finditer(text):
@@ -159,7 +159,7 @@ def _check_surrogates(text: str) -> None:
         except UnicodeEncodeError as error:
             raise ValueError(f"a lone surrogate in {quoted(match[0])}") from error
         except json.JSONDecodeError:
-            return  # the parser says what is wrong
+            return  # json.loads reports the error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -168,6 +168,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = set()
         for key, _ in pairs:
             if key in keys:
-                raise ValueError(f"key {quoted(key)} is there twice")
+                raise ValueError(f"duplicate key {quoted(key)}")
             keys.add(key)
     return found

@@ -41,19 +41,19 @@ class Checkpoint:
     unet: UNet
     betas: NDArray[np.float64]
     prediction: Prediction
-    variance: AnyVariance  # of sampling: one of DDPM's two (section 3.2), or learned by the network
+    variance: AnyVariance  # for sampling: one of DDPM's two (section 3.2), or learned by the network
     clip: tuple[float, float] | None  # the range that a predicted x_0 is clipped to
     spacing: Spacing = "trailing"  # how a subset of the timesteps is chosen
-    null_class: int | None = None  # the label that stands for no class
+    null_class: int | None = None  # the label that means no class
 
     def __post_init__(self) -> None:
         config, learned = self.unet.config, self.variance.startswith("learned")
         if self.null_class is not None and not 0 <= self.null_class < (config.num_class_embeds or 0):
-            raise CheckpointError(f"null class {self.null_class} is none of num_class_embeds={config.num_class_embeds}")
+            raise CheckpointError(f"null class {self.null_class} is outside num_class_embeds={config.num_class_embeds}")
         if config.out_channels != config.in_channels * (2 if learned else 1):
             raise CheckpointError(
-                f"variance {self.variance} does not go with {config.in_channels} channels in and "
-                f"{config.out_channels} out: a learned variance doubles them, a fixed one does not"
+                f"variance {self.variance} does not match {config.in_channels} input channels and "
+                f"{config.out_channels} output channels: only a learned variance doubles the output channels"
             )
 
     @property
@@ -108,7 +108,7 @@ def build_unet(config_file: Path, raw: Mapping[str, Any], weights: Mapping[str, 
     try:
         config = UNetConfig.from_dict(raw)
         return filled(lambda: UNet(config), modern(weights), source)
-    except (ConfigError, TypeError) as error:  # TypeError: a value that is not of its key's kind
+    except (ConfigError, TypeError) as error:  # TypeError: a value of the wrong type
         raise CheckpointError(f"{config_file}: {error}") from error
 
 
@@ -195,7 +195,7 @@ def check_weights(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], sour
                 f"{source}: {name!r} has shape {list(tensor.shape)}, but the config needs {list(own[name].shape)}"
             )
         if not tensor.is_floating_point():
-            raise CheckpointError(f"{source}: {name!r} is {tensor.dtype}; quantised weights are not read")
+            raise CheckpointError(f"{source}: {name!r} is {tensor.dtype}; quantised weights are not supported")
 
 
 def weights_sha256(weights: Mapping[str, Tensor]) -> str:

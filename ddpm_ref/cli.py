@@ -1,12 +1,12 @@
-"""`ddpm-rt train`. Only click is imported here: the command line lists its verbs without waiting for torch."""
+"""`ddpm-rt train`. Only click is imported at the top, so that listing the verbs does not import torch."""
 
 import signal
 from pathlib import Path
 
 import click
 
-SIGNALLED = 128  # and the signal's number: as a shell reports a command that a signal ended
-ANY_MESSAGE = 1000  # characters of a message
+SIGNALLED = 128  # plus the signal's number: the exit code of a command that a signal ended
+ANY_MESSAGE = 1000  # most characters of a message
 
 
 @click.command()
@@ -16,26 +16,26 @@ ANY_MESSAGE = 1000  # characters of a message
     "--out",
     required=True,
     type=click.Path(file_okay=False, writable=True, path_type=Path),
-    help="Checkpoint directory; resumed if it is one.",
+    help="Checkpoint directory. An existing run resumes.",
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Recipe, a TOML file.")
-@click.option("--preset", metavar="NAME", help="Recipe of the package: mnist, cifar10, lsun256.")
-@click.option("--steps", type=click.IntRange(1, 10**9), help="Instead of the recipe's.")
-@click.option("--cooldown-steps", type=click.IntRange(0, 10**9), help="Instead of the recipe's.")
-@click.option("--batch-size", type=click.IntRange(1, 65_535), help="Instead of the recipe's, over all processes.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Instead of the recipe's.")
+@click.option("--preset", metavar="NAME", help="Built-in recipe: mnist, cifar10, lsun256.")
+@click.option("--steps", type=click.IntRange(1, 10**9), help="Training steps, instead of the recipe's.")
+@click.option("--cooldown-steps", type=click.IntRange(0, 10**9), help="Last steps, instead of the recipe's.")
+@click.option("--batch-size", type=click.IntRange(1, 65_535), help="Over all processes, instead of the recipe's.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="Of matrix products, instead of the recipe's.")
+@click.option("--seed", type=click.IntRange(min=0, max=2**31 - 1), help="Seed of the run, instead of the recipe's.")
 @click.option(
     "--fit",
     type=click.Choice(["exact", "crop"]),
     default="exact",
     show_default=True,
-    help="Images of another size: refuse, or scale and crop.",
+    help="For images of another size: refuse them, or scale and crop.",
 )
 @click.option(
     "--workers", type=click.IntRange(0, 1024), default=0, show_default=True, help="Processes that decode images."
 )
-@click.option("--cpu", is_flag=True, help="Stay on the CPU where there is a GPU.")
+@click.option("--cpu", is_flag=True, help="Use the CPU even if there is a GPU.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def train(
     data: str,
@@ -52,14 +52,14 @@ def train(
     cpu: bool,
     quiet: bool,
 ) -> None:
-    """Train a UNet on images; run it again to go on.
+    """Train a UNet on images. The same command resumes an interrupted run.
 
     \b
     ddpm-rt train --preset mnist --data mnist.npz --out runs/mnist
     torchrun --nproc-per-node 8 -m ddpm_ref --preset cifar10 --data cifar10/ --out runs/cifar10
     """
     if (config is None) == (preset is None):
-        raise click.UsageError("give one of --config and --preset")
+        raise click.UsageError("give either --config or --preset")
     if _overlap(Path(data), out):
         raise click.UsageError(f"--out {out} and --data {data} overlap; use another --out")
     from . import recipe as recipes
@@ -82,23 +82,23 @@ def train(
     except (RuntimeError, MemoryError) as error:
         if "alloc" not in str(error) and not isinstance(error, MemoryError):
             raise
-        raise click.ClickException("the memory is not enough for this network and batch; make them smaller") from error
+        raise click.ClickException("not enough memory for this network and batch; make them smaller") from error
     done, shown = outcome.steps_done, printable(str(out))
     code = SIGNALLED + (outcome.signal or signal.SIGINT)
     if not outcome.finished:
-        click.echo(f"stopped after {done} steps, all saved; the same command goes on", err=True)
+        click.echo(f"stopped after {done} steps, all saved; the same command resumes", err=True)
         raise SystemExit(code)
     if not outcome.drawn:
         click.echo(f"{shown}: trained for {done} steps, all saved; only the last picture is missing", err=True)
         raise SystemExit(code)
     if outcome.steps_before == done:
-        click.echo(f"{shown} has had {done} steps already; nothing was done")
+        click.echo(f"{shown} already has {done} steps; nothing was done")
         return
     click.echo(f"{shown}: trained for {done} steps on {len(images)} images")
 
 
 def _overlap(data: Path, out: Path) -> bool:
-    """Whether the images are a folder that is `out`, lies in it, or holds it: pictures of the run would become data."""
+    """Whether one of the folders contains the other, or both are the same: sample grids would become training data."""
     if not data.is_dir():
         return False
     images, made = data.resolve(), out.resolve()
@@ -106,7 +106,7 @@ def _overlap(data: Path, out: Path) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    """What an exception says, without the number that Python puts before an error of the system."""
+    """The message of an exception, without the error number that Python puts before a system error."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -11,19 +11,19 @@ DOWN_BLOCKS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")
 UP_BLOCKS = ("UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
 RESAMPLING = ("conv", "resnet")
 
-# Keys of diffusers for which this UNet supports one behaviour, with the values that mean it.
+# Keys of diffusers for which this UNet supports only one behaviour, and the values of this behaviour.
 FIXED: dict[str, tuple[Any, ...]] = {
-    "time_embedding_type": ("positional",),  # "fourier" takes a noise level, where a DDPM takes a timestep
+    "time_embedding_type": ("positional",),  # "fourier" takes a noise level instead of a timestep
     "act_fn": ("silu", "swish"),
 }
-# Not read: what only time_embedding_type "learned" reads, and what diffusers' average of weights adds.
+# Ignored keys: one for time_embedding_type "learned", and those that diffusers' average of weights adds.
 UNUSED = (
     *("num_train_timesteps", "decay", "min_decay", "optimization_step", "update_after_step"),
     *("use_ema_warmup", "inv_gamma", "power"),
 )
 
 MAX_WIDTH, MAX_LEVELS, MAX_SIDE = 16_384, 16, 65_536
-COUNTS = {  # and the most that each may be
+COUNTS = {  # key: its largest value
     "in_channels": 4_096,
     "out_channels": 8_192,
     "layers_per_block": 64,
@@ -48,7 +48,7 @@ class UNetConfig:
     in_channels: int
     out_channels: int
     block_out_channels: tuple[int, ...]  # one width per level, from full resolution down
-    layers_per_block: int  # residual blocks per level on the way down; one more on the way up
+    layers_per_block: int  # residual blocks per level on the down path; one more on the up path
     down_block_types: tuple[str, ...]
     up_block_types: tuple[str, ...]  # from the lowest resolution up
     attention_head_dim: int | None  # channels per head; None: one head of all channels (Ho)
@@ -104,7 +104,7 @@ class UNetConfig:
             self.heads(width)
 
     def _check_values(self) -> None:
-        """Raises ConfigError unless every value is of its key's kind and within its limit."""
+        """Raises ConfigError unless every value has the right type and is within its limit."""
         for key, most in COUNTS.items():
             value = getattr(self, key)
             _require((value is None and key in OPTIONAL) or _is_count(value, most), key, f"a count up to {most}", value)
@@ -178,7 +178,7 @@ class UNetConfig:
             _one_of(allowed, given.pop(key, allowed[0]), key)
         known = {field.name: field for field in fields(cls)}
         if unknown := sorted(given.keys() - known.keys()):
-            raise ConfigError(f"unknown key {quoted(unknown[0])}; this UNet may mean something that is not built here")
+            raise ConfigError(f"unknown key {quoted(unknown[0])}; the network may need a feature that is not supported")
         required = [name for name, field in known.items() if field.default is MISSING]
         if missing := [name for name in required if name not in given]:
             hint = "; null is one head (google/ddpm-*), 8 is diffusers' default" if "head" in missing[0] else ""

@@ -21,10 +21,10 @@ Image = NDArray[np.uint8]  # [H, W, C]
 Fit = Literal["exact", "crop"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's; others start programs, or are rarely tested
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's decoders of others start programs or are untested
 MAX_PIXELS = 1 << 26  # 8192 x 8192; checked before a pixel is decoded
 ACCEPTED = "a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
-ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # looked for in this order in an .npz
+ARRAY_KEYS = ("train_images", "images", "x_train", "arr_0")  # in order of preference
 
 
 class ImageSet(Protocol):
@@ -35,18 +35,18 @@ class ImageSet(Protocol):
 
 
 class ImageFiles:
-    """Files of a folder (searched below it) or of a zip, decoded when asked for, in the order of their names."""
+    """The image files of a folder and its subfolders, or of a zip, in the order of names. Images are decoded lazily."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int], fit: Fit) -> None:
         self.path, self.shape, self.fit = path, shape, fit
-        self.zip: Archive | None = None  # opened where it is read: worker processes cannot share one
+        self.zip: Archive | None = None  # opened by each worker process, which cannot share it
         try:
             found = [str(file) for file in path.rglob("*")] if path.is_dir() else zip_names(path)
         except (OSError, FileError) as error:
             raise DataError(f"{_reason(error)}; --data is {ACCEPTED}") from error
         self.names = sorted(name for name in found if _is_image(name))
         if not self.names:
-            raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"{path} contains no images ({', '.join(sorted(SUFFIXES))})")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -80,7 +80,7 @@ class HubImages:
         self.name, self.shape, self.fit = name, shape, fit
         try:
             rows = load_dataset(name, split="train")
-        except Exception as error:  # the library raises many kinds, from the network's to its own
+        except Exception as error:  # the library raises errors of many kinds
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(f"{name} is neither a file, a folder nor a data set of the hub: {reason}") from error
         columns = [key for key, feature in rows.features.items() if isinstance(feature, ImageFeature)]
@@ -106,8 +106,8 @@ def zip_names(path: Path) -> list[str]:
 def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> ImageSet:
     """The images at `path`, each `shape` = (H, W, C).
 
-    `fit="crop"` scales the shorter side and crops the middle; "exact" takes images of that size only. Colour is
-    converted to the model's channels (1 or 3). Raises DataError when there is nothing usable.
+    `fit="crop"` scales the shorter side and crops the middle; "exact" accepts only images of this size. Colours are
+    converted to the model's channels (1 or 3). Raises DataError if `path` is not usable.
     """
     if shape[2] not in (1, 3):
         raise DataError(f"images have 1 or 3 channels; the model has {shape[2]}")
@@ -115,12 +115,12 @@ def open_images(path: str, shape: tuple[int, int, int], fit: Fit = "exact") -> I
     if local.exists():
         return read_array(local, shape) if local.suffix == ".npz" else ImageFiles(local, shape, fit)
     if local.suffix or path.startswith((".", "/", "~")) or path.endswith("/"):
-        raise DataError(f"{path} is not there; --data is {ACCEPTED}")
+        raise DataError(f"{path} does not exist; --data is {ACCEPTED}")
     return HubImages(path, shape, fit)
 
 
 def fingerprint(images: ImageSet, labels: NDArray[np.int64] | None = None) -> str:
-    """What tells one set of images from another: their number, and SHA-256 of some of them and of all labels."""
+    """An identifier of a set of images: their number, and SHA-256 of some images and of all labels."""
     count = len(images)
     digest = hashlib.sha256()
     for index in np.linspace(0, count - 1, min(count, 16)).astype(int).tolist():
@@ -131,21 +131,21 @@ def fingerprint(images: ImageSet, labels: NDArray[np.int64] | None = None) -> st
 
 
 def read_array(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError when it is not there or not of `shape`."""
+    """The uint8 `[N, H, W, C]` array of an `.npz`. Raises DataError if it is missing or has another shape."""
     with opened_archive(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.names()]
         key = next((key for key in ARRAY_KEYS if key in names), None)
         if key is None:
-            raise DataError(f"{path} holds {quoted(names)}, none of {', '.join(ARRAY_KEYS)}")
+            raise DataError(f"{path} contains {quoted(names)}, but none of {', '.join(ARRAY_KEYS)}")
         images = archive.read_array(f"{key}.npy")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape or not len(images):
-        raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; uint8 [N, {_text(shape)}] is wanted")
+        raise DataError(f"{path}: {key} is {images.dtype} {list(images.shape)}; expected uint8 [N, {_text(shape)}]")
     return np.asarray(images, dtype=np.uint8)
 
 
 @contextmanager
 def opened_archive(path: Path) -> Iterator[Archive]:
-    """The opened `.npz`. Reading from it within this context raises DataError for a file that is damaged."""
+    """Open an `.npz`. Reading from it within this context raises DataError if the file is damaged."""
     try:
         with Archive(path) as archive:
             yield archive
@@ -156,7 +156,7 @@ def opened_archive(path: Path) -> Iterator[Archive]:
 def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Image:
     """One image file as uint8 `[H, W, C]`: the first frame, without its alpha channel.
 
-    Raises DataError for a damaged file, one of more pixels than the limit, or one of another size.
+    Raises DataError for a damaged file, a file of another size, or one over the limit of pixels.
     """
     from PIL import Image as Pillow
     from PIL import ImageOps, UnidentifiedImageError
@@ -168,23 +168,23 @@ def decode(data: bytes, name: str, shape: tuple[int, int, int], fit: Fit) -> Ima
             file = Pillow.open(io.BytesIO(data), formats=FORMATS)
         with file:
             if file.width * file.height > MAX_PIXELS:
-                raise ValueError(f"{file.width} x {file.height} are more than the limit of {MAX_PIXELS} pixels")
+                raise ValueError(f"{file.width} x {file.height} exceeds the limit of {MAX_PIXELS} pixels")
             picture = file.convert("L" if channels == 1 else "RGB")
-    except Exception as error:  # of damaged files, decoders raise errors of many kinds
-        reason = "of no known kind" if isinstance(error, UnidentifiedImageError) else str(error)
+    except Exception as error:  # decoders raise errors of many kinds for damaged files
+        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)
         raise DataError(f"{name} is not a readable image: {reason}") from error
     if fit == "crop":
         picture = ImageOps.fit(picture, (width, height), Pillow.Resampling.LANCZOS)
     if picture.size != (width, height):
         found = f"{picture.height} high, {picture.width} wide"
-        raise DataError(f"{name} is {found}; the model wants {height}, {width}; --fit crop scales and crops")
+        raise DataError(f"{name} is {found}; the model needs {height}, {width}; --fit crop scales and crops")
     return np.asarray(picture, dtype=np.uint8).reshape(shape)
 
 
 def batch_indices(count: int, batch_size: int, step: int, seed: int) -> Sequence[int]:
-    """Which images step `step` sees: a function of its arguments, so that a resumed run sees the same.
+    """The indices of the images of step `step`. A pure function, so that a resumed run sees the same images.
 
-    Epochs are laid end to end, each a permutation of its own; a batch may reach over the seam.
+    Each epoch is a new permutation. Epochs follow each other without a gap, so a batch may contain images of two.
     """
     first = step * batch_size
     places = np.arange(first, first + batch_size)
@@ -193,7 +193,7 @@ def batch_indices(count: int, batch_size: int, step: int, seed: int) -> Sequence
     return [int(order[epoch][place % count]) for epoch, place in zip(epochs, places, strict=True)]
 
 
-@lru_cache(maxsize=2)  # an epoch's order is asked for at each of its steps; two where a batch reaches over
+@lru_cache(maxsize=2)  # every step needs the order of its epoch, and a batch may need two epochs
 def _permutation(count: int, epoch: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
@@ -204,7 +204,7 @@ def _is_image(name: str) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What an exception says, without the number that Python puts before an error of the system."""
+    """The message of an exception, without the error number that Python puts before a system error."""
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -1,20 +1,20 @@
 """The errors in a user's files. Each message names the file and the key.
 
-A message is one printable line of at most 300 characters, whatever a file name or a value from a file holds.
+A message is one printable line of at most 300 characters, even if a file name or a value from a file is not.
 """
 
 from .text import one_line
 
 
 class InputError(ValueError):
-    """Something that the user brought; the base of the errors below."""
+    """An error in the user's input, and the base class of the errors below."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 class FileError(InputError):
-    """A file that cannot be read, or not within the limits."""
+    """A file that cannot be read, or exceeds the limits."""
 
 
 class ConfigError(InputError):

@@ -16,9 +16,9 @@ class GuidedConfig:
     in_channels: int
     out_channels: int  # twice `in_channels` if the variance is learned
     model_channels: int  # width of the sinusoidal time embedding
-    first_width: int  # of the first convolution; equals `model_channels` except in the 512 x 512 network
+    first_width: int  # width of the first convolution: `model_channels`, except in the 512 x 512 network
     widths: tuple[int, ...]  # one per level, from full resolution down
-    layers: int  # residual blocks per level on the way down; one more on the way up
+    layers: int  # residual blocks per level on the down path; one more on the up path
     attention: tuple[bool, ...]  # per level: attention after every residual block
     scale_shift: bool  # the time embedding scales and shifts, instead of being added
     resblock_updown: bool  # resample by residual blocks, not by convolutions

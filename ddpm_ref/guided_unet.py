@@ -35,7 +35,7 @@ class GuidedUNet(nn.Module):
 
     @staticmethod
     def _way_down(config: GuidedConfig) -> tuple[nn.ModuleList, list[int]]:
-        """The blocks of the way down, and the width of the skip connection after each block."""
+        """The blocks of the down path, and the width of the skip connection after each block."""
         channels = config.first_width
         blocks = [nn.ModuleList([Pixels(config.in_channels, channels, 3, padding=1)])]
         skips = [channels]

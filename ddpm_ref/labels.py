@@ -51,7 +51,7 @@ def _of_array(path: Path) -> Labels:
         names = [name.removesuffix(".npy") for name in archive.names()]
         wanted = next(keys[key] for key in ARRAY_KEYS if key in names)
         if wanted not in names:
-            raise DataError(f"{path} holds {quoted(names)}, but no {wanted}, which a model with classes needs")
+            raise DataError(f"{path} contains {quoted(names)}, but no {wanted}, which a model with classes needs")
         return np.asarray(archive.read_array(f"{wanted}.npy", np.integer), np.int64)
 
 

@@ -14,7 +14,7 @@ from .errors import ConfigError, FileError, RecipeError
 from .text import quoted
 
 MAX_BATCH, MAX_SAMPLES = 65_535, 4_096
-MAX_STEPS = 1_000_000_000  # of a training run
+MAX_STEPS = 1_000_000_000  # most steps of a training run
 PRESETS = Path(__file__).parent / "presets"
 Precision = Literal["fp32", "bf16"]
 Section = TypeVar("Section")
@@ -27,8 +27,8 @@ class Process:
     schedule: str  # a name of betas.SCHEDULES; Ho: linear
     steps: int  # T; Ho: 1000
     prediction: Prediction  # Ho: eps
-    # The variance the model should be sampled with; Ho: fixed_large for CIFAR-10. learned_range (Nichol and Dhariwal
-    # 2021, eq. 15) and learned (its logarithm as it is) are trained by their hybrid loss.
+    # The variance for sampling; Ho: fixed_large for CIFAR-10. The hybrid loss trains learned_range (Nichol and
+    # Dhariwal 2021, eq. 15) and learned (the output is the logarithm of the variance).
     variance: AnyVariance
     clip: bool = True  # clip a predicted x_0 to [-1, 1]
 
@@ -51,13 +51,13 @@ class Training:
     steps: int  # 800_000
     learning_rate: float  # 2e-4
     warmup_steps: int  # 5000, linear from 0
-    cooldown_steps: int = 0  # the last so many steps fall linearly to 0; Ho has none
+    cooldown_steps: int = 0  # the learning rate falls linearly to 0 over the last steps; Ho has no cool-down
     grad_clip: float = 1.0  # global norm
     ema_decay: float = 0.9999
     ema_warmup: bool = False  # min(decay, (1 + step) / (10 + step)), for short runs
     min_snr_gamma: float = 0.0  # Hang et al. 2023 use 5: weight L_simple by min(SNR, gamma); 0: all timesteps alike
     label_dropout: float = 0.0  # share of the labels replaced by the null class, the model's last; 0: no null class
-    flip: bool = False  # mirror left and right, half of the images; true for CIFAR-10
+    flip: bool = False  # mirror half of the images horizontally; true for CIFAR-10
     precision: Precision = "fp32"  # bf16: matrix products in bfloat16, weights and loss in float32
     seed: int = 0
     checkpoint_every: int = 1000  # steps
@@ -94,7 +94,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides what a training run computes, but for the data."""
+    """Everything except the data that determines what a training run computes."""
 
     model: UNetConfig
     diffusion: Process
@@ -104,24 +104,24 @@ class Recipe:
         model, learned = self.model, self.diffusion.variance.startswith("learned")
         if model.out_channels != model.in_channels * (2 if learned else 1):
             raise RecipeError(
-                f"diffusion.variance {self.diffusion.variance} wants {'twice as many' if learned else 'as many'} "
+                f"diffusion.variance {self.diffusion.variance} needs {'twice as many' if learned else 'as many'} "
                 f"model.out_channels as in_channels, not {model.out_channels} for {model.in_channels}"
             )
         if model.class_embed_type is not None:
-            raise RecipeError("the trainer knows no model.class_embed_type; leave it out and give num_class_embeds")
+            raise RecipeError("the trainer does not support model.class_embed_type; use num_class_embeds instead")
         dropout = self.training.label_dropout
         if dropout and (model.num_class_embeds or 0) < 2:
-            raise RecipeError(f"training.label_dropout {dropout} needs num_class_embeds: the classes and one more")
+            raise RecipeError(f"training.label_dropout {dropout} needs num_class_embeds: all classes plus one")
 
     @property
     def null_class(self) -> int | None:
-        """The label that stands for no class: the last, if labels are dropped."""
+        """The label that means no class: the last one if labels are dropped, else None."""
         classes = self.model.num_class_embeds
         return classes - 1 if classes is not None and self.training.label_dropout else None
 
     @property
     def classes(self) -> int | None:
-        """How many classes the images have, the null class not counted; None for a model without classes."""
+        """The number of classes without the null class; None for a model without classes."""
         total = self.model.num_class_embeds
         return None if total is None else total - (self.null_class is not None)
 
@@ -130,7 +130,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Recipe":
-        """What `to_dict` gave, from an older version too: a key that did not exist yet has its default.
+        """Read the result of `to_dict`. Keys that an older version did not write have their defaults.
 
         Raises TypeError, ValueError or KeyError for anything else.
         """
@@ -141,17 +141,17 @@ class Recipe:
         )
 
     def with_training(self, **changes: Any) -> "Recipe":
-        """The recipe with keys of `[training]` replaced; those that are None stay."""
+        """The recipe with some keys of `[training]` replaced. A change of None keeps the key."""
         given = {key: value for key, value in changes.items() if value is not None}
         return replace(self, training=replace(self.training, **given))
 
 
-# A resumed run may change these: they do not touch a step that is already done.
+# A resumed run may change these, because they do not affect steps that are already done.
 FREE_ON_RESUME = ("steps", "cooldown_steps", "checkpoint_every", "keep_every", "sample_every", "sample_count")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file. Raises RecipeError when there is none."""
+    """The content of a TOML file. Raises RecipeError if it cannot be read."""
     try:
         return parse_toml(read_bytes(path))
     except FileError as error:
@@ -161,7 +161,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a TOML recipe. Raises RecipeError for a missing, unknown or impossible key."""
+    """Read a TOML recipe. Raises RecipeError for a missing or unknown key, or an invalid value."""
     raw = read_toml(path)
     try:
         if set(raw) != {"model", "diffusion", "training"}:
@@ -182,7 +182,7 @@ def load_recipe(path: Path) -> Recipe:
 def load_preset(name: str) -> Recipe:
     """One of the recipes that come with the package; see `preset_names`."""
     if name not in preset_names():
-        raise RecipeError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+        raise RecipeError(f"no preset {name!r}; known: {', '.join(preset_names())}")
     return load_recipe(PRESETS / f"{name}.toml")
 
 
@@ -206,7 +206,7 @@ def _section(kind: type[Section], raw: Mapping[str, Any]) -> Section:
 
 def _choice(key: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise RecipeError(f"{key}: {quoted(value)} is not known; {', '.join(allowed)} are")
+        raise RecipeError(f"{key}: unknown value {quoted(value)}; known: {', '.join(allowed)}")
 
 
 def _within(key: str, value: int, least: int, most: int) -> None:

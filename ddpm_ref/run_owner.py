@@ -14,7 +14,7 @@ from .errors import OutputError
 from .files import make_folder, writing
 
 LOCK = ".ddpm-rt.lock"  # the name that `ddpm-rt sample` uses in a folder of samples
-LARGEST = 1 << 16  # bytes of a lock file that are read
+LARGEST = 1 << 16  # most bytes that are read from a lock file
 SHOWN = 120  # most characters of a command line in a message
 
 

@@ -136,7 +136,7 @@ def _scheduled(raw: Mapping[str, Any], source: Path | str) -> schedules.Betas:
     return schedule(steps, float(raw["beta_start"]), float(raw["beta_end"]))
 
 
-# What reads each field of a `Scheduler`, in their order.
+# The reader of each field of a `Scheduler`, in the order of the fields.
 READERS: dict[str, Callable[[Mapping[str, Any], Path | str], Any]] = {
     "betas": _betas,
     "prediction": _prediction,

@@ -1,20 +1,20 @@
-"""Text that comes from files, file names and other programs, made safe to show: printable, one line, bounded."""
+"""Makes text from files, file names and other programs safe to show: printable, on one line, bounded."""
 
 import reprlib
 
-MESSAGE = 300  # characters of a message about a file
-QUOTE = 60  # characters of a value that a message quotes
+MESSAGE = 300  # most characters of a message about a file
+QUOTE = 60  # most characters of a quoted value
 
 
 def printable(text: str) -> str:
-    """`text` with every character that is not printable as its escape, so that no terminal obeys it."""
+    """`text` with every unprintable character escaped, so that a terminal cannot interpret it."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def one_line(text: str, limit: int = MESSAGE) -> str:
-    """`text` as one printable line of at most `limit` characters; what is too long loses its middle."""
+    """`text` as one printable line of at most `limit` characters. A longer text loses its middle."""
     cut = len(text) > 4 * limit
     if cut:
         text = text[: 2 * limit] + text[-2 * limit :]
@@ -32,7 +32,7 @@ _REPR.maxlevel = 2
 
 
 def quoted(value: object) -> str:
-    """`value` as Python writes it, in at most `QUOTE` characters: a message quotes a little of a wrong value."""
+    """The repr of `value`, cut to at most `QUOTE` characters, for messages about wrong values."""
     try:
         return one_line(_REPR.repr(value), QUOTE)
     except ValueError:  # an integer of more digits than Python writes

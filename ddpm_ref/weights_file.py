@@ -1,4 +1,4 @@
-"""Files of weights. Each is checked before a library reads it: its header fits the file, and nothing may inflate."""
+"""Reads weights files. Each is checked before a library reads it: header, size of members, no compression."""
 
 import os
 import pickle
@@ -18,16 +18,16 @@ from .errors import CheckpointError, FileError
 from .text import one_line, quoted
 
 ZIP = b"PK\3\4"
-MEMBERS = 100_000  # of a zip by `torch.save`: one a tensor, and a few
-PICKLE_BYTES = 64 << 20  # of the member that names the tensors
-REASON = 120  # characters of what a library says
-FOREIGN_OBJECT = re.compile(r"GLOBAL ([\w.]+)")  # how torch names an object in a pickle that is no tensor
+MEMBERS = 100_000  # most members of a zip by `torch.save`: one for each tensor, and a few more
+PICKLE_BYTES = 64 << 20  # most bytes of the member that names the tensors
+REASON = 120  # most characters of a library's message
+FOREIGN_OBJECT = re.compile(r"GLOBAL ([\w.]+)")  # how torch names an object in a pickle that is not a tensor
 
 Kind = Literal["safetensors", "zip", "pickle"]
 
 
 def kind_of(path: Path) -> Kind:
-    """What the first bytes of a file of weights say that it is; the suffix decides where they do not.
+    """The kind of a weights file, from its first bytes, or else from its suffix.
 
     Raises FileError for an empty file and for a Git LFS pointer.
     """
@@ -43,7 +43,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def load_weights_file(path: Path) -> dict[str, Any]:
-    """The content of a file of weights, whatever its suffix; tensors of a zip are mapped. Raises CheckpointError."""
+    """Read a weights file with any suffix. The tensors of a zip are memory-mapped. Raises CheckpointError."""
     try:
         kind = kind_of(path)
     except FileError as error:
@@ -52,7 +52,7 @@ def load_weights_file(path: Path) -> dict[str, Any]:
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError."""
+    """Read the tensors of a safetensors file. Raises CheckpointError."""
     from safetensors.torch import load_file
 
     try:
@@ -60,19 +60,19 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileError as error:
         raise CheckpointError(str(error)) from error
-    except Exception as error:  # the library's own, and what memory and the file system raise
+    except Exception as error:  # errors of the library, of memory and of the file system
         raise CheckpointError(f"{path} cannot be read: {one_line(str(error), REASON)}") from error
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool = False) -> dict[str, Any]:
-    """The content of a `torch.save` file, if it contains only tensors and plain values: other pickles can run code.
+    """Read a `torch.save` file that contains only tensors and plain values; other pickles can run code.
 
-    `mmap` maps the tensors instead of reading them. Raises CheckpointError otherwise, or if the file cannot be read.
+    `mmap` maps the tensors instead of reading them. Raises CheckpointError for other contents or an unreadable file.
     """
     try:
         check_pickled(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the pickle's protocol, before torch refuses it
+            warnings.simplefilter("ignore")  # torch warns about the pickle's protocol before it refuses the file
             content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True, mmap=mmap)
         return content
     except FileError as error:
@@ -81,9 +81,9 @@ def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool =
         found = FOREIGN_OBJECT.search(str(error))
         what = f" ({one_line(found[1], 60)})" if found else ""
         raise CheckpointError(
-            f"{path} is damaged, or holds more than tensors and plain values{what}; save its state dict alone"
+            f"{path} is damaged, or contains more than tensors and plain values{what}; save only its state dict"
         ) from error
-    except Exception as error:  # of a damaged pickle, errors of any kind
+    except Exception as error:  # a damaged pickle raises errors of any kind
         reason = one_line(str(error) or type(error).__name__, REASON)
         raise CheckpointError(f"{path} cannot be read: {reason}") from error
 
@@ -91,7 +91,7 @@ def load_tensors(path: Path, device: torch.device | str = "cpu", *, mmap: bool =
 def state_dict(content: object, source: Path) -> dict[str, Tensor]:
     """`content`, if it is a mapping from names to tensors. Raises CheckpointError otherwise."""
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{source} contains no state dict, but {type(content).__name__}")
+        raise CheckpointError(f"{source} contains no state dict, or an empty one ({type(content).__name__})")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{source} is no state dict: {quoted(name)} is {type(value).__name__}, not a tensor")
@@ -99,32 +99,32 @@ def state_dict(content: object, source: Path) -> dict[str, Tensor]:
 
 
 def check_safetensors(path: Path) -> None:
-    """Raises FileError unless the header of a safetensors file is within the file and the limits."""
+    """Raises FileError if the header of a safetensors file exceeds the file or the limits."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(len(POINTER))
     refuse_pointer(path, start)
     if len(start) < 8:
-        raise failure(path, "cannot be read: it ends before its header")
+        raise failure(path, "cannot be read: the file ends before its header")
     (header,) = struct.unpack_from("<Q", start)
     if header > min(size - 8, TEXT_BYTES):
         raise failure(path, f"cannot be read: a header of {header} bytes in a file of {size}")
 
 
 def check_pickled(path: Path) -> None:
-    """Raises FileError unless a file may be one of `torch.save`: it has content, and its members are not compressed."""
+    """Raises FileError if a file cannot be from `torch.save`: it is empty, or has compressed or oversized members."""
     with open_regular(path) as file:
         start = file.read(len(POINTER))
         if not start:
             raise failure(path, "cannot be read: it is empty")
         refuse_pointer(path, start)
         if not start.startswith(ZIP):
-            return  # a pickle of old versions, whose reader goes through the file once
+            return  # a pickle of old torch versions: reading it cannot inflate
         size = os.fstat(file.fileno()).st_size
         try:
             check_directory(file)
             members = zipfile.ZipFile(file).infolist()
-        except Exception as error:  # of a damaged zip, errors of many kinds
+        except Exception as error:  # a damaged zip raises errors of many kinds
             raise failure(path, f"cannot be read as a zip: {error}") from error
     _check_members(path, size, members)
 

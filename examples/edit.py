@@ -1,4 +1,4 @@
-"""Change an image: draw images like it, replace its lower half, walk to another sample, and find its noise."""
+"""Edit an image: draw similar images, redraw its lower half, interpolate between samples, and find its noise."""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +7,7 @@ import ddpm_rt
 
 request = ddpm_rt.Request(seed=3, count=4, steps=20)
 mask = np.zeros((28, 28), bool)
-mask[14:] = True  # True is drawn, False is kept
+mask[14:] = True  # True is redrawn, False is kept
 
 with ddpm_rt.open_denoiser() as engine:
     image = ddpm_rt.sample(engine, seed=7, count=1, steps=20)[0]  # float32 [1, 28, 28] in [-1, 1]

@@ -1,4 +1,4 @@
-"""Share the samples of one seed between processes. No process knows of the others, and the images are the same."""
+"""Share the samples of one seed between processes, which do not communicate. The images equal those of one process."""
 
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,7 +11,7 @@ COUNT, PER_PROCESS = 16, 8
 
 
 def draw(first: int) -> np.ndarray:
-    """Samples `first` .. `first + PER_PROCESS - 1` of seed 7."""
+    """Draw the samples `first` to `first + PER_PROCESS - 1` of seed 7."""
     return ddpm_rt.sample(seed=7, first=first, count=PER_PROCESS, batch=8, steps=10, threads=1)
 
 

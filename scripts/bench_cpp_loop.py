@@ -6,18 +6,21 @@
 Prints a table. Each figure is the median over the rounds of the ratio whole chain / (steps x bare call).
 """
 
+import math
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
 import click
-from bench_loop import cifar10, rounds
+from random_model import random_model
 
 import ddpm_rt
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.steps_file import write_steps
-from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.measure import Limit, measure
 from ddpm_rt.models import bundled_model
+from ddpm_rt.requests.request import Request
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 Pairs = list[tuple[float, float]]  # milliseconds a step: bare, chain
@@ -32,6 +35,12 @@ def in_cpp(program: Path, engine: Path, steps: Path, batch: int, count: int) -> 
 def show(name: str, language: str, sampler: str, batch: int, steps: int, pairs: Pairs) -> None:
     alone, whole = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(chain / bare for bare, chain in pairs)
+    row(name, language, sampler, batch, steps, alone, whole, ratio)
+
+
+def row(
+    name: str, language: str, sampler: str, batch: int, steps: int, alone: float, whole: float, ratio: float
+) -> None:
     click.echo(f"{name:<16} {language:<8} {sampler:<8} {batch:5} {steps:5} {alone:9.3f} {whole:9.3f} {ratio:8.4f}")
 
 
@@ -44,20 +53,31 @@ def show(name: str, language: str, sampler: str, batch: int, steps: int, pairs: 
 def main(program: Path, use_cifar10: bool, batches: tuple[int, ...], steps: int, count: int) -> None:
     """Measure the overhead of both loops."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = cifar10(Path(folder)) if use_cifar10 else bundled_model()
-        model = ddpm_rt.open_denoiser(engine)
-        assert isinstance(model, OrtDenoiser)
+        engine = random_model("cifar10", Path(folder) / "cifar10.onnx") if use_cifar10 else bundled_model()
+        card = read_onnx_card(engine)
         click.echo(f"{'model':<16} loop     sampler  batch steps   bare ms  chain ms    ratio")
         for batch in batches:
             for sampler in ("ddim", "ddpm"):
                 table = Path(folder) / f"{sampler}.steps.json"
                 recipe = SamplerOptions(sampler=sampler, steps=steps)  # type: ignore[arg-type]
-                write_steps(table, recipe.compile(model.card), model.card)
+                write_steps(table, recipe.compile(card), card)
                 name = engine.stem
                 show(name, "C++", sampler, batch, steps, in_cpp(program, engine, table, batch, count))
-                python = rounds(model, batch, steps, sampler, count)
-                pairs = [(1000 * bare / steps, 1000 * chain / steps) for bare, chain in python]
-                show(name, "Python", sampler, batch, steps, pairs)
+                figures = measure(
+                    lambda: ddpm_rt.open_denoiser(engine), Request(sampler=sampler, steps=steps), batch=batch,
+                    limit=Limit(count, math.inf),
+                )  # fmt: skip
+                chain = 1000 * batch / figures.images_per_second.median / steps
+                row(
+                    name,
+                    "Python",
+                    sampler,
+                    batch,
+                    steps,
+                    figures.ms_per_call.median,
+                    chain,
+                    figures.loop_overhead.median,
+                )
 
 
 if __name__ == "__main__":

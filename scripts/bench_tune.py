@@ -2,12 +2,12 @@
 
     python scripts/bench_tune.py --engine unet.onnx --calls 6 > benchmarks/tune-unet.txt
 
-Every line is a table of as many calls. Its figures are distances to the images of a reference (DPM-Solver++(2M) with
-`--reference-calls`) from the same noise, on samples that no fit has seen: the root mean square over all images, which
-a few samples decide that end as another picture, and the median over images of their own root mean square.
+Every line is a table with the same number of calls. Its figures are distances to the images of a reference
+(DPM-Solver++(2M) with `--reference-calls`) from the same noise, on samples that no fit has used: the root mean square
+over all images, which depends mostly on the few samples that become another image, and the median over images.
 
-With `--data mnist.npz` the part `frechet` draws 512 samples of seed 0 by some of the tables, for a model of MNIST, and
-prints their Frechet distance to the test set, as `evaluate.py` takes it.
+With `--data mnist.npz`, the part `frechet` draws 512 samples of seed 0 with some of the tables, for a model of MNIST,
+and prints their Frechet distance to the test set, as in `evaluate.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ def path_costs(bench: Bench, paths: TeacherPaths, searched: Sequence[int]) -> No
     errors, calls = step_errors(paths, bench.card.schedule), bench.calls
     found = {"RMS of a DDIM step": cheapest_path(errors, calls)}
     found["its square"] = cheapest_path(errors**2, calls)
-    for factor in (0.85, 1.15):  # GITS discounts what later steps cost, or what they amplify
+    for factor in (0.85, 1.15):  # GITS weighs later steps less, or amplifies earlier errors
         found[f"RMS, earlier steps weigh {factor} a step"] = cheapest_path(errors, calls, factor)
     ends = np.append(bench.card.schedule.alpha_bar[paths.grid], 1.0)
     found["RMS, in the noise level that it leads to"] = cheapest_path(errors / np.sqrt(1.0 - ends + 1e-2), calls)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from tiny_unet import tiny_card, tiny_unet
 from typed_model import typed
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_ref.recipe import load_preset
@@ -29,7 +29,7 @@ PLANS = (("1", ()), ("1", ("8.9",)), ("1,16", ("8.6", "8.9", "12.0")), ("1:8:64"
 def rows(preset, folder, hoist):
     config = load_preset(preset).model
     source = folder / f"{preset}.fp32.onnx"
-    export_onnx(tiny_unet(config=config), tiny_card(config), source, hoist=hoist)
+    export_onnx(tiny_unet(config=config), tiny_card(config), source, ExportOptions(hoist=hoist))
     for precision in ("fp32", "fp16", "bf16"):
         path = folder / f"{preset}.{precision}.onnx"
         if precision != "fp32":

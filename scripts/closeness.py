@@ -1,4 +1,4 @@
-"""Statistics of how close two sets of images are, for `evaluate.py`, in NumPy and float64."""
+"""Statistics of sets of digits, for `evaluate.py`, in NumPy and float64."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,37 +9,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Digits = NDArray[np.uint8]  # [N, 28, 28]
-
-
-class Gaussian(NamedTuple):
-    """The mean `[D]` and the covariance `[D, D]` of a set of features."""
-
-    mean: Floats
-    covariance: Floats
-
-    @classmethod
-    def of(cls, features: Floats) -> "Gaussian":
-        """Fitted to `[N, D]`, the covariance without bias. Raises ValueError for fewer than two rows."""
-        if features.ndim != 2 or len(features) < 2:
-            raise ValueError(f"features must be [N, D] with N at least 2, not {features.shape}")
-        return cls(features.mean(0), np.atleast_2d(np.cov(features, rowvar=False)))
-
-
-def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """|m_a - m_b|^2 + tr(A + B - 2 (A B)^1/2), Dowson and Landau 1982, eq. (16): a squared distance, as in FID.
-
-    tr (A B)^1/2 is computed as tr (A^1/2 B A^1/2)^1/2, which has the same eigenvalues. That matrix is symmetric, so its
-    eigendecomposition stays real when a covariance is singular (a feature that is never active).
-    """
-    root = _square_root(a.covariance)
-    between = np.linalg.eigvalsh(root @ b.covariance @ root)
-    trace = np.trace(a.covariance) + np.trace(b.covariance) - 2.0 * np.sqrt(np.maximum(between, 0.0)).sum()
-    return float(((a.mean - b.mean) ** 2).sum() + trace)
-
-
-def _square_root(matrix: Floats) -> Floats:
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T, np.float64)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Collect the dependencies of runtime/cpp in one folder, on Debian: scripts/cpp_deps.sh PREFIX [PYTHON [PROCESSOR]]
 #
-# Headers are packages of Debian trixie (ONNX Runtime, nlohmann-json, stb, doctest), unpacked and not installed, from the
-# mirror in the settings of apt. The settings and lists of apt are not changed. No root is needed.
+# The headers come from packages of Debian trixie (ONNX Runtime, nlohmann-json, stb, doctest), which are downloaded from
+# apt's mirror and unpacked, not installed. apt's settings and lists do not change, and root is not needed.
 # The library comes from the `onnxruntime` wheel of PYTHON, so that C++ and Python run the same code. For another
-# PROCESSOR (aarch64) the wheel of the same version is downloaded, and the library is in PREFIX/lib-PROCESSOR.
+# PROCESSOR (aarch64), the wheel of the same version is downloaded, and its library goes to PREFIX/lib-PROCESSOR.
 #
 # Ubuntu 22.04 and 24.04 have no package of ONNX Runtime's headers: docs/cpp.md says what to install there.
 set -euo pipefail

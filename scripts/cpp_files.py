@@ -18,12 +18,15 @@ from gaussian_model import gaussian_card, write_gaussian
 
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, Profile, Refit, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build, Flavour, Profile, Refit
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 STEPS = 20
 TIMES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+
+Target = tuple[Flavour, str]  # flavour of TensorRT, compute capability
 
 
 def set_card(model, text: str) -> None:
@@ -62,10 +65,10 @@ def with_classes(path: Path, card: ModelCard) -> None:
 
 def write_plan(
     path: Path, card: ModelCard, *, time: str = "int64 1 -1", more: str = "", magic: str = "ftrt stand-in",
-    profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), capability: str = "8.9", flavour: Flavour = "tensorrt",
+    profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), target: Target = ("tensorrt", "8.9"),
     built_as: ModelCard | None = None, refitted: bool = False, **options: object,
 ) -> None:  # fmt: skip
-    """Write a plan for runtime/cpp/tests/tensorrt_stand_in, which reads text, and its record."""
+    """Write a plan, as the text that runtime/cpp/tests/tensorrt_stand_in reads, and its record."""
     sides = " ".join(map(str, card.image_shape))
     channels, *rest = card.image_shape
     out = " ".join(map(str, (channels * (2 if card.variance.startswith("learned") else 1), *rest)))
@@ -75,6 +78,7 @@ def write_plan(
     if card.classes is not None:
         lines.append("tensor y input int64 1 -1")
     path.write_text("\n".join(lines) + "\n")
+    flavour, capability = target
     build = Build(flavour, "10.3.0.26", (capability,), profiles, {}, {}, options, {})
     refit = Refit((built_as or card).sha256, card.sha256, {}) if refitted else None
     record = PlanRecord(card, build, path.stat().st_size, file_sha256(path), refit)
@@ -97,9 +101,9 @@ def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
     write_plan(folder / "refitted.plan", card, built_as=classes, refitted=True, strip_weights=True)
     write_plan(folder / "stripped.plan", card, strip_weights=True)
     write_plan(folder / "other_time.plan", card, time="half 1 -1")
-    write_plan(folder / "other_gpu.plan", card, capability="9.0")
-    write_plan(folder / "newer_gpu.plan", card, capability="8.0+")
-    write_plan(folder / "rtx.plan", card, flavour="rtx")
+    write_plan(folder / "other_gpu.plan", card, target=("tensorrt", "9.0"))
+    write_plan(folder / "newer_gpu.plan", card, target=("tensorrt", "8.0+"))
+    write_plan(folder / "rtx.plan", card, target=("rtx", "8.9"))
     write_plan(folder / "no_plan.plan", card, magic="ftrt of another release")
     for name in ("changed", "changed_card", "laid_out", "alone"):
         write_plan(folder / f"{name}.plan", card)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Install runtime/cpp and use it in every way that docs/cpp.md describes: scripts/cpp_install_test.sh BUILD
 #
-# BUILD is the folder of scripts/cpp_test.sh, with the build `gcc`, the dependencies `deps` and the models `files` in it.
-# The installed library is moved, and used while the build and the dependencies are away: a program of another machine
-# has neither. Leaves the installed files in BUILD/prefix.
+# BUILD is the folder of scripts/cpp_test.sh, which contains the build `gcc`, the dependencies `deps` and the models
+# `files`. The installed library is moved, and used without the build and the dependencies, as on another machine.
+# Leaves the installed files in BUILD/prefix.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD

@@ -3,9 +3,11 @@
     python scripts/evaluate.py --data mnist.npz
     python scripts/evaluate.py --data mnist.npz --run ddim:50 --run ddpm:1000 --run dpm++:20:logsnr --json figures.json
     python scripts/evaluate.py --data mnist.npz runs/mnist/checkpoints/* runs/mnist
+    python scripts/evaluate.py --data mnist.npz --export-features mnist-features.onnx --run ddim:50
 
 The distance is the Frechet distance between Gaussians fitted to 64 features: FID with this classifier in place of
-Inception, comparable only with other figures of this script. A model with classes draws all classes in equal shares.
+Inception, comparable only with other figures of this script. `ddpm-rt evaluate --features` takes the file that
+`--export-features` writes. A model with classes draws all classes in equal shares.
 
 | Column | Meaning |
 | --- | --- |
@@ -30,11 +32,12 @@ from typing import Any
 
 import click
 import numpy as np
-from closeness import Classes, Confidence, Digits, Distances, Gaussian, Spread, degraded, frechet_distance, nearest
-from mnist_classifier import Labels, answers, trained_classifier
+from closeness import Classes, Confidence, Digits, Distances, Spread, degraded, nearest
+from mnist_classifier import Labels, answers, export_features, trained_classifier
 
 import ddpm_rt
 from ddpm_rt.engine import Engine
+from ddpm_rt.evaluate.gaussian import Gaussian, frechet_distance
 from ddpm_rt.images.write import to_pixels
 
 CACHE = Path(tempfile.gettempdir()) / "ddpm-rt"  # the folder of the classifier, which takes a minute to train
@@ -171,8 +174,9 @@ def row(name: str, found: dict[str, Any], seconds: float | None = None) -> str:
 @click.option("--batch", default=32, show_default=True)
 @click.option("--guidance", default=1.0, show_default=True, help="For models with classes.")
 @click.option("--null-class", is_flag=True, help="Ask for the null class instead of every class in turn.")
-@click.option("--scale", is_flag=True, help="Also what worse versions of real images get.")
+@click.option("--scale", is_flag=True, help="Also measure degraded real images.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Keep the figures.")
+@click.option("--export-features", "features", type=click.Path(path_type=Path), help="Write the classifier as ONNX.")
 def main(
     data: Path,
     engines: tuple[Path, ...],
@@ -184,12 +188,15 @@ def main(
     null_class: bool,
     scale: bool,
     json_path: Path | None,
+    features: Path | None,
 ) -> None:
     """Measure samples against the MNIST test set.
 
     ENGINES are ONNX files, plans or checkpoint directories; without any, the bundled model is measured.
     """
     judge, drawing = Judge(Mnist.load(data)), Drawing(count, seed, batch, guidance, null_class)
+    if features is not None:
+        export_features(judge.classifier, features)
     real, test = judge.real(count), judge.test_report(count)
     click.echo(f"classifier {judge.name}, {judge.accuracy:.2%} right on the test set; {count} images a row\n\n{HEADER}")
     click.echo(f"{f'real training images, {real.draws} draws':<36} {real.mean:9.2f} +- {real.deviation:.2f}")

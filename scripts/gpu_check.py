@@ -4,8 +4,9 @@
     PYTHONPATH=runtime:export:. python scripts/gpu_check.py --out gpu-check --only times,compiled --batches 1
 
 Needs numpy and cuda-core. Checks that lack torch, diffusers, ONNX Runtime or TensorRT report "not run". Each part runs
-in its own process, so that a crash does not stop the others. The next command on the same machine, or without a GPU,
-continues `gpu_check.json`. Exit code: 0 if no check failed, 1 if a check failed, 2 if nothing could run.
+in its own process, so that a crash does not stop the others, and each result is in the record within a second. The next
+command on the same machine, or without a GPU, continues `gpu_check.json`. Exit code: 0 if no check failed, 1 if a check
+failed, 2 if nothing could run.
 
 States: ok; FAIL; missed, a time above its target; noted, a measurement; not run, with the reason.
 """
@@ -15,8 +16,10 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from gpu.report import Report, table
 
 from ddpm_rt.artifacts.output_path import check_writable
 from ddpm_rt.errors import DdpmRtError
+
+FOLLOW = 1.0  # seconds between looks at the results of a part that runs
 
 
 def parts_named(text: str) -> list[str]:
@@ -86,6 +91,28 @@ def in_process(name: str, asked: argparse.Namespace) -> tuple[dict[str, Any], li
     return machine, checks
 
 
+@contextmanager
+def followed(rows: Path, tell: Callable[[dict[str, Any], list[Check]], object]) -> Iterator[None]:
+    """Call `tell` with the checks in `rows` whenever there are more: the record has them even if this process dies."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        known = 0
+        while not ended.wait(FOLLOW):
+            machine, checks = read_rows(rows)
+            if len(checks) > known:
+                known = len(checks)
+                tell(machine, checks)
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
 def read_rows(path: Path) -> tuple[dict[str, Any], list[Check]]:
     """The machine and the checks in a file of `write_rows`, which may end early."""
     machine: dict[str, Any] = {}
@@ -122,7 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[tuple[str, Check]] = []
     for name in asked.only:
         started = time.perf_counter()
-        machine, checks = in_process(name, asked)
+        with followed(asked.out / f"{name}.rows", lambda *found, name=name: report.add(name, *found, command, 0.0)):
+            machine, checks = in_process(name, asked)
         took = time.perf_counter() - started
         report.add(name, machine, checks, command, took)
         rows += [(name, check) for check in checks]

@@ -4,20 +4,25 @@
 
 `noise.json` has Philox words by counter and normals by address, as bits. `chains.json` has the images of the
 `*.steps.json` beside it for the network `answer`, whose output is the same float32 in every language. `card.json` is
-the card of the unconditional chains' model. A commit that changes these files must give the reason.
+the card of the unconditional chains' model. `format2` has the same of cards and steps files of format 2, each with
+its card; a network with self-conditioning adds half of the previous x0 to its answer. A commit that changes these files
+must give the reason.
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
 from ddpm_rt import ModelCard, Provenance
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
-from ddpm_rt.requests.labels import with_labels
+from ddpm_rt.requests.conditioned import Conditions, conditioned
 from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 SHAPE = (1, 3, 5)  # 15 values: the last quad has only three
@@ -61,6 +66,29 @@ CHAINS = {
 }
 
 
+SIGMAS = SigmaProcess(0.002, 80.0)
+EDM = SigmaProcess(0.002, 80.0, time="log_sigma", time_scale=0.25, sigma_data=0.5)
+LEVELS = {"betas": (), "process": SIGMAS, "prediction": "x0", "spacing": "karras", "clip": None}
+FLOW = {"betas": (), "process": FlowProcess(time_scale=1000.0, shift=3.0), "prediction": "velocity", "clip": None}
+BEFORE = {"before": InputFacts("float32", SHAPE, "prev_x0")}
+GUIDED = {"classes": CLASSES, "null_class": NULL_CLASS, "inputs": BEFORE}
+# the same, of format 2
+CHAINS_2 = {
+    "sigma": (LEVELS, {"sampler": "dpm++"}),
+    "sigma-noise": (LEVELS, {"sampler": "euler-a", "spacing": "logsnr"}),
+    "consistency": (LEVELS, {"sampler": "consistency", "steps": 3}),
+    "edm": (LEVELS | {"process": EDM, "prediction": "edm"}, {"sampler": "dpm++sde"}),
+    "flow": (FLOW, {"sampler": "euler"}),
+    "flow-reversed": (FLOW | {"process": FlowProcess(time="1-t")}, {"sampler": "ddim", "eta": 0.5}),
+    "fractional": ({"spacing": "karras"}, {"sampler": "dpm++"}),
+    "number": ({"image_shape": (3,)}, {"sampler": "ddim"}),
+    "sequence": ({"image_shape": (2, 7)}, {"sampler": "ddpm"}),
+    "volume": ({"image_shape": (1, 2, 3, 4)}, {"sampler": "ddim"}),
+    "self-conditioned": ({"inputs": BEFORE}, {"sampler": "ddpm"}),
+    "self-conditioned-guided": (GUIDED, {"sampler": "dpm++"}),
+}
+
+
 def golden_card(**changes) -> ModelCard:
     names = {"x": "x", "t": "t", "out": "out"} | ({"y": "y"} if "classes" in changes else {})
     facts = {
@@ -85,15 +113,15 @@ class Answers:
     def __init__(self, card: ModelCard) -> None:
         self.card, self.row = card, 0
 
-    def __call__(self, x, t, y=None):
+    def __call__(self, x, t, y=None, inputs=None):
         channels = x.shape[1] * (2 if self.card.variance.startswith("learned") else 1)
-        size = channels * x.shape[2] * x.shape[3]
+        size = channels * math.prod(x.shape[2:])
         image, place = np.mgrid[: len(x), :size]
         image = image % COUNT  # guidance evaluates every image twice
         label = 0 if y is None else y[:, None]
         out = answer(self.row, image, place, label).reshape(len(x), channels, *x.shape[2:])
         self.row += 1
-        return out
+        return out if not inputs else out + np.float32(0.5) * inputs["before"]
 
 
 def answer(row, image, place, label):
@@ -103,10 +131,17 @@ def answer(row, image, place, label):
 def run(card, plan):
     engine = Answers(card)
     denoise = engine
-    if card.classes is not None:
-        denoise = with_labels(engine, np.array(LABELS), guidance=GUIDANCE, null_class=card.null_class)
+    if card.classes is not None or card.inputs:
+        labels = None if card.classes is None else np.array(LABELS)
+        null = None if labels is None else Conditions(np.full_like(labels, card.null_class))
+        guidance = 1.0 if labels is None else GUIDANCE
+        denoise = conditioned(engine, Conditions(labels, {}, card.prev_x0), guidance=guidance, null=null)
     samples = range(FIRST, FIRST + COUNT)
-    for step in trajectory(denoise, plan.table, card.image_shape, seed=SEED, samples=samples, clip=plan.clip):
+    steps = trajectory(
+        denoise, plan.table, card.image_shape, seed=SEED, samples=samples, clip=plan.clip,
+        initial_scale=plan.initial_scale, self_conditioned=card.prev_x0 is not None,
+    )  # fmt: skip
+    for step in steps:
         last = step
     return last.x, last.x0
 
@@ -129,20 +164,29 @@ def noise() -> dict:
     }
 
 
-def main() -> None:
-    GOLDEN.mkdir(exist_ok=True)
-    (GOLDEN / "noise.json").write_text(json.dumps(noise()) + "\n")
-    (GOLDEN / "card.json").write_text(golden_card().to_json())
+def write_chains(folder: Path, kinds: dict[str, tuple[dict, dict]]) -> None:
+    """The steps files and the chains of `kinds`; where the format is 2, a card for each as well."""
+    folder.mkdir(exist_ok=True)
     chains = []
-    for name, (changes, recipe) in CHAINS.items():
+    for name, (changes, recipe) in kinds.items():
         card = golden_card(**changes)
-        plan = SamplerOptions(steps=STEPS, **recipe).compile(card)
-        write_steps(GOLDEN / f"{name}.steps.json", plan, card)
+        plan = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
+        write_steps(folder / f"{name}.steps.json", plan, card)
+        if folder != GOLDEN:
+            (folder / f"{name}.card.json").write_text(card.to_json())
         x, x0 = run(card, plan)
         chains.append({"name": name, "x": bits(x), "x0": bits(x0)})
     asked = {"seed": SEED, "first": FIRST, "count": COUNT, "labels": LABELS, "guidance": GUIDANCE}
     text = json.dumps(asked | {"chains": chains}).replace('{"name"', '\n{"name"')
-    (GOLDEN / "chains.json").write_text(text + "\n")
+    (folder / "chains.json").write_text(text + "\n")
+
+
+def main() -> None:
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / "noise.json").write_text(json.dumps(noise()) + "\n")
+    (GOLDEN / "card.json").write_text(golden_card().to_json())
+    write_chains(GOLDEN, CHAINS)
+    write_chains(GOLDEN / "format2", CHAINS_2)
 
 
 if __name__ == "__main__":

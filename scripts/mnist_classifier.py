@@ -121,6 +121,23 @@ def answers(classifier: Classifier, images: Digits, *, batch: int = 1000) -> Ans
     return Answers(features, probabilities)
 
 
+def export_features(classifier: Classifier, path: Path) -> None:
+    """Write the network up to its last hidden layer as ONNX, a feature network for `ddpm-rt evaluate --features`.
+
+    Its input are images float32 `[batch, 1, 28, 28]` in [-1, 1], its output features `[batch, 64]`.
+    """
+    from ddpm_export.onnx_export import quiet
+
+    batch = torch.export.Dim("batch")
+    with quiet():
+        program = torch.onnx.export(
+            classifier.body, (torch.zeros(2, 1, 28, 28),), dynamo=True, input_names=["images"], verbose=False,
+            output_names=["features"], dynamic_shapes=({0: batch},),
+        )  # fmt: skip
+    assert program is not None  # with dynamo=True it is a program
+    replace_file(path, lambda file: file.write_bytes(program.model_proto.SerializeToString()))
+
+
 def to_tensor(images: Digits) -> Tensor:
     """uint8 `[N, 28, 28]` to float32 `[N, 1, 28, 28]` in [-1, 1]."""
     return torch.from_numpy(images[:, None].astype(np.float32) / np.float32(127.5) - np.float32(1))

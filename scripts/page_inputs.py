@@ -72,10 +72,15 @@ def _hub_download(path: Path) -> None:
         (path / folder).rmdir()
 
 
+def _images(path: Path) -> None:
+    np.savez(path, images=np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), dtype=np.uint8))
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "ddpm-cifar10-32/": _hub_download,
     "digit.png": _digit,
     "half.png": _half_mask,
+    "images.npz": _images,
     "runs/mnist": _checkpoint,
     "unet.onnx": _bundled_model,
 }

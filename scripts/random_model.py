@@ -11,8 +11,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_ref.recipe import load_preset
+
+
+def random_model(preset, path, network=None):
+    """Export the network of a preset with random weights, those of `network` if it is given; returns `path`."""
+    config = load_preset(preset).model
+    card = tiny_card(config, f"{preset}, random weights")
+    export_onnx(network or tiny_unet(config=config), card, path, ExportOptions(threads=1))
+    return path
 
 
 def main():
@@ -20,9 +28,7 @@ def main():
     parser.add_argument("--preset", default="cifar10", help="mnist, cifar10")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
-    config = load_preset(asked.preset).model
-    card = tiny_card(config, f"{asked.preset}, random weights")
-    export_onnx(tiny_unet(config=config), card, asked.out, threads=1)
+    random_model(asked.preset, asked.out)
 
 
 if __name__ == "__main__":

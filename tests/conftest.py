@@ -14,15 +14,15 @@ from toy_engine import register_kernels
 from ddpm_rt.device.driver import open_gpu
 from ddpm_rt.engines.cpu_threads import allowed_processors, default_threads
 
-# Neither an example nor the making of examples is held to a time: both depend on the machine.
+# Hypothesis has no time limits, because times depend on the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-MOST_WORKERS = 8  # each imports PyTorch and makes networks of its own, which takes memory
+MOST_WORKERS = 8  # each imports PyTorch and makes networks, which takes memory
 
 
 def pytest_configure(config):
-    """One thread a worker: the networks of tests are small, and threads of two workers would wait for each other.
+    """Use one thread in each worker: the networks are small, and threads of several workers would compete.
 
     PyTorch and the processes that tests start read OMP_NUM_THREADS; ONNX Runtime counts the processors.
     """
@@ -34,21 +34,21 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """What is imported by now stays: looking through it for garbage takes a tenth of a second, each time."""
+    """Exclude the imported modules from garbage collection, which would scan them for a tenth of a second each time."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """`-n auto`: a worker for each processor that this process is granted."""
+    """`-n auto` means one worker for each processor that this process may use."""
     return min(MOST_WORKERS, default_threads() or os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")
 def shared(request, tmp_path_factory):
-    """Files that are made once a session, for all of its workers."""
-    own = tmp_path_factory.getbasetemp()  # a worker's is a folder in the session's
+    """Files that are made once for all workers of a session."""
+    own = tmp_path_factory.getbasetemp()  # the folder of a worker is inside that of the session
     return SharedFiles(Path(own.parent if hasattr(request.config, "workerinput") else own) / "shared")
 
 
@@ -60,7 +60,7 @@ def gaussian(shared):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time as the device loop reads it, which stands still until a test moves it."""
+    """The clock of the device loop. It stands still until a test moves it."""
     held = HeldClock()
     monkeypatch.setattr("ddpm_rt.device.throttle.time", held)
     return held
@@ -68,7 +68,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def stand_in(clock):
-    """A device that stands in for a GPU; the test fails if it does to it what a GPU forbids."""
+    """A stand-in for a GPU. The test fails if it does something that a GPU forbids."""
     try:
         loaded = StandIn.load()
     except RuntimeError as error:
@@ -79,7 +79,7 @@ def stand_in(clock):
 
 @pytest.fixture
 def device(stand_in, step_host):
-    """That device as cuda.core has it, with the package's kernels."""
+    """The stand-in as a `cuda.core.Device`, with the package's kernels."""
     register_kernels(stand_in, step_host)
     return open_gpu()
 

@@ -1,13 +1,16 @@
-"""A denoiser in PyTorch to one ONNX file with its card inside, compared with PyTorch before it is kept."""
+"""Export a PyTorch denoiser to one ONNX file that contains its card. The file is kept only if it matches PyTorch."""
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,94 +23,127 @@ from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module
+from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
 from .graph.onnx_file import load_onnx
-from .graph.precision import TYPES, Precision, set_precision
+from .graph.precision import TYPES, LowPrecision, Precision, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .graph.time_branch import TABLE, hoist_time
 from .graph.typed_parity import measure_typed
 
-OPSETS = (18, 19, 20, 21)  # GroupNorm and attention in plain operators, which TensorRT 10 and 11 both build
+OPSETS = (18, 19, 20, 21)  # GroupNorm and attention become plain operators, which TensorRT 10 and 11 both build
 MAX_BATCH = 1 << 16
-MERGED_KEY = "ddpm_rt.merged_weights"  # of metadata_props: weights that are in the file under an equal one's name
-# Float32 sums of a few thousand terms in another order differ by some 1e-6 of the largest value; a wrong flag, layout
-# or constant by 1e-2 and more. Between the two there is nothing.
+MERGED_KEY = "ddpm_rt.merged_weights"  # in metadata_props: weights that the file stores as another, equal weight
+# Relative to the largest output. Float32 sums of a few thousand terms in another order differ by about 1e-6; a wrong
+# flag, layout or constant causes an error of at least 1e-2.
 TOLERANCE = 1e-4
-# Rounding errors of half and an eighth of a thousandth, through some fifty layers. That the graph is right is known
-# before its types are changed; this is that they were changed in the right places.
+# fp16 rounds by up to 1/2048 and bf16 by up to 1/256, in about fifty layers. The float32 graph has already passed
+# TOLERANCE, so this limit only has to find types that were changed in the wrong places.
 TYPED_TOLERANCE = {"fp16": 2e-2, "bf16": 1.5e-1}
+
+Report = Callable[[str], object]  # called with the name of each stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The options of an export. Raises ValueError for an unsupported opset or batch."""
+
+    opset: int = 18
+    static_batch: int | None = None  # None: the batch is dynamic
+    precision: Precision = "fp32"
+    hoist: bool | None = None  # precompute values that depend only on t, as tables; None: unless fp32
+    tolerance: float | None = None  # largest error, relative to the largest output; None: the limit of the precision
+    threads: int | None = None  # CPU threads of the comparison; None: all cores
+
+    def __post_init__(self) -> None:
+        if self.opset not in OPSETS:
+            raise ValueError(f"opset must be one of {OPSETS}, not {self.opset}")
+        if self.static_batch is not None and self.static_batch < 1:
+            raise ValueError(f"static_batch must be at least 1, not {self.static_batch}")
+
+    @property
+    def hoists(self) -> bool:
+        return self.hoist if self.hoist is not None else self.precision != "fp32"
+
+    @property
+    def limit(self) -> float:
+        """The tolerance on the error of the file."""
+        return self.tolerance if self.tolerance is not None else TYPED_TOLERANCE.get(self.precision, TOLERANCE)
 
 
 def export_onnx(
     module: nn.Module,
     card: ModelCard,
     path: Path | str,
+    options: ExportOptions | None = None,
     *,
-    opset: int = 18,
-    static_batch: int | None = None,
-    precision: Precision = "fp32",
-    hoist: bool | None = None,
-    tolerance: float | None = None,
-    threads: int | None = None,
-    report: Callable[[str], object] = lambda stage: None,
+    report: Report = lambda stage: None,
 ) -> ModelCard:
-    """Write `module` as ONNX to `path`; returns the card in the file, with the error that was measured.
+    """Write `module` as ONNX to `path`. Returns the card in the file, which contains the measured error.
 
-    module(x float32 [B, C, H, W], t int64 [B]) -> float32 like x, in eval mode and on the CPU; with `card.classes` it
-    takes y int64 [B] as well, and with a learned `card.variance` its output has 2 C channels, the variance's second.
-    The graph's tensors are called as `card.names` says. The batch is dynamic unless `static_batch` fixes it. `hoist`:
-    what depends on t alone is looked up in tables, by default unless fp32. `report` is called with the name of
-    each stage.
-    Raises DdpmRtError, and leaves no file, if ONNX Runtime's output is further than `tolerance` times the largest
-    output from PyTorch's (by default the precision's limit), not finite, or not of the card's shape, or if `precision`
-    overflows; ValueError for an opset that is not supported.
+    `module` maps x float32 [B, C, ...] and t int64 [B] to a float32 tensor like x. It runs in eval mode on the CPU. t
+    is float32 for a process of sigma or a flow. With `card.classes` it also takes y int64 [B]. The inputs of
+    `card.inputs` follow in their order. With a learned `card.variance` its output has 2 C channels, the variance in
+    the second half. `card.names` gives the names of the graph's inputs and output.
+
+    Raises DdpmRtError, and writes no file, if the output of ONNX Runtime differs from PyTorch's by more than the
+    tolerance, has another shape or is not finite, or if the precision overflows; ValueError for `hoist` without betas.
     """
-    path = Path(path)
-    if opset not in OPSETS:
-        raise ValueError(f"opset must be one of {OPSETS}, not {opset}")
-    if static_batch is not None and static_batch < 1:
-        raise ValueError(f"static_batch must be at least 1, not {static_batch}")
-    limit = tolerance if tolerance is not None else TYPED_TOLERANCE.get(precision, TOLERANCE)
+    path, chosen = Path(path), options or ExportOptions()
+    if chosen.hoist and card.process is not None:
+        raise ValueError(f"tables of t need whole timesteps, and the model's process is {card.process.kind}")
     module.eval()
     check_inputs(module, card)
     check_network_output(module, card)
     report("tracing the graph")
-    model = trace(module, card, opset, static_batch)
-    parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
-    make_reshapes_constant(model)
-    fuse_affine(model)
-    if hoist if hoist is not None else precision != "fp32":
-        hoist_time(model, card.names["t"], len(card.betas), static_batch)
-    drop_unused(model)
-    merged = name_parameters(model, parameters)
-    strip_traces(model)
+    model = trace(module, card, chosen.opset, chosen.static_batch)
+    merged = optimize(model, module, card, chosen)
     done: list[ModelCard] = []
 
     def write(temporary: Path) -> None:
         _save(model, card, merged, temporary)
         report("comparing with PyTorch")
-        parity = measure_parity(module, card, temporary, static_batch=static_batch, threads=threads)
-        check_parity(parity, limit if precision == "fp32" else TOLERANCE)
-        if precision != "fp32":
-            report(f"rounding to {precision}, and comparing again")
-            exact = {"fp32_max_abs_error": parity["max_abs_error"]}
-            set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
-            typed = measure_typed(module, model, card, precision, static_batch=static_batch, threads=threads)
-            parity = typed | exact
-            check_parity(parity, limit)
-        measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": limit})
-        done.append(dataclasses.replace(card, provenance=measured, precision=precision))
+        parity = measure_parity(module, card, temporary, static_batch=chosen.static_batch, threads=chosen.threads)
+        check_parity(parity, chosen.limit if chosen.precision == "fp32" else TOLERANCE)
+        if chosen.precision != "fp32":
+            report(f"rounding to {chosen.precision}, and comparing again")
+            typed = change_precision(model, module, card, chosen.precision, chosen)
+            parity = {**typed, "fp32_max_abs_error": parity["max_abs_error"]}
+            check_parity(parity, chosen.limit)
+        measured = dataclasses.replace(card.provenance, parity={**parity, "tolerance": chosen.limit})
+        done.append(dataclasses.replace(card, provenance=measured, precision=chosen.precision))
         _save(model, done[0], merged, temporary)
 
     replace_file(path, write)
     return done[0]
 
 
+def optimize(model: onnx.ModelProto, module: nn.Module, card: ModelCard, options: ExportOptions) -> dict[str, str]:
+    """Simplify a traced model in place. Returns the merged weights: name: name of the equal weight in the file."""
+    parameters = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    make_reshapes_constant(model)
+    fuse_affine(model)
+    if options.hoists and card.process is None:
+        hoist_time(model, card.names["t"], len(card.betas), options.static_batch)
+    drop_unused(model)
+    merged = name_parameters(model, parameters)
+    strip_traces(model)
+    return merged
+
+
+def change_precision(
+    model: onnx.ModelProto, module: nn.Module, card: ModelCard, precision: LowPrecision, options: ExportOptions
+) -> dict[str, float]:
+    """Convert a float32 model to `precision` in place. Returns its errors against PyTorch."""
+    set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
+    return measure_typed(module, model, card, precision, static_batch=options.static_batch, threads=options.threads)
+
+
 def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | None) -> onnx.ModelProto:
-    """The graph as PyTorch's exporter makes it."""
-    # Two different values: whatever the exporter would take for a constant shows up in the comparison.
+    """Trace `module` with PyTorch's exporter."""
+    # Each image of the example has another timestep. If the exporter stored t as a constant, the comparison would fail.
     batch = static_batch or 2
-    inputs = example(card, batch, np.random.default_rng(0), range(1, batch + 1))
+    times = range(1, batch + 1) if card.process is None else typical_times(card, np.random.default_rng(1))[:batch]
+    inputs = example(card, batch, np.random.default_rng(0), times)
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with quiet():
         try:
@@ -118,27 +154,36 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
                 opset_version=opset,
                 input_names=list(inputs),
                 output_names=[card.names["out"]],
-                dynamic_shapes=None if static_batch else tuple({0: axis} for _ in inputs),
+                dynamic_shapes=None if static_batch else packed(module, [{0: axis} for _ in inputs]),
                 verbose=False,
             )
-        except Exception as error:  # the exporter's errors are of many kinds, and long
+        except Exception as error:  # the exporter raises long errors of many kinds
             raise DdpmRtError(f"PyTorch cannot export this model: {first_line(error)}") from error
-    assert program is not None  # with dynamo=True it is a program
+    assert program is not None  # torch.onnx.export returns a program if dynamo=True
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def packed(module: nn.Module, sides: list[Any]) -> tuple[Any, ...]:
+    """One entry for each argument, as torch.export wants them: those of `*more` together in a tuple."""
+    kinds = [one.kind for one in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(sides)
+    first = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*sides[:first], tuple(sides[first:]))
 
 
 def measure_parity(
     module: nn.Module, card: ModelCard, path: Path, *, static_batch: int | None, threads: int | None = None
 ) -> dict[str, float]:
-    """The largest difference between ONNX Runtime's output and PyTorch's, and the largest output.
+    """Measure the largest difference between the outputs of ONNX Runtime and PyTorch, and the largest output.
 
-    Random x, as at the noisy end, at the first, second, middle and last timesteps and a few between; each image of a
-    batch at a timestep, and of a class, of its own; PyTorch's batches are of 3, and the exported model's of 3 and of 1.
+    x is random noise. The timesteps are the first, second, middle and last ones and four random ones. Every image of a
+    batch has its own timestep and class. PyTorch runs batches of 3, and the exported model batches of 3 and of 1.
     """
     session = open_session(path, threads)
-    generator, steps = np.random.default_rng(0), len(card.betas)
-    times = [0, min(1, steps - 1), steps // 2, max(steps - 2, 0), steps - 1, *generator.integers(0, steps, 4)]
+    generator = np.random.default_rng(0)
+    times = typical_times(card, generator)
     sizes = [static_batch] if static_batch else [3, 1]
     largest, difference, compared = 0.0, 0.0, 0
     for start in range(0, len(times), sizes[0]):
@@ -159,7 +204,7 @@ def measure_parity(
 
 @contextlib.contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """PyTorch on `count` threads, if that is said."""
+    """Run PyTorch on `count` threads; None keeps the present number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -169,22 +214,22 @@ def torch_threads(count: int | None) -> Iterator[None]:
 
 
 def check_parity(parity: dict[str, float], tolerance: float) -> None:
-    """Raises DdpmRtError when the measured error is above `tolerance` times the largest output."""
+    """Raises DdpmRtError if the measured error exceeds `tolerance` times the largest output."""
     error, limit = parity["max_abs_error"], tolerance * parity["max_abs_out"]
     if not error <= limit:
         raise DdpmRtError(f"the exported model differs from PyTorch by {error:.2e}, more than {limit:.2e}; not written")
 
 
 def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
-    """The parameters of the module that `path` was exported from, under their names in PyTorch, float32.
+    """Read the float32 parameters of the exported module from an ONNX file, under their names in PyTorch.
 
-    Shapes are those of the file: a scale that is used as [C, 1, 1] comes so. Raises DdpmRtError where the weights are
-    not in the file as they were: rounded to another type, or hoisted into tables.
+    A parameter has its shape in the file, which may differ from the module's: for example [C, 1, 1] instead of [C].
+    Raises DdpmRtError if the file lacks the original weights, because they were rounded or hoisted into tables.
     """
     model, weights = load_onnx(path), {}
     for tensor in model.graph.initializer:
-        if tensor.name.endswith(TABLE) or tensor.data_type in TYPES.values():
-            lost = "hoisted out of it" if tensor.name.endswith(TABLE) else "rounded"
+        if tensor.name.endswith(TABLE) or tensor.data_type in (*TYPES.values(), onnx.TensorProto.INT8):
+            lost = "hoisted into tables" if tensor.name.endswith(TABLE) else "rounded"
             raise DdpmRtError(f"{path}: weights were {lost}; read them from an export in fp32 with --no-hoist-time")
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
@@ -196,7 +241,7 @@ def weights_of_onnx(path: Path | str) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the exporter's progress, advice and warnings: what matters is checked afterwards."""
+    """Silence the exporter's progress, advice and warnings. The comparison with PyTorch finds every real fault."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The trusted side of `ddpm-rt verify`: a checkpoint in PyTorch, sampled by `ddpm_ref` from `ddpm_rt.noise`."""
+"""The reference side of `ddpm-rt verify`: a PyTorch checkpoint, sampled by `ddpm_ref` with noise of `ddpm_rt.noise`."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from .sources.checkpoint_card import card_of
 
 
 def reference_side(path: Path, request: Request) -> Side:
-    """The checkpoint at `path`, of any layout that `export` reads, sampled as `request` says.
+    """The reference side for the checkpoint at `path`, in any layout that `export` reads, and for `request`.
 
-    Raises DdpmRtError when there is no checkpoint that can be read, ValueError for a sampler, a dialect, a guidance or
-    a variance that the reference does not know.
+    Raises DdpmRtError if the checkpoint cannot be read, ValueError for a sampler, dialect, guidance or variance that
+    the reference does not support.
     """
     try:
         source = open_source(path)
@@ -32,7 +32,7 @@ def reference_side(path: Path, request: Request) -> Side:
         raise DdpmRtError(str(error)) from error
     _check_known(request, source)
     card = card_of(source, path)
-    bound = functools.cache(lambda: request.bind(card))  # not before the card has been compared
+    bound = functools.cache(lambda: request.bind(card))  # delayed until the cards have been compared
 
     def network(samples: Sequence[int]) -> Denoiser:
         labels = bound().labels(samples)
@@ -60,13 +60,13 @@ def _check_known(request: Request, source: Source) -> None:
     if request.guidance != 1.0:
         raise ValueError("the reference samples without guidance; compare with --engine-b")
     if sampler == "ddpm" and source.variance.startswith("learned"):
-        raise ValueError("the reference knows no learned variance; verify with --sampler ddim")
+        raise ValueError("the reference does not support a learned variance; verify with --sampler ddim")
 
 
 def _chain(
     source: Source, request: Request, t: list[int], denoise: Denoiser, samples: Sequence[int]
 ) -> Iterator[NDArray[np.float64]]:
-    """The loops of `ddpm_ref` in float64: the reference adds no rounding of its own to the network's."""
+    """The loops of `ddpm_ref` in float64, so that only the network rounds to float32."""
     shape = (len(samples), *source.image_shape)
     size, channels = int(np.prod(shape[1:])), shape[1]
 

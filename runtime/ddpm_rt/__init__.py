@@ -7,7 +7,7 @@
 
 import importlib
 
-TYPE_CHECKING = False  # for type checkers, to whom the name is known: `typing` itself is slow to import
+TYPE_CHECKING = False  # type checkers know this name; importing `typing` is slow
 if TYPE_CHECKING:
     from . import noise
     from .api import open_denoiser, sample
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name is. They are loaded when they are used, because Python imports this file before the first line
-# of the command line: that must handle signals before NumPy is loaded.
+# The module of each public name. Names load lazily, because Python imports this file before the command line runs,
+# which must handle signals before NumPy is loaded.
 _MODULES = {
     "api": ("open_denoiser", "sample"),
     "api_edit": ("from_image", "from_noise", "inpaint", "interpolate", "invert"),

@@ -1,4 +1,4 @@
-"""`python -m ddpm_rt` and the console script `ddpm-rt`: a process from its first line to its exit code."""
+"""The program: `python -m ddpm_rt` and the console script `ddpm-rt`."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from .stopping import stopped_by_signals
 
 
 def run() -> None:
-    """Runs the command line of `sys.argv`. The signals are handled before the slow imports begin."""
+    """Run the command line of `sys.argv`. Signals are handled before the slow imports start."""
     with stopped_by_signals():
         _open_standard_streams()
         from .cli import main
@@ -16,14 +16,14 @@ def run() -> None:
 
 
 def _open_standard_streams() -> None:
-    """A closed stream would give its number to the next file, which then receives what libraries print."""
+    """Open closed standard streams. Otherwise the next file would get their number and the output of libraries."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict":  # a file name may hold bytes that are no text
+        if getattr(stream, "errors", None) == "strict":  # a file name may contain bytes that are not text
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 

@@ -17,7 +17,7 @@ from .requests.fitted import with_fitted
 from .requests.request import Progress, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Unpack  # Python 3.11; only type checkers read this
 
     from .samplers.schedule import Spacing
@@ -67,7 +67,7 @@ class SampleKeywords(TypedDict, total=False):
     steps: int | None
     eta: float | None
     spacing: "Spacing | None"
-    timesteps: "Sequence[int] | None"
+    timesteps: "Sequence[float] | None"
     dialect: str | None
     steps_file: Path | str | None
     seed: int
@@ -76,6 +76,8 @@ class SampleKeywords(TypedDict, total=False):
     batch: int
     label: "int | Sequence[int] | None"
     guidance: float
+    inputs: "Mapping[str, Any]"
+    null_inputs: "Mapping[str, Any]"
     threads: int | None
     provider: Provider
     device: int
@@ -90,15 +92,17 @@ def sample(
     progress: Progress | None = None,
     **keywords: "Unpack[SampleKeywords]",
 ) -> Batch:
-    """Draw samples `first` .. `first + count - 1` of `seed`: float32 `[count, C, H, W]`, in [-1, 1].
+    """Draw samples `first` .. `first + count - 1` of `seed`: float32 `[count, C, ...]`; images are in [-1, 1].
 
     `engine` is a path, an open engine, or None for the bundled model. `request` says what to draw and `options` how
     the engine is opened; or give their fields as keywords: `sampler`, `steps`, `eta`, `spacing`, `timesteps`,
-    `dialect`, `seed`, `first`, `count`, `batch`, `label`, `guidance`; `threads`, `provider`, `device`, `stream_steps`.
+    `dialect`, `seed`, `first`, `count`, `batch`, `label`, `guidance`, `inputs`, `null_inputs`;
+    `threads`, `provider`, `device`, `stream_steps`.
     `steps_file` names a file of `ddpm-rt steps`, which replaces the options of the sampler; sampler `fitted` is a
     table that the model file carries. The default is ddim with 50 steps. Of several labels, sample n has number n
-    modulo their count. A sample is the same whatever `first`, `count` and `batch` it is drawn with, up to the rounding
-    of the network at that batch size.
+    modulo their count. `inputs` are the values of the model's named inputs: a number or an array for all samples, or
+    an array of several entries, of which sample n takes number n modulo their count. A sample is the same whatever
+    `first`, `count` and `batch` it is drawn with, up to the rounding of the network at that batch size.
 
     >>> ddpm_rt.sample(steps=10, count=4).shape
     (4, 1, 28, 28)

@@ -1,4 +1,4 @@
-"""The Python interface: images from other images, between samples, and from given noise."""
+"""The Python interface of edits: image to image, inpainting, interpolation, inversion, and given noise."""
 
 from typing import Any
 
@@ -22,16 +22,17 @@ def from_image(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Draw images like `images`: float32 `[count, C, H, W]`; all else is as `request` says.
+    """Draw images like `images`, float32 `[count, C, H, W]`. `request` has the sampler, steps, seed and so on.
 
-    images float32 `[C, H, W]` or `[N, C, H, W]` in [-1, 1], one for all samples or one a sample. `strength` is the
-    share of the steps that is run: little changes little, 1 is from noise alone and the same as `sample`.
+    `images` is float32 `[C, H, W]`, one image for all samples, or `[N, C, H, W]`, one for each sample, in [-1, 1].
+    `strength` is the share of the steps that run. A small strength changes little; 1 starts from noise and equals
+    `sample`.
 
     >>> ddpm_rt.from_image(digit, strength=0.4, request=ddpm_rt.Request(seed=3, count=4)).shape
     (4, 1, 28, 28)
 
-    Raises ValueError for a strength outside (0, 1] or images that do not fit, DdpmRtError for a model that cannot be
-    used. SDEdit, Meng et al. 2022.
+    Raises ValueError for a strength outside (0, 1] or images of another shape, DdpmRtError for an unusable model. The
+    method is SDEdit (Meng et al. 2022).
     """
     return draw(extended(Edit, request, images=as_batch(images), strength=strength), engine, options)
 
@@ -46,16 +47,16 @@ def inpaint(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Draw what `mask` marks, and keep the rest of `images` to the bit: float32 `[count, C, H, W]`.
+    """Redraw the pixels that `mask` marks, and keep the others bit-equal: float32 `[count, C, H, W]`.
 
-    images as for `from_image`; mask bool `[H, W]`, True is drawn anew. `resample` goes every step that often, so that
-    the new part has time to follow the old; it costs as many times the calls.
+    `images` is as in `from_image`. `mask` is bool `[H, W]`, where True is redrawn. `resample` repeats every step that
+    often, so that the new part adapts to the old part. The number of network calls grows by the same factor.
 
     >>> ddpm_rt.inpaint(digit, mask, resample=4, request=ddpm_rt.Request(sampler="ddpm", steps=100)).shape
     (16, 1, 28, 28)
 
-    Raises ValueError for a mask or images that do not fit, DdpmRtError for a model that cannot be used. RePaint,
-    Lugmayr et al. 2022, algorithm 1, with jumps of one step.
+    Raises ValueError for a mask or images of another shape, DdpmRtError for an unusable model. The method is RePaint
+    (Lugmayr et al. 2022, algorithm 1) with jumps of one step.
     """
     asked: dict[str, Any] = {
         "images": as_batch(images),
@@ -75,15 +76,15 @@ def interpolate(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Frames from sample `start` to sample `end`: float32 `[frames, C, H, W]`, the first and last being the two.
+    """Interpolate from sample `start` to sample `end`: float32 `[frames, C, H, W]`. Both samples are included.
 
-    `request` says the seed and the sampler; its `first` and `count` do not matter.
+    `request` has the seed and the sampler; its `first` and `count` are ignored.
 
     >>> ddpm_rt.interpolate(0, 3, frames=5).shape
     (5, 1, 28, 28)
 
-    Raises ValueError for numbers out of range, DdpmRtError for a model that cannot be used. DDIM, Song et al. 2021,
-    section 5.3, with the noise of every step between the two as well, so that both ends are samples with any sampler.
+    Raises ValueError for numbers out of range, DdpmRtError for an unusable model. The method is that of DDIM (Song et
+    al. 2021, section 5.3). The noise of every step is also interpolated, so that both ends are samples of any sampler.
     """
     return draw(extended(Between, request, start=start, end=end, first=0, count=frames), engine, options)
 
@@ -91,15 +92,15 @@ def interpolate(
 def invert(
     images: Batch, engine: Model = None, *, request: Request | None = None, options: EngineOptions | None = None
 ) -> Batch:
-    """The x_T from which DDIM draws `images`, `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
+    """Find the x_T from which DDIM draws `images`, `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
 
-    `from_noise` with the same request gives them back, the better the more steps there are. `request` must be one of
-    ddim with eta 0; its seed, `first` and `count` do not matter.
+    `from_noise` with the same request reconstructs the images. More steps reduce the error. The sampler of `request`
+    must be ddim with eta 0; its seed, `first` and `count` are ignored.
 
     >>> x_T = ddpm_rt.invert(digits, request=ddpm_rt.Request(steps=100))
     >>> again = ddpm_rt.from_noise(x_T, request=ddpm_rt.Request(steps=100))
 
-    Raises ValueError for another sampler or images that do not fit, DdpmRtError for a model that cannot be used.
+    Raises ValueError for another sampler or images of another shape, DdpmRtError for an unusable model.
     """
     array = as_batch(images)
     return draw(extended(Inversion, request, noise=array, first=0, count=len(array)), engine, options)
@@ -110,9 +111,9 @@ def from_noise(
 ) -> Batch:
     """Draw images from a given x_T, float32 `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
 
-    Noise of later steps is that of samples 0 to N - 1.
+    Later steps use the noise of samples 0 to N - 1.
 
-    Raises ValueError when it does not fit, DdpmRtError for a model that cannot be used.
+    Raises ValueError for noise of another shape, DdpmRtError for an unusable model.
     """
     array = as_batch(noise)
     return draw(extended(FromNoise, request, noise=array, first=0, count=len(array)), engine, options)

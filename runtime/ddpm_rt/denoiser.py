@@ -1,12 +1,14 @@
 """A denoiser is a callable: one evaluation of a network. `engine.py` adds the card and `close`."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Batch = NDArray[np.float32]  # [B, C, H, W], image values in about [-1, 1]
-Times = NDArray[np.int64]  # [B], counted from 0
+Batch = NDArray[np.float32]  # [B, C, ...]; [B, C, H, W] of images, whose values lie in about [-1, 1]
+Times = NDArray[Any]  # [B]: int64 timesteps, counted from 0; float64 where the table has fractional times
+Inputs = Mapping[str, NDArray[Any]]  # values of a network's named inputs, each [B, ...]
 
 
 class TimeKind(NamedTuple):
@@ -24,16 +26,24 @@ TIME_KINDS = (  # in the order of the kernels' `t_type`
 )
 
 
-class Denoiser(Protocol):
-    """One evaluation of the network: its prediction for each image of `x` at its timestep in `t`.
+def times_as(t: Times, dtype: np.dtype[Any] | type[Any]) -> NDArray[Any]:
+    """t in the dtype of the graph. Raises ValueError for a fractional time where the graph takes integers."""
+    if np.dtype(dtype).kind in "iu" and t.dtype.kind == "f" and (t != np.rint(t)).any():
+        raise ValueError(f"the network takes whole timesteps, not {t[0]:g}; choose another spacing, or list timesteps")
+    return t.astype(dtype, copy=False)
 
-    The result is `[B, C, H, W]`, or `[B, 2 C, H, W]` from a network with a learned variance.
+
+class Denoiser(Protocol):
+    """One evaluation of the network: its prediction for each image of `x` at its time in `t`.
+
+    The result is `[B, C, ...]`, or `[B, 2 C, ...]` from a network with a learned variance. A network with
+    self-conditioning also takes the x0 of the step before, `[B, C, ...]`.
     """
 
-    def __call__(self, x: Batch, t: Times, /) -> Batch: ...
+    def __call__(self, x: Batch, t: Times, /, *prev_x0: Batch) -> Batch: ...
 
 
 class LabelledDenoiser(Protocol):
-    """A denoiser that also takes the class of each image: y int64 `[B]`."""
+    """A denoiser that also takes the class of each image, y int64 `[B]`, and named inputs."""
 
     def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch: ...

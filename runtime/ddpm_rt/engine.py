@@ -1,6 +1,6 @@
 """What runs a network: the callable with a card that every engine is, and the loop that an engine may bring along."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifacts.card import ModelCard
-from .denoiser import Batch, Times
+from .denoiser import Batch, Inputs, Times
 from .host_loop import Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
@@ -23,6 +23,7 @@ class ChainInputs(NamedTuple):
     start: Batch | None = None  # [B, C, H, W], replaces x_T
     first_row: int = 0
     noise: Noise | None = None  # replaces `ddpm_rt.noise`; only the host loop can run such a chain
+    initial_scale: float = 1.0  # x_T = initial_scale z
 
 
 class Watch(NamedTuple):
@@ -52,6 +53,12 @@ class Chains(Protocol):
     def labels(self, samples: Sequence[int]) -> NDArray[np.int64] | None:
         """The label of each sample, int64 `[len(samples)]`; None for an unconditional model."""
 
+    def inputs(self, samples: Sequence[int]) -> Mapping[str, NDArray[Any]]:
+        """The values of the model's conditions for these samples, `[len(samples), ...]` each."""
+
+    def null_inputs(self, samples: Sequence[int]) -> Mapping[str, NDArray[Any]]:
+        """The same of those values that stand for no condition; with guidance."""
+
     def chain(self, samples: Sequence[int]) -> ChainInputs:
         """What these samples go through."""
 
@@ -79,12 +86,19 @@ class Engine(Protocol):
     card: ModelCard
     loop: Loop | None = None  # the engine's own loop, which runs every request whose steps the host does not steer
 
-    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
-        """The network's output for x float32 `[B, C, H, W]` and t int64 `[B]`.
+    def __call__(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
+    ) -> Batch:
+        """The network's output for x float32 `[B, C, ...]` and t `[B]`, int64, or float64 where t is fractional.
 
-        A class-conditional network takes a label for each image, int64 `[B]`. The output is float32 `[B, C, H, W]`,
-        or `[B, 2 C, H, W]` if the network learned the variance.
+        A class-conditional network takes a label for each image, int64 `[B]`; `inputs` are the values of the card's
+        named inputs, each `[B, ...]`. The output is float32 `[B, C, ...]`, or `[B, 2 C, ...]` if the network learned
+        the variance.
         """
+
+    def whole_times(self) -> bool:
+        """Whether the network takes t as an integer."""
+        return False
 
     def model_sha256(self) -> str:
         """SHA-256 of the file that the engine was opened from; empty if there is none."""
@@ -108,13 +122,16 @@ class Engine(Protocol):
 
 
 class CallableEngine(Engine):
-    """A bare callable with a card, `(x, t) -> out` or `(x, t, y) -> out`, as an engine."""
+    """A bare callable with a card, `(x, t) -> out`, `(x, t, y) -> out` or `(x, t, y, inputs) -> out`, as an engine."""
 
     def __init__(self, denoise: Any) -> None:
         self._denoise, self.card = denoise, denoise.card
 
-    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
-        out: Batch = self._denoise(x, t) if y is None else self._denoise(x, t, y)
+    def __call__(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
+    ) -> Batch:
+        more = (y, inputs) if inputs else () if y is None else (y,)
+        out: Batch = self._denoise(x, t, *more)
         return out
 
 

@@ -4,9 +4,9 @@ from .text import ANY_MESSAGE, one_line
 
 
 class DdpmRtError(Exception):
-    """An artefact or the machine is at fault; the message says what is wrong and what to do.
+    """An error of a file or the machine. The message says what is wrong and what to do.
 
-    The message is one printable line, whatever a file name or a value from a file holds.
+    The message is one printable line, even if a file name or a value from a file is not.
     """
 
     def __init__(self, message: str) -> None:
@@ -14,4 +14,4 @@ class DdpmRtError(Exception):
 
 
 class NotFiniteError(DdpmRtError):
-    """A chain gave values that are not finite."""
+    """A chain produced values that are not finite."""

@@ -55,7 +55,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _BIAS = np.uint32(0x3F800000 - 0x3F3504F3)
 _ROOT_HALF = np.uint32(0x3F3504F3)
-_CHUNK = 1 << 14  # blocks of four elements at a time: the temporaries stay in the L2 cache
+_CHUNK = 1 << 13  # blocks of four elements at a time: the temporaries stay in the L2 cache
 
 
 def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, size: int) -> Float32Array:
@@ -94,7 +94,7 @@ def rows_of_noise(
     seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int
 ) -> Iterator[Float32Array]:
     """`normal` for each of `steps` in turn. Small images are drawn many steps at a time, which is faster."""
-    ahead = max(1, (4 * _CHUNK) // max(1, size * len(samples)))
+    ahead = max(1, (8 * _CHUNK) // max(1, size * len(samples)))
     for first in range(0, len(steps), ahead):
         yield from normals(seed, samples, steps[first : first + ahead], size)
 
@@ -121,36 +121,72 @@ def _halves(samples: Sequence[int] | NDArray[np.integer]) -> tuple[list[int], li
 def _box_muller(words: list[NDArray[np.uint64]]) -> Float32Array:
     """Standard normals, float32 `[rows, 4 * blocks]`, from four arrays of words `[rows, blocks]`."""
     w0, w1, w2, w3 = words
-    top, turn = np.stack([w0, w2], axis=-1), np.stack([w1, w3], axis=-1)
-    u = ((top >> np.uint64(8)) + np.uint64(1)).astype(np.float32) * np.float32(2.0**-24)
-    radius = np.sqrt(np.float32(-2.0) * ln(u))
-    cosine, sine = cos_sin((turn >> np.uint64(8)).astype(np.int32))
-    return np.stack([radius * cosine, radius * sine], axis=-1).reshape(len(radius), -1)
+    top, turn = np.empty((2, *w0.shape, 2), np.int32)  # shifted to 24 bits, which int32 and float32 hold exactly
+    for part, (even, odd) in ((top, (w0, w2)), (turn, (w1, w3))):
+        part[..., 0], part[..., 1] = even >> np.uint64(8), odd >> np.uint64(8)
+    top += np.int32(1)
+    u = top.astype(np.float32)
+    u *= np.float32(2.0**-24)
+    radius = ln(u)
+    radius *= np.float32(-2.0)
+    np.sqrt(radius, out=radius)
+    cosine, sine = cos_sin(turn)
+    out = np.empty((*radius.shape, 2), np.float32)
+    np.multiply(radius, cosine, out=out[..., 0])
+    np.multiply(radius, sine, out=out[..., 1])
+    return out.reshape(len(radius), -1)
+
+
+# The arrays below are changed in place, which saves a third of the time; the operations and their order are those of
+# the definition.
 
 
 def ln(u: Float32Array) -> Float32Array:
     """The natural logarithm of u in (0, 1], by part 3 of the definition."""
     i = u.view(np.uint32) + _BIAS
     k = ((i >> np.uint32(23)).astype(np.int32) - np.int32(127)).astype(np.float32)
-    m = ((i & np.uint32(0x7FFFFF)) + _ROOT_HALF).view(np.float32)
-    f = m - np.float32(1)
-    s = f / (np.float32(2) + f)
+    i &= np.uint32(0x7FFFFF)
+    i += _ROOT_HALF
+    f = i.view(np.float32)  # m
+    f -= np.float32(1)
+    s = f + np.float32(2)
+    np.divide(f, s, out=s)
     z = s * s
-    p = L0 + z * (L1 + z * L2)
-    out: Float32Array = k * LN2_HIGH + (k * LN2_LOW + s * (np.float32(2) + z * p))
-    return out
+    p = _polynomial(z, L2, L1, L0)
+    p *= z
+    p += np.float32(2)
+    p *= s
+    p += np.multiply(k, LN2_LOW, out=z)
+    k *= LN2_HIGH
+    k += p
+    return k
 
 
 def cos_sin(n: NDArray[np.int32]) -> tuple[Float32Array, Float32Array]:
     """Cosine and sine of 2 pi n / 2^24, n in [0, 2^24), by part 4 of the definition."""
     q = (n + np.int32(1 << 21)) >> np.int32(22)
-    r = (n - (q << np.int32(22))).astype(np.float32) * TURN
+    r = (n - (q << np.int32(22))).astype(np.float32)
+    r *= TURN
     z = r * r
-    sine = r + (r * z) * (S0 + z * (S1 + z * S2))
-    cosine = np.float32(1) + z * (C0 + z * (C1 + z * (C2 + z * C3)))
+    sine = _polynomial(z, S2, S1, S0)
+    sine *= r * z
+    sine += r
+    cosine = _polynomial(z, C3, C2, C1, C0)
+    cosine *= z
+    cosine += np.float32(1)
     odd = (q & np.int32(1)).astype(bool)
     first, second = np.where(odd, sine, cosine), np.where(odd, cosine, sine)
-    quadrant = q & np.int32(3)
-    np.negative(first, out=first, where=(quadrant == 1) | (quadrant == 2))
-    np.negative(second, out=second, where=quadrant >= 2)
+    sign = first.view(np.int32), second.view(np.int32)  # negated by their highest bit
+    sign[0][...] ^= ((q + np.int32(1)) & np.int32(2)) << np.int32(30)  # quadrants 1 and 2
+    sign[1][...] ^= (q & np.int32(2)) << np.int32(30)  # quadrants 2 and 3
     return first, second
+
+
+def _polynomial(z: Float32Array, highest: np.float32, *rest: np.float32) -> Float32Array:
+    """Horner's scheme, from the highest coefficient down."""
+    value = z * highest
+    for coefficient in rest[:-1]:
+        value += coefficient
+        value *= z
+    value += rest[-1]
+    return value

@@ -1,10 +1,10 @@
 """How a command stops on SIGINT, SIGTERM and SIGHUP: at once, in one line, and without temporary files.
 
-A handler that raises KeyboardInterrupt is not enough: what is raised while a library is loaded, in a callback of C or
-in a finalizer is printed as a traceback, turned into another error, or lost. The handler here therefore undoes what is
-under way and ends the process itself. A whole command is as safe against it as against SIGKILL, which nothing handles.
+A handler that raises KeyboardInterrupt is not enough: an exception that is raised while a library loads, in a callback
+of C or in a finalizer is printed as a traceback, turned into another error, or lost. The handler here therefore undoes
+the work in progress and ends the process itself. Every command survives this as it survives SIGKILL.
 
-This module is loaded before anything else of a command, so it imports only what Python itself has loaded already.
+This module is loaded first in a command, so it imports only modules that Python itself has loaded already.
 """
 
 import os
@@ -26,8 +26,8 @@ _lines: list[Callable[[], str]] = []
 def stopped_by_signals() -> Iterator[None]:
     """Within this context, which is the whole command, the three signals end the process with 128 + their number.
 
-    A signal that is ignored stays ignored. After the context all are, because the command is done: while Python ends,
-    it would let a signal kill the process.
+    An ignored signal stays ignored. After the context all three are ignored, because the command is done, and Python
+    restores the default handlers when it exits.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and background jobs of scripts ignore them
@@ -56,7 +56,7 @@ def undone_on_stop(undo: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def line_on_stop(line: Callable[[], str]) -> Iterator[None]:
-    """Within this context a stop says `line()` after the word for its signal. A KeyboardInterrupt gets that text."""
+    """Within this context a stop prints `line()` after the word for its signal. A KeyboardInterrupt gets this text."""
     _lines.append(line)
     try:
         yield
@@ -68,7 +68,7 @@ def line_on_stop(line: Callable[[], str]) -> Iterator[None]:
 
 
 def stop_line(number: int = signal.SIGINT) -> str:
-    """The line for a stop at this moment: the innermost `line_on_stop` speaks."""
+    """The line for a stop at this moment, from the innermost `line_on_stop`."""
     detail = NOTHING_LEFT
     with suppress(Exception):
         detail = _lines[-1]() if _lines else detail

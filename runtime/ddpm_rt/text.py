@@ -1,14 +1,14 @@
-"""Text that comes from files, file names and other programs, made safe to show: printable, one line, bounded."""
+"""Makes text from files, file names and other programs safe to show: printable, on one line, bounded."""
 
 import reprlib
 
-MESSAGE = 300  # characters of a message about a file
-ANY_MESSAGE = 1000  # characters of any message; some name a whole command
-QUOTE = 60  # characters of a value that a message quotes
+MESSAGE = 300  # most characters of a message about a file
+ANY_MESSAGE = 1000  # most characters of any message; some contain a whole command
+QUOTE = 60  # most characters of a quoted value
 
 
 def printable(text: str) -> str:
-    """`text` with every character that is not printable as its escape, so that no terminal obeys it.
+    """`text` with every unprintable character escaped, so that a terminal cannot interpret it.
 
     Control characters, terminal escapes, marks that change the direction of text and lone surrogates are escaped.
     """
@@ -18,8 +18,8 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str, limit: int = MESSAGE) -> str:
-    """`text` as one printable line of at most `limit` characters; what is too long loses its middle."""
-    if len(text) > 4 * limit:  # before the work on it: the text may be as long as a file
+    """`text` as one printable line of at most `limit` characters. A longer text loses its middle."""
+    if len(text) > 4 * limit:  # cut first, because the text may be as long as a file
         text = text[: 2 * limit] + text[-2 * limit :]
         cut = True
     else:
@@ -43,7 +43,7 @@ _REPR.maxlevel = 2
 
 
 def quoted(value: object) -> str:
-    """`value` as Python writes it, in at most `QUOTE` characters: a message quotes a little of a wrong value."""
+    """The repr of `value`, cut to at most `QUOTE` characters, for messages about wrong values."""
     try:
         text = _REPR.repr(value)
     except ValueError:  # an integer of more digits than Python writes

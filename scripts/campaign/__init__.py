@@ -1,1 +1,1 @@
-"""What a week of hard use does to the command line, in some minutes: `python -m campaign`."""
+"""A stress test of the command line, which compresses a week of hard use into minutes: `python -m campaign`."""

@@ -1,4 +1,4 @@
-"""Kills, signals, full disks, writers at once, hostile files, and a soak. Prints a table: tried, failed."""
+"""Kills, signals, full disks, concurrent writers, hostile files, and a soak. Prints a table of trials and failures."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ SHORT = {"kills": 11, "pairs": 20, "signals": 11, "fresh": 3, "disks": 11, "writ
 
 
 def main() -> int:
-    """Runs it; 1 if anything failed."""
+    """Run the campaign. Returns the exit code: 1 if anything failed."""
     asked = arguments()
     os.nice(asked.nice)
     os.environ.update(OMP_NUM_THREADS="1", ORT_DISABLE_TELEMETRY="1", HF_HUB_OFFLINE="1")
@@ -45,21 +45,23 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m campaign", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a few of each, without PyTorch")
+    parser.add_argument("--short", action="store_true", help="a few trials of each part, without PyTorch")
     parser.add_argument("--quick", action="store_true", help="without the verbs that import PyTorch")
-    parser.add_argument("--count", type=int, metavar="N", help="so many of each part, instead of the usual number")
+    parser.add_argument("--count", type=int, metavar="N", help="trials of each part, instead of the usual number")
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=[*FULL, "soak"], action="append", help="these parts; repeatable")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="all of it again, that long")
-    parser.add_argument("--out", type=Path, help="write the table to this file as well")
+    parser.add_argument("--only", choices=[*FULL, "soak"], action="append", help="these parts; may be repeated")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="repeat the short form for this long"
+    )
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
     return parser.parse_args()
 
 
 def parts(
     world: World, counts: dict[str, int], seed: int, *, slow: bool, only: list[str] | None = None
 ) -> Iterator[Result]:
-    """Each part when it is done."""
+    """Run the parts, and yield the result of each."""
     wanted = {name: count for name, count in counts.items() if only is None or name in only}
     if count := wanted.get("kills"):
         yield kills.run(world, count, seed, slow=slow)
@@ -76,7 +78,7 @@ def parts(
 
 
 def soak(world: World, minutes: float, seed: int) -> Result:
-    """The short form with other seeds until the time is over; what this process holds must not grow."""
+    """Repeat the short form with other seeds for `minutes`. The resources of this process must not grow."""
     result, end = Result("soak"), time.monotonic() + 60 * minutes
     while time.monotonic() < end:
         seed += 1
@@ -94,7 +96,7 @@ def show(result: Result) -> None:
 
 
 def heading() -> str:
-    """Machine, date and command."""
+    """The command, the date and the machine, as comment lines."""
     date = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     load = f"load {os.getloadavg()[1]:.0f}"

@@ -1,4 +1,4 @@
-"""Commands as child processes: forked from this one, which has the libraries loaded, or started afresh."""
+"""Commands as child processes: forked from this process, which has the libraries loaded, or newly started."""
 
 import os
 import resource
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-STDOUT, STDERR = ".stdout", ".stderr"  # beside the folder that the command runs in
+STDOUT, STDERR = ".stdout", ".stderr"  # written beside the folder in which the command runs
 TERM_BIT = 1 << (signal.SIGTERM - 1)
-LINES, LETTERS = 6, 2000  # of stderr, at most
+LINES, LETTERS = 6, 2000  # limits of a command's stderr
 
 
 @dataclass
 class Ended:
-    """How a child ended: its exit code (-N after a signal that it did not handle), what it printed, seconds."""
+    """How a child ended: exit code (-N after an unhandled signal N), output, and duration in seconds."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ class Ended:
     seconds: float
 
     def faults(self, *codes: int) -> list[str]:
-        """What is wrong with this end; `codes` are those that are right."""
+        """The faults of this end. `codes` are the accepted exit codes."""
         found = [] if self.code in codes else [f"exit code {self.code}"]
         found += ["a traceback"] if "Traceback" in self.err + self.out else []
         found += ["too many lines"] if len(self.err.strip().splitlines()) > LINES or len(self.err) > LETTERS else []
@@ -33,7 +33,7 @@ class Ended:
 
 
 class Child:
-    """A command under way in `folder`."""
+    """A running command in `folder`."""
 
     def __init__(
         self, arguments: Sequence[str], folder: Path, *, fresh: bool = False, limit: int | None = None
@@ -54,7 +54,7 @@ class Child:
         )
         for file in files:
             file.close()
-        process.returncode = 0  # this class waits for it, not `subprocess`
+        process.returncode = 0  # this class waits for the process, so `subprocess` must not
         return process.pid
 
     def _fork(self, arguments: Sequence[str], limit: int | None) -> int:
@@ -72,7 +72,7 @@ class Child:
             os._exit(70)
 
     def is_ready(self) -> bool:
-        """Whether it handles signals; true as well if it has ended."""
+        """Whether the child handles signals. Also true if the child has ended."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
@@ -81,10 +81,10 @@ class Child:
         return bool(int(caught.split()[1], 16) & TERM_BIT) or "State:\tZ" in status
 
     def send(self, number: int) -> None:
-        os.kill(self.pid, number)  # also one that has ended is there until it is waited for
+        os.kill(self.pid, number)  # an ended child still exists until it is waited for
 
     def end(self, seconds: float = 3600.0) -> Ended:
-        """Wait for it. A child that takes longer is killed, and its code is 124."""
+        """Wait for the child. After `seconds` it is killed, and its exit code is 124."""
         late = False
         while True:
             found, status = os.waitpid(self.pid, os.WNOHANG)
@@ -102,7 +102,7 @@ class Child:
 
 
 def _prepare(limit: int | None) -> None:
-    """The limit on the size of files, and signals as a shell in the foreground leaves them."""
+    """Set the limit on the size of files, and the signal handling of a foreground process of a shell."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     if limit is not None:
@@ -110,7 +110,7 @@ def _prepare(limit: int | None) -> None:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    """As `python -m ddpm_rt ARGUMENTS` does, in this process, whose Python streams are those of its parent."""
+    """Do the work of `python -m ddpm_rt ARGUMENTS` in this forked process, which has its parent's Python streams."""
     from ddpm_rt import __main__ as program
 
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
@@ -131,12 +131,12 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def command(arguments: Sequence[str], folder: Path, **how: object) -> Ended:
-    """Run it to its end."""
+    """Run a command and wait for it."""
     return Child(arguments, folder, **how).end()  # type: ignore[arg-type]
 
 
 def preload() -> None:
-    """Load what the verbs load, so that a forked child begins where a command would be after its imports."""
+    """Import the libraries of the verbs, so that a forked child starts after the imports."""
     import accelerate  # noqa: F401
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401

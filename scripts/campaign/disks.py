@@ -1,4 +1,4 @@
-"""A disk that is full: by a limit on the size of files, and, where that may be mounted, a small file system."""
+"""Full disks: a limit on the size of files, and a small file system if this user can mount one."""
 
 import random
 import subprocess
@@ -12,11 +12,11 @@ from .result import Result
 from .verbs import VERBS, Verb, content, in_turn, leftovers
 from .world import World
 
-MOUNTED = 64 << 10  # bytes
+MOUNTED = 64 << 10  # bytes of the small file system
 
 
 def run(world: World, count: int, seed: int, *, slow: bool = True) -> Result:
-    """`count` commands that may write files of at most a random size, half of them over an output that is there."""
+    """Run `count` commands with a random limit on the size of files. Half of them overwrite an existing output."""
     result, chance = Result("full disk"), random.Random(seed)
     sizes: dict[str, int] = {}
     for number in range(count):
@@ -39,12 +39,12 @@ def _limited(verb: Verb, folder: Path, limit: int) -> list[str]:
     ended = command(verb.arguments, folder, limit=limit)
     faults = ended.faults(0, 1) + [f"left behind: {name}" for name in leftovers(folder)]
     if ended.code == 1 and not (folder / verb.out).is_dir() and content(folder / verb.out) != before:
-        faults.append("the output was touched by a command that failed")
+        faults.append("a failed command changed the output")
     return faults + not_whole(verb, folder)
 
 
 def _mounted(verb: Verb, folder: Path) -> list[str] | None:
-    """None where nothing can be mounted."""
+    """The faults on a small file system; None if it cannot be mounted."""
     with _small(folder / "small") as small:
         if small is None:
             return None

@@ -1,4 +1,4 @@
-"""Valid files with bytes changed, cut out, repeated or made long, given to the verbs that read them."""
+"""Valid files with changed, removed, repeated or inserted bytes, which the verbs then read."""
 
 import os
 import random
@@ -11,8 +11,8 @@ from .children import Child, command
 from .result import Result
 from .world import World
 
-SECONDS = 20.0  # and not more, for any input
-READERS = {  # the file that is changed, and a command that reads it
+SECONDS = 20.0  # time limit for any input
+READERS = {  # changed file: a command that reads it
     "model.onnx": ("inspect", "model.onnx"),
     "drawn.onnx": ("sample", "--engine", "drawn.onnx", "--threads", "1", "--quiet", "--count", "1", "--steps", "2",
                    "--out", "x.npy"),
@@ -33,7 +33,7 @@ WORDS = (b"null", b"1e999", b"-1", b"NaN", b'"', b"[" * 2000, b"{", b"\\u0000", 
 
 
 def run(world: World, count: int, seed: int) -> Result:
-    """`count` inputs, each to a forked child."""
+    """Give each of `count` inputs to a forked child."""
     result, chance = Result("hostile"), random.Random(seed)
     with world.place() as folder:
         _write_valid(folder)
@@ -57,7 +57,7 @@ def _one(arguments: tuple[str, ...], folder: Path) -> list[str]:
 
 
 class changed:
-    """The file at `path` is changed within this context."""
+    """Change the file at `path` within this context."""
 
     def __init__(self, path: Path, chance: random.Random) -> None:
         self.path, self.chance, self.before = path, chance, path.read_bytes()
@@ -70,7 +70,7 @@ class changed:
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    """One to four changes at random places."""
+    """`content` with one to four changes at random places."""
     for _ in range(chance.randint(1, 4)):
         first = chance.randrange(len(content) + 1)
         last = min(len(content), first + chance.choice((1, 2, 8, 100, 5000)))
@@ -85,7 +85,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 
 def _write_valid(folder: Path) -> None:
-    """The files that are changed, as the product writes them."""
+    """Write the valid files with the commands themselves."""
     from plan_files import write_plan
 
     from ddpm_rt.artifacts.onnx_card import read_onnx_card

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what is there is whole, and the same command repairs the rest."""
+"""SIGKILL at random moments: every existing file must be complete, and the same command must resume."""
 
 import random
 import signal
@@ -12,7 +12,7 @@ from .world import World
 
 
 def run(world: World, count: int, seed: int, *, slow: bool = True) -> Result:
-    """`count` kills, over every verb in turn, each at a random moment of a run's usual length."""
+    """Kill `count` commands, over all verbs in turn, at a random moment within the usual duration."""
     result, chance = Result("kill -9"), random.Random(seed)
     wanted: dict[str, tuple[dict[str, bytes], float]] = {}
     for number in range(count):
@@ -47,11 +47,11 @@ def _one(world: World, verb: Verb, wanted: dict[str, bytes], moment: float) -> l
 
 
 def not_whole(verb: Verb, folder: Path) -> list[str]:
-    """What is wrong with the output, if there is one."""
+    """The faults of the output, if it exists."""
     if not (folder / verb.out).exists():
         return []
     try:
         verb.check(folder / verb.out)
-    except Exception as error:  # whatever a damaged file makes its reader raise
-        return [f"{verb.out} is not whole: {type(error).__name__}: {error}"]
+    except Exception as error:  # readers raise errors of many kinds for damaged files
+        return [f"{verb.out} is damaged: {type(error).__name__}: {error}"]
     return []

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments while a plan and its record are replaced, as `build` and `refit` do it."""
+"""SIGKILL at random moments while a plan and its record are replaced, with the writer of `build` and `refit`."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from .world import World
 
 
 def run(world: World, count: int, seed: int) -> Result:
-    """`count` kills of a process that replaces a pair again and again, in the same folder."""
+    """Kill a process that replaces the same pair repeatedly, `count` times in one folder."""
     result, chance = Result("kill -9"), random.Random(seed)
     with world.place() as folder:
         plan = folder / "unet.plan"
@@ -45,7 +45,7 @@ def _put(plan: Path, number: int) -> None:
 
 
 def _put_once(plan: Path, number: int) -> None:
-    """In a process of its own, as every command is: each looks for what dead ones have left, once."""
+    """Replace the pair in a new process: every process removes the files of dead processes only once."""
     if (child := os.fork()) == 0:
         try:
             _put(plan, number)

@@ -1,4 +1,4 @@
-"""What a part of the campaign has tried, and what failed."""
+"""The trials and failures of one part of the campaign."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Result:
-    """Counts by name of the case, and the first words of each failure."""
+    """The number of trials by name of the case, and a short description of each failure."""
 
     part: str
     tried: dict[str, int] = field(default_factory=dict)
-    failures: list[tuple[str, str]] = field(default_factory=list)  # name, what is wrong
+    failures: list[tuple[str, str]] = field(default_factory=list)  # name of the case, fault
 
     def count(self, name: str, faults: Iterable[str] = ()) -> None:
-        """Take note of one case; each of `faults` is something wrong with it."""
+        """Record one trial and its faults."""
         self.tried[name] = self.tried.get(name, 0) + 1
         self.failures += [(name, fault) for fault in list(faults)[:1]]
 
@@ -25,7 +25,7 @@ class Result:
 
 
 def table(results: Iterable[Result]) -> str:
-    """A row a case, a line a part, and the sum."""
+    """One row for each case, one for each part, and the total."""
     results = list(results)
     lines = [f"{'part':<14} {'case':<34} {'tried':>7} {'failed':>7}"]
     for result in results:

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP at random moments, from the first line of the program on."""
+"""SIGINT, SIGTERM and SIGHUP at random moments, also while the program starts."""
 
 import random
 import signal
@@ -14,7 +14,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(world: World, count: int, seed: int, *, fresh: int = 0, slow: bool = True) -> Result:
-    """`count` signals to forked children and `fresh` to processes that start anew, whose imports are hit too."""
+    """Send `count` signals to forked children, and `fresh` signals to new processes, which may still be importing."""
     result, chance = Result("signal"), random.Random(seed)
     seconds: dict[tuple[str, bool], float] = {}
     for number in range(count + fresh):

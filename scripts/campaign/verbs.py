@@ -1,4 +1,4 @@
-"""The verbs that write, on models of a few operations: their command lines, and what must be true of their files."""
+"""The verbs that write files, on tiny models: their command lines, and a check of their outputs."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LOCKS = ".lock"
 
 @dataclass(frozen=True)
 class Verb:
-    """One command. `out` is the file or folder that it makes; `check` raises for a file that is not whole."""
+    """One command. `out` is the file or folder that it writes; `check` raises if this output is damaged."""
 
     name: str
     arguments: tuple[str, ...]
@@ -64,7 +64,7 @@ def whole_plan(path: Path) -> None:
 
 
 def whole_run(path: Path) -> None:
-    """The state and the checkpoint, as far as they are there: each is replaced in one move."""
+    """Check the state and the checkpoint, if they exist: each is replaced atomically."""
     import torch
 
     from ddpm_ref.checkpoint import load_checkpoint
@@ -121,14 +121,14 @@ VERBS = (
         ("train", "--config", "recipe.toml", "--data", "data.npz", "--out", "trained", "--cpu", "--quiet"),
         "trained",
         whole_run,
-        repeatable=False,  # the curve holds times
+        repeatable=False,  # the curve contains times
         slow=True,
     ),
 )
 
 
 def in_turn(number: int, *, slow: bool) -> Verb:
-    """The verb of trial `number`: those that take long have a twentieth of the trials, if they are wanted at all."""
+    """The verb of trial `number`. With `slow`, one trial in twenty uses a verb that imports PyTorch."""
     quick, late = ([verb for verb in VERBS if verb.slow == is_slow] for is_slow in (False, True))
     if slow and number % SHARE == SHARE - 1:
         return late[number // SHARE % len(late)]
@@ -136,7 +136,7 @@ def in_turn(number: int, *, slow: bool) -> Verb:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Files that nobody asked for. That of a lock may stay after a kill."""
+    """Unexpected files in `folder`. Lock files are allowed, because a kill leaves them."""
     return sorted(
         str(path.relative_to(folder)) for path in folder.rglob(".*") if path.is_file() and not path.name.endswith(LOCKS)
     )

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 SUPPORT = Path(__file__).resolve().parents[2] / "tests" / "support"
-STEPS = 4  # of the training
+STEPS = 4  # training steps
 
 
 @dataclasses.dataclass
 class World:
-    """`origin` holds the inputs; `place` is an empty copy of them."""
+    """`origin` contains the inputs; `place` creates a fresh copy of them."""
 
     origin: Path
     scratch: Path
@@ -23,7 +23,7 @@ class World:
 
     @contextmanager
     def place(self) -> Iterator[Path]:
-        """A fresh folder with the inputs, which is removed afterwards."""
+        """A new folder with a copy of the inputs. It is removed afterwards."""
         self.count += 1
         folder = self.scratch / f"{self.count:06d}"
         shutil.copytree(self.origin, folder)

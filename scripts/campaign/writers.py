@@ -1,4 +1,4 @@
-"""Two and four commands at once, into one folder or one file."""
+"""Two or four concurrent commands that write to the same folder or file."""
 
 import random
 from pathlib import Path
@@ -13,7 +13,7 @@ COUNT = 40
 
 
 def run(world: World, count: int, seed: int) -> Result:
-    """`count` meetings, of each kind in turn."""
+    """Run `count` trials, of all kinds in turn."""
     result, chance = Result("writers"), random.Random(seed)
     kinds = {"one folder, one command": _same, "one folder, other seeds": _others, "one folder, shards": _shards,
              "one file, other seeds": _file}  # fmt: skip
@@ -52,9 +52,9 @@ def _folder_faults(folder: Path, ended: list[Ended], count: int) -> list[str]:
     if len(seeds := _seeds(made)) > 1:
         faults.append(f"pictures of seeds {sorted(seeds)} in one folder")
     if not any(end.code == 0 for end in ended):
-        faults.append("nobody has drawn")
+        faults.append("no command succeeded")
     if (found := len(list(made.glob("*.png")))) != count:
-        faults.append(f"{found} of {count} pictures are there")
+        faults.append(f"{found} of {count} pictures exist")
     return faults
 
 
@@ -66,7 +66,7 @@ def _same(folder: Path, writers: int, chance: random.Random) -> list[str]:
 
 def _others(folder: Path, writers: int, chance: random.Random) -> list[str]:
     ended = _together(folder, [_sample("folder", seed, "--count", str(COUNT)) for seed in range(writers)])
-    faults = ["two seeds say that theirs are there"] if sum(end.code == 0 for end in ended) > 1 else []
+    faults = ["commands of two seeds succeeded"] if sum(end.code == 0 for end in ended) > 1 else []
     return faults + _folder_faults(folder, ended, COUNT)
 
 

@@ -1,4 +1,4 @@
-"""Mutations of a file: a list of edits applied to its bytes, and what must hold of a reader afterwards."""
+"""Mutates the bytes of a file by a list of edits, and checks how a reader handles the result."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from ddpm_rt.text import MESSAGE
 
 from .targets import Target
 
-SECONDS = 20.0  # the promise of the readers
+SECONDS = 20.0  # the time limit of a reader
 DIGITS = b"1" + b"0" * 400
 PAYLOADS = (
     *(
@@ -35,7 +35,7 @@ KINDS = ("replace", "insert", "delete", "repeat", "truncate", "flip", "number")
 
 
 class Edit(NamedTuple):
-    """One change: `place` and `size` are shares of 65536 of the content, `payload` chooses among `PAYLOADS`."""
+    """One change. `place` and `size` are fractions of the content in units of 1/65536, `payload` selects a payload."""
 
     kind: str
     place: int
@@ -50,7 +50,7 @@ def mutated(content: bytes, edits: Sequence[Edit]) -> bytes:
         at = edit.place * len(content) >> 16
         end = min(len(content), at + 1 + (edit.size * 64 >> 16))
         payload = PAYLOADS[edit.payload % len(PAYLOADS)]
-        if edit.kind == "number":  # the next number of a text becomes the payload
+        if edit.kind == "number":  # the next number in the text is replaced by the payload
             start = next((i for i in range(at, len(content)) if content[i : i + 1].isdigit()), at)
             stop = next((i for i in range(start, len(content)) if content[i] not in b"0123456789.e-"), len(content))
             content = content[:start] + payload + content[stop:]
@@ -66,7 +66,7 @@ def mutated(content: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def check(target: Target, path: Path, content: bytes) -> str:
-    """Read `content` and return the message, empty if it was taken. AssertionError for what a reader must not do."""
+    """Read `content`. Returns the error message, empty if the reader accepted it. Raises AssertionError for a bug."""
     path.write_bytes(content)
     started = time.monotonic()
     try:

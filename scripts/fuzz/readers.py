@@ -1,7 +1,7 @@
-"""Fuzz the readers of files for some time: `make fuzz`, or `python scripts/fuzz/readers.py --seconds 600`.
+"""Fuzz the readers of files: `make fuzz`, or `python scripts/fuzz/readers.py --seconds 600`.
 
-A failure is kept in `--keep` with its name and seed, and the exit code is 1. With atheris installed, `--atheris NAME`
-runs one reader under libFuzzer, guided by coverage.
+A failing file is kept in `--keep`, named after its reader and seed, and the exit code is 1. With atheris installed,
+`--atheris --only NAME` runs one reader under libFuzzer, guided by coverage.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from fuzz.targets import Target, all_targets
 
 
 def edits_of(seed: int) -> list[Edit]:
-    """The edits of a seed: one to six."""
+    """One to six random edits, determined by a seed."""
     source = random.Random(seed)
     return [
         Edit(
@@ -30,25 +30,25 @@ def edits_of(seed: int) -> list[Edit]:
 
 
 def fuzz(targets: dict[str, Target], seconds: float, first: int, keep: Path, folder: Path) -> int:
-    """Mutated files of all targets in turn until the time is over; the number of failures."""
+    """Read mutated files of all targets in turn for `seconds`. Returns the number of failures."""
     end, failures, seed, taken = time.monotonic() + seconds, 0, first, 0
     while time.monotonic() < end:
         for name, target in targets.items():
             content = mutated(target.seed, edits_of(seed))
             try:
                 taken += not check(target, folder / f"x{target.suffix}", content)
-            except Exception:  # whatever escapes a reader is what is looked for
+            except Exception:  # any other exception is a failure of the reader
                 failures += 1
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{name.replace(' ', '-')}-{seed}{target.suffix}").write_bytes(content)
                 print(f"{name}, seed {seed}:\n{traceback.format_exc()}", file=sys.stderr)
         seed += 1
-    print(f"{(seed - first) * len(targets)} files, {taken} taken, {failures} failures")
+    print(f"{(seed - first) * len(targets)} files, {taken} accepted, {failures} failures")
     return failures
 
 
 def guided(name: str, target: Target, folder: Path) -> None:
-    """libFuzzer on one reader; it does not return."""
+    """Run libFuzzer on one reader. Does not return."""
     import atheris
 
     atheris.instrument_all()

@@ -1,4 +1,4 @@
-"""The readers of untrusted files, each with a valid file to begin from."""
+"""The readers of untrusted files, each with a valid file that the fuzzer mutates."""
 
 import io
 import json
@@ -21,9 +21,14 @@ from ddpm_ref.data import ImageFiles, read_array
 from ddpm_ref.recipe import PRESETS, load_preset, load_recipe
 from ddpm_ref.scheduler_config import read_scheduler
 from ddpm_rt import ModelCard, Provenance
+from ddpm_rt.artifacts.array_archive import read_byte_array
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.onnx_metadata import write_metadata
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, read_plan, sidecar_path
+from ddpm_rt.artifacts.quantization_record import METADATA_KEY as QUANTIZATION_KEY
+from ddpm_rt.artifacts.quantization_record import read_quantization
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.images.read import load_array, load_images, load_mask
 from ddpm_rt.images.write import read_text
@@ -44,7 +49,7 @@ SCHEDULER = {
 
 
 class Target(NamedTuple):
-    """A reader, the suffix of its files, and the bytes of a valid one."""
+    """A reader, the suffix of its files, and the bytes of a valid file."""
 
     read: Callable[[Path], Any]
     suffix: str
@@ -60,6 +65,15 @@ def onnx_file() -> bytes:
     helper.set_model_props(model, {METADATA_KEY: CARD.to_json()})
     content: bytes = model.SerializeToString()
     return content
+
+
+def quantised_file(folder: Path) -> bytes:
+    layers = {"conv": {"error": 0.01, "multiply_adds": 1.0, "float": None}}
+    record = {"format": 1, "for": "cpu", "calibration": {"sampler": "ddim"}, "layers": layers}
+    path = folder / "quantised.onnx"
+    path.write_bytes(onnx_file())
+    write_metadata(path, {QUANTIZATION_KEY: json.dumps(record)})
+    return path.read_bytes()
 
 
 def steps_file(folder: Path) -> bytes:
@@ -118,7 +132,7 @@ def tensors(**how: Any) -> bytes:
 
 
 def all_targets(folder: Path) -> dict[str, Target]:
-    """Name to target; `folder` is for files that are made on the way."""
+    """The targets by name. Temporary files are created in `folder`."""
     zeros = {"a.weight": torch.zeros(2, 3), "b.bias": torch.ones(4)}
     recipe = (PRESETS / "mnist.toml").read_bytes()
     facts = b'image_size = 8\nbetas = [0.1, 0.2]\nprediction = "eps"\nclip = [-1.0, 1.0]\nheads = 2\n'
@@ -136,6 +150,8 @@ def all_targets(folder: Path) -> dict[str, Target]:
         "betas": Target(read_betas, ".json", json.dumps(BETAS).encode()),
         "betas npy": Target(read_betas, ".npy", array(np.array(BETAS))),
         "array": Target(lambda path: load_array(path, SHAPE), ".npy", array(np.zeros((2, *SHAPE), ">f4"))),
+        "byte array": Target(read_byte_array, ".npz", npz()),
+        "quantization": Target(read_quantization, ".onnx", quantised_file(folder)),
         "image": Target(lambda path: load_images(path, SHAPE), ".png", picture("PNG")),
         "palette": Target(lambda path: load_images(path, SHAPE), ".gif", picture("GIF", "P")),
         "jpeg": Target(lambda path: load_images(path, SHAPE), ".jpg", picture("JPEG")),

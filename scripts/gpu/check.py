@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
-State = Literal["ok", "FAIL", "missed", "noted", "not run"]  # missed: a time above its target, which is no failure
+State = Literal["ok", "FAIL", "missed", "noted", "not run"]  # missed: a time above its target, which is not a failure
 Figures = dict[str, float | int | str]
 
 OURS = ("ddpm_rt", "ddpm_ref", "ddpm_export", "gpu")

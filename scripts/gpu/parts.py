@@ -12,18 +12,20 @@ from ddpm_rt.errors import DdpmRtError
 from .check import Ask, Check, run_part
 from .machine import describe
 
-PARTS = {  # the function of each part, imported only when it runs: torch is slow to import
+PARTS = {  # the function of each part, imported only when it runs: torch is slow to import. What tells most is first
     "noise": "noise:checks",
     "step": "step:checks",
-    "kernel": "timing:checks",
     "toy": "modes:checks",
     "unet": "unet:checks",
-    "memory": "memory:checks",
+    "times": "race:checks",
+    "fitted": "fitted:checks",
     "ort": "providers:ort_checks",
     "tensorrt": "providers:tensorrt_checks",
-    "times": "race:checks",
-    "compiled": "race:compiled_checks",
+    "int8": "int8:checks",
     "sanitizer": "sanitizer:checks",
+    "kernel": "timing:checks",
+    "memory": "memory:checks",
+    "compiled": "race:compiled_checks",
 }
 INNER = {"sanitized": "sanitizer:sanitized"}  # the run that the part sanitizer examines
 

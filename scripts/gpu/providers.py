@@ -12,7 +12,7 @@ from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.request import Request
 
 from .check import Ask, Check, NotHereError, Outcome, attempt, noted
-from .unet import parity
+from .unet import STEP_LIMIT, parity
 
 PROVIDER = "CUDAExecutionProvider"
 
@@ -35,12 +35,12 @@ def session_on_gpu(path: Path) -> Any:
     return session
 
 
-def chain_of(device: Any, engine: Any, steps: int) -> Outcome:
-    """Compare every step of the bundled model with ONNX Runtime on the CPU."""
+def chain_of(device: Any, engine: Any, steps: int, limit: float = STEP_LIMIT, model: Path | None = None) -> Outcome:
+    """Compare every step of a model, the bundled one by default, with ONNX Runtime on the CPU."""
     try:
         batch = engine.batch_for(4)
         request = Request(sampler="ddpm", steps=steps, count=batch, batch=batch, seed=1)
-        return parity(device, engine, open_denoiser(), request)
+        return parity(device, engine, open_denoiser(model), request, limit)
     finally:
         engine.close()
 
@@ -60,23 +60,29 @@ def ort_checks(ask: Ask) -> Iterator[Check]:
 def tensorrt_checks(ask: Ask) -> Iterator[Check]:
     """For each flavour of TensorRT: build, open and run a plan of the bundled model, or give the reason why not."""
 
-    def run(module: str, flavour: Any) -> Outcome:
-        if importlib.util.find_spec(module) is None:
-            raise NotHereError(f"{module} is not installed")
-        from ddpm_export.plans.build import build_plan
-        from ddpm_export.plans.build_options import BuildOptions
-        from ddpm_rt.artifacts.plan_record import read_plan
-        from ddpm_rt.engines.tensorrt import TensorRtEngine
-
-        with tempfile.TemporaryDirectory() as folder:
-            plan = Path(folder) / "bundled.plan"
-            try:
-                build_plan(bundled_model(), plan, BuildOptions(), flavour=flavour)
-                engine = TensorRtEngine(plan, read_plan(plan), ask.device)
-            except DdpmRtError as error:  # such as a GPU that this TensorRT does not support
-                return noted(f"no: {error}")
-            return chain_of(ask.device, engine, 20 if ask.quick else 50)
-
-    for module, flavour in (("tensorrt", "tensorrt"), ("tensorrt_rtx", "rtx")):
+    for module, flavour in FLAVOURS.items():
         words = f"{module}: a plan of the bundled model is built here and runs"
-        yield attempt(words, lambda module=module, flavour=flavour: run(module, flavour))
+        yield attempt(words, lambda module=module, flavour=flavour: plan_outcome(
+            ask, module, flavour, bundled_model()))  # fmt: skip
+
+
+FLAVOURS: dict[str, Any] = {"tensorrt": "tensorrt", "tensorrt_rtx": "rtx"}
+
+
+def plan_outcome(ask: Ask, module: str, flavour: Any, model: Path, limit: float = STEP_LIMIT) -> Outcome:
+    """Build, open and run a plan of a model. Raises NotHereError where this TensorRT is not installed."""
+    if importlib.util.find_spec(module) is None:
+        raise NotHereError(f"{module} is not installed")
+    from ddpm_export.plans.build import build_plan
+    from ddpm_export.plans.build_options import BuildOptions
+    from ddpm_rt.artifacts.plan_record import read_plan
+    from ddpm_rt.engines.tensorrt import TensorRtEngine
+
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Path(folder) / "unet.plan"
+        try:
+            build_plan(model, plan, BuildOptions(), flavour=flavour)
+            engine = TensorRtEngine(plan, read_plan(plan), ask.device)
+        except DdpmRtError as error:  # such as a GPU that this TensorRT does not support
+            return noted(f"no: {error}")
+        return chain_of(ask.device, engine, 20 if ask.quick else 50, limit, model)

@@ -8,7 +8,7 @@ import numpy as np
 from ddpm_rt import ModelCard
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.request import Request
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 from ddpm_rt.samplers.schedule import Prediction
 
 from .bits import differing, steps_on_device, steps_on_host
@@ -33,7 +33,7 @@ def case(name: str, request: dict[str, Any], card: dict[str, Any] | None = None,
 
 def cases() -> Iterator[Case]:
     """Every sampler with every prediction, with and without a clip; then all variants of tables, lanes and buffers."""
-    for sampler in SAMPLERS:
+    for sampler in samplers_of("betas"):
         for prediction in get_args(Prediction):
             for clip in ((-1.0, 1.0), None):
                 words = f"{sampler} of {prediction}" + ("" if clip else ", unclipped")

@@ -31,13 +31,13 @@ def engine_of(name: str, dtype: str = "float32", *, compiled: bool = False) -> A
     return TorchEngine(module, card, dtype=getattr(torch, dtype), compiled=compiled)
 
 
-def parity(device: Any, engine: Any, reference: Engine, request: Request) -> Outcome:
+def parity(device: Any, engine: Any, reference: Engine, request: Request, limit: float = STEP_LIMIT) -> Outcome:
     """Compare x after every step of the device loop and of the host loop."""
     found, expected = steps_on_device(device, engine, request, "replay"), steps_on_host(reference, request)
     errors = [float(np.abs(ours.x - theirs.x).max()) for ours, theirs in zip(found, expected, strict=True)]
     worst = int(np.argmax(errors))
     text = f"worst |x - x'| {errors[worst]:.1e} at step {worst} of {len(errors)}, last {errors[-1]:.1e}"
-    return held(errors[worst] <= STEP_LIMIT, f"{text}; limit {STEP_LIMIT:.0e}", worst=errors[worst], last=errors[-1])
+    return held(errors[worst] <= limit, f"{text}; limit {limit:.0e}", worst=errors[worst], last=errors[-1])
 
 
 def images(device: Any, engine: Any, request: Request, mode: Mode = "replay") -> Batch:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_rt.device.device_engine import Buffers, DeviceEngine
+from ddpm_rt.device.device_engine import DeviceEngine, buffers_of
 from ddpm_rt.device.driver import Arena, Pinned, cuda_core
 from ddpm_rt.device.kernels import load_kernels
 from ddpm_rt.device.lanes import BLOCK, Lanes, Rows, grid_of
@@ -27,7 +27,7 @@ class Workbench:
         self.arena = self._hold(Arena(device, self.stream, parts_of(engine, layout, rows)))
         self._arguments = arguments_of(engine, layout, self.arena)
         self._config = self._core.LaunchConfig(grid=grid_of(sizes_of(engine)[0], layout.lanes), block=BLOCK)
-        self.bound = self._hold(engine.bind(layout.images, Buffers(*map(self.arena.address, Buffers._fields))))
+        self.bound = self._hold(engine.bind(layout.images, buffers_of(self.arena, engine.card)))
         self.write("rows", rows)
         self.write("lanes", lanes)
 

@@ -17,7 +17,7 @@ NAMED = {"--x": "sample", "--t": "timestep", "--output": "noise"}
 
 
 def write_model(path, *, channels=1, out_channels=1, labelled=False, t_kind=TensorProto.INT64, side=4, poison=False):
-    """out = scale * x (+ the label), with `out_channels` channels; `scale` is NaN if it is poisoned."""
+    """out = scale * x (+ the label), with `out_channels` channels. A poisoned graph has NaN as `scale`."""
     image, scale = ["batch", channels, side, 6], np.full((1, 1, 1, 1), np.nan if poison else 0.5, np.float32)
     nodes = [
         helper.make_node("Mul", ["sample", "scale"], ["scaled"]),
@@ -67,7 +67,7 @@ def card_in(path):
     return ModelCard.from_json(metadata[METADATA_KEY])
 
 
-def test_a_foreign_model_gets_a_card_and_is_otherwise_as_it_was(tmp_path):
+def test_a_foreign_model_gets_a_card_and_is_otherwise_unchanged(tmp_path):
     source, out = write_model(tmp_path / "mine.onnx"), tmp_path / "unet.onnx"
     before = source.read_bytes()
     result = run(source, out, SAID | NAMED)
@@ -81,7 +81,7 @@ def test_a_foreign_model_gets_a_card_and_is_otherwise_as_it_was(tmp_path):
     assert onnx.load(out).graph == onnx.load(source).graph
 
 
-def test_a_labelled_model_of_learned_variance_gets_its_classes(tmp_path):
+def test_a_labelled_model_with_learned_variance_gets_its_classes(tmp_path):
     source, out = write_model(tmp_path / "mine.onnx", out_channels=2, labelled=True), tmp_path / "unet.onnx"
     extra = {"--variance": "learned_range", "--classes": 3, "--null-class": 2, "--y": "label", "--clip": "none"}
     result = run(source, out, SAID | NAMED | extra)
@@ -110,10 +110,10 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
 @pytest.mark.parametrize(
     ("model", "change", "message"),
     [
-        ({}, {"--x": "image"}, "has no input 'image', but sample, timestep; name it with --x"),
-        ({}, {"--output": "eps"}, "has no output 'eps', but noise; name it with --output"),
+        ({}, {"--x": "image"}, "has no input 'image', only sample, timestep; name one with --x"),
+        ({}, {"--output": "eps"}, "has no output 'eps', only noise; name one with --output"),
         ({}, {"--classes": 3}, "has no input 'y'"),
-        ({"labelled": True}, {}, "one input more, 'label'"),
+        ({"labelled": True}, {}, "the extra input 'label'"),
         ({"labelled": True}, {"--classes": 3, "--y": "label", "--null-class": 3}, "null_class"),
         ({"labelled": True}, {"--classes": 4, "--y": "label"}, "the model fails on the inputs of its card"),
         ({"t_kind": TensorProto.DOUBLE}, {}, "must be int64"),
@@ -124,7 +124,7 @@ def test_nothing_that_changes_pictures_has_a_default(tmp_path, key):
         ({}, {"--clip": "1,-1"}, "clip"),
     ],
 )
-def test_a_card_that_the_graph_does_not_bear_out_is_one_line_and_no_file(tmp_path, model, change, message):
+def test_a_card_that_the_graph_contradicts_is_a_one_line_error_and_no_file(tmp_path, model, change, message):
     result = run(write_model(tmp_path / "mine.onnx", **model), tmp_path / "unet.onnx", SAID | NAMED | change)
     assert result.exit_code == 1
     assert message in result.stderr
@@ -144,13 +144,13 @@ def test_a_card_that_the_graph_does_not_bear_out_is_one_line_and_no_file(tmp_pat
         ({"--clip": "1"}, "LOW,HIGH"),
     ],
 )
-def test_an_impossible_option_is_the_caller_s_mistake(tmp_path, change, message):
+def test_an_invalid_option_is_a_usage_error(tmp_path, change, message):
     result = run(write_model(tmp_path / "mine.onnx"), tmp_path / "unet.onnx", SAID | NAMED | change)
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_it_works_where_torch_cannot_be_imported(tmp_path):
+def test_card_works_without_torch(tmp_path):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
     options = [part for pair in (SAID | NAMED).items() for part in pair]
     command = [sys.executable, "-c", script, "card", write_model(tmp_path / "mine.onnx"), "-o", tmp_path / "unet.onnx"]
@@ -159,7 +159,7 @@ def test_it_works_where_torch_cannot_be_imported(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
-def test_what_is_no_onnx_file_is_refused(tmp_path, content):
+def test_a_file_that_is_not_onnx_is_refused(tmp_path, content):
     path = tmp_path / "mine.onnx"
     if content is not None:
         path.write_bytes(content)

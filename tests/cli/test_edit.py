@@ -18,7 +18,7 @@ MASK[:2] = True
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """The current folder, with a picture, a mask, and ones that do not fit."""
+    """The current folder, with a picture and a mask, and with files that edits refuse."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(PICTURE).save("in.png")
     Image.fromarray(np.where(MASK, 255, 0).astype(np.uint8)).save("mask.png")
@@ -36,7 +36,7 @@ def image():
     return (PICTURE.astype(np.float32) / np.float32(127.5) - 1)[None]
 
 
-def test_an_edit_is_that_of_the_python_interface(gaussian, files):
+def test_an_edit_equals_that_of_the_python_interface(gaussian, files):
     options = ["--sampler", "ddpm", "--steps", 20, "--seed", 6, "--first", 2, "--count", 3]
     begin = ["--init-image", "in.png", "--strength", 0.4]
     result = run("sample", "--engine", gaussian, *begin, *options, "--out", "x.npy")
@@ -48,14 +48,14 @@ def test_an_edit_is_that_of_the_python_interface(gaussian, files):
     np.testing.assert_array_equal(np.load("x.npy"), expected)
 
 
-def test_black_is_kept_and_white_is_drawn_anew(gaussian, files):
+def test_black_is_kept_and_white_is_redrawn(gaussian, files):
     result = run("sample", "--engine", gaussian, "--init-image", "in.png", "--mask", "mask.png", "--count", 2,
                  "--steps", 9, "--resample", 2, "--out", "out")  # fmt: skip
     assert result.exit_code == 0, result.output
     for sample in range(2):
         found = np.asarray(Image.open(f"out/{sample:06d}.png"))
         np.testing.assert_array_equal(found[~MASK], PICTURE[~MASK])
-        assert (found[MASK] != PICTURE[MASK]).mean() > 0.8  # a byte may be hit by chance
+        assert (found[MASK] != PICTURE[MASK]).mean() > 0.8  # a new pixel may equal the old one by chance
 
 
 def test_colours_are_read_as_they_are_written(tmp_path):
@@ -92,13 +92,13 @@ def test_frames_are_written(gaussian, files):
         assert run(*asked, "--out", out).exit_code == 0
     frames = ddpm_rt.interpolate(1, 4, gaussian, frames=5, request=Request(steps=6))
     np.testing.assert_array_equal(np.load("x.npy"), frames)
-    with Image.open("x.gif") as walk:  # from one sample to the other, not from noise
+    with Image.open("x.gif") as walk:  # the animation goes from one sample to another, not from noise
         assert (walk.n_frames, walk.size) == (5, (6, 4))
     third = np.asarray(Image.open("frames/000002.png"))
     np.testing.assert_array_equal(third, to_pixels(frames)[2, ..., 0])
 
 
-def test_a_picture_goes_to_noise_and_comes_back(gaussian, files):
+def test_inversion_and_sampling_reconstruct_a_picture(gaussian, files):
     assert run("invert", "in.png", "--engine", gaussian, "--steps", 250, "-o", "x_T.npy").exit_code == 0
     options = ["--init-noise", "x_T.npy", "--steps", 250, "--out", "again.png"]
     assert run("sample", "--engine", gaussian, *options).exit_code == 0
@@ -128,7 +128,7 @@ def test_a_picture_goes_to_noise_and_comes_back(gaussian, files):
     ("invert in.png -o x.png", 2, [".npy"]),
     ("invert text.png", 1, ["text.png"]),
 ])  # fmt: skip
-def test_what_cannot_be_done_is_one_line_and_no_file(gaussian, files, options, code, words):
+def test_an_invalid_edit_is_a_one_line_error_and_leaves_no_file(gaussian, files, options, code, words):
     before = sorted(path.name for path in files.iterdir())
     failed(run(*options.split(), "--engine", gaussian), *words, code=code)
     assert sorted(path.name for path in files.iterdir()) == before

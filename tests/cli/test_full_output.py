@@ -1,4 +1,4 @@
-"""Standard output and standard error that are full, closed or gone: one line or silence, and no success."""
+"""Stdout and stderr on a full disk, closed or missing: the command prints at most one line and does not succeed."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def arguments(request, gaussian):
 
 @needs_full
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_standard_output_that_is_full_is_one_line(tmp_path, arguments, launcher):
+def test_a_full_disk_behind_stdout_is_a_one_line_error(tmp_path, arguments, launcher):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [*LAUNCHERS[launcher], *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
@@ -41,14 +41,14 @@ def test_a_standard_output_that_is_full_is_one_line(tmp_path, arguments, launche
 
 
 @needs_full
-def test_a_standard_error_that_is_full_changes_no_exit_code(tmp_path):
+def test_a_full_disk_behind_stderr_changes_no_exit_code(tmp_path):
     with open("/dev/full", "wb") as full:
         for arguments, code in ((["inspect", "no.onnx"], 1), (["sample", "--count", "-1"], 2)):
             done = subprocess.run([*LAUNCHERS["module"], *arguments], cwd=tmp_path, capture_output=False, stderr=full)
             assert done.returncode in (1, code)
 
 
-def test_a_pipe_that_nobody_reads_is_silence(tmp_path, arguments):
+def test_a_closed_pipe_ends_the_command_silently(tmp_path, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -62,7 +62,7 @@ def test_a_pipe_that_nobody_reads_is_silence(tmp_path, arguments):
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed_do_no_harm(gaussian, tmp_path, closed):
+def test_closed_streams_do_no_harm(gaussian, tmp_path, closed):
     line = f'exec "$0" -m ddpm_rt sample --engine "$1" --out x.npy --steps 2 --count 1 {closed}'
     done = subprocess.run(["sh", "-c", line, sys.executable, gaussian], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_streams_that_are_closed_do_no_harm(gaussian, tmp_path, closed):
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize("name", [b"bad\xff", "grün".encode()])
-def test_a_name_that_the_terminal_cannot_show_is_shown_somehow(gaussian, tmp_path, encoding, name):
+def test_a_name_beyond_the_terminal_s_encoding_can_be_shown(gaussian, tmp_path, encoding, name):
     command = [*LAUNCHERS["module"], "sample", "--engine", gaussian, "--steps", "2", "--count", "1", "--out", name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The command line prints nothing that a terminal would obey, whatever a file or its name holds."""
+"""The command line never prints escape sequences of files or file names."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_a_name_with_escape_sequences_is_shown_escaped(tmp_path, monkeypatch, co
 
 @pytest.mark.parametrize("command", [[f"verb{ESCAPE}"], [f"--option{ESCAPE}"], ["sample", f"--option{ESCAPE}"],
                                      ["sample", "--sampler", ESCAPE], ["sample", "--label", ESCAPE]])  # fmt: skip
-def test_words_that_are_not_known_are_shown_escaped(command):
+def test_unknown_words_are_shown_escaped(command):
     assert harmless(run(*command)).exit_code == 2
 
 
@@ -52,7 +52,7 @@ def test_the_line_of_a_result_shows_a_name_escaped(gaussian, tmp_path):
     assert np.load(tmp_path / f"x{ESCAPE}.npy").shape[0] == 16
 
 
-def test_a_name_that_no_file_can_have_is_one_line():
+def test_a_name_that_no_file_can_have_is_a_one_line_error():
     for command in (
         ["inspect", "a" * 5000],
         ["sample", "--engine", "a" * 5000],
@@ -65,7 +65,7 @@ def test_a_name_that_no_file_can_have_is_one_line():
 
 
 @pytest.mark.parametrize("out", ["/", ".", "folder"])
-def test_a_folder_is_no_name_of_a_steps_file(gaussian, tmp_path, monkeypatch, out):
+def test_a_folder_is_not_a_steps_file(gaussian, tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     result = run("steps", gaussian, "-o", out)
@@ -74,7 +74,7 @@ def test_a_folder_is_no_name_of_a_steps_file(gaussian, tmp_path, monkeypatch, ou
 
 
 @pytest.mark.parametrize("key", ["classes", "clip", "names", "image_shape", "prediction"])
-def test_a_message_quotes_a_little_of_a_wrong_value(tmp_path, key, monkeypatch):
+def test_a_message_quotes_only_the_start_of_a_wrong_value(tmp_path, key, monkeypatch):
     text = json.dumps(json.loads(gaussian_card().to_json()) | {key: "A\n" * 50_000})
     monkeypatch.setattr("ddpm_rt.artifacts.card.ModelCard.to_json", lambda self: text)
     engine = write_gaussian(tmp_path / "m.onnx")

@@ -18,7 +18,7 @@ def sample(engine, out, *options):
     return run("sample", "--engine", engine, "--steps", 5, "--out", out, *options)
 
 
-def test_a_grid_is_written_and_one_line_said(gaussian, tmp_path):
+def test_a_grid_is_written_and_one_line_printed(gaussian, tmp_path):
     result = sample(gaussian, tmp_path / "x.png", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("\n") == 1
@@ -29,7 +29,7 @@ def test_a_grid_is_written_and_one_line_said(gaussian, tmp_path):
     assert read_text(tmp_path / "x.png")["ddpm-rt.seed"] == "3"
 
 
-def test_the_numbers_are_those_of_the_python_interface(gaussian, tmp_path):
+def test_the_array_equals_that_of_the_python_interface(gaussian, tmp_path):
     options = {"sampler": "ddim", "eta": 0.5, "seed": 9, "first": 2, "count": 5, "batch": 3}
     flags = [text for key, value in options.items() for text in (f"--{key}", value)]
     assert sample(gaussian, tmp_path / "x.npy", *flags).exit_code == 0
@@ -47,7 +47,7 @@ def test_an_animation_shows_the_trajectory(gaussian, tmp_path, suffix):
         assert picture.size == (4 * 6, 4 * 4)
 
 
-def test_a_folder_gets_a_file_a_sample_named_by_its_number(gaussian, tmp_path):
+def test_a_folder_gets_one_file_for_each_sample_named_by_its_number(gaussian, tmp_path):
     assert sample(gaussian, tmp_path / "out", "--first", 7, "--count", 3, "--seed", 5).exit_code == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000007.png", "000008.png", "000009.png"]
     expected = to_pixels(ddpm_rt.sample(gaussian, steps=5, first=8, count=1, seed=5))[0]
@@ -59,7 +59,7 @@ def test_a_folder_gets_a_file_a_sample_named_by_its_number(gaussian, tmp_path):
     assert len(text["ddpm-rt.model"]) == 64
 
 
-def test_sample_forty_is_the_same_picture_however_it_is_drawn(gaussian, tmp_path):
+def test_sample_forty_is_the_same_image_in_every_kind_of_run(gaussian, tmp_path):
     ddpm = ("--sampler", "ddpm", "--count", 48)
     assert sample(gaussian, tmp_path / "a.npy", *ddpm, "--batch", 1).exit_code == 0
     assert sample(gaussian, tmp_path / "b.npy", *ddpm, "--batch", 16).exit_code == 0
@@ -69,12 +69,12 @@ def test_sample_forty_is_the_same_picture_however_it_is_drawn(gaussian, tmp_path
     np.testing.assert_allclose(a[40], c[0], rtol=0, atol=1e-4)
 
 
-def test_what_is_finished_is_skipped_and_what_is_missing_is_drawn(gaussian, tmp_path):
+def test_finished_samples_are_skipped_and_missing_ones_are_drawn(gaussian, tmp_path):
     out = tmp_path / "out"
     sample(gaussian, out, "--count", 6)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     for path in out.iterdir():
-        os.utime(path, ns=(0, 0))  # so that a new file has another time, however coarse the clock
+        os.utime(path, ns=(0, 0))  # a rewritten file would have another time
     (out / "000003.png").unlink()
     result = sample(gaussian, out, "--count", 6)
     assert "1 images of seed 0 in" in result.stdout
@@ -86,7 +86,7 @@ def test_what_is_finished_is_skipped_and_what_is_missing_is_drawn(gaussian, tmp_
 
 
 @pytest.mark.parametrize("other", [("--seed", 1), ("--sampler", "ddpm"), ("--eta", 0.5)])
-def test_a_folder_of_other_images_is_left_alone(gaussian, tmp_path, other):
+def test_a_folder_of_other_images_stays_unchanged(gaussian, tmp_path, other):
     out = tmp_path / "out"
     sample(gaussian, out, "--count", 2)
     before = (out / "000000.png").read_bytes()
@@ -94,19 +94,19 @@ def test_a_folder_of_other_images_is_left_alone(gaussian, tmp_path, other):
     assert (out / "000000.png").read_bytes() == before
 
 
-def test_a_foreign_file_of_that_name_is_left_alone(gaussian, tmp_path):
+def test_a_foreign_file_with_the_same_name_stays_unchanged(gaussian, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "000001.png").write_text("mine")
     failed(sample(gaussian, tmp_path / "out", "--count", 2), "000001.png")
     assert (tmp_path / "out" / "000001.png").read_text() == "mine"
 
 
-# Ctrl-C at the beginning of a call that is known, however fast the machine is.
+# Ctrl-C at the start of a known call, independent of the speed of the machine.
 INTERRUPTED = """
 import os, signal, sys
 from {module} import {owner}
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background switches off
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell disables the handler
 real, calls = {owner}.{method}, 0
 
 def interrupted(*arguments, **options):
@@ -125,7 +125,7 @@ PICTURE = {"module": "PIL.Image", "owner": "Image", "method": "save"}
 
 
 def interrupted(place, call, *arguments):
-    """The command in a process of its own, which hears Ctrl-C at this call of `place`, of whatever batch or image."""
+    """Run the command in a new process, with Ctrl-C at the given call of `place`."""
     code = INTERRUPTED.format(**place, call=call)
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True)
 
@@ -138,7 +138,7 @@ OPTIONS = ("--batch", 8, "--sampler", "ddpm", "--steps", 20)
     [(ENGINE, 51, 16), (ENGINE, 1, 0), (PICTURE, 1, 0), (PICTURE, 21, 20), (PICTURE, 40, 39)],
     ids=["in a step", "in the first step", "at the first image", "between two images", "at the last image"],
 )
-def test_ctrl_c_keeps_whole_images_and_the_same_command_goes_on(gaussian, tmp_path, place, call, kept):
+def test_ctrl_c_keeps_complete_images_and_the_same_command_resumes(gaussian, tmp_path, place, call, kept):
     out = tmp_path / "out"
     command = ("sample", "--engine", gaussian, "--out", out, *OPTIONS, "--count", 40)
     done = interrupted(place, call, *command)
@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_no_part_of_a_file(gaussian, tmp_path, name, place, call):
         (("--out", "/proc/x/"), 1, ["/proc"]),
     ],
 )
-def test_what_cannot_be_asked_is_one_line(gaussian, tmp_path, monkeypatch, options, code, words):
+def test_invalid_options_are_a_one_line_error(gaussian, tmp_path, monkeypatch, options, code, words):
     monkeypatch.chdir(tmp_path)
     failed(run("sample", "--engine", gaussian, *options), *words, code=code)
     assert list(tmp_path.iterdir()) == []
@@ -185,7 +185,7 @@ def test_what_cannot_be_asked_is_one_line(gaussian, tmp_path, monkeypatch, optio
 
 @pytest.mark.parametrize("command", ["sample --engine", "inspect"])
 @pytest.mark.parametrize("content", [None, b"", b"text", "truncated", "no card", "unknown key"])
-def test_a_file_that_is_no_model_is_one_line(gaussian, tmp_path, monkeypatch, command, content):
+def test_a_file_that_is_not_a_model_is_a_one_line_error(gaussian, tmp_path, monkeypatch, command, content):
     import onnx
 
     monkeypatch.chdir(tmp_path)
@@ -206,13 +206,13 @@ def test_a_file_that_is_no_model_is_one_line(gaussian, tmp_path, monkeypatch, co
     assert [file.name for file in tmp_path.iterdir()] == ([] if content is None else ["bad.onnx"])
 
 
-def test_an_output_that_is_not_finite_is_one_line_and_no_file(tmp_path):
+def test_an_output_that_is_not_finite_is_a_one_line_error_and_leaves_no_file(tmp_path):
     engine = write_gaussian(tmp_path / "bad.onnx", poison_at=599)
     failed(sample(engine, tmp_path / "x.png"), "step 2, t = 599")
     assert [file.name for file in tmp_path.iterdir()] == ["bad.onnx"]
 
 
-def test_a_disk_that_is_full_is_one_line_and_no_file(gaussian, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_is_a_one_line_error_and_leaves_no_file(gaussian, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 

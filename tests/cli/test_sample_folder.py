@@ -1,4 +1,4 @@
-"""A folder of samples: what is resumed, what is drawn again, and what is refused."""
+"""A folder of samples: which files are kept, redrawn or refused."""
 
 import os
 import struct
@@ -65,7 +65,7 @@ def test_a_damaged_picture_is_drawn_again_and_counted(gaussian, drawn, damage):
     assert "(3 were there already)" in sample(gaussian, drawn, *FIRST).stdout
 
 
-def test_a_damaged_picture_of_another_seed_is_not_drawn_over(gaussian, drawn):
+def test_a_damaged_picture_of_another_seed_is_not_replaced(gaussian, drawn):
     path = drawn / "000001.png"
     cut = path.read_bytes()[:-12]
     path.write_bytes(cut)
@@ -75,7 +75,7 @@ def test_a_damaged_picture_of_another_seed_is_not_drawn_over(gaussian, drawn):
     assert path.read_bytes() == cut
 
 
-def test_a_whole_picture_without_our_text_or_of_another_size_is_left_alone(gaussian, drawn):
+def test_a_foreign_picture_or_one_of_another_size_stays_unchanged(gaussian, drawn):
     path = drawn / "000001.png"
     text = PngImagePlugin.PngInfo()
     for key, value in read_text(path).items():
@@ -101,7 +101,7 @@ def test_a_picture_of_a_size_that_nobody_opens_is_another_image_and_not_drawn_ov
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link to a device", "large"])
-def test_what_is_no_picture_is_refused_at_once(gaussian, drawn, kind):
+def test_a_file_that_is_not_a_picture_is_refused_at_once(gaussian, drawn, kind):
     path = drawn / "000001.png"
     path.unlink()
     if kind == "pipe":
@@ -116,7 +116,7 @@ def test_what_is_no_picture_is_refused_at_once(gaussian, drawn, kind):
     failed(sample(gaussian, drawn, *FIRST), "000001.png")
 
 
-def test_a_link_to_a_picture_is_the_picture(gaussian, drawn):
+def test_a_link_to_a_picture_counts_as_the_picture(gaussian, drawn):
     (drawn / "000001.png").rename(drawn.parent / "far.png")
     (drawn / "000001.png").symlink_to("../far.png")
     assert "3 were there already" in sample(gaussian, drawn, *FIRST).stdout
@@ -135,7 +135,7 @@ def test_a_folder_that_another_command_owns_is_refused_in_one_line(gaussian, tmp
     assert sample(gaussian, tmp_path / "out", *FIRST).exit_code == 0
 
 
-def test_a_file_system_without_locks_is_said_and_drawn_on(gaussian, tmp_path, monkeypatch):
+def test_a_file_system_without_locks_causes_a_note_and_sampling_works(gaussian, tmp_path, monkeypatch):
     monkeypatch.setattr("ddpm_rt.artifacts.folder_owner.lock", lambda descriptor, **how: None)
     result = sample(gaussian, tmp_path / "out", *FIRST)
     assert result.exit_code == 0

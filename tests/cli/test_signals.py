@@ -1,4 +1,4 @@
-"""A command that gets a signal says one line, leaves whole files only, and ends with 128 + the signal's number."""
+"""A signal ends a command with one line, only complete files, and exit code 128 + the signal's number."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-# Sends this process a signal at the beginning of a call that is known, however fast the machine is. A module that is
-# imported as the whole program is: `python -m ddpm_rt`.
+# Sends this process a signal at the start of a known call, independent of the speed of the machine. The whole program
+# runs in this process, as by `python -m ddpm_rt`.
 AT = """
 import os, signal, sys
 for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -28,13 +28,13 @@ def patch():
         calls += 1
         if calls == call:
             os.kill(os.getpid(), number)
-            os.kill(os.getpid(), number)  # the second of a hasty hand
+            os.kill(os.getpid(), number)  # an impatient user presses Ctrl-C twice
         return real(*arguments, **options)
     setattr(holder, method, called)
 patch()
 program.run()
 """
-PLACES = {  # where the signal comes, and what the line says
+PLACES = {  # the place of the signal, and the words of the message
     "in a call of the network": ("onnxruntime:InferenceSession:run", 12),
     "while a picture is encoded": ("PIL.Image:Image:save", 3),
     "while a file is flushed": ("os::fsync", 3),
@@ -51,7 +51,7 @@ def ended(number, place, call, *arguments, cwd):
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("when", PLACES)
-def test_a_signal_while_a_folder_is_drawn(gaussian, tmp_path, number, when):
+def test_a_signal_while_a_folder_is_drawn_keeps_complete_files(gaussian, tmp_path, number, when):
     command = ("sample", "--engine", gaussian, "--out", "out", "--steps", 4, "--count", 9, "--batch", 3, "--quiet")
     done = ended(number, *PLACES[when], *command, cwd=tmp_path)
     assert done.returncode == 128 + number, done.stderr
@@ -60,7 +60,7 @@ def test_a_signal_while_a_folder_is_drawn(gaussian, tmp_path, number, when):
     assert done.stderr.startswith(f"{word}; "), done.stderr
     assert done.stderr.count("\n") == 1
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
-    if when == "while the lock is taken":  # its file may stay, which holds nobody up
+    if when == "while the lock is taken":  # the lock file may stay, and does not block other commands
         files = [name for name in files if not name.endswith(".lock")]
     assert files == [f"{sample:06d}.png" for sample in range(len(files))]
     if "images are in out" in done.stderr:
@@ -83,7 +83,7 @@ def test_a_signal_while_a_file_is_written_leaves_the_old_one(gaussian, tmp_path,
     assert (tmp_path / name).read_text() == "old"
 
 
-# The signal comes while a module is loaded, once from within it and once from a callback, where an exception is lost.
+# The signal comes while a module loads: once in the import itself, once in a finalizer, where exceptions are lost.
 IMPORTS = """
 import importlib.abc, os, signal, sys, weakref
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -110,7 +110,7 @@ runpy.run_module("ddpm_rt", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["click", "numpy", "numpy.linalg", "onnxruntime.capi._pybind_state", "PIL.Image"])
 @pytest.mark.parametrize("way", ["import", "finalizer"])
-def test_a_signal_while_a_library_is_loaded(gaussian, tmp_path, number, name, way):
+def test_a_signal_while_a_library_loads_ends_the_command_in_one_line(gaussian, tmp_path, number, name, way):
     command = ["sample", "--engine", gaussian, "--out", "x.png", "--steps", "2", "--count", "1"]
     done = subprocess.run(
         list(map(str, [sys.executable, "-c", IMPORTS, int(number), name, way, *command])),
@@ -126,8 +126,8 @@ def test_a_signal_while_a_library_is_loaded(gaussian, tmp_path, number, name, wa
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_that_is_ignored_stays_ignored(gaussian, tmp_path, number):
-    """As under nohup, and in background jobs of scripts."""
+def test_an_ignored_signal_stays_ignored(gaussian, tmp_path, number):
+    """Signals are ignored under nohup, and in background jobs of scripts."""
     script = AT.replace("os.kill(os.getpid(), number)", "os.kill(os.getpid(), number)", 1)
     script = script.replace(
         "from ddpm_rt import", "signal.signal(int(sys.argv[1]), signal.SIG_IGN)\nfrom ddpm_rt import", 1
@@ -163,7 +163,7 @@ def test_a_signal_in_any_verb_that_writes_leaves_nothing(gaussian, tmp_path, ver
 
 
 def test_a_signal_after_the_command_is_done_changes_nothing(gaussian, tmp_path):
-    """While Python ends, it gives the signals back to the system."""
+    """At its exit Python restores the default handlers of signals."""
     script = (
         "import atexit, os, signal, sys\n"
         "number = int(sys.argv.pop(1))\n"

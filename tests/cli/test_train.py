@@ -1,4 +1,4 @@
-"""`ddpm-rt train` as a command: what it says, what it leaves, and its exit code."""
+"""`ddpm-rt train` as a command: its messages, files and exit codes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tiny_training import TINY_TOML, disks
 
 @pytest.fixture
 def folder(tmp_path):
-    """With a recipe, tiny.toml, and its images, disks.npz."""
+    """A folder with a recipe, tiny.toml, and its images, disks.npz."""
     (tmp_path / "tiny.toml").write_text(TINY_TOML)
     np.savez(tmp_path / "disks.npz", images=disks())
     return tmp_path
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def inside(folder, monkeypatch):
-    """The same, as the working directory."""
+    """The folder as the working directory."""
     monkeypatch.chdir(folder)
     return folder
 
@@ -31,11 +31,11 @@ ARGUMENTS = ["--config", "tiny.toml", "--data", "disks.npz", "--out", "run", "--
 
 
 def call(*more):
-    """The command in the working directory, into run/; what `more` says instead."""
+    """Run the command in the working directory, with --out run/ unless `more` replaces it."""
     return run("train", *ARGUMENTS, *more)
 
 
-def test_a_full_disk_is_one_line_and_the_state_before_is_still_there(inside):
+def test_a_full_disk_is_a_one_line_error_and_keeps_the_earlier_state(inside):
     assert call("--steps", 2).exit_code == 0
     state = inside / "run" / "training_state.pt"
     before, files = state.read_bytes(), set(inside.rglob("*"))
@@ -67,11 +67,11 @@ main(sys.argv[1:])
 @pytest.mark.parametrize(
     ("name", "steps", "sentence"),
     [
-        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command goes on"),
+        ("SIGINT", 51, "stopped after 51 steps, all saved; the same command resumes"),
         ("SIGTERM", 2, "run: trained for 2 steps, all saved; only the last picture is missing"),
     ],
 )
-def test_an_interrupt_while_a_picture_is_drawn_is_one_line(folder, name, steps, sentence):
+def test_an_interrupt_while_samples_are_drawn_is_a_one_line_message(folder, name, steps, sentence):
     steps_asked = "60" if steps == 51 else str(steps)
     command = [sys.executable, "-c", INTERRUPTED.format(name=name), "train", *ARGUMENTS, "--steps", steps_asked]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -79,10 +79,10 @@ def test_an_interrupt_while_a_picture_is_drawn_is_one_line(folder, name, steps, 
     assert (done.returncode, done.stdout, done.stderr) == (code, "", sentence + "\n")
 
 
-def test_a_run_that_has_had_more_steps_says_so(inside):
+def test_a_run_with_more_steps_says_so(inside):
     assert call("--steps", 3).exit_code == 0
     done = call("--steps", 2)
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "run has had 3 steps already; nothing was done\n", "")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "run already has 3 steps; nothing was done\n", "")
 
 
 DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or the name of a data set of the hub"
@@ -94,8 +94,8 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
         ("--out /proc/x", "/proc/x cannot be made: No such file or directory"),
         ("--out disks.npz/x", "disks.npz/x cannot be made: Not a directory"),
         ("--out disks.npz", "Invalid value for '-o' / '--out': Directory 'disks.npz' is a file."),
-        ("--data no.npz", f"no.npz is not there; {DATA}"),
-        ("--data no/", f"no/ is not there; {DATA}"),
+        ("--data no.npz", f"no.npz does not exist; {DATA}"),
+        ("--data no/", f"no/ does not exist; {DATA}"),
         ("--data a.npy", f"a.npy cannot be read as a zip: no directory at its end; {DATA}"),
         ("--data dir.npz", "dir.npz is a folder, not a regular file"),
         ("--data p --out p", "--out p and --data p overlap; use another --out"),
@@ -104,7 +104,7 @@ DATA = "--data is a folder or zip of images, an .npz of uint8 [N, H, W, C], or t
         ("--data p --out l", "--out l and --data p overlap; use another --out"),
     ],
 )
-def test_what_cannot_be_read_or_made_is_said_in_a_sentence(inside, arguments, sentence):
+def test_a_path_that_cannot_be_read_or_created_is_a_one_line_error(inside, arguments, sentence):
     np.save(inside / "a.npy", disks())
     (inside / "dir.npz").mkdir()
     (inside / "p" / "q").mkdir(parents=True)
@@ -117,9 +117,9 @@ def test_what_cannot_be_read_or_made_is_said_in_a_sentence(inside, arguments, se
     assert set(inside.rglob("*")) == before
 
 
-def test_a_folder_that_must_not_be_written_to_is_named(inside, monkeypatch):
+def test_a_read_only_folder_is_named(inside, monkeypatch):
     (inside / "run").mkdir()
-    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # what it says when one is not root
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)  # the answer for users other than root
     done = call()
     assert (done.exit_code, done.stderr) == (
         2,
@@ -127,7 +127,7 @@ def test_a_folder_that_must_not_be_written_to_is_named(inside, monkeypatch):
     )
 
 
-def test_an_error_of_the_system_names_the_file_and_no_number(inside, monkeypatch):
+def test_a_system_error_names_the_file_without_an_error_number(inside, monkeypatch):
     def denied(*arguments, **options):
         raise PermissionError(13, "Permission denied", "run/training_state.pt")
 
@@ -135,7 +135,7 @@ def test_an_error_of_the_system_names_the_file_and_no_number(inside, monkeypatch
     assert call().stderr == "Error: run/training_state.pt: Permission denied\n"
 
 
-def test_a_picture_that_cannot_be_read_is_named(inside):
+def test_an_unreadable_picture_is_named(inside):
     (inside / "p" / "a.png").mkdir(parents=True)
     done = call("--data", "p")
     assert (done.exit_code, done.stderr) == (1, "Error: p/a.png is a folder, not a regular file\n")

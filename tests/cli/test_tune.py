@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from command import failed, run
-from gaussian_model import gaussian_card, write_conditional, write_gaussian
+from gaussian_model import write_conditional
 from PIL import Image
 
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
@@ -11,12 +11,7 @@ from ddpm_rt.tune import Fit, RanOn
 FEW = ("--samples", 16, "--held-out", 9, "--teacher-calls", 20)
 
 
-@pytest.fixture
-def model(tmp_path):
-    return write_gaussian(tmp_path / "g.onnx", card=gaussian_card(clip=(-1.0, 1.0)))
-
-
-def test_it_says_how_far_each_table_is_from_the_teacher_and_what_it_wrote(model, tmp_path):
+def test_tune_prints_the_error_of_each_table_and_the_written_file(model, tmp_path):
     out = tmp_path / "g.steps.json"
     result = run("tune", model, "--calls", 4, "-o", out, *FEW)
     assert result.exit_code == 0, result.output
@@ -28,7 +23,7 @@ def test_it_says_how_far_each_table_is_from_the_teacher_and_what_it_wrote(model,
     assert result.stderr == ""
 
 
-def test_sample_draws_the_same_with_the_file_and_with_the_table_in_the_model(model, tmp_path):
+def test_a_steps_file_and_the_table_in_the_model_draw_the_same_images(model, tmp_path):
     out, images = tmp_path / "g.steps.json", tmp_path / "x.npy"
     assert run("tune", model, "--calls", 4, "-o", out, "--embed", *FEW).exit_code == 0
     drawn = []
@@ -41,7 +36,7 @@ def test_sample_draws_the_same_with_the_file_and_with_the_table_in_the_model(mod
     assert (tmp_path / "again.steps.json").read_text() == out.read_text()
 
 
-def test_a_fitted_table_does_what_others_do(model, tmp_path):
+def test_a_fitted_table_works_like_any_other_table(model, tmp_path):
     """Image to image, masks, walks and `verify`."""
     assert run("tune", model, "--calls", 5, "--embed", *FEW).exit_code == 0
     start, mask, out = tmp_path / "start.npy", tmp_path / "mask.png", tmp_path / "x.npy"
@@ -76,7 +71,7 @@ def test_labels_guidance_noise_and_timesteps_are_options(tmp_path):
     assert [word for word in words if word not in out.read_text()] == []
 
 
-def test_a_fit_that_is_worse_than_another_table_is_warned_of(capsys):
+def test_a_fit_worse_than_a_baseline_causes_a_warning(capsys):
     def fit(**errors):
         known = {"timesteps": [9, 0], "eta": 0.0, "label": None, "guidance": 1.0, "teacher_calls": 20, "seed": 1}
         known |= {"samples": 4, "held_out_seed": 2, "held_out": 4, "errors": errors}
@@ -91,7 +86,7 @@ def test_a_fit_that_is_worse_than_another_table_is_warned_of(capsys):
 
 
 @pytest.mark.parametrize("when", ["teacher", "timesteps", "rows", "held-out samples"])
-def test_ctrl_c_leaves_no_file_and_the_model_as_it_was(model, tmp_path, monkeypatch, when):
+def test_ctrl_c_leaves_no_file_and_an_unchanged_model(model, tmp_path, monkeypatch, when):
     from ddpm_rt.cli import tune as command
 
     def interrupt(stage):
@@ -117,16 +112,16 @@ class Bar:
         return None
 
 
-def test_what_cannot_be_fitted_is_one_line(model, tmp_path):
+def test_an_invalid_fit_is_a_one_line_error(model, tmp_path):
     out = tmp_path / "g.steps.json"
     failed(run("tune", model, "--calls", 4), "-o FILE", "--embed", code=2)
-    failed(run("tune", model, "-o", out), "calls and timesteps", code=2)
+    failed(run("tune", model, "-o", out), "calls or timesteps", code=2)
     failed(run("tune", model, "--calls", 4, "-o", model), "input", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "x.png"), ".json", code=2)
     failed(run("tune", model, "--calls", 4, "-o", tmp_path / "none" / "x.json"), "is not a folder")
-    failed(run("tune", model, "--calls", 60, "-o", out), "more calls than the table", code=2)
+    failed(run("tune", model, "--calls", 60, "-o", out), "must be more than the table", code=2)
     failed(run("tune", model, "--calls", 4, "--label", 1, "-o", out), "unconditional", code=2)
     failed(run("tune", tmp_path / "none.onnx", "--calls", 4, "-o", out), "is not a file")
-    failed(run("sample", model, "--sampler", "fitted"), "carries no fitted tables", code=2)
+    failed(run("sample", model, "--sampler", "fitted"), "contains no fitted table", code=2)
     assert list(tmp_path.iterdir()) == [model]
     assert fitted_tables(model) == {}

@@ -1,4 +1,4 @@
-"""The files in tests/golden, which runtime/cpp is tested against: Python must still give what they say."""
+"""Python still reproduces the files in tests/golden, with which other languages are tested."""
 
 import json
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from repository import ROOT, load_script
 
+from ddpm_rt import ModelCard
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.noise import normal
 from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.samplers.table import StepTable
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -18,8 +20,8 @@ def golden():
     return load_script("make_golden")
 
 
-def load(name):
-    return json.loads((GOLDEN / name).read_text())
+def load(path):
+    return json.loads((GOLDEN / path).read_text())
 
 
 def test_philox_gives_the_known_answers_of_random123():
@@ -33,28 +35,45 @@ def test_philox_gives_the_known_answers_of_random123():
     assert found == published
 
 
-def test_normals_have_the_bits_that_other_languages_are_tested_against():
+def test_normals_have_the_golden_bits():
     for known in load("noise.json")["normals"]:
         drawn = normal(known["seed"], [known["sample"]], known["step"], len(known["bits"]))
         assert drawn[0].view(np.uint32).tolist() == known["bits"]
 
 
-def test_every_golden_table_ends_in_the_bits_that_other_languages_are_tested_against(golden):
-    chains = {chain["name"]: chain for chain in load("chains.json")["chains"]}
-    assert chains.keys() == golden.CHAINS.keys()
-    for name, (changes, _) in golden.CHAINS.items():
+@pytest.fixture(params=["", "format2"])
+def kinds(request, golden):
+    """The folder of a format, and its chains."""
+    return GOLDEN / request.param, golden.CHAINS_2 if request.param else golden.CHAINS
+
+
+def test_every_golden_table_ends_with_the_golden_bits(golden, kinds):
+    folder, known = kinds
+    chains = {chain["name"]: chain for chain in load(folder / "chains.json")["chains"]}
+    assert chains.keys() == known.keys()
+    for name, (changes, _) in known.items():
         card = golden.golden_card(**changes)
-        x, x0 = golden.run(card, read_steps(GOLDEN / f"{name}.steps.json", card))
+        x, x0 = golden.run(card, read_steps(folder / f"{name}.steps.json", card))
         assert golden.bits(x) == chains[name]["x"], name
         assert golden.bits(x0) == chains[name]["x0"], name
 
 
-def test_steps_files_are_still_written_as_other_languages_read_them(golden, tmp_path):
-    for name, (changes, recipe) in golden.CHAINS.items():
+def test_steps_files_have_the_golden_form(golden, kinds, tmp_path):
+    folder, known = kinds
+    for name, (changes, recipe) in known.items():
         card = golden.golden_card(**changes)
-        write_steps(tmp_path / "now", SamplerOptions(steps=golden.STEPS, **recipe).compile(card), card)
-        now, then = json.loads((tmp_path / "now").read_text()), load(f"{name}.steps.json")
-        columns = [key for key, value in then.items() if isinstance(value, list) and key != "clip"]
-        for key in columns:  # the logarithms of another libm may differ in the last of 53 bits
+        write_steps(tmp_path / "now", SamplerOptions(**{"steps": golden.STEPS} | recipe).compile(card), card)
+        now, then = json.loads((tmp_path / "now").read_text()), load(folder / f"{name}.steps.json")
+        for key in StepTable._fields:  # the logarithms of another libm may differ in the last of 53 bits
             np.testing.assert_allclose(now.pop(key), then.pop(key), rtol=1e-12, atol=1e-12, err_msg=f"{name} {key}")
         assert now == then
+
+
+def test_cards_of_both_formats_are_still_read_and_written_alike(golden):
+    files = {GOLDEN / "card.json": {}}
+    files |= {GOLDEN / "format2" / f"{name}.card.json": changes for name, (changes, _) in golden.CHAINS_2.items()}
+    for path, changes in files.items():
+        card = ModelCard.from_json(path.read_text())
+        assert card == golden.golden_card(**changes)
+        assert card.to_json() == path.read_text()
+        assert load(path)["format"] == (2 if changes else 1)

@@ -1,4 +1,4 @@
-"""The headers of the C and C++ library against the rest of the project."""
+"""The headers of the C and C++ library agree with the rest of the project."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ ARITHMETIC = (
 
 
 def test_the_specification_of_a_step_has_one_operation_a_line():
-    """A formatter once joined the lines of this comment, and nothing noticed."""
+    """A formatter once joined the lines of this comment, and no test failed."""
     comment = STEP.read_text().split("*/")[1]
     pattern = re.compile(r"^ \*     (\w+ += .*?)(?:   .*)?$", re.MULTILINE)
     assert tuple(pattern.findall(comment)) == ARITHMETIC
@@ -34,7 +34,7 @@ def test_the_specification_of_a_step_has_one_operation_a_line():
 
 @pytest.mark.parametrize("name", ["", "_MAJOR", "_MINOR", "_PATCH"])
 def test_the_version_of_the_header_is_the_version_of_the_package(name):
-    """CMake and the library take theirs from the header."""
+    """CMake and the library read the version from the header."""
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
     parts = dict(zip(("_MAJOR", "_MINOR", "_PATCH"), version.split("."), strict=True))
     found = re.search(rf'^#define DDPM_RT_VERSION{name} "?([\d.]+)"?$', HEADER.read_text(), re.MULTILINE)[1]

@@ -1,4 +1,4 @@
-"""A plan, and the machine that it is opened on."""
+"""Fixtures of plans and of the machines on which they are opened."""
 
 import sys
 
@@ -24,7 +24,7 @@ def bench(monkeypatch, tmp_path, stand_in):
         )
         options = {"batch": "1,4,2:8:16", "tf32": False, "version_compatible": module == "tensorrt_lean"}
         bench.write({"flavour": FLAVOURS[module], "profiles": profiles, "options": options} | (build or {}))
-        for name in FLAVOURS:  # none but the one that is wanted can be imported
+        for name in FLAVOURS:  # only the requested flavour can be imported
             monkeypatch.setitem(sys.modules, name, None)
         if here != "none":
             install(monkeypatch, make_tensorrt(bench.world, bench.state, name=module, version=here or "10.3.0"))

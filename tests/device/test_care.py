@@ -1,4 +1,4 @@
-"""What befalls a device loop from outside: other threads, garbage, interrupts at a bad time, a GPU that is lost."""
+"""The device loop with other threads, garbage collection, untimely interrupts and a lost GPU."""
 
 import gc
 
@@ -23,7 +23,7 @@ REQUEST = Request(steps=40, count=6, batch=2)
 
 
 def with_enqueue(engine, change):
-    """The engine, whose calls are `change(real, number)`, from 1 on for each that is bound."""
+    """An engine whose n-th call after each bind is `change(real, n)`; n starts at 1."""
     bind = engine.bind
 
     def bound(batch, buffers):
@@ -42,14 +42,14 @@ def with_enqueue(engine, change):
     return engine
 
 
-def test_every_batch_may_be_asked_for_in_another_thread(stand_in, device):
+def test_each_batch_may_be_drawn_from_another_thread(stand_in, device):
     gpu = Gpu(stand_in, device)
     run = REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch())
     images = [in_new_thread(lambda: next(run))[1] for _ in range(3)]
     np.testing.assert_array_equal(np.concatenate(images), REQUEST.drawn(Host()))
 
 
-def test_a_run_may_be_given_up_and_the_loop_closed_in_another_thread(stand_in, device):
+def test_a_run_may_be_abandoned_and_the_loop_closed_in_another_thread(stand_in, device):
     gpu = Gpu(stand_in, device, streams=2)
     run = REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch())
     next(run)
@@ -58,7 +58,7 @@ def test_a_run_may_be_given_up_and_the_loop_closed_in_another_thread(stand_in, d
     assert not stand_in.live()
 
 
-def test_two_runs_of_one_loop_may_take_turns(stand_in, device):
+def test_two_runs_of_one_loop_may_alternate(stand_in, device):
     gpu, known = Gpu(stand_in, device), REQUEST.drawn(Host())
     runs = [REQUEST.bind(gpu.card).finals(gpu, REQUEST.samples, Watch()) for _ in range(2)]
     for ours, theirs in zip(*runs, strict=True):
@@ -66,7 +66,7 @@ def test_two_runs_of_one_loop_may_take_turns(stand_in, device):
         np.testing.assert_array_equal(theirs[1], known[theirs[0]])
 
 
-def test_who_looks_on_may_draw_by_the_same_loop(stand_in, device):
+def test_an_observer_may_draw_with_the_same_loop(stand_in, device):
     gpu, drawn = Gpu(stand_in, device), []
 
     def step():
@@ -78,7 +78,7 @@ def test_who_looks_on_may_draw_by_the_same_loop(stand_in, device):
     np.testing.assert_array_equal(drawn[1], REQUEST.drawn(Host()))
 
 
-def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
+def test_an_endless_request_starts_at_once(stand_in, device, monkeypatch):
     def few(self, samples):
         for first in range(0, 6, 2):
             yield samples[first : first + 2]
@@ -90,7 +90,7 @@ def test_a_request_without_an_end_begins_at_once(stand_in, device, monkeypatch):
     assert next(request.bind(gpu.card).finals(gpu, request.samples, Watch()))[0] == range(2)
 
 
-def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device):
+def test_an_unsupported_batch_leaks_nothing(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1, 2))
     request = Request(steps=5, count=8, batch=8)
     with pytest.raises(ValueError, match="8 samples do not fit into a batch of 2"):
@@ -99,7 +99,7 @@ def test_a_batch_that_the_engine_has_not_leaves_nothing_behind(stand_in, device)
     assert not stand_in.live()
 
 
-def test_no_batch_is_larger_than_a_grid(stand_in, device):
+def test_no_batch_exceeds_the_limit_of_a_grid(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(1 << 20,))
     asked = Request(count=1 << 20, batch=65535).bind(gpu.card)
     assert gpu.loop.batch_for(asked) == 65535  # gridDim.y's limit since Fermi
@@ -112,7 +112,7 @@ def test_garbage_is_not_collected_while_a_graph_is_captured(stand_in, device, mo
     def litter(real, number):
         if number == 1:  # the warm-up
             gc.set_threshold(1 << 30)
-            heap = [Pinned((3,), np.float32)]  # which no capture allows to be freed
+            heap = [Pinned((3,), np.float32)]  # freeing it during a capture is an error
             heap.append(heap)
         if number == 2:  # a capture
             gc.set_threshold(1, 1, 1)
@@ -129,7 +129,7 @@ def test_garbage_is_not_collected_while_a_graph_is_captured(stand_in, device, mo
 
 
 @pytest.mark.parametrize("mode", ["replay", "chunks", "while"])
-def test_an_engine_that_breaks_a_capture_is_heard_and_leaks_nothing(stand_in, device, mode):
+def test_an_engine_that_breaks_a_capture_is_reported_and_leaks_nothing(stand_in, device, mode):
     def allocates(real, number):
         if number == 2:
             with pytest.raises(DdpmRtError, match="CAPTURE"):
@@ -161,7 +161,7 @@ def test_a_while_graph_without_its_kernel_is_refused_in_one_line(stand_in, devic
         REQUEST.drawn(Gpu(stand_in, device, mode="while"))
 
 
-def test_a_call_of_the_network_that_was_broken_off_is_waited_for(stand_in, device):
+def test_an_interrupted_network_call_is_waited_for(stand_in, device):
     def interrupted(real, number):
         real()
         raise Stop
@@ -174,7 +174,7 @@ def test_a_call_of_the_network_that_was_broken_off_is_waited_for(stand_in, devic
     assert not stand_in.live()
 
 
-def test_chains_that_wait_give_their_memory_to_a_call_of_the_network(stand_in, device):
+def test_idle_chains_free_their_memory_for_a_network_call(stand_in, device):
     engine = ToyEngine(stand_in, eps_of_gaussian)
     denoiser = DeviceDenoiser(engine, device, DeviceLoop(device, engine))
     REQUEST.drawn(denoiser)
@@ -185,7 +185,7 @@ def test_chains_that_wait_give_their_memory_to_a_call_of_the_network(stand_in, d
     assert not stand_in.live()
 
 
-def test_a_second_interrupt_leaks_nothing_either(stand_in, device, monkeypatch):
+def test_a_second_interrupt_also_leaks_nothing(stand_in, device, monkeypatch):
     settle = DeviceChain._settle
 
     def interrupted(self):
@@ -202,9 +202,9 @@ def test_a_second_interrupt_leaks_nothing_either(stand_in, device, monkeypatch):
     assert not stand_in.live()
 
 
-def test_a_gpu_that_takes_nothing_back_does_not_hide_what_happened(stand_in, device):
+def test_errors_while_freeing_do_not_hide_the_first_error(stand_in, device):
     class CUDAError(Exception):
-        """As cuda-core 1.0 raises it in `close`, later ones do not."""
+        """cuda-core 1.0 raises this error in `close`; later versions do not."""
 
     def broken(x, t, y=None):
         return eps_of_gaussian(x, t) * np.float32(np.nan)
@@ -227,14 +227,14 @@ def test_a_gpu_that_takes_nothing_back_does_not_hide_what_happened(stand_in, dev
     assert not stand_in.live()
 
 
-def test_no_memory_in_the_pool_is_out_of_memory():
+def test_an_exhausted_pool_is_out_of_memory():
     with pytest.raises(DdpmRtError, match="no batch: the GPU is out of memory"), cuda_errors("no batch"):
-        raise RuntimeError("Failed to allocate memory from pool")  # cuda-core 1.0's words
+        raise RuntimeError("Failed to allocate memory from pool")  # the message of cuda-core 1.0
     with pytest.raises(RuntimeError, match="another"), cuda_errors("no batch"):
         raise RuntimeError("another")
 
 
-def test_pinned_memory_lives_as_long_as_an_array_of_it(stand_in, device):
+def test_pinned_memory_lives_as_long_as_its_arrays(stand_in, device):
     array = Pinned((3,), np.float32).array
     gc.collect()
     array[:] = 1

@@ -1,4 +1,4 @@
-"""The kernels compile for every GPU that is supported, without a GPU, and the compiler's report of them is sound."""
+"""The kernels compile for every supported GPU without a GPU, and have no spills or fused operations."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ REPORT = re.compile(
 
 
 def check_report(log, archs, capsys):
-    """What ptxas says of every kernel for every architecture: printed, and bounded."""
+    """Print the report of ptxas for every kernel and architecture, and check its limits."""
     found = {}
     for name, arch, stores, loads, registers in REPORT.findall(log):
         found[arch, name] = int(registers)
@@ -40,7 +40,7 @@ def check_report(log, archs, capsys):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def test_nvrtc_makes_code_that_fuses_nothing_and_spills_nothing(arch, capsys):
+def test_code_of_nvrtc_has_no_fused_operations_and_no_spills(arch, capsys):
     made = kernels.compiled(arch, flags=("--ptxas-options=-v",))
     assert made.cubin[:4] == b"\x7fELF"
     check_report(made.log, [arch], capsys)
@@ -53,7 +53,7 @@ def test_nvrtc_makes_code_that_fuses_nothing_and_spills_nothing(arch, capsys):
     assert ".ftz" not in made.ptx
 
 
-def test_a_compiler_that_may_fuse_is_caught():
+def test_fused_operations_are_detected():
     source = 'extern "C" __global__ void f(float *x) { x[0] = x[0] * x[1] + x[2]; }'
     assert FUSED.search(Nvrtc().compiled(source, {}, "sm_90", ()).ptx)
     assert not FUSED.search(Nvrtc().compiled(source, {}, "sm_90", kernels.FLAGS).ptx)
@@ -69,7 +69,7 @@ def test_the_intrinsics_alone_keep_nvrtc_from_fusing():
 
 
 @pytest.mark.slow
-def test_nvcc_makes_code_that_fuses_nothing_and_spills_nothing(tmp_path, capsys):
+def test_code_of_nvcc_has_no_fused_operations_and_no_spills(tmp_path, capsys):
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("no nvcc on this machine; what NVRTC makes of the same source was checked")
@@ -78,7 +78,7 @@ def test_nvcc_makes_code_that_fuses_nothing_and_spills_nothing(tmp_path, capsys)
     command = [nvcc, "-fatbin", "-Xptxas", "-v", "-Werror", "all-warnings", *targets, source, "-o", "kernels.fatbin"]
     said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
     check_report(said.stdout + said.stderr, ARCHS, capsys)
-    # Without -fmad=false: the header alone must do.
+    # Without -fmad=false: the intrinsics in the header alone must prevent fusing.
     subprocess.run([nvcc, "-ptx", "-arch=compute_90", source, "-o", "kernels.ptx"], check=True, cwd=tmp_path)
     assert not FUSED.findall((tmp_path / "kernels.ptx").read_text())
 
@@ -88,7 +88,7 @@ def test_nvcc_makes_code_that_fuses_nothing_and_spills_nothing(tmp_path, capsys)
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """Architectures that were compiled for, in turn; what is compiled is a word."""
+    """The list of compiled architectures. The compiled code is a word."""
     made = []
 
     def compiled(self, source, headers, arch, flags):
@@ -99,7 +99,7 @@ def compilations(monkeypatch):
     return made
 
 
-def test_what_was_compiled_once_is_read_the_next_time(tmp_path, compilations):
+def test_compiled_code_is_cached(tmp_path, compilations):
     cache = tmp_path / "not" / "there"
     assert kernels.cubin("sm_90", cache=cache) == b"code 1"
     assert kernels.cubin("sm_90", cache=cache) == b"code 1"
@@ -119,7 +119,7 @@ def test_damaged_code_is_compiled_again(tmp_path, compilations, damage):
     assert kernels.cubin("sm_90", cache=tmp_path) == b"code 2"
 
 
-def test_another_source_flag_or_compiler_is_compiled_anew(tmp_path, compilations, monkeypatch):
+def test_another_source_flag_or_compiler_is_compiled_again(tmp_path, compilations, monkeypatch):
     kernels.cubin("sm_90", cache=tmp_path)
     monkeypatch.setattr(kernels, "FLAGS", (*kernels.FLAGS, "-lineinfo"))
     kernels.cubin("sm_90", cache=tmp_path)
@@ -133,29 +133,29 @@ def test_another_source_flag_or_compiler_is_compiled_anew(tmp_path, compilations
     assert len(compilations) == 4
 
 
-def test_a_cache_that_cannot_be_written_is_none(tmp_path, compilations):
+def test_a_cache_that_cannot_be_written_is_not_used(tmp_path, compilations):
     (tmp_path / "file").write_text("")
     for turn in (1, 2):
         assert kernels.cubin("sm_90", cache=tmp_path / "file" / "below") == f"code {turn}".encode()
 
 
-def test_the_user_s_cache_is_where_the_system_keeps_such(monkeypatch, tmp_path):
+def test_the_cache_is_in_the_system_s_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache() == tmp_path / "ddpm-rt"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification tells us to ignore
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the specification says to ignore relative paths
     assert user_cache().is_absolute()
 
 
-# What goes wrong
+# Errors
 
 
-def test_without_nvrtc_the_sentence_says_what_to_install(monkeypatch, tmp_path):
+def test_the_error_without_nvrtc_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(DdpmRtError, match=r"NVRTC.* is not installed; pip install 'ddpm-rt\[cuda\]'"):
         kernels.cubin("sm_90", cache=tmp_path)
 
 
-def test_with_the_binding_but_without_the_library_it_says_the_same(monkeypatch, tmp_path):
+def test_the_error_without_nvrtc_s_library_says_the_same(monkeypatch, tmp_path):
     def version():
         raise RuntimeError("libnvrtc.so not found")
 
@@ -164,14 +164,14 @@ def test_with_the_binding_but_without_the_library_it_says_the_same(monkeypatch, 
         kernels.cubin("sm_90", cache=tmp_path)
 
 
-def test_an_architecture_that_nvrtc_does_not_know_is_named_with_those_it_does(tmp_path):
+def test_the_error_for_an_unknown_architecture_lists_the_known_ones(tmp_path):
     with pytest.raises(DdpmRtError, match=r"cannot compile for sm_70, only for sm_75, .*sm_120"):
         kernels.cubin("sm_70", cache=tmp_path)
     with pytest.raises(ValueError, match="must look like sm_90"):
         kernels.cubin("9.0", cache=tmp_path)
 
 
-def test_a_source_that_does_not_compile_is_one_line():
+def test_a_source_that_does_not_compile_is_a_one_line_error():
     with pytest.raises(DdpmRtError, match=r"NVRTC .* refuses the kernels \(kernels.cu\(1\): error: ") as caught:
         Nvrtc().compiled("nothing", {}, "sm_90", ())
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Noise and the exponential of the kernels, compiled for the host as they stand: NumPy's, to the bit."""
+"""Noise and exponential of the kernels, compiled for the host, are bit-equal to NumPy's."""
 
 from itertools import product
 
@@ -43,7 +43,7 @@ def box_muller(top, turn):
 
 
 def some_of_all_floats():
-    """Every 997th pattern of the 2^32, and what lies around the ends of exp."""
+    """Every 997th of the 2^32 bit patterns, and the values near the limits of exp."""
     patterns = np.arange(0, 2**32, 997, dtype=np.uint64).astype(np.uint32).view(np.float32)
     ends = np.array(
         [0.0, -0.0, np.inf, -np.inf, np.nan, 89, -104, 88.72284, 88.722834, -87.33655, -103.97208], np.float32

@@ -1,4 +1,4 @@
-"""The device loop on a stand-in for the driver: its images are the host loop's, to the bit."""
+"""The device loop on a stand-in for the driver draws images that are bit-equal to those of the host loop."""
 
 from itertools import pairwise
 
@@ -13,14 +13,14 @@ from ddpm_rt.device.driver import open_gpu
 from ddpm_rt.engine import Watch
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.inversion import FromNoise
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 
 pytest.importorskip("cuda.core")
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_images_are_those_of_the_host_loop_to_the_bit(stand_in, device, mode, sampler):
+@pytest.mark.parametrize("sampler", samplers_of("betas"))
+def test_the_images_are_bit_equal_to_those_of_the_host_loop(stand_in, device, mode, sampler):
     request = Request(sampler=sampler, steps=35, seed=7, first=40, count=5, batch=4)
     gpu = Gpu(stand_in, device, mode=mode)
     np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
@@ -28,7 +28,7 @@ def test_the_images_are_those_of_the_host_loop_to_the_bit(stand_in, device, mode
     assert not stand_in.live()
 
 
-# Each a way in which a network or a request can differ from the plainest.
+# Variants of networks and requests, each with one difference from the simplest case.
 CASES = {
     "an image of a size that four does not divide": (eps_of_gaussian, gaussian_card(image_shape=(1, 3, 7)), {}, {}),
     "a clip": (eps_of_gaussian, gaussian_card(clip=(-0.3, 0.3)), {"sampler": "ddpm"}, {}),
@@ -53,14 +53,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_same_with(stand_in, device, case):
+def test_variants_are_bit_equal_to_the_host_loop(stand_in, device, case):
     function, card, asked, engine = CASES[case]
     request = Request(**{"steps": 9, "count": 5, "batch": 4} | asked)
     gpu = Gpu(stand_in, device, function, card=card, **engine)
     np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host(function, card)))
 
 
-def test_an_image_to_begin_with_or_a_noise(stand_in, device):
+def test_a_chain_may_start_from_an_image_or_from_noise(stand_in, device):
     images = np.random.default_rng(0).normal(size=(3, 1, 4, 6)).astype(np.float32)
     gpu, asked = Gpu(stand_in, device), {"steps": 9, "count": 3, "batch": 2, "sampler": "ddpm"}
     for request in (Edit(images=images, strength=0.4, **asked), FromNoise(noise=images, **asked)):
@@ -68,7 +68,7 @@ def test_an_image_to_begin_with_or_a_noise(stand_in, device):
 
 
 @pytest.mark.parametrize("streams", [1, 2, 3])
-def test_batches_are_as_large_as_the_engine_has_them_and_come_in_order(stand_in, device, streams):
+def test_batches_have_the_engine_s_size_and_come_in_order(stand_in, device, streams):
     gpu = Gpu(stand_in, device, batches=(1, 4), streams=streams)
     request = Request(steps=40, count=10, batch=16)
     images, batches = final(request, gpu)
@@ -82,7 +82,7 @@ def test_two_streams_have_work_at_the_same_time(stand_in, device):
     launches = [call.stream for call in stand_in.records() if call.name == "cuGraphLaunch"]
     assert len(set(launches)) == 2
     changes = sum(before != after for before, after in pairwise(launches))
-    assert changes >= 4  # 16 steps of one, 16 of the other, and so on: not one chain after the other
+    assert changes >= 4  # the streams alternate every 16 steps; the chains do not run one after the other
 
 
 def test_frames_are_x_and_x0_after_their_rows(stand_in, device):
@@ -103,13 +103,13 @@ def copied(step):
     return step._replace(x=step.x.copy(), x0=step.x0.copy())
 
 
-def test_a_rest_is_drawn_by_the_chain_of_the_whole_batches(stand_in, device):
+def test_a_smaller_last_batch_uses_the_chain_of_the_full_batches(stand_in, device):
     gpu = Gpu(stand_in, device, batches=(8,))
     final(Request(steps=5, count=19, batch=8), gpu)
     assert stand_in.calls().count("cuGraphInstantiate") == 1
 
 
-def test_there_are_as_many_gpus_as_the_driver_says(stand_in):
+def test_the_driver_gives_the_number_of_gpus(stand_in):
     stand_in.settings.devices = 0
     with pytest.raises(DdpmRtError, match="the driver finds none"):
         open_gpu(0)

@@ -1,4 +1,4 @@
-"""Interrupts, refusals and what is not finite: one line, nothing leaked, and the loop can be used again."""
+"""Interrupts, refusals and non-finite values give one line and leak nothing, and the loop can be used again."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from ddpm_rt.engine import Watch
 
 pytest.importorskip("cuda.core")
 
-OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # of CUresult
+OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # values of CUresult
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_interrupt_in_the_middle_leaks_nothing_and_the_loop_can_be_used_again(stand_in, device, mode):
+def test_an_interrupt_leaks_nothing_and_the_loop_can_be_used_again(stand_in, device, mode):
     gpu, request = Gpu(stand_in, device, mode=mode), Request(steps=100, count=6, batch=2)
     steps = 0
 
@@ -65,12 +65,12 @@ def test_an_output_that_is_not_finite_stops_the_run_and_names_the_step(stand_in,
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("at", [1, 2, 3])  # the warm-up, a capture, or on the stream
-def test_an_engine_that_refuses_is_heard_and_leaks_nothing(stand_in, device, mode, at):
+def test_an_engine_that_refuses_is_reported_and_leaks_nothing(stand_in, device, mode, at):
     gpu = Gpu(stand_in, device, mode=mode)
     gpu.engine.refuse_at = at
     request = Request(steps=3, count=1)
     if at == 3 and mode in ("replay", "while"):
-        request.drawn(gpu)  # which call their engine twice and never again
+        request.drawn(gpu)  # these chains call their engine only twice
     else:
         with pytest.raises(DdpmRtError, match="the toy engine refuses"):
             request.drawn(gpu)
@@ -79,7 +79,7 @@ def test_an_engine_that_refuses_is_heard_and_leaks_nothing(stand_in, device, mod
     assert not stand_in.live()
 
 
-# What the driver may answer, at which call, and what is then said.
+# Call of the driver, its error, and the words of the message.
 FAILURES = [
     ("cuMemAllocFromPoolAsync", 1, OUT_OF_MEMORY, "MiB for a batch: the GPU is out of memory; ask for smaller batches"),
     ("cuMemAllocHost", 1, OUT_OF_MEMORY, "MiB of pinned memory: the GPU is out of memory"),
@@ -96,18 +96,18 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("name", "nth", "error", "said"), FAILURES)
-def test_what_the_driver_refuses_is_one_line(stand_in, device, name, nth, error, said):
+def test_an_error_of_the_driver_is_a_one_line_error(stand_in, device, name, nth, error, said):
     gpu = Gpu(stand_in, device)
     stand_in.fail(name, error, nth=nth)
     with pytest.raises(DdpmRtError, match=said) as raised:
         Request(steps=40, count=4, batch=4).drawn(gpu)
     assert "\n" not in str(raised.value)
     gpu.close()
-    if not name.startswith("run:"):  # after which a context gives nothing back any more
+    if not name.startswith("run:"):  # after such an error a context frees nothing
         assert not stand_in.live()
 
 
-def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, device):
+def test_idle_chains_free_their_memory_for_another_chain(stand_in, device):
     gpu = Gpu(stand_in, device)
     for steps in (3, 4):
         Request(steps=steps, count=1).drawn(gpu)
@@ -123,7 +123,7 @@ def test_chains_that_wait_give_their_memory_to_one_that_needs_it(stand_in, devic
 def test_an_image_that_overflows_in_the_last_step_is_refused_as_on_the_host(stand_in, device, mode):
     def loud(x, t, y=None):
         out = np.zeros_like(x)
-        out[-1, 0, 1, 2] = 3e38  # finite, and no later call shows what becomes of it
+        out[-1, 0, 1, 2] = 3e38  # finite, but the last step overflows, and no later call checks x
         return out
 
     request = Request(steps=1, count=4, batch=2)

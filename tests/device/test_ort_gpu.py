@@ -1,9 +1,9 @@
-"""ONNX Runtime's GPU providers as engines on a device, in a stand-in that runs them on the CPU, stream by stream."""
+"""ONNX Runtime's GPU providers as device engines, with a stand-in that runs them on the CPU in stream order."""
 
 import numpy as np
 import pytest
 from device_world import DeviceWorld, install
-from fake_onnxruntime import State, make_onnxruntime
+from fake_onnxruntime import Session, State, make_onnxruntime
 from gaussian_model import write_conditional, write_gaussian
 
 import ddpm_rt
@@ -20,7 +20,7 @@ pytest.importorskip("cuda.core")
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path, stand_in):
-    """A machine with three GPUs, and an onnxruntime that has providers for them."""
+    """A machine with three GPUs, and an onnxruntime with GPU providers."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     world, state = DeviceWorld(stand_in, devices=3), State()
     install(monkeypatch, make_onnxruntime(world, state))
@@ -38,7 +38,7 @@ def images(path, count):
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 @pytest.mark.parametrize("batch", ["batch", 4])
 @pytest.mark.parametrize("count", [1, 4, 9])
-def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch, count):
+def test_images_equal_those_of_the_cpu(machine, tmp_path, provider, batch, count):
     path = write_gaussian(tmp_path / "unet.onnx", batch=batch)
     x, t, _ = images(path, count)
     denoise = DeviceDenoiser(*open_device_engine(path, provider))
@@ -49,7 +49,7 @@ def test_images_come_out_as_the_cpu_has_them(machine, tmp_path, provider, batch,
 
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64"])
-def test_labels_and_every_type_of_time(machine, tmp_path, time):
+def test_labels_and_every_type_of_t_work(machine, tmp_path, time):
     path = write_conditional(tmp_path / "unet.onnx", time=time)
     x, t, y = images(path, 3)
     t = np.full_like(t, 500) if "one" in time else t
@@ -57,7 +57,7 @@ def test_labels_and_every_type_of_time(machine, tmp_path, time):
     np.testing.assert_array_equal(denoise(x, t, y), OrtDenoiser(path)(x, t, y))
 
 
-def test_what_cuda_is_told(machine, gaussian):
+def test_the_cuda_provider_gets_its_options(machine, gaussian):
     engine = open_device_engine(gaussian, "cuda", 0).engine
     (session,) = machine.sessions
     assert list(session.providers) == ["CUDAExecutionProvider"]
@@ -72,7 +72,7 @@ def test_what_cuda_is_told(machine, gaussian):
 
 
 @pytest.mark.parametrize(("precision", "asked"), [("fp32", set()), ("fp16", {"trt_fp16_enable"})])
-def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked):
+def test_the_tensorrt_provider_gets_its_options(machine, tmp_path, precision, asked):
     from gaussian_model import gaussian_card
 
     path = write_gaussian(tmp_path / "unet.onnx", card=gaussian_card(precision=precision))
@@ -85,7 +85,7 @@ def test_what_the_tensorrt_provider_is_told(machine, tmp_path, precision, asked)
 
 
 @pytest.mark.parametrize("sessions_first", [False, True])
-def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(machine, gaussian, sessions_first):
+def test_a_session_waits_for_the_caller_s_stream_and_the_host_does_not_wait(machine, gaussian, sessions_first):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world, (x, t, _) = machine.world, images(gaussian, 2)
     x_at, t_at, out_at = (world.allocate(gpu, array.nbytes) for array in (x, t, x))
@@ -99,14 +99,14 @@ def test_a_session_waits_for_the_stream_of_the_caller_and_the_host_for_neither(m
     assert world.waits == before
     if sessions_first:
         engine.stream.sync()
-    caller.sync()  # and what comes on it after the session
+    caller.sync()  # and later work on this stream comes after the session
     np.testing.assert_array_equal(world.view(out_at, np.float32, x.shape), OrtDenoiser(gaussian)(x, t))
     bound.close()
     with pytest.raises(ValueError, match="unbound"):
         bound.enqueue(int(caller.handle))
 
 
-def test_its_own_stream_is_not_waited_for(machine, gaussian):
+def test_the_session_does_not_wait_for_its_own_stream(machine, gaussian):
     engine, gpu = open_device_engine(gaussian, "cuda")
     world = machine.world
     bound = engine.bind(1, Buffers(*(world.allocate(gpu, 96) for _ in range(5))))
@@ -115,7 +115,7 @@ def test_its_own_stream_is_not_waited_for(machine, gaussian):
     engine.stream.sync()
 
 
-def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_path):
+def test_a_static_graph_has_one_batch_and_a_closed_engine_refuses_calls(machine, tmp_path):
     engine = open_device_engine(write_gaussian(tmp_path / "unet.onnx", batch=4), "cuda").engine
     assert [engine.batch_for(count) for count in (1, 4, 9)] == [4, 4, 4]
     assert engine.scratch_bytes(4) == 0
@@ -127,7 +127,7 @@ def test_batches_of_a_static_graph_and_an_engine_that_is_closed(machine, tmp_pat
         engine.bind(4, Buffers(1, 1, 0, 1, 0))
 
 
-def test_a_dynamic_graph_takes_any_batch(machine, gaussian):
+def test_a_dynamic_graph_accepts_any_batch(machine, gaussian):
     engine = open_device_engine(gaussian, "cuda").engine
     assert [engine.batch_for(count) for count in (1, 4, 900)] == [1, 4, 900]
 
@@ -144,29 +144,27 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_session_that_would_use_the_cpu_is_one_line_on_what_to_do(machine, gaussian, capfd, fault):
+def test_a_session_that_would_use_the_cpu_is_a_one_line_error_with_advice(machine, gaussian, capfd, fault):
     provider, spoilt, message = FAULTS[fault]
     vars(machine).update(spoilt)
     with pytest.raises(DdpmRtError, match=message) as caught:
         open_device_engine(gaussian, provider)
     assert "\n" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")  # what the libraries print is not for a person who gets that line
+    assert capfd.readouterr() == ("", "")  # the output of libraries is hidden
     assert machine.world.stand_in.live() == []
 
 
-def test_nodes_that_only_reckon_shapes_may_be_on_the_cpu(machine, gaussian):
+def test_nodes_that_compute_shapes_may_be_on_the_cpu(machine, gaussian):
     machine.on_cpu = ["Shape", "Gather", "Concat", "Reshape"]
     open_device_engine(gaussian, "cuda")
 
 
-def test_a_release_that_cannot_tell_where_nodes_are_is_taken_at_its_word(machine, gaussian, monkeypatch):
-    import onnxruntime
-
-    monkeypatch.delattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info")
+def test_a_release_that_cannot_report_node_placement_is_trusted(machine, gaussian, monkeypatch):
+    monkeypatch.delattr(Session, "get_provider_graph_assignment_info")
     open_device_engine(gaussian, "cuda")
 
 
-def test_a_call_that_fails_is_one_line(machine, gaussian):
+def test_a_call_that_fails_is_a_one_line_error(machine, gaussian):
     denoise = DeviceDenoiser(*open_device_engine(gaussian, "cuda"))
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call: CUDNN_STATUS_EXECUTION_FAILED$"):
@@ -174,7 +172,7 @@ def test_a_call_that_fails_is_one_line(machine, gaussian):
     denoise.close()
 
 
-def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
+def test_the_queued_work_of_a_failed_call_is_waited_for(machine, gaussian):
     engine, gpu = open_device_engine(gaussian, "cuda")
     bound = engine.bind(1, Buffers(*(machine.world.allocate(gpu, 96) for _ in range(5))))
     caller, ran = gpu.create_stream(), []
@@ -182,20 +180,20 @@ def test_what_a_call_that_fails_had_queued_is_waited_for(machine, gaussian):
     machine.fails = True
     with pytest.raises(DdpmRtError, match="did not take a call"):
         bound.enqueue(int(caller.handle))
-    caller.sync()  # after which its buffers may go
+    caller.sync()  # afterwards its buffers may be freed
     assert ran
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpus(), reason="there is no GPU")
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_the_real_providers_give_what_the_cpu_gives(provider):
+def test_the_real_providers_give_the_output_of_the_cpu(provider):
     with ddpm_rt.api.opened(provider=provider) as denoise:
         on_cpu = ddpm_rt.open_denoiser(provider="cpu")
         rng = np.random.default_rng(0)
         for count in (1, 3, 16):
             x = rng.standard_normal((count, *denoise.card.image_shape)).astype(np.float32)
             t = np.arange(count) * 61 % 1000
-            # float32 sums in another order; TensorRT's provider cannot be kept from TF32, which has 10 bits
+            # float32 sums in another order; TensorRT's provider always uses TF32, which has 10 bits
             tolerance = 2e-4 if provider == "cuda" else 2e-2
             np.testing.assert_allclose(denoise(x, t), on_cpu(x, t), atol=tolerance, rtol=0)

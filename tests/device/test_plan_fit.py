@@ -1,4 +1,4 @@
-"""Which plans a machine takes: its GPU, its TensorRT, and the network that the card describes."""
+"""A machine accepts a plan only if the GPU, TensorRT and the network of the card match."""
 
 import dataclasses
 import shlex
@@ -11,7 +11,8 @@ from gaussian_model import gaussian_card
 from plan_bench import FLAVOURS, images
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.artifacts.plan_record import Build, read_plan
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import read_plan
 
 pytest.importorskip("cuda.core")
 
@@ -38,7 +39,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("misfit", MISFITS)
-def test_a_plan_that_does_not_fit_is_one_sentence_and_is_not_loaded(bench, misfit):
+def test_an_incompatible_plan_is_a_one_line_error_and_is_not_loaded(bench, misfit):
     changes, words = MISFITS[misfit]
     machine = bench(**changes)
     with pytest.raises(DdpmRtError) as caught:
@@ -82,7 +83,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("case", OPTIONS)
 def test_the_command_that_rebuilds_a_plan_asks_for_the_same_options(case):
-    """As `ddpm-rt build` itself reads it."""
+    """The command is parsed by `ddpm-rt build` itself."""
     from ddpm_export.cli.build import build as command
     from ddpm_rt.engines.plan_compatibility import rebuild_command
 
@@ -103,7 +104,7 @@ def test_the_command_that_rebuilds_a_plan_asks_for_the_same_options(case):
 
 
 @pytest.mark.parametrize("module", FLAVOURS)
-def test_a_plan_that_is_not_taken_is_one_line_with_the_reason_of_the_log(bench, module):
+def test_a_refused_plan_is_a_one_line_error_with_the_reason_of_the_log(bench, module):
     machine = bench(module=module)
     machine.state.refuses = "(Magic tag does not match\n   at 3)"
     with pytest.raises(DdpmRtError, match=r"cannot be loaded by .*: Magic tag does not match at 3") as caught:
@@ -135,7 +136,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_network_that_is_not_the_cards_is_refused(bench, fault):
+def test_a_network_that_contradicts_the_card_is_refused(bench, fault):
     spoil, message = FAULTS[fault]
     machine = bench()
     spoil(machine.state)
@@ -144,7 +145,7 @@ def test_a_network_that_is_not_the_cards_is_refused(bench, fault):
     assert "build it again" in str(caught.value)
 
 
-def test_a_network_of_another_name_is_refused(bench, monkeypatch):
+def test_a_network_with_another_name_is_refused(bench, monkeypatch):
     machine = bench()
     record = read_plan(machine.path)
     other = dataclasses.replace(record, card=gaussian_card(prediction="v"))

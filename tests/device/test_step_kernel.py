@@ -1,4 +1,4 @@
-"""The step kernels, compiled for the host as they stand, against NumPy's loop: equal to the bit."""
+"""The step kernels, compiled for the host, are bit-equal to NumPy's loop."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ def test_an_image_of_any_size_gives_the_loop_s_bits(step_host, size):
     check_chain(step_host, TABLES["ddpm learned_range"], size, clip=(0.0, 0.5), guided=True, learned=True)
 
 
-def test_values_on_no_sixteen_byte_border_are_the_same(step_host):
+def test_unaligned_values_give_the_same_bits(step_host):
     table, size = TABLES["dpm++sde eps"], 32
     chains = []
     for shift in (0, 1):
@@ -44,8 +44,8 @@ def test_values_on_no_sixteen_byte_border_are_the_same(step_host):
     same_bits(chains[1].x, chains[0].x)
 
 
-def test_coefficients_of_zero_leave_out_what_they_would_spoil(step_host):
-    """Tables that no sampler makes, on values where 0 times a number is not nothing: infinities, -0, what overflows."""
+def test_a_coefficient_of_zero_skips_its_operand(step_host):
+    """Tables with zero coefficients for values whose product with 0 is not 0: infinities, -0, overflows."""
     rng = np.random.default_rng(4)
     values = np.array([0.0, -0.0, 1.0, -1.0, 0.3, 1e-42, 1e30, -3e38], np.float32)
     for case in range(60):
@@ -66,7 +66,7 @@ def test_coefficients_of_zero_leave_out_what_they_would_spoil(step_host):
                 same_bits(chain.x0, x0)
 
 
-def test_a_chain_resumes_from_the_host_s_images_with_nothing_before_them(step_host):
+def test_a_chain_starts_from_host_images_without_history(step_host):
     table, size = TABLES["dpm++ eps"], 10
     chain = HostChain(
         step_host, rows_of(table, None), lanes_of(SEED, SAMPLES, end=table.steps, row=2), size, guided=True
@@ -83,7 +83,7 @@ def test_a_chain_resumes_from_the_host_s_images_with_nothing_before_them(step_ho
 @pytest.mark.parametrize("t", range(len(TIME_TYPES)))
 @pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("one_time", [False, True])
-def test_the_network_is_told_its_time_in_any_type_once_or_by_image(step_host, t, guided, one_time):
+def test_t_can_have_any_type_and_be_one_value_or_one_for_each_image(step_host, t, guided, one_time):
     table = TABLES["ddpm eps"]
     lanes = lanes_of(0, range(3), end=table.steps)
     chain = HostChain(step_host, rows_of(table, None), lanes, 6, guided=guided, one_time=one_time, t=t)
@@ -94,7 +94,7 @@ def test_the_network_is_told_its_time_in_any_type_once_or_by_image(step_host, t,
         chain.run("ddpm_rt_step")
         told.append(chain.t.copy())
     images = 1 if one_time else 6 if guided else 3
-    expected = np.repeat([*table.t, table.t[-1]], images).reshape(-1, images)  # after the last row it stays
+    expected = np.repeat([*table.t, table.t[-1]], images).reshape(-1, images)  # after the last row, t does not change
     np.testing.assert_array_equal(told, expected)
     assert told[0].dtype == TIME_TYPES[t]
 
@@ -118,7 +118,7 @@ def test_the_structs_are_as_long_as_the_header_says():
     assert (ROW.itemsize, LANE.itemsize) == (48, 48)
 
 
-def test_a_launch_that_the_kernels_are_not_made_for_is_refused(step_host):
+def test_an_unsupported_launch_is_refused(step_host):
     table = TABLES["ddpm eps"]
     chain = HostChain(step_host, rows_of(table, None), lanes_of(0, [0], end=6), 5)
     with pytest.raises(AssertionError, match="no such kernel"):

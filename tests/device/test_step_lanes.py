@@ -1,4 +1,4 @@
-"""A batch of samples that do not stand at the same place; what goes wrong, and what ends a graph."""
+"""A batch whose samples are at different rows; non-finite values, and the end of a while graph."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from step_loop import GUIDANCE, MAX64, SAMPLES, SEED, TABLES, NumpyLoop, answers
 from ddpm_rt import noise
 from ddpm_rt.device.lanes import FINITE, RUNNING, STOP, TICKET, lanes_of, rows_of
 
-# A batch of samples that do not stand at the same place
+# A batch whose samples are at different rows
 
 
-def test_lanes_at_other_rows_of_other_tables_with_other_seeds_each_give_their_own_chain_s_bits(step_host):
-    """The last two are done: one from the start, one after two rows. What is done is left alone to the bit."""
+def test_lanes_with_different_tables_rows_and_seeds_give_the_bits_of_their_chains(step_host):
+    """The last two lanes finish: one at once, one after two rows. A finished lane stays bit-equal."""
     size = 1030
     some = (TABLES["ddpm learned"], TABLES["dpm++sde eps"], TABLES["ddim raw_eps"])
     offsets = np.cumsum([0, *(table.steps for table in some)])
@@ -70,12 +70,12 @@ def test_more_lanes_than_threads_all_advance(step_host):
     np.testing.assert_array_equal(chain.lanes["row"], chain.lanes["end"])
 
 
-# What goes wrong, and what ends a graph
+# Non-finite values, and the end of a while graph
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 8, 9, 17])  # of the image and of its spread, first and last
-def test_the_first_row_that_is_not_finite_is_recorded_and_hurts_no_other_lane(step_host, wrong, place):
+@pytest.mark.parametrize("place", [0, 8, 9, 17])  # first and last element of the image and of its spread
+def test_the_first_non_finite_row_is_recorded_and_affects_no_other_lane(step_host, wrong, place):
     table = TABLES["ddpm learned_range"]
     chains = []
     for poisoned in (False, True):
@@ -92,18 +92,18 @@ def test_the_first_row_that_is_not_finite_is_recorded_and_hurts_no_other_lane(st
     same_bits(chains[1].x[[0, 2]], chains[0].x[[0, 2]])
 
 
-def test_of_a_guided_batch_both_answers_are_looked_at(step_host):
+def test_both_outputs_of_a_guided_batch_are_checked(step_host):
     table = TABLES["ddpm eps"]
     chain = HostChain(step_host, rows_of(table, None), lanes_of(0, range(3), end=6, guidance=GUIDANCE), 5, guided=True)
     chain.run("ddpm_rt_begin")
     chain.out[:] = 1.0
     chain.out[0, 4] = np.nan  # labelled
-    chain.out[5, 0] = np.inf  # the third lane's without a label
+    chain.out[5, 0] = np.inf  # the unlabelled half of the third lane
     chain.run("ddpm_rt_step")
     assert chain.lanes["not_finite"].tolist() == [0, FINITE, 0]
 
 
-def test_what_a_lane_that_is_done_is_told_is_not_looked_at(step_host):
+def test_the_output_for_a_finished_lane_is_not_checked(step_host):
     table = TABLES["ddpm eps"]
     chain = HostChain(step_host, rows_of(table, None), lanes_of(0, range(2), end=6), 5)
     chain.lanes["row"][1] = 6
@@ -115,7 +115,7 @@ def test_what_a_lane_that_is_done_is_told_is_not_looked_at(step_host):
 
 
 def while_conditions(step_host, *, stop_at=None, poison_at=None):
-    """What a while node is told after each row, until it ends."""
+    """The condition of the while node after each row, until it ends."""
     table = TABLES["ddpm eps"]
     chain = HostChain(step_host, rows_of(table, None), lanes_of(SEED, SAMPLES, end=6), 5)
     chain.lanes["end"][0] = 3
@@ -133,7 +133,7 @@ def while_conditions(step_host, *, stop_at=None, poison_at=None):
     return told, chain
 
 
-def test_a_while_node_runs_as_long_as_a_lane_does(step_host):
+def test_a_while_node_runs_until_all_lanes_are_done(step_host):
     told, chain = while_conditions(step_host)
     assert told == [1, 1, 1, 1, 1, 0]
     table = TABLES["ddpm eps"]
@@ -143,7 +143,7 @@ def test_a_while_node_runs_as_long_as_a_lane_does(step_host):
     same_bits(chain.x[1], last[1])
 
 
-def test_a_while_node_ends_at_the_host_s_wish_and_after_an_output_that_is_not_finite(step_host):
+def test_a_while_node_ends_on_request_and_after_a_non_finite_output(step_host):
     told, chain = while_conditions(step_host, stop_at=1)
     assert told == [1, 0]
     assert chain.lanes["row"].tolist() == [2, 2]

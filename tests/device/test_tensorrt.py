@@ -1,4 +1,4 @@
-"""Plans as engines on a device, in stand-ins for TensorRT that fail on any call out of order, and in the real one."""
+"""Plans as device engines, with stand-ins for TensorRT that reject calls out of order, and with the real TensorRT."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +19,11 @@ pytest.importorskip("cuda.core")
 
 @pytest.mark.parametrize("module", FLAVOURS)
 @pytest.mark.parametrize("count", [1, 3, 16, 17, 40])
-def test_any_number_of_images_comes_out_as_the_network_has_it(bench, module, count):
+def test_any_number_of_images_gives_the_network_s_output(bench, module, count):
     machine = bench(module=module)
     x, t = images(machine.card, count)
     with_copies = machine.denoiser()
-    for _ in range(2):  # the second time with the buffers of the first
+    for _ in range(2):  # the second run reuses the buffers of the first
         np.testing.assert_array_equal(with_copies(x, t), expected(x, t))
     with_copies.close()
     assert machine.world.stand_in.live() == []
@@ -43,7 +43,7 @@ def test_a_call_waits_for_the_gpu_once(bench):
 
 @pytest.mark.parametrize("time", ["INT64", "INT32", "FLOAT"])
 @pytest.mark.parametrize("one_time", [False, True])
-def test_time_is_told_in_the_type_and_rank_of_the_network(bench, time, one_time):
+def test_t_has_the_type_and_rank_of_the_network(bench, time, one_time):
     machine = bench(time=time, one_time=one_time)
     denoise = machine.denoiser()
     x, t = images(machine.card, 3)
@@ -54,7 +54,7 @@ def test_time_is_told_in_the_type_and_rank_of_the_network(bench, time, one_time)
             denoise(x, np.arange(3))
 
 
-def test_labels_and_a_learned_variance_under_foreign_names(bench):
+def test_labels_and_a_learned_variance_work_under_foreign_names(bench):
     names = {"x": "sample", "t": "timestep", "y": "class_labels", "out": "out_sample"}
     machine = bench(conditional_card(variance="learned_range", names=names))
     x, t = images(machine.card, 5)
@@ -71,12 +71,12 @@ def test_labels_and_a_learned_variance_under_foreign_names(bench):
         (((2, 2, 8), (6, 6, 6)), {1: 2, 5: 5, 6: 6, 7: 7, 9: 8}),
     ],
 )
-def test_the_smallest_batch_that_holds_the_images_is_taken(bench, profiles, wanted):
+def test_the_smallest_sufficient_batch_is_used(bench, profiles, wanted):
     engine = bench(profiles=profiles).open().engine
     assert {count: engine.batch_for(count) for count in wanted} == wanted
 
 
-def test_of_two_profiles_the_narrower_is_used(bench):
+def test_the_narrower_of_two_profiles_is_used(bench):
     machine = bench()
     machine.open().engine.scratch_bytes(4)
     assert machine.state.contexts[0].profile == 1  # 4:4:4, not 2:8:16
@@ -104,7 +104,7 @@ def test_two_chains_have_a_context_each(bench):
         engine.bind(4, machine.buffers(gpu, 4))
 
 
-def test_what_has_been_unbound_is_not_run(bench):
+def test_an_unbound_context_does_not_run(bench):
     machine = bench()
     engine, gpu = machine.open()
     bound = engine.bind(1, machine.buffers(gpu, 1))
@@ -113,7 +113,7 @@ def test_what_has_been_unbound_is_not_run(bench):
         bound.enqueue(int(gpu.create_stream().handle))
 
 
-def test_a_call_that_is_not_taken_is_an_error_with_the_reason(bench):
+def test_a_refused_call_is_an_error_with_the_reason(bench):
     machine = bench()
     denoise = machine.denoiser()
     machine.state.takes = False
@@ -131,7 +131,7 @@ def test_missing_scratch_memory_and_addresses_are_refused(bench):
         engine.bind(1, machine.buffers(gpu, 1, out=0))
 
 
-def test_a_static_network_takes_its_batch(bench):
+def test_a_static_network_uses_its_batch(bench):
     machine = bench(profiles=((4, 4, 4),), static=4)
     x, t = images(machine.card, 6)
     np.testing.assert_array_equal(machine.denoiser()(x, t), expected(x, t))
@@ -146,7 +146,7 @@ def test_rtx_is_asked_whether_it_can_be_captured(bench, capturable):
     assert engine.capturable == capturable
 
 
-def test_code_in_a_plan_is_never_allowed():
+def test_code_in_a_plan_never_runs():
     from ddpm_rt import device
 
     sources = [path.read_text() for path in Path(device.__path__[0]).glob("*.py")]
@@ -169,7 +169,7 @@ def real_plan(shared):
 
 @pytest.mark.skipif(bool(gpus()), reason="there is a driver, so the plan may well be loaded")
 def test_the_real_rtx_says_why_it_loads_nothing_without_a_driver(real_plan, monkeypatch):
-    gpu = SimpleNamespace(compute_capability=(8, 9))  # of which nothing else is asked before the plan is read
+    gpu = SimpleNamespace(compute_capability=(8, 9))  # the only attribute used before the plan is read
     monkeypatch.setattr("ddpm_rt.engines.opening.open_gpu", lambda number: gpu)
     with pytest.raises(
         DdpmRtError, match="unet.plan, built by TensorRT-RTX .* cannot be loaded .*cudaError (35|100)"
@@ -181,7 +181,7 @@ def test_the_real_rtx_says_why_it_loads_nothing_without_a_driver(real_plan, monk
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpus(), reason="there is no GPU")
-def test_a_real_plan_gives_what_the_cpu_gives(tmp_path):
+def test_a_real_plan_gives_the_output_of_the_cpu(tmp_path):
     import ddpm_rt
     from ddpm_export.plans.build import build_plan
     from ddpm_export.plans.build_options import BuildOptions
@@ -193,6 +193,6 @@ def test_a_real_plan_gives_what_the_cpu_gives(tmp_path):
     on_cpu = ddpm_rt.open_denoiser(provider="cpu")
     for count in (1, 3, 16, 20):
         x, t = images(denoise.card, count)
-        # float32 sums in another order: the tolerance of a step, as `ddpm-rt verify` has it for fp32
+        # float32 sums in another order: the tolerance of `ddpm-rt verify` for a step in fp32
         np.testing.assert_allclose(denoise(x, t), on_cpu(x, t), atol=2e-4, rtol=0)
     denoise.close()

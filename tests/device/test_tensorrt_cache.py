@@ -1,4 +1,4 @@
-"""The kernels that TensorRT-RTX compiled, kept for the next time."""
+"""The cache of kernels that TensorRT-RTX has compiled."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def cache_files(tmp_path):
     return [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-def test_kernels_that_rtx_compiled_are_kept_for_the_next_time(bench, tmp_path):
+def test_kernels_that_rtx_compiled_are_cached(bench, tmp_path):
     machine = bench(module="tensorrt_rtx")
     for known in (b"fresh", b"kernels of Context"):
         denoise = machine.denoiser()
@@ -26,7 +26,7 @@ def test_kernels_that_rtx_compiled_are_kept_for_the_next_time(bench, tmp_path):
         assert file.read_bytes() == b"kernels of Context"
 
 
-def test_a_cache_that_is_damaged_or_cannot_be_written_is_in_nobodys_way(bench, tmp_path):
+def test_a_damaged_or_read_only_cache_is_ignored(bench, tmp_path):
     machine = bench(module="tensorrt_rtx")
     (tmp_path / "cache").write_text("no folder")
     denoise = machine.denoiser()
@@ -42,7 +42,7 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_is_in_nobodys_way(bench, t
     assert file.read_bytes() == b"kernels of Context"
 
 
-def test_a_user_without_a_home_has_no_cache_and_no_trouble(bench, monkeypatch):
+def test_a_user_without_a_home_folder_needs_no_cache(bench, monkeypatch):
     machine = bench(module="tensorrt_rtx")
 
     def homeless():

@@ -1,4 +1,4 @@
-"""How far ahead of the GPU the host runs, and what it does between two steps."""
+"""The distance of the host ahead of the GPU, and its work between two steps."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert calls.count("cuEventSynchronize") <= 2 + 100 // MAX_INTERVAL
 
 
-def test_the_host_is_never_more_than_three_looks_ahead(stand_in, device):
+def test_the_host_is_never_more_than_three_checks_ahead(stand_in, device):
     ahead, gpu = [], Gpu(stand_in, device)
     done = 0
 
@@ -62,11 +62,11 @@ def test_with_a_slow_network_the_host_is_a_few_steps_ahead(stand_in, device, clo
 
     final(Request(steps=20, count=1), gpu, Watch(step))
     assert done == 20
-    assert max(ahead) <= 3  # so that Ctrl-C is heard, and what is queued then is soon over
+    assert max(ahead) <= 3  # Ctrl-C then waits only for a few queued steps
 
 
 class Marks:
-    """A stream on which every step takes `seconds`, and whose events know how many steps come before them."""
+    """A stream on which every step takes `seconds`. Its events know the number of earlier steps."""
 
     def __init__(self, clock, seconds):
         self.clock, self.seconds, self.queued, self.done, self.waited = clock, seconds, 0, 0, []
@@ -91,12 +91,12 @@ class Marks:
         (10 * MARK_SECONDS, 1),
     ],
 )
-def test_a_mark_comes_after_as_many_steps_as_take_a_glance(clock, seconds, interval):
+def test_the_interval_of_marks_adapts_to_the_step_time(clock, seconds, interval):
     marks = Marks(clock, seconds)
     lead = Throttle(marks, [object() for _ in range(3)])
     for queued in range(1, 101):
         marks.queued = queued
         lead.queued(1)
         assert queued - lead.done <= 3 * interval
-    assert marks.waited[:3] == [1, 2, 3]  # marked before the first wait told how long a step takes
+    assert marks.waited[:3] == [1, 2, 3]  # marked before the first wait has measured a step
     assert {after - before for before, after in pairwise(marks.waited[2:])} == {interval}

@@ -1,19 +1,19 @@
-"""What the tests of the exporter share: networks that are exported once."""
+"""Shared fixtures of the exporter's tests: networks that are exported once."""
 
 import pytest
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 
 
 @pytest.fixture(scope="session")
 def exported(shared):
-    """The path of the tiny network in a precision, its time hoisted or not; each is made once."""
+    """The path of the tiny network in a precision, with or without hoisted time. Each file is made once."""
 
     def export(precision, hoist):
         def make(folder):
             options = {"precision": precision, "hoist": hoist, "threads": 1}
-            export_onnx(tiny_unet(), tiny_card(), folder / "unet.onnx", **options)
+            export_onnx(tiny_unet(), tiny_card(), folder / "unet.onnx", ExportOptions(**options))
 
         return shared.folder(f"tiny-{precision}{'-hoisted' if hoist else ''}", make) / "unet.onnx"
 

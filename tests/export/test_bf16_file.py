@@ -1,4 +1,4 @@
-"""A bf16 file where nothing runs it: advice, its card, and damage."""
+"""A bf16 file that the CPU cannot run: advice, the card, and damaged files."""
 
 import onnx
 import pytest
@@ -36,15 +36,15 @@ def test_a_bf16_file_that_the_cpu_cannot_run_comes_with_advice(bf16, tmp_path, v
 
 
 @pytest.mark.slow
-def test_what_a_bf16_file_is_can_be_told_without_running_it(bf16):
+def test_a_bf16_file_is_described_without_running_it(bf16):
     result = CliRunner().invoke(main, ["inspect", str(bf16[0])])
     assert result.exit_code == 0, result.output
     assert "fp32_max_abs_error" in result.stdout
-    assert "runs no bf16" in result.stdout
+    assert "cannot open bf16" in result.stdout
 
 
 @pytest.mark.slow
-def test_half_a_bf16_file_is_called_damaged_and_not_bf16(bf16):
+def test_a_truncated_bf16_file_is_reported_as_damaged(bf16):
     path, _ = bf16
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(DdpmRtError, match="not a whole ONNX model"):
@@ -52,7 +52,7 @@ def test_half_a_bf16_file_is_called_damaged_and_not_bf16(bf16):
 
 
 @pytest.mark.slow
-def test_the_card_in_a_file_s_bytes_is_the_one_that_onnx_reads(exported, tmp_path):
+def test_the_card_read_from_bytes_equals_the_one_that_onnx_reads(exported, tmp_path):
     for kind in (("fp32", True), ("fp16", False), ("bf16", False)):
         path = exported(*kind)
         entries = {entry.key: entry.value for entry in onnx.load(path).metadata_props}

@@ -1,11 +1,11 @@
-"""A network in a file of weights is found wherever it is, by one rule, and asked for where there are several."""
+"""A network in a weights file is found under any prefix; several networks need a name."""
 
 import zipfile
 
 import pytest
 import torch
 
-from ddpm_export.sources import candidates, open_source
+from ddpm_export.sources import candidates, guided, open_source
 from ddpm_export.sources.selection import Selection, shortened
 from ddpm_export.sources.state_file import read_state
 from ddpm_ref.checkpoint import weights_sha256
@@ -64,7 +64,7 @@ COMPVIS = {"state_dict": under("model.diffusion_model.", PLAIN) | under("", LITE
     ],
     ids=["any prefix", "compiled", "compiled inside", "nested", "the same twice", "optimizer", "swa", "buffers"],
 )
-def test_the_one_network_of_a_file_is_read_whatever_is_around_it(tmp_path, content):
+def test_the_only_network_of_a_file_is_found_under_any_prefix(tmp_path, content):
     assert open_source(saved(tmp_path, content)).weights_sha256 == weights_sha256(PLAIN)
 
 
@@ -79,9 +79,9 @@ def test_the_one_network_of_a_file_is_read_whatever_is_around_it(tmp_path, conte
     ],
     ids=["dictionaries", "prefixes", "beside the top", "CompVis", "lucidrains"],
 )
-def test_two_networks_that_fit_are_named_and_the_named_one_is_read(tmp_path, content, names, name):
+def test_the_error_for_two_networks_names_both_and_a_name_selects_one(tmp_path, content, names, name):
     path = saved(tmp_path, content)
-    with pytest.raises(CheckpointError, match="several networks that fit") as caught:
+    with pytest.raises(CheckpointError, match="contains several networks") as caught:
         open_source(path)
     assert all(name in str(caught.value) for name in names)
     assert open_source(path, weights=name).weights_sha256 == weights_sha256(AVERAGE)
@@ -91,25 +91,25 @@ def test_two_networks_that_fit_are_named_and_the_named_one_is_read(tmp_path, con
         open_source(path, weights="averag")
 
 
-def test_a_name_that_nothing_has_is_refused_where_there_is_one_network(tmp_path):
-    with pytest.raises(CheckpointError, match="no weights called 'ema'; there are: net"):
+def test_an_unknown_name_is_refused_even_for_one_network(tmp_path):
+    with pytest.raises(CheckpointError, match="contains no weights called 'ema', only: net"):
         open_source(saved(tmp_path, under("net.", PLAIN)), weights="ema")
 
 
-def test_of_two_candidates_the_one_that_fits_is_read_and_the_other_is_named(tmp_path):
+def test_the_candidate_that_fits_is_read_and_the_other_is_named(tmp_path):
     part = {name: weight for name, weight in AVERAGE.items() if name != "out.2.bias"}
     source = open_source(saved(tmp_path, {"model": PLAIN, "ema": part}))
     assert source.weights_sha256 == weights_sha256(PLAIN)
     assert any("'ema' does not fit" in note and "out.2.bias" in note for note in source.notes)
 
 
-def test_what_is_left_out_is_said_by_name(tmp_path):
+def test_tensors_that_are_not_used_are_named(tmp_path):
     content = {"net": PLAIN, "betas": torch.full((1000,), 0.01), "step": torch.tensor(3), "lpips": {"w": torch.ones(2)}}
     notes = "\n".join(open_source(saved(tmp_path, content)).notes)
     assert "those of 'net'" in notes
     assert "betas, step" in notes
     assert "1 tensors of lpips" in notes
-    assert "own betas, 1000 from 0.01 to 0.01, are not those that are used" in notes
+    assert "file's betas, 1000 from 0.01 to 0.01, differ from the betas in use" in notes
 
 
 @pytest.mark.parametrize(
@@ -122,23 +122,23 @@ def test_what_is_left_out_is_said_by_name(tmp_path):
         (PLAIN | {"out.2.bias": torch.tensor([1e300], dtype=torch.float64)}, "'out.2.bias' is not finite"),
         (PLAIN | {"out.2.bias": torch.ones(1, dtype=torch.int8)}, "'out.2.bias' is torch.int8; quantised"),
         (PLAIN | {"out.2.weight": torch.ones(1).expand(1, 32, 3, 3)}, "'out.2.weight' is sparse"),
-        ({"shadow_params": [1, 2], "decay": 0.99}, "no tensors by name"),
+        ({"shadow_params": [1, 2], "decay": 0.99}, "but no tensors"),
         (PLAIN | {"input_blocks.99999999999.0.weight": torch.ones(1)}, "contain 'input_blocks.99999999999"),
     ],
 )
-def test_what_is_no_network_of_pictures_is_one_line_that_says_what_it_is(tmp_path, content, message):
+def test_a_file_that_is_not_a_pixel_network_is_a_one_line_error_with_the_reason(tmp_path, content, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(saved(tmp_path, content))
     assert "\n" not in str(caught.value)
 
 
-def test_an_absurd_width_is_refused_before_a_network_of_it_is_built(tmp_path):
+def test_an_absurd_width_is_refused_before_the_network_is_built(tmp_path):
     wide = PLAIN | {"input_blocks.1.0.in_layers.2.weight": torch.ones(1 << 20, 1, 1, 1)}
     with pytest.raises(CheckpointError, match=r"w\.pt"):
         open_source(saved(tmp_path, wide))
 
 
-def test_names_are_shortened_by_what_they_share():
+def test_names_are_shortened_by_their_common_parts():
     assert shortened(["model.model", "ema.online.model", "ema.best.model"]) == [
         "model",
         "ema.online",
@@ -148,13 +148,13 @@ def test_names_are_shortened_by_what_they_share():
     assert shortened(["a.b"]) == ["a.b"]
 
 
-def test_a_name_that_fits_two_is_asked_again(tmp_path):
+def test_an_ambiguous_name_is_refused(tmp_path):
     selection = Selection(tmp_path, "ema")
     with pytest.raises(CheckpointError, match="online, average"):
         selection.pick({"model": 0, "ema.online": 1, "ema.average": 2})
 
 
-def test_a_zip_that_is_compressed_or_no_file_of_torch_is_refused(tmp_path):
+def test_a_compressed_or_foreign_zip_is_refused(tmp_path):
     torch.save(PLAIN, tmp_path / "w.pt")
     with (
         zipfile.ZipFile(tmp_path / "w.pt") as old,
@@ -171,6 +171,6 @@ def test_a_zip_that_is_compressed_or_no_file_of_torch_is_refused(tmp_path):
 
 
 def test_the_anchor_must_be_a_whole_name():
-    layout = candidates.Layout("time_embed.0.weight", lambda weights: True)
+    layout = candidates.Layout("time_embed.0.weight", lambda weights: True, load=guided.load)
     found = candidates.find({"mytime_embed.0.weight": torch.ones(1, 1)}, {"guided": layout})
     assert not found.candidates

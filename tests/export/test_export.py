@@ -7,7 +7,7 @@ import torch
 from command import run
 from tiny_unet import DIGITS, tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
 from ddpm_ref.recipe import load_preset
@@ -44,7 +44,7 @@ def card_for(config):
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def network(request, shared):
-    """A module, and the file that it was exported to."""
+    """A module and its exported file."""
     model = random_unet(CONFIGS[request.param])
 
     def make(folder):
@@ -54,8 +54,8 @@ def network(request, shared):
 
 
 @pytest.mark.slow
-def test_weights_that_are_equal_can_be_read_back_too(tmp_path):
-    """A shortcut's bias and its branch's are equal after any training; the exporter keeps one of the two."""
+def test_equal_weights_can_be_read_back_too(tmp_path):
+    """The biases of a shortcut and its branch are always equal, and the exporter keeps only one of them."""
     model = random_unet(CONFIGS["google"])
     block = model.down_blocks[1].resnets[0]
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_weights_that_are_equal_can_be_read_back_too(tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_onnx_runtime_gives_what_torch_gives(network, batch):
+def test_onnx_runtime_gives_the_output_of_torch(network, batch):
     model, path = network
     shape = card_for(model.config).image_shape
     x = np.random.default_rng(batch).standard_normal((batch, *shape)).astype(np.float32)
@@ -78,7 +78,7 @@ def test_onnx_runtime_gives_what_torch_gives(network, batch):
     np.testing.assert_allclose(open_denoiser(path)(x, t), expected, rtol=0, atol=1e-5)
 
 
-def test_the_card_is_inside_with_the_error_that_was_measured(network):
+def test_the_file_contains_the_card_with_the_measured_error(network):
     model, path = network
     card = open_denoiser(path).card
     parity = card.provenance.parity
@@ -94,7 +94,7 @@ def test_the_weights_can_be_read_back_to_the_bit(network):
         assert torch.equal(found[name].reshape(weight.shape), weight), name
 
 
-def test_the_graph_is_plain_and_says_nothing_of_the_machine(network):
+def test_the_graph_is_plain_and_has_no_traces_of_the_machine(network):
     _, path = network
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
@@ -110,21 +110,21 @@ def test_the_graph_is_plain_and_says_nothing_of_the_machine(network):
 
 @pytest.mark.slow
 def test_two_exports_of_the_same_weights_are_the_same_file(exported, tmp_path):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", threads=1)
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(threads=1))
     assert (tmp_path / "unet.onnx").read_bytes() == exported("fp32", hoist=False).read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("opset", [19, 21])
-def test_other_opsets_give_the_same(tmp_path, opset):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", opset=opset)
+def test_other_opsets_give_the_same_output(tmp_path, opset):
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(opset=opset))
     assert onnx.load(tmp_path / "unet.onnx").opset_import[0].version == opset
 
 
 @pytest.mark.slow
 def test_a_static_batch_is_fixed_in_the_file(tmp_path):
     model = tiny_unet()
-    export_onnx(model, tiny_card(), tmp_path / "unet.onnx", static_batch=4)
+    export_onnx(model, tiny_card(), tmp_path / "unet.onnx", ExportOptions(static_batch=4))
     denoise = open_denoiser(tmp_path / "unet.onnx")
     assert denoise.static_batch == 4
     x, t = np.random.default_rng(0).standard_normal((6, 1, 8, 8)).astype(np.float32), np.arange(6) * 100
@@ -134,7 +134,7 @@ def test_a_static_batch_is_fixed_in_the_file(tmp_path):
 
 
 class Forgetful(torch.nn.Module):
-    """Takes its scale from a counter that tracing freezes."""
+    """A module whose scale comes from a counter, which tracing freezes."""
 
     def __init__(self):
         super().__init__()
@@ -159,7 +159,7 @@ class Branching(torch.nn.Module):
 @pytest.mark.parametrize(
     ("module", "message"), [(Forgetful(), "differs"), (Poisoned(), "finite"), (Branching(), "cannot export")]
 )
-def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, module, message):
+def test_an_export_that_differs_from_the_model_fails_and_leaves_no_file(tmp_path, module, message):
     with pytest.raises(DdpmRtError, match=message) as caught:
         export_onnx(module, card_for(DIGITS), tmp_path / "unet.onnx")
     assert "\n" not in str(caught.value)
@@ -171,7 +171,7 @@ def test_an_export_that_is_not_the_model_fails_and_leaves_no_file(tmp_path, modu
 )
 def test_options_out_of_range_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / "unet.onnx", **options)
+        export_onnx(random_unet(DIGITS), card_for(DIGITS), tmp_path / "unet.onnx", ExportOptions(**options))
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "options", "message"),
     [
-        ("no folder", (), "is not there"),
+        ("no folder", (), "does not exist"),
         ("no weights", (), "safetensors is missing"),
         ("no config", (), "config.json is missing"),
         (None, ("--opset", 30), "opset"),
@@ -205,7 +205,7 @@ def test_the_command_writes_a_model_that_samples(checkpoint, tmp_path):
         (None, ("-o", "no/such/folder/unet.onnx"), "not a folder"),
     ],
 )
-def test_what_cannot_be_exported_is_one_line_and_no_file(checkpoint, tmp_path, damage, options, message):
+def test_a_failed_export_is_a_one_line_error_and_leaves_no_file(checkpoint, tmp_path, damage, options, message):
     import shutil
 
     source, out = tmp_path / "source", tmp_path / "out"

@@ -1,4 +1,4 @@
-"""What `ddpm-rt card` accepts, `ddpm-rt sample` runs; what the runtime refuses is refused with the fix."""
+"""`ddpm-rt sample` runs every file that `ddpm-rt card` accepts; other files are refused with advice."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
 
 def write(path, *, t=(TensorProto.INT64, ["n"]), x=(FLOAT, ["n", 1, 4, 4]), out=None, y=None, first=None, more=()):
-    """out = w x + t / 1000, w a 1 x 1 kernel; `first` is an operator between x and the rest."""
+    """out = w x + t / 1000, where w is a 1 x 1 kernel; `first` is an operator between x and the rest."""
     kind = x[0]
     number = helper.tensor_dtype_to_np_dtype(kind)
     nodes = [first] if first is not None else []
@@ -64,7 +64,7 @@ def test_every_form_of_t_draws_the_same_images_in_batches_of_every_size(tmp_path
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("shape", [[], [1], ["n"], "fixed"])
-def test_a_fixed_batch_goes_with_every_form_of_t(tmp_path, batch, shape):
+def test_a_fixed_batch_works_with_every_form_of_t(tmp_path, batch, shape):
     sides = [batch] if shape == "fixed" else shape
     path = write(tmp_path / "a.onnx", x=(FLOAT, [batch, 1, 4, 4]), t=(TensorProto.INT64, sides))
     result = add_card(path, tmp_path / "b.onnx")
@@ -86,13 +86,13 @@ FEATURE = helper.make_tensor_value_info("feature", FLOAT, None)
         ({"x": (FLOAT, ["n", 8, 8, 3])}, "channels last (NHWC)"),
         ({"x": (FLOAT, ["n", 32, 16, 1])}, "channels last (NHWC)"),
         ({"x": (FLOAT, ["n", 6, 9, 7]), "first": NHWC}, "channels last (NHWC)"),
-        ({"more": [FEATURE]}, "one output more, 'feature'; leave it out with onnx.utils.extract_model"),
-        ({"y": (TensorProto.INT64, ["n"])}, "one input more, 'y'"),
+        ({"more": [FEATURE]}, "the extra output 'feature'; remove it with onnx.utils.extract_model"),
+        ({"y": (TensorProto.INT64, ["n"])}, "the extra input 'y'"),
         ({"x": (FLOAT, ["n", 1, 100000, 100000])}, "more than"),
         ({"x": (FLOAT, ["n", 1, 0, 4])}, "must be float32 [batch, C, H, W]"),
     ],
 )
-def test_what_the_runtime_refuses_is_refused_with_the_fix_and_no_file(tmp_path, graph, message):
+def test_a_graph_that_the_runtime_cannot_run_is_refused_with_advice(tmp_path, graph, message):
     result = add_card(write(tmp_path / "a.onnx", **graph), tmp_path / "b.onnx")
     assert result.exit_code == 1, result.output
     assert message in result.stderr
@@ -101,7 +101,7 @@ def test_what_the_runtime_refuses_is_refused_with_the_fix_and_no_file(tmp_path, 
 
 
 @pytest.mark.parametrize("sides", [(3, 8, 8), (1, 4, 4), (4, 4, 4), (16, 2, 2), (1, 28, 3)])
-def test_small_images_with_the_channels_first_are_taken(tmp_path, sides):
+def test_small_images_with_channels_first_are_accepted(tmp_path, sides):
     channels = sides[0]
     path = write(tmp_path / "a.onnx", x=(FLOAT, ["n", *sides]))
     model = onnx.load(path)
@@ -134,15 +134,15 @@ def test_weights_behind_a_link_are_read_into_the_copy(tmp_path):
 
 
 @pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "a/../../w", "..\\w", "C:\\w", ""])
-def test_weights_outside_of_the_folder_are_not_read(tmp_path, location):
+def test_weights_outside_the_folder_are_not_read(tmp_path, location):
     (tmp_path / "m").mkdir()
     result = add_card(outside(tmp_path / "m", location), tmp_path / "b.onnx")
     assert result.exit_code == 1
-    assert "outside of its folder" in result.stderr
+    assert "outside its folder" in result.stderr
 
 
 @pytest.mark.parametrize("change", ["missing", "short"])
-def test_weights_that_are_not_all_there_are_named(tmp_path, change):
+def test_truncated_or_missing_weights_are_named(tmp_path, change):
     path = outside(tmp_path)
     if change == "missing":
         (tmp_path / "weights.bin").unlink()
@@ -153,17 +153,17 @@ def test_weights_that_are_not_all_there_are_named(tmp_path, change):
     assert "weights.bin" in result.stderr
 
 
-def test_betas_that_leave_no_signal_go_with_v_and_not_with_eps(tmp_path):
+def test_betas_that_end_without_signal_work_with_v_and_not_with_eps(tmp_path):
     path = write(tmp_path / "a.onnx")
     np.save(tmp_path / "betas.npy", [0.1, 0.5, 1.0])
     given = ["--betas", str(tmp_path / "betas.npy"), "--prediction"]
     assert add_card(path, tmp_path / "b.onnx", *given, "v").exit_code == 0
     assert np.isfinite(ddpm_rt.sample(tmp_path / "b.onnx", steps=3, count=2)).all()
     result = add_card(path, tmp_path / "c.onnx", *given, "eps")
-    assert "eps cannot begin where there is no signal" in result.stderr
+    assert "a network that predicts eps cannot start there" in result.stderr
 
 
-def test_a_pointer_of_git_lfs_is_called_that(tmp_path):
+def test_a_git_lfs_pointer_is_named_as_such(tmp_path):
     (tmp_path / "a.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
     for command in (["card", *FACTS, "-o", str(tmp_path / "b.onnx")], ["inspect"], ["sample", "--engine"]):
         result = CliRunner().invoke(main, [*command, str(tmp_path / "a.onnx")])
@@ -201,7 +201,7 @@ def test_the_precision_is_that_of_the_graph(tmp_path, kind, cast, expected):
     assert graph_precision(with_kernel(write(tmp_path / "a.onnx"), kind, cast=cast)) == expected
 
 
-def test_a_card_that_the_graph_contradicts_is_said_by_inspect_and_refused_by_build(tmp_path):
+def test_a_card_that_the_graph_contradicts_is_reported_by_inspect_and_refused_by_build(tmp_path):
     assert add_card(write(tmp_path / "a.onnx"), tmp_path / "b.onnx").exit_code == 0
     with_kernel(tmp_path / "b.onnx", HALF)
     said = CliRunner().invoke(main, ["inspect", str(tmp_path / "b.onnx")]).output
@@ -217,18 +217,18 @@ def test_a_card_that_the_graph_contradicts_is_said_by_inspect_and_refused_by_bui
     ("said", "found", "agree"),
     [("fp32", "fp32", True), ("fp16", "fp16+fp32", True), ("fp32", "fp32+int8", False), ("fp16", "fp32", False)],
 )
-def test_what_is_left_in_fp32_is_not_held_against_a_card(said, found, agree):
+def test_parts_left_in_fp32_do_not_contradict_a_card(said, found, agree):
     assert (contradiction(said, found) is None) == agree
 
 
-def test_the_bundled_model_says_the_truth():
+def test_the_card_of_the_bundled_model_matches_its_graph():
     model = ddpm_rt.open_denoiser()
     assert contradiction(model.card.precision, graph_precision(model.path)) is None
     assert dataclasses.is_dataclass(model.card)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x02\x2a\x7f"])
-def test_a_file_that_is_no_model_has_no_precision(tmp_path, content):
+def test_a_file_that_is_not_a_model_has_no_precision(tmp_path, content):
     (tmp_path / "a.onnx").write_bytes(content)
     with pytest.raises(ddpm_rt.DdpmRtError, match="not a whole ONNX model"):
         graph_precision(tmp_path / "a.onnx")

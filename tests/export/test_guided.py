@@ -46,12 +46,12 @@ NETWORKS = {
 
 
 def toml(facts):
-    """JSON's strings, numbers, booleans and lists are TOML's."""
+    """Strings, numbers, booleans and lists have the same form in JSON and TOML."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items())
 
 
 def save(folder, hyper, facts, state=None):
-    """A weights file with its TOML beside it."""
+    """A weights file with a TOML file beside it."""
     path = folder / "model.pt"
     torch.save(random_state(hyper) if state is None else state, path)
     path.with_suffix(".toml").write_text(toml(facts))
@@ -65,7 +65,7 @@ def example(hyper, batch=3):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_read_from_the_weights_equals_the_published_maths(tmp_path, name):
+def test_the_network_inferred_from_the_weights_equals_the_published_equations(tmp_path, name):
     hyper, facts = NETWORKS[name]
     facts = KNOWN | facts
     if hyper.learn_sigma:
@@ -83,7 +83,7 @@ def test_the_network_read_from_the_weights_equals_the_published_maths(tmp_path, 
     np.testing.assert_array_equal(source.betas, schedules.cosine(1000))
 
 
-def test_the_other_order_of_heads_is_another_network(tmp_path):
+def test_the_order_of_heads_changes_the_output(tmp_path):
     hyper, facts = NETWORKS["legacy order"]
     source = open_source(save(tmp_path, hyper, KNOWN | facts | {"attention_order": "new"}))
     inputs = example(hyper)
@@ -104,7 +104,7 @@ def test_rescaled_timesteps_reach_the_network_as_fractions(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_labelled_model_of_learned_variance_is_exported_with_its_labels_and_all_its_channels(tmp_path):
+def test_a_labelled_model_with_learned_variance_is_exported_with_labels_and_all_channels(tmp_path):
     hyper, facts = NETWORKS["ADM"]
     hyper = dataclasses.replace(hyper, channel_mult=(1, 2), num_res_blocks=1, attention_ds=(2,))
     facts = {key: value for key, value in (KNOWN | facts).items() if key != "variance"} | {"null_class": 4}
@@ -139,9 +139,9 @@ COMPLETE = KNOWN | {"heads": 2, "attention_order": "legacy"}
 
 
 @pytest.mark.parametrize("key", ["image_size", "betas", "prediction", "variance", "heads", "attention_order"])
-def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
+def test_facts_that_weights_do_not_show_are_asked_for_by_key(tmp_path, key):
     facts = {name: value for name, value in COMPLETE.items() if name != key}
-    with pytest.raises(CheckpointError, match=f"'{key}' is not known: add it to .*model.toml"):
+    with pytest.raises(CheckpointError, match=f"'{key}' is missing: add it to .*model.toml"):
         open_source(save(tmp_path, Hyper(), facts))
     (tmp_path / "model.toml").unlink()
     with pytest.raises(CheckpointError, match="--config FILE.toml"):
@@ -155,7 +155,7 @@ def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
         ({"head_channels": 16}, "not both"),
         ({"betas": "linear:1000"}, "linear:STEPS:START:END"),
         ({"betas": "cosine:4000"}, "rescale_timesteps"),
-        ({"classes": 3}, "without classes"),
+        ({"classes": 3}, "unconditional"),
         ({"attention_order": "old"}, "legacy, new"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"image_size": "big"}, "image_size"),
@@ -163,7 +163,7 @@ def test_what_weights_do_not_show_is_asked_for_by_its_key(tmp_path, key):
         ({"betas": "no.json"}, "no.json"),
     ],
 )
-def test_a_toml_that_does_not_fit_is_one_line_that_names_the_key(tmp_path, change, message):
+def test_a_wrong_toml_is_a_one_line_error_that_names_the_key(tmp_path, change, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(save(tmp_path, Hyper(), COMPLETE | change))
     assert "\n" not in str(caught.value)
@@ -178,20 +178,20 @@ def test_a_toml_that_does_not_fit_is_one_line_that_names_the_key(tmp_path, chang
         ("time_embed.2.weight", torch.ones(4, 4), "'time_embed.2.weight' has shape"),
         ("out.2.weight", torch.ones(4, 32, 3, 3), "super-resolution"),
         ("output_blocks.1.2.conv.weight", None, "the weights lack"),
-        ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "no UNet of equal levels"),
+        ("output_blocks.4.0.in_layers.2.weight", torch.ones(1), "do not form a UNet with equal levels"),
         ("out.2.weight", torch.ones(3), "out.2.weight"),
         ("input_blocks.9.0.op.weight", torch.ones(1), "input_blocks.4"),
         ("head.weight", torch.ones(2, 2), "contain 'head.weight'"),
     ],
 )
-def test_weights_that_are_not_such_a_network_are_one_line_that_names_them(tmp_path, name, value, message):
+def test_weights_of_another_layout_are_a_one_line_error_that_names_them(tmp_path, name, value, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(save(tmp_path, Hyper(), COMPLETE, changed(name, value)))
     assert "\n" not in str(caught.value)
 
 
 def adm(model_channels, mults, layers, attention, **change):
-    """A network of Dhariwal and Nichol 2021: their flags, as `GuidedConfig` says them."""
+    """The `GuidedConfig` of a network of Dhariwal and Nichol 2021, from their flags."""
     widths = tuple(int(mult * model_channels) for mult in mults)
     flags = {
         "in_channels": 3,

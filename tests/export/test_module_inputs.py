@@ -1,4 +1,4 @@
-"""A module whose forward takes more than its card says is not exported with that left out for good."""
+"""A module with an input that its card lacks is not exported."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ class SelfConditioned(nn.Module):
 
 
 class Unused(nn.Module):
-    """lucidrains' network has the argument whether it was trained with it or not."""
+    """lucidrains' network always has this argument, even if it was trained without it."""
 
     def forward(self, x, t, x_self_cond=None):
         return 2 * x
@@ -57,7 +57,7 @@ class Wrapper(nn.Module):
     ],
     ids=["optional", "parallel", "compiled", "keyword", "required"],
 )
-def test_an_input_without_a_name_in_the_card_is_named(module, name):
+def test_an_input_that_the_card_lacks_is_named(module, name):
     with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes .x, t. alone"):
         check_inputs(module, tiny_card())
 
@@ -65,11 +65,11 @@ def test_an_input_without_a_name_in_the_card_is_named(module, name):
 @pytest.mark.parametrize(
     "module", [Unused(), Switch(), Wrapper(), tiny_unet()], ids=["unused", "switch", "wrapper", "unet"]
 )
-def test_what_changes_nothing_may_be_left_out(module):
+def test_an_input_without_effect_may_be_left_out(module):
     assert check_inputs(module, tiny_card()) is None
 
 
-def test_the_network_of_this_project_asks_for_its_labels_itself():
+def test_the_networks_of_this_project_check_their_labels_themselves():
     assert not CONFIG.labelled
     with pytest.raises(ValueError, match="needs labels"):
         UNet(CONFIG)(torch.zeros(1, 1, 8, 8), torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))

@@ -1,4 +1,4 @@
-"""The whole chain against the reference in torch, with the same noise: what the project is for."""
+"""Whole chains match the reference in torch, with the same noise."""
 
 import dataclasses
 
@@ -19,15 +19,15 @@ from ddpm_rt.models import bundled_model
 from ddpm_rt.noise import INITIAL_STEP, normal
 from ddpm_rt.requests.request import Request
 
-# Float32 networks that sum in another order differ by some 1e-6 of the output; a chain of a thousand steps neither
-# forgets that nor multiplies it by more than a hundred. A wrong coefficient or flag is off by 1e-2 and more.
+# Float32 sums in another order change the output by about 1e-6. A chain of a thousand steps multiplies this error by
+# at most a hundred. A wrong coefficient or flag causes an error of at least 1e-2.
 TOLERANCE = 2e-4
 SEED = 5
 
 
 @pytest.fixture(scope="module")
 def bundled():
-    """The bundled model, in ONNX Runtime and in torch: the weights of the file in its architecture."""
+    """The bundled model in ONNX Runtime and in torch, with the weights of its file."""
     engine = ddpm_rt.open_denoiser()
     unet = UNet(bundled_config()).eval()
     weights, own = weights_of_onnx(bundled_model()), unet.state_dict()
@@ -51,7 +51,7 @@ def largest_difference(engine, request, reference):
 
 
 @pytest.mark.slow
-def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
+def test_a_thousand_steps_of_ddpm_match_the_reference(bundled):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
     draw = tape(card, request.samples)
@@ -61,7 +61,7 @@ def test_a_thousand_steps_of_ddpm_are_those_of_the_reference(bundled):
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7])
-def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
+def test_fifty_steps_of_ddim_match_the_reference(bundled, eta):
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddim", steps=50, eta=eta, seed=SEED, count=2, batch=2)
     draw = tape(card, request.samples)
@@ -72,10 +72,10 @@ def test_fifty_steps_of_ddim_are_those_of_the_reference(bundled, eta):
 
 
 @pytest.mark.slow
-def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
+def test_fifty_steps_of_the_cifar10_unet_match_the_reference(tmp_path):
     recipe = load_preset("cifar10")
     torch.manual_seed(0)
-    unet = UNet(recipe.model).eval()  # torch's initial weights: those of Ho et al. would make the output zero
+    unet = UNet(recipe.model).eval()  # torch's initial weights, because those of Ho et al. give an output of zero
     checkpoint = Checkpoint(unet, recipe.diffusion.betas, "eps", "fixed_large", (-1.0, 1.0))
     save_checkpoint(tmp_path / "cifar10", checkpoint)
     card = card_of(open_source(tmp_path / "cifar10"), tmp_path / "cifar10")
@@ -91,8 +91,8 @@ def test_fifty_steps_of_the_cifar10_unet_are_those_of_the_reference(tmp_path):
 
 
 @pytest.mark.slow
-def test_another_schedule_would_be_noticed(bundled):
-    """The comparison can fail: betas that differ by a thousandth are seen."""
+def test_the_comparison_detects_another_schedule(bundled):
+    """The comparison detects betas that differ by a thousandth."""
     engine, unet = bundled
     card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=1)
     other = Diffusion(np.array(card.betas) * 0.999, card.prediction)
@@ -112,7 +112,7 @@ def test_sample_40_is_the_same_in_any_batch():
         np.testing.assert_allclose(among[8], alone[0], rtol=0, atol=1e-4)
 
 
-def test_the_bundled_model_is_what_its_card_says(bundled):
+def test_the_bundled_model_matches_its_card(bundled):
     engine, _ = bundled
     recipe = load_preset("mnist")
     assert engine.card.image_shape == (1, 28, 28)

@@ -1,4 +1,4 @@
-"""Typed graphs: which values are of which type, and how far the results are from PyTorch."""
+"""Graphs in fp16 and bf16: the types of their values, and their errors against PyTorch."""
 
 import collections
 
@@ -13,7 +13,7 @@ from tiny_unet import CONFIG, tiny_card, tiny_unet
 import ddpm_rt
 from ddpm_export.graph.precision import set_precision, to_bfloat16, to_low
 from ddpm_export.graph.typed_parity import noised_images, rounded
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_rt import DdpmRtError, open_denoiser
@@ -34,7 +34,7 @@ ALWAYS_LOW = {"Conv", "MatMul", "BatchNormalization"}
     ],
 )
 def typed(request, exported):
-    """The precision, whether time is hoisted, the file and its graph with all types worked out."""
+    """The precision, whether time is hoisted, the file, and its graph with inferred types."""
     precision, hoist = request.param
     path = exported(precision, hoist)
     model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
@@ -47,7 +47,7 @@ def types_of(model):
     return values | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def test_layers_that_must_be_float32_are_and_the_heavy_ones_are_not(typed):
+def test_sensitive_layers_stay_float32_and_heavy_layers_do_not(typed):
     precision, hoist, _, model = typed
     types, seen = types_of(model), collections.Counter()
     for node in model.graph.node:
@@ -72,7 +72,7 @@ def test_the_time_embedding_is_float32_up_to_the_projections_of_the_blocks(typed
     assert set(projections.values()) <= {LOW[precision]}
 
 
-def test_no_weight_is_left_float32_but_those_of_float32_layers(typed):
+def test_only_weights_of_float32_layers_stay_float32(typed):
     precision, _, _, model = typed
     users = collections.defaultdict(set)
     for node in model.graph.node:
@@ -98,20 +98,20 @@ def test_the_scales_of_a_resize_are_float32(typed):
     assert set(found) == {TensorProto.FLOAT}
 
 
-def test_inputs_and_outputs_stay_as_the_runtime_knows_them(typed):
+def test_inputs_and_outputs_keep_their_types(typed):
     precision, _, path, model = typed
     assert [v.type.tensor_type.elem_type for v in model.graph.input] == [TensorProto.FLOAT, TensorProto.INT64]
     assert [v.type.tensor_type.elem_type for v in model.graph.output] == [TensorProto.FLOAT]
     onnx.checker.check_model(onnx.load(path), full_check=True)
 
 
-def test_the_card_says_the_precision_and_the_error_that_was_measured(typed):
+def test_the_card_has_the_precision_and_the_measured_error(typed):
     precision, _, path, _ = typed
     entries = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     card = ddpm_rt.ModelCard.from_json(entries["ddpm_rt.card"])
     parity = card.provenance.parity
     assert card.precision == precision
-    # A result is off by half a unit in the last place: 2^-11 of it in fp16, 2^-8 in bf16; some 20 layers add up.
+    # A rounding error is half a unit in the last place: 2^-11 in fp16, 2^-8 in bf16, summed over about 20 layers.
     unit = {"fp16": 2.0**-11, "bf16": 2.0**-8}[precision]
     assert 0.1 * unit < parity["rms_error"] < 10 * unit
     assert parity["rms_error"] < parity["max_abs_error"] < 0.15 * parity["max_abs_out"]
@@ -119,7 +119,7 @@ def test_the_card_says_the_precision_and_the_error_that_was_measured(typed):
     assert 1 < parity["largest_value"] < 100
 
 
-def test_weights_that_are_not_as_they_were_cannot_be_read_back(typed):
+def test_rounded_or_hoisted_weights_cannot_be_read_back(typed):
     with pytest.raises(DdpmRtError, match="--no-hoist-time"):
         weights_of_onnx(typed[2])
 
@@ -129,8 +129,8 @@ def psnr(a, b):
 
 
 @pytest.mark.slow
-def test_a_chain_in_float16_draws_the_picture_of_float32(exported):
-    """40 dB is an error of 1 in 100 of full scale, below what eight bits show beside a picture's own noise."""
+def test_a_chain_in_float16_draws_nearly_the_same_image_as_float32(exported):
+    """40 dB is an error of 1 % of full scale, which is not visible in an 8-bit image."""
     for options in ({"sampler": "ddim", "steps": 50}, {"sampler": "ddpm", "steps": 200}):
         exact, half = (
             ddpm_rt.sample(exported(*kind), count=4, threads=1, **options) for kind in (("fp32", True), ("fp16", True))
@@ -139,7 +139,7 @@ def test_a_chain_in_float16_draws_the_picture_of_float32(exported):
 
 
 def test_bfloat16_rounds_to_nearest_even():
-    """torch is the other implementation."""
+    """torch is the independent implementation."""
     values = np.random.default_rng(0).standard_normal(100_000).astype(np.float32) * 100
     ties = (np.arange(1000, dtype=np.uint32) * 0x8000 + 0x3F800000).view(np.float32)
     for array in (values, ties, -ties):
@@ -175,24 +175,24 @@ def test_the_stand_in_rounds_every_result(precision, kind):
 
 @pytest.mark.slow
 def test_an_overflow_is_an_error_and_leaves_no_file(tmp_path):
-    """Activations beyond 65504: the pictures of a UNet whose first layer is far too loud."""
+    """The first layer of this UNet has huge weights, so its activations exceed 65504."""
     model = tiny_unet()
     with torch.no_grad():
         model.conv_in.weight *= 6e4 / model.conv_in.weight.abs().max()
     with pytest.raises(DdpmRtError, match="fp16 overflows"):
-        export_onnx(model, tiny_card(), tmp_path / "unet.onnx", precision="fp16", tolerance=1.0)
+        export_onnx(model, tiny_card(), tmp_path / "unet.onnx", ExportOptions(precision="fp16", tolerance=1.0))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_weight_that_float16_cannot_hold_is_named():
+def test_a_weight_beyond_float16_is_named():
     weight = numpy_helper.from_array(np.array([1.0, -7e4], np.float32), "conv_in.weight")
     with pytest.raises(DdpmRtError, match=r"conv_in\.weight has values up to 7e\+04"):
         to_low(weight, "fp16")
     assert to_low(weight, "bf16").data_type == TensorProto.BFLOAT16
 
 
-def test_what_the_error_is_measured_on_is_a_chain_s_own_mixture():
-    """Signal at t = 0, unit noise at the end, DDPM eq. (4)."""
+def test_the_error_is_measured_on_inputs_like_those_of_a_chain():
+    """The inputs are images at t = 0 and unit noise at the last t (DDPM eq. 4)."""
     card = tiny_card()
     images = noised_images(card, np.array([0, 999] * 50))
     assert np.abs(images[::2]).max() < 1.1  # beta_1 is 1e-4: noise of 0.01

@@ -1,4 +1,4 @@
-"""The scheduler of a checkpoint: what is refused, and what a key that is not there means."""
+"""The scheduler of a checkpoint: unsupported settings, and the meaning of missing keys."""
 
 import json
 
@@ -20,10 +20,10 @@ from ddpm_ref.errors import CheckpointError
         ({"variance_type": "fixed_large_log"}, "fixed_large_log"),
         ({"beta_schedule": "laplace"}, "laplace"),
         ({"clip_sample_range": "wide"}, "clip_sample_range"),
-        ({"variance_type": "learned_range"}, "3 channels in and 3 out"),
+        ({"variance_type": "learned_range"}, "3 input channels and 3 output channels"),
     ],
 )
-def test_a_scheduler_that_would_give_other_pictures_is_refused_by_name(bare, change, message):
+def test_a_scheduler_with_an_unsupported_setting_is_refused_by_name(bare, change, message):
     (bare / "scheduler_config.json").write_text(json.dumps(SCHEDULER | change))
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(bare)
@@ -42,7 +42,7 @@ def test_a_scheduler_that_would_give_other_pictures_is_refused_by_name(bare, cha
         ({"_class_name": "DPMSolverMultistepScheduler"}, None, "linspace"),
     ],
 )
-def test_a_key_that_is_not_there_means_what_its_scheduler_does_then(bare, change, clip, spacing):
+def test_a_missing_key_has_the_default_of_its_scheduler(bare, change, clip, spacing):
     (bare / "scheduler_config.json").write_text(json.dumps(SCHEDULER | change))
     source = open_source(bare)
     assert (source.clip, source.spacing) == (clip, spacing)
@@ -50,7 +50,7 @@ def test_a_key_that_is_not_there_means_what_its_scheduler_does_then(bare, change
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """A UNet without a pipeline, side by side with a scheduler that the tests write."""
+    """A flat directory with a UNet and a scheduler that the tests write."""
     folder = tmp_path_factory.mktemp("bare")
     random_model(CIFAR | HO | {"block_out_channels": [32, 32, 32, 32]}).save_pretrained(folder)
     return folder
@@ -58,5 +58,5 @@ def bare(tmp_path_factory):
 
 def test_a_unet_without_a_schedule_asks_for_its_betas(bare):
     (bare / "scheduler_config.json").unlink(missing_ok=True)
-    with pytest.raises(CheckpointError, match="'betas' is not known: put it into a TOML file"):
+    with pytest.raises(CheckpointError, match="'betas' is missing: put it into a TOML file"):
         open_source(bare)

@@ -1,4 +1,4 @@
-"""Checkpoints that others wrote, through the front door: recognised, built, exported, sampled."""
+"""Checkpoints of other code bases are recognised, built, exported and sampled."""
 
 import json
 
@@ -23,7 +23,9 @@ def test_a_pipeline_that_diffusers_saved_is_the_same_network_and_schedule(tmp_pa
     source = open_source(tmp_path)
     size = config["sample_size"]
     agree(source.module, pipeline.unet, torch.randn(2, 3, size, size), torch.tensor([3, 977]))
-    np.testing.assert_allclose(source.betas, pipeline.scheduler.betas, rtol=1e-6, atol=1e-7)  # theirs are float32
+    np.testing.assert_allclose(
+        source.betas, pipeline.scheduler.betas, rtol=1e-6, atol=1e-7
+    )  # diffusers' betas are float32
     assert source.image_shape == (3, size, size)
     assert source.variance == scheduler.get("variance_type", "fixed_small")
     assert (source.prediction, source.clip, source.spacing) == ("eps", (-1.0, 1.0), "leading")
@@ -43,16 +45,16 @@ def test_a_labelled_model_comes_with_its_classes(tmp_path, kind):
     assert (source.prediction, source.clip, len(source.betas)) == ("v", None, 100)
 
 
-def test_classes_that_the_config_cannot_count_are_asked_for(tmp_path):
+def test_a_number_of_classes_that_the_config_lacks_is_asked_for(tmp_path):
     random_model(CIFAR | HO | {"class_embed_type": "timestep"}).save_pretrained(tmp_path)
     (tmp_path / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
-    with pytest.raises(CheckpointError, match="'classes' is not known"):
+    with pytest.raises(CheckpointError, match="'classes' is missing"):
         open_source(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def exported(shared):
-    """google/ddpm-cifar10-32's flags saved by diffusers, and what `ddpm-rt export` made of it."""
+    """A pipeline with the flags of google/ddpm-cifar10-32, and its export."""
     from diffusers import DDPMPipeline
 
     def make(folder):
@@ -73,8 +75,8 @@ def open_model(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ddpm", "ddim"])
-def test_fifty_steps_of_the_export_are_fifty_steps_of_the_pipeline_it_came_from(exported, monkeypatch, kind):
-    """DDIM unclipped on 100 timesteps: diffusers keeps the raw eps where ours follows the clipped x0."""
+def test_fifty_steps_of_the_export_match_those_of_its_pipeline(exported, monkeypatch, kind):
+    """DDIM runs without clipping: with it, diffusers keeps the raw eps, and ours derives eps from the clipped x0."""
     import diffusers
     from diffusers.pipelines.ddim import pipeline_ddim
     from diffusers.pipelines.ddpm import pipeline_ddpm
@@ -101,8 +103,8 @@ def test_fifty_steps_of_the_export_are_fifty_steps_of_the_pipeline_it_came_from(
     ):
         x = step.x
     pictures = np.clip(x / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1)
-    assert ((pictures > 0) & (pictures < 1)).mean() > 0.2  # not all of it is hidden by the clip
-    # Theirs has float32 tables, off by up to 2e-4 at small t where the coefficients matter least.
+    assert ((pictures > 0) & (pictures < 1)).mean() > 0.2  # clipping does not hide all pixels
+    # diffusers has float32 tables with errors of up to 2e-4 at small t, where the coefficients matter least.
     np.testing.assert_allclose(pictures, expected, rtol=0, atol=1e-4)
 
 
@@ -117,11 +119,11 @@ class Attack:
         ({"weights": torch.ones(3)}, "are not known; known: a directory"),
         ({"conv_in.weight": torch.ones(3), "down_blocks.0.x": torch.ones(1)}, "name the directory"),
         ({"time_embed.0.weight": torch.ones(1), "input_blocks.0.0.weight": Attack()}, "more than tensors"),
-        ([torch.ones(3)], "no state dict, but list"),
+        ([torch.ones(3)], "no state dict, or an empty one .list"),
         ({}, "no state dict"),
     ],
 )
-def test_a_file_that_is_no_known_layout_is_one_line(tmp_path, capsys, content, message):
+def test_a_file_of_an_unknown_layout_is_a_one_line_error(tmp_path, capsys, content, message):
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=message) as caught:
         open_source(tmp_path / "model.pt")
@@ -129,16 +131,16 @@ def test_a_file_that_is_no_known_layout_is_one_line(tmp_path, capsys, content, m
     assert "ran code" not in capsys.readouterr().out
 
 
-def test_a_folder_or_file_that_is_nothing_at_all_lists_what_is_known(tmp_path):
+def test_the_error_for_an_unknown_path_lists_the_known_layouts(tmp_path):
     (tmp_path / "noise.pt").write_bytes(b"noise")
     for path, message in (
         (tmp_path, "known: a directory"),
-        (tmp_path / "no", "not there"),
+        (tmp_path / "no", "does not exist"),
         (tmp_path / "noise.pt", "noise.pt"),
     ):
         with pytest.raises(CheckpointError, match=message):
             open_source(path)
 
 
-def test_the_schedule_that_ho_s_networks_are_given_is_the_paper_s():
+def test_ho_s_networks_get_the_schedule_of_the_paper():
     np.testing.assert_array_equal(schedules.linear(1000), np.linspace(1e-4, 0.02, 1000))

@@ -1,4 +1,4 @@
-"""What `ddpm-rt` uses of TensorRT exists: in the releases on record, and in the TensorRT-RTX installed here."""
+"""All members of TensorRT that `ddpm-rt` uses exist, in the recorded releases and in the installed TensorRT-RTX."""
 
 import ast
 import json
@@ -8,7 +8,7 @@ import tensorrt_rtx
 from repository import ROOT, load_script
 
 RELEASES = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
-# 10.3 came before this level; `ddpm-rt build --hardware-compatible same` says so there.
+# 10.3 lacks this level; there, `ddpm-rt build --hardware-compatible same` reports it.
 KNOWN_GAPS = {"tensorrt_cu12_bindings-10.3.0": ["HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY"]}
 
 
@@ -25,7 +25,7 @@ def test_the_installed_rtx_has_every_member(script):
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_release_on_record_has_every_member(script, release):
     used = {f"{kind}.{name}" for part in script.parts(release) for kind in part for name in part[kind]}
-    assert RELEASES[release]["members"] == len(used)  # the record is of what is used now
+    assert RELEASES[release]["members"] == len(used)  # the record has the members that are used now
     assert RELEASES[release]["missing"] == KNOWN_GAPS.get(release, [])
 
 
@@ -37,14 +37,14 @@ def test_the_releases_that_matter_are_on_record():
 
 
 def attributes_of(source, owners):
-    """What is asked of names and attributes that are called so."""
+    """The attributes that the sources read from objects with these names."""
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", getattr(node.value, "attr", "")) in owners:
             yield node.attr
 
 
-def test_the_list_of_members_is_what_a_build_uses(script):
-    """Each literal name that is looked up, and each attribute of TensorRT's objects, is in the list."""
+def test_the_list_has_the_members_that_a_build_uses(script):
+    """The list has every name that the sources look up, and every attribute of TensorRT's objects."""
     listed = {name for names in (*script.USED.values(), *script.RTX_ONLY.values()) for name in names}
     owners = {"builder", "network", "config", "parser", "error", "layer", "entry", "tensor"}
     owners |= {"runtime", "engine", "refitter"}
@@ -62,7 +62,7 @@ def test_the_list_of_members_is_what_a_build_uses(script):
     assert used <= listed
 
 
-def test_the_list_of_members_is_what_running_a_plan_uses(script):
+def test_the_list_has_the_members_that_running_a_plan_uses(script):
     parts = (script.RUNTIME, script.RTX_RUNTIME)
     kinds = {kind for part in parts for kind in part}
     listed = {name for part in parts for names in part.values() for name in names}

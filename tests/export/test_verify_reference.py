@@ -1,4 +1,4 @@
-"""A network in ONNX Runtime against the checkpoint that it was exported from."""
+"""`verify` compares a network in ONNX Runtime with its checkpoint."""
 
 import dataclasses
 import subprocess
@@ -21,7 +21,7 @@ from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
+def test_a_reference_without_torch_is_a_one_line_error(gaussian):
     script = "import sys; sys.modules['torch'] = None; from ddpm_rt.cli import main; main(sys.argv[1:])"
     asked = ["verify", gaussian, "--reference", "x"]
     result = subprocess.run([sys.executable, "-c", script, *asked], capture_output=True, text=True)
@@ -33,7 +33,7 @@ def test_torch_that_is_missing_for_a_reference_is_one_line(gaussian):
 
 @pytest.fixture(scope="module")
 def checkpoint(shared):
-    """A random UNet as a checkpoint and, exported, as an engine."""
+    """A random UNet as a checkpoint and as an exported engine."""
     return shared.folder("verified-checkpoint", make_checkpoint)
 
 
@@ -54,7 +54,7 @@ def make_checkpoint(folder):
 
 
 @pytest.mark.slow
-def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_path):
+def test_the_reference_does_not_run_tables_from_files(checkpoint, tmp_path):
     engine = tmp_path / "unet.onnx"
     engine.write_bytes((checkpoint / "unet.onnx").read_bytes())
     card = read_onnx_card(engine)
@@ -71,11 +71,11 @@ def test_the_reference_does_not_run_a_table_that_a_file_holds(checkpoint, tmp_pa
     ["--sampler", "ddim", "--steps", 20, "--eta", 0.7, "--seed", 3, "--batch", 3],
 ])  # fmt: skip
 def test_an_exported_network_follows_its_checkpoint_through_the_whole_chain(checkpoint, options):
-    """Independent code on the other side: PyTorch, and the loops of ddpm_ref. The default tolerance is 2e-4."""
+    """The reference is independent code: PyTorch and the loops of ddpm_ref. The default tolerance is 2e-4."""
     code, found = measured(checkpoint / "unet.onnx", "--reference", checkpoint / "model", *options)
     assert code == 0, found["verdict"]
     assert found["tolerance"] == {"max_x": 2e-4, "min_psnr": None}
-    assert max(step["x_max"] for step in found["steps"]) > 0  # it is not compared with itself
+    assert max(step["x_max"] for step in found["steps"]) > 0  # the network is not compared with itself
     assert found["engine"]["weights_sha256"] == found["reference"]["weights_sha256"]
 
 
@@ -89,7 +89,7 @@ def test_a_schedule_changed_after_the_export_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_was_trained_on_is_a_mismatched_reference(checkpoint, tmp_path):
+def test_a_checkpoint_after_more_training_is_a_mismatched_reference(checkpoint, tmp_path):
     loaded = load_checkpoint(checkpoint / "model")
     with torch.no_grad():
         loaded.unet.conv_out.bias += 0.25

@@ -1,4 +1,4 @@
-"""The checks before a commit and in CI: scripts/check, the hooks of git, .ci/run and GitHub's workflow."""
+"""The checks before a commit and in CI: scripts/check, git hooks, .ci/run and GitHub's workflow."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def tool(folder, name, code, text=""):
 
 @pytest.fixture
 def check(tmp_path):
-    """Runs scripts/check with tools that fail where they are told to."""
+    """Runs scripts/check with fake tools, some of which fail."""
 
     def run(*arguments, **failing):
         for name in TOOLS:
@@ -51,7 +51,7 @@ def test_all_tools_run_and_the_tests_last_on_every_processor(check):
     assert done.stdout.splitlines()[:4] == ["ruff_check: ok", "ruff_format: ok", "clang_format: ok", "mypy: ok"]
 
 
-def test_every_tool_that_fails_is_shown_with_what_it_said_and_the_tests_are_not_run(check):
+def test_every_failed_tool_is_shown_with_its_output_and_the_tests_do_not_run(check):
     done = check(mypy=(1, "x.py:3: wrong type"), clang_format=(1, "y.cpp:5: not formatted"))
     assert done.returncode == 1
     assert "ruff_check: ok\n" in done.stdout
@@ -61,13 +61,13 @@ def test_every_tool_that_fails_is_shown_with_what_it_said_and_the_tests_are_not_
     assert check.ran("pytest") == []
 
 
-def test_quick_leaves_out_types_and_slow_tests(check):
+def test_quick_skips_types_and_slow_tests(check):
     assert check("--quick").returncode == 0
     assert check.ran("mypy") == []
     assert check.ran("pytest") == ["-q --durations=10 -m not slow --numprocesses auto --dist worksteal"]
 
 
-def test_arguments_are_those_of_pytest_and_its_exit_code_is_the_script_s(check):
+def test_arguments_go_to_pytest_and_its_exit_code_is_returned(check):
     assert check("tests/ref", "-x", pytest=(5,)).returncode == 5
     assert check.ran("pytest") == ["-q --durations=10 tests/ref -x"]
 
@@ -78,7 +78,7 @@ def test_ci_runs_targets_that_the_makefile_has():
     assert [name for name in targets.split() if not re.search(rf"^{name}:", read("Makefile"), re.MULTILINE)] == []
 
 
-def test_the_workflow_runs_what_is_run_here():
+def test_the_workflow_runs_the_same_commands():
     jobs = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]
     commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
     assert commands["all"][-1] == ".ci/run"
@@ -94,8 +94,8 @@ def test_the_hooks_are_the_tools_of_the_script():
     assert {hook["language"] for hook in source["hooks"]} == {"system"}
 
 
-def test_what_the_checks_use_is_installed_and_pinned():
-    """By `make`, in .venv."""
+def test_the_tools_of_the_checks_are_installed_and_pinned():
+    """`make` installs the tools in .venv."""
     pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", read("constraints.txt"), re.MULTILINE))
     wanted = {re.split(r"[>=<\[]", line)[0] for line in project_metadata()["optional-dependencies"]["dev"]}
     assert {*TOOLS, "pre-commit", "pytest-xdist"} <= wanted

@@ -1,4 +1,4 @@
-"""The pictures of the layers in CONTRIBUTING.md, against the imports of the sources."""
+"""The imports of the sources match the pictures of the layers in CONTRIBUTING.md."""
 
 import ast
 import re
@@ -7,11 +7,11 @@ import pytest
 from repository import ROOT
 
 PACKAGES = {"runtime/ddpm_rt": "ddpm_rt", "export/ddpm_export": "ddpm_export"}
-OUTSIDE = {"__init__", "__main__"}  # the public names; they import from every layer
+OUTSIDE = {"__init__", "__main__"}  # modules of public names, which may import from every layer
 
 
 def layers(package):
-    """The names in the package's picture, from the lowest layer up."""
+    """The names in the package's picture, from the lowest layer to the highest."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (picture,) = re.findall(rf"```\n{package}/\n(.*?)```", text, re.DOTALL)
     return [line.split()[0] for line in picture.splitlines()]
@@ -40,7 +40,7 @@ def modules(path, package):
 
 
 def upward_imports(package):
-    """Each import of a layer from itself or a layer above, as text."""
+    """Every import from the same layer or a higher one, as text."""
     order = layers(package)
     wrong = []
     for path in (ROOT / package).rglob("*.py"):
@@ -55,7 +55,7 @@ def upward_imports(package):
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_picture_has_every_file_and_folder_of_the_package_once(package):
+def test_the_picture_lists_every_file_and_folder_of_the_package_once(package):
     there = {layer_of(path, package) for path in (ROOT / package).rglob("*.py")} - OUTSIDE
     assert sorted(layers(package)) == sorted(there)
 
@@ -65,7 +65,7 @@ def test_a_layer_imports_only_layers_that_the_picture_has_above_it(package):
     assert upward_imports(package) == []
 
 
-def test_every_file_that_the_page_names_is_there():
+def test_every_file_that_the_page_names_exists():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`((?:runtime|export|tests|scripts|docs|ddpm_ref)/[\w./]*)`", text)
     assert len(named) > 10

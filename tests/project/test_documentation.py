@@ -1,4 +1,4 @@
-"""What the documentation shows is run."""
+"""The examples, links and figures of the documentation are correct."""
 
 import ast
 import doctest
@@ -16,7 +16,7 @@ MODULES = ["ddpm_rt", "ddpm_rt.api", "ddpm_rt.noise"]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of_a_docstring_give_what_they_show(name):
+def test_the_examples_of_a_docstring_give_the_shown_results(name):
     module = importlib.import_module(name)
     scope = {"ddpm_rt": ddpm_rt, "np": np, **vars(module)}
     result = doctest.testmod(module, extraglobs=scope, optionflags=doctest.NORMALIZE_WHITESPACE)
@@ -34,7 +34,7 @@ def links(page):
 
 
 def local_file(page, link):
-    """The file in this checkout that a link leads to; None for a link to somewhere else."""
+    """The file in this checkout that a link leads to, or None for an external link."""
     target = link.split("#")[0]
     for prefix in (
         f"{PROJECT}/blob/main/",
@@ -49,13 +49,13 @@ def local_file(page, link):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_that_a_page_links_to_is_there(page):
+def test_every_file_that_a_page_links_to_exists(page):
     files = {link: local_file(page, link) for link in links(page)}
     assert [link for link, file in files.items() if file is not None and not file.exists()] == []
 
 
 def test_links_of_the_readme_work_on_a_package_index():
-    """There, a link to a file beside the README leads nowhere."""
+    """On a package index, a relative link of the README is broken."""
     assert [link for link in links(ROOT / "README.md") if not link.startswith("https://")] == []
 
 
@@ -72,7 +72,7 @@ def test_every_figure_of_the_readme_is_in_the_output_of_a_benchmark():
 
 
 def named_extras():
-    """`ddpm-rt[...]` and `.[...]` in pages and messages, and the table that messages are made from."""
+    """Checks `ddpm-rt[...]` and `.[...]` in pages and messages, and the table `EXTRAS`."""
     sources = [
         path
         for folder in ("runtime", "export", "ddpm_ref", "scripts", "examples")
@@ -86,7 +86,7 @@ def named_extras():
     yield from ((extra, "ddpm_rt.extras") for extra in EXTRAS.values())
 
 
-def test_every_extra_that_is_named_anywhere_can_be_installed():
+def test_every_named_extra_exists():
     named = list(named_extras())
     assert len({place for _, place in named}) > 5
     known = project_metadata()["optional-dependencies"]
@@ -115,7 +115,7 @@ NETWORK = {
 
 
 def test_no_module_of_ours_imports_a_network_library():
-    """docs/howto/network.md says so."""
+    """docs/howto/network.md promises this."""
     found = set()
     for folder in ("runtime/ddpm_rt", "export/ddpm_export", "ddpm_ref"):
         for path in (ROOT / folder).rglob("*.py"):

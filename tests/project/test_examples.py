@@ -1,4 +1,4 @@
-"""The programs in examples/: short, and they run."""
+"""The programs in examples/ are short and run."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ PROGRAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for na
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_an_example_runs_and_writes_what_it_says(name, tmp_path):
+def test_an_example_runs_and_writes_its_output(name, tmp_path):
     command = [sys.executable, ROOT / "examples" / f"{name}.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

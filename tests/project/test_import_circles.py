@@ -1,4 +1,4 @@
-"""No circle of imports, and no package named by a string outside the command line."""
+"""There is no import circle, and only the command line names packages by strings."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ENTRY_POINT = re.compile(r"(ddpm_rt|ddpm_export|ddpm_ref)(\.\w+)+(:\w+)?")
 
 
 def modules(package):
-    """Dotted name of every module: its file."""
+    """The file of every module, by dotted name."""
     folder = SOURCES[package]
     return {
         ".".join((package, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__"): path

@@ -1,4 +1,4 @@
-"""The dependency direction, as code: each package lists everything it may import."""
+"""Each package imports only the packages in its list."""
 
 import ast
 import subprocess

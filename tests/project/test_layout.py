@@ -1,4 +1,4 @@
-"""How tests/ is laid out: as the sources are, what is shared once, and files that can be read in one go."""
+"""tests/ mirrors the sources, has each helper once, and consists of short files."""
 
 import ast
 
@@ -7,7 +7,7 @@ from repository import ROOT
 TESTS = ROOT / "tests"
 SUPPORT = TESTS / "support"
 SOURCES = sorted(TESTS.rglob("*.py"))
-LINES = 260  # of a file
+LINES = 260  # most lines of a file
 
 
 def imported(path):
@@ -20,7 +20,7 @@ def imported(path):
 
 
 def test_no_file_imports_a_test_module_or_a_conftest():
-    """Nor imports by its place: what is shared is a module in tests/support."""
+    """Shared code is a module in tests/support, and is imported by its plain name."""
     wrong = [
         f"{path.relative_to(TESTS)} imports {name}"
         for path in SOURCES
@@ -36,15 +36,15 @@ def test_a_test_module_is_in_the_folder_of_what_it_tests():
     assert folders == {"cli", "cpp", "device", "export", "project", "ref", "runtime", "scripts", "support"}
 
 
-def test_what_is_shared_is_in_one_place():
+def test_shared_helpers_are_in_one_folder():
     shared = [path for path in SOURCES if not path.name.startswith("test_") and path.name != "conftest.py"]
     assert {path.parent for path in shared} == {SUPPORT}
     test_modules_use = {name for path in SOURCES for name in imported(path)}
     assert [path.stem for path in shared if path.stem not in test_modules_use] == []
 
 
-def test_a_helper_stands_once():
-    """A function of the same name and text in two files is one that belongs in tests/support."""
+def test_no_helper_is_defined_twice():
+    """A function with the same name and text in two files belongs in tests/support."""
     found = {}
     for path in SOURCES:
         for node in ast.parse(path.read_text()).body:

@@ -1,9 +1,9 @@
-"""What the tests of the trainer share."""
+"""Shared fixtures of the trainer's tests."""
 
 import pytest
 
 
 @pytest.fixture
 def every_step(monkeypatch):
-    """A point of the loss curve a step."""
+    """Write one point of the loss curve for each step."""
     monkeypatch.setattr("ddpm_ref.report.LOG_EVERY", 1)

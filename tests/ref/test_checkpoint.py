@@ -23,7 +23,7 @@ def saved(tmp_path):
     return tmp_path / "model", checkpoint
 
 
-def test_what_is_saved_is_what_is_loaded(saved):
+def test_a_loaded_checkpoint_equals_the_saved_one(saved):
     path, before = saved
     after = load_checkpoint(path)
     assert after.weights_sha256 == before.weights_sha256
@@ -33,7 +33,7 @@ def test_what_is_saved_is_what_is_loaded(saved):
     assert not after.unet.training
 
 
-def test_it_opens_in_diffusers_and_gives_the_same_output(saved):
+def test_diffusers_opens_the_checkpoint_and_gives_the_same_output(saved):
     from diffusers import DDPMPipeline
 
     path, before = saved
@@ -45,7 +45,7 @@ def test_it_opens_in_diffusers_and_gives_the_same_output(saved):
     np.testing.assert_allclose(pipeline.scheduler.betas.numpy(), before.betas, rtol=1e-7)  # one float32 rounding
 
 
-def test_what_diffusers_saves_is_loaded_in_both_of_its_weight_formats(tmp_path):
+def test_checkpoints_of_diffusers_are_loaded_in_both_weight_formats(tmp_path):
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     torch.manual_seed(0)

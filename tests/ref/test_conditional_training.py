@@ -1,4 +1,4 @@
-"""Training with class labels and with a learned variance: resuming, what is written, what opens in diffusers."""
+"""Training with class labels and with a learned variance: resuming, output files, compatibility with diffusers."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ RESUMED = {**RECIPES, "both in bfloat16": BOTH.with_training(precision="bf16")}
 
 
 def bars(count=60):
-    """Images uint8 `[N, 8, 8, 1]` that are dark, gray or bright with some noise, and which they are, `[N]`."""
+    """Dark, gray and bright images with some noise, uint8 `[N, 8, 8, 1]`, and their classes `[N]`."""
     labels = np.arange(count) % CLASSES
     noise = np.random.default_rng(0).integers(0, 40, (count, 8, 8, 1))
     return (labels[:, None, None, None] * 100 + noise).astype(np.uint8), labels
@@ -75,14 +75,14 @@ def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_
     assert hashes[0] == hashes[1]
 
 
-def test_a_run_does_not_go_on_with_other_labels(tmp_path):
+def test_a_run_does_not_resume_with_other_labels(tmp_path):
     images, labels = bars()
     run(tmp_path, LABELLED.with_training(steps=1))
     with pytest.raises(CheckpointError, match="other images"):
         train(LABELLED, images, tmp_path, labels=labels[::-1].copy(), quiet=True, cpu=True)
 
 
-def test_labels_are_asked_for_by_recipes_with_classes_and_by_no_other(tmp_path):
+def test_only_recipes_with_classes_need_labels(tmp_path):
     images, labels = bars()
     plain = dataclasses.replace(
         LABELLED.with_training(label_dropout=0.0), model=dataclasses.replace(MODEL, num_class_embeds=None)
@@ -93,12 +93,12 @@ def test_labels_are_asked_for_by_recipes_with_classes_and_by_no_other(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_share_of_dropped_labels_is_the_recipe_s_and_the_rest_are_those_of_the_images():
+def test_the_recipe_sets_the_share_of_dropped_labels_and_the_others_stay():
     images, labels = bars(1000)
-    images[:, 0, 0, 0] = labels  # so that an image says which label is its own
+    images[:, 0, 0, 0] = labels  # each image contains its own label
     batch = next(iter(batches(Source(images, labels, LABELLED.with_training(batch_size=1000)), first=0)))
     dropped = batch.y == CLASSES
-    assert 0.19 < dropped.float().mean() < 0.31  # 0.25 and four and a half standard errors either side
+    assert 0.19 < dropped.float().mean() < 0.31  # 0.25 +- four and a half standard errors
     own = ((batch.x0[:, 0, 0, 0] + 1) * 127.5).round().long()
     assert torch.equal(batch.y[~dropped], own[~dropped])
 
@@ -112,7 +112,7 @@ def test_without_dropout_there_is_no_null_class_and_every_label_stays():
     assert sorted(batch.y.tolist()) == sorted(labels.tolist())
 
 
-def test_the_processes_of_a_step_share_the_labels_that_one_process_sees():
+def test_several_processes_together_see_the_labels_of_one_process():
     images, labels = bars()
     whole = next(iter(batches(Source(images, labels, LABELLED), first=2)))
     shares = [next(iter(batches(Source(images, labels, LABELLED, rank, 2), first=2))) for rank in range(2)]
@@ -121,8 +121,8 @@ def test_the_processes_of_a_step_share_the_labels_that_one_process_sees():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_the_model_draws_what_its_label_says(tmp_path, recipe):
-    """The mean brightness of a class, through export and ddpm-rt, with the variance that the network learned."""
+def test_the_label_decides_what_a_trained_model_draws(tmp_path, recipe):
+    """The exported model draws the mean brightness of each class, with the learned variance."""
     run(tmp_path / "run", recipe.with_training(steps=200, sample_every=200))
     source = open_source(tmp_path / "run")
     assert (source.classes, source.null_class) == (CLASSES + 1, CLASSES)
@@ -138,8 +138,8 @@ def test_the_model_draws_what_its_label_says(tmp_path, recipe):
 
 
 @pytest.mark.slow
-def test_a_learned_variance_comes_to_lie_nearer_to_the_bound_than_a_fixed_one(tmp_path):
-    """After training, L_vlb with the learned variance is below that with beta and that with beta tilde, same mean."""
+def test_a_learned_variance_has_a_lower_bound_than_a_fixed_one(tmp_path):
+    """After training, L_vlb with the learned variance is lower than with beta or beta tilde, for the same mean."""
     from ddpm_ref.diffusion import Diffusion
     from ddpm_ref.loss import Loss
 
@@ -160,7 +160,7 @@ def test_a_learned_variance_comes_to_lie_nearer_to_the_bound_than_a_fixed_one(tm
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_what_is_written_opens_in_diffusers_without_a_warning_and_gives_the_same_output(tmp_path, recipe, caplog):
+def test_diffusers_opens_the_checkpoint_without_a_warning_and_gives_the_same_output(tmp_path, recipe, caplog):
     from diffusers import DDPMPipeline
 
     run(tmp_path, recipe.with_training(steps=5))
@@ -172,7 +172,7 @@ def test_what_is_written_opens_in_diffusers_without_a_warning_and_gives_the_same
     with torch.no_grad():
         theirs, ours = pipeline.unet(x, t, class_labels=y).sample, load_checkpoint(tmp_path).unet(x, t, y)
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-5)
-    step = pipeline.scheduler.step(theirs[:1], 49, x[:1])  # which splits the channels of a learned variance
+    step = pipeline.scheduler.step(theirs[:1], 49, x[:1])  # `step` splits off the channels of a learned variance
     assert step.prev_sample.shape == (1, 1, 8, 8)
     assert pipeline.scheduler.config.variance_type == recipe.diffusion.variance
 
@@ -182,7 +182,7 @@ def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_p
     assert load_checkpoint(tmp_path).null_class == CLASSES
     file = tmp_path / "unet" / "config.json"
     raw = json.loads(file.read_text())
-    for value, message in ((9, "null class 9 is none of num_class_embeds=4"), ("x", "must be a whole number")):
+    for value, message in ((9, "null class 9 is outside num_class_embeds=4"), ("x", "must be a whole number")):
         file.write_text(json.dumps(raw | {"_null_class": value}))
         with pytest.raises(CheckpointError, match=message):
             load_checkpoint(tmp_path)
@@ -190,7 +190,7 @@ def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_p
             open_source(tmp_path)
 
 
-def test_copies_of_the_checkpoint_are_kept_when_the_recipe_says_so(tmp_path):
+def test_the_recipe_can_keep_copies_of_the_checkpoint(tmp_path):
     run(tmp_path, LABELLED.with_training(steps=8, keep_every=3))
     kept = sorted((tmp_path / "checkpoints").iterdir())
     assert [folder.name for folder in kept] == ["0000003", "0000006"]
@@ -223,7 +223,7 @@ def test_the_grid_of_a_run_shows_its_classes_in_rows(tmp_path):
         assert rows[label] == pytest.approx(label * 100 + 20, abs=25)
 
 
-def test_the_command_reads_labels_and_says_what_they_lack(tmp_path, monkeypatch):
+def test_the_command_reads_labels_and_reports_missing_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images, labels = bars()
     np.savez("set.npz", images=images, labels=labels)

@@ -24,7 +24,7 @@ def png(seed, **options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three images, one of them a level down, and a file that is none."""
+    """A folder with three images, one of them in a subfolder, and a file that is not an image."""
     (tmp_path / "data" / "below").mkdir(parents=True)
     for name, seed in (("b.png", 1), ("a.png", 0), ("below/c.png", 2)):
         (tmp_path / "data" / name).write_bytes(png(seed))
@@ -60,7 +60,7 @@ def test_colour_is_converted_to_the_channels_of_the_model(folder):
     np.testing.assert_array_equal(gray[..., 0], np.asarray(picture(0).convert("L")))
 
 
-def test_another_size_is_refused_unless_it_may_be_cropped(folder):
+def test_another_size_is_refused_without_cropping(folder):
     (folder / "d.png").write_bytes(png(3, size=(20, 12)))
     with pytest.raises(DataError, match=r"d\.png is 12 high, 20 wide.*--fit crop"):
         open_images(str(folder), SHAPE)[3]
@@ -75,7 +75,7 @@ def test_a_corrupt_image_is_named(folder, content):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="contains no images"):
         open_images(str(tmp_path), SHAPE)
 
 
@@ -84,8 +84,8 @@ def test_an_empty_folder_is_refused(tmp_path):
     [
         ({"train_images": np.zeros((5, 8, 8, 3), np.float32)}, "float32"),
         ({"train_images": np.zeros((5, 9, 8, 3), np.uint8)}, r"\[5, 9, 8, 3\]"),
-        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "wanted"),
-        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "wanted"),
+        ({"train_images": np.zeros((5, 8, 8), np.uint8)}, "expected"),
+        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8)}, "expected"),
         ({"pictures": np.zeros((5, 8, 8, 3), np.uint8)}, "pictures"),
     ],
 )
@@ -96,14 +96,14 @@ def test_an_npz_of_another_shape_is_refused(tmp_path, arrays, message):
 
 
 @pytest.mark.parametrize("name", ["missing.npz", "missing.zip", "./missing"])
-def test_a_path_that_is_not_there_is_named(tmp_path, monkeypatch, name):
+def test_a_missing_path_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="missing"):
         open_images(name, SHAPE)
 
 
 @pytest.mark.parametrize("name", ["broken.npz", "broken.zip"])
-def test_a_file_that_is_no_archive_is_named(tmp_path, name):
+def test_a_file_that_is_not_an_archive_is_named(tmp_path, name):
     (tmp_path / name).write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(DataError, match="broken"):
         open_images(str(tmp_path / name), SHAPE)

@@ -1,4 +1,4 @@
-"""The oracle against mathematics: each equation of the paper is checked by another road to the same number."""
+"""The reference against mathematics: each equation of the paper is checked by another derivation."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def times(*values):
 
 
 def test_single_steps_add_up_to_the_closed_form():
-    """Mean and variance of x_t through t steps of eq. (2) are those of eq. (4)."""
+    """t steps of eq. (2) give the mean and variance of eq. (4)."""
     x0, steps = images(1), 30
     mean, variance = x0.clone(), 0.0
     zero = torch.zeros_like(x0)
@@ -33,7 +33,7 @@ def test_single_steps_add_up_to_the_closed_form():
 
 
 @pytest.mark.parametrize("t", [1, 2, 500, 999])
-def test_the_posterior_is_bayes_rule(t):
+def test_the_posterior_follows_bayes_rule(t):
     """q(x_{t-1} | x_t, x_0) from the product of two Gaussians: precisions add, means are weighted by them."""
     x0, x = images(1, 1), images(1, 2)
     beta, before = LINEAR[t], DDPM.alpha_bars[t - 1]
@@ -55,12 +55,12 @@ def test_the_eps_form_of_the_mean_is_the_posterior_mean_of_the_predicted_x0(t):
     x, eps = images(2, 4), images(2, 5)
     step = times(t, t)
     by_x0 = DDPM.q_posterior_mean(DDPM.predict_x0(eps, x, step), x, step)
-    # x_0 is 157 times x at t = 999 and is multiplied back by 1e-4: seven digits of sixteen go.
+    # At t = 999, x_0 is 157 times x and is then multiplied by 1e-4, which costs seven of sixteen digits.
     torch.testing.assert_close(DDPM.mean_from_eps(eps, x, step), by_x0, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_what_the_network_is_taught_leads_back_to_x0(prediction):
+def test_the_training_target_gives_back_x0(prediction):
     process = Diffusion(LINEAR, prediction)
     x0, noise, t = images(4), images(4, 6), times(0, 10, 500, 999)
     x = process.q_sample(x0, t, noise)
@@ -80,7 +80,7 @@ def gaussian_eps(process, variance):
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", pytest.param("fixed_large", marks=pytest.mark.slow)])
-def test_the_reverse_chain_draws_the_data_it_was_made_for(variance):
+def test_the_reverse_chain_draws_the_data_distribution(variance):
     x = images(4000)
     generator = torch.Generator().manual_seed(1)
 
@@ -93,7 +93,7 @@ def test_the_reverse_chain_draws_the_data_it_was_made_for(variance):
 
 
 def test_the_respaced_process_is_the_same_chain_with_longer_strides():
-    """Strided DDPM equals DDIM at eta = 1 where nothing is clipped: Song et al. 2021, section 4.1."""
+    """Strided DDPM equals DDIM at eta = 1 without clipping: Song et al. 2021, section 4.1."""
     timesteps = list(range(999, -1, -20))
     x, model = images(8), gaussian_eps(DDPM, 0.25)
     tape = [images(8, 100 + row) for row in range(len(timesteps))]
@@ -104,7 +104,7 @@ def test_the_respaced_process_is_the_same_chain_with_longer_strides():
 
 
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large"])
-def test_the_chain_is_that_of_diffusers_scheduler_on_the_same_noise(kind, monkeypatch):
+def test_the_chain_equals_that_of_diffusers_on_the_same_noise(kind, monkeypatch):
     from diffusers import DDPMScheduler
     from diffusers.schedulers import scheduling_ddpm
 
@@ -120,5 +120,5 @@ def test_the_chain_is_that_of_diffusers_scheduler_on_the_same_noise(kind, monkey
     chain = DDPM.p_sample_loop(model, x, tape.__getitem__, variance=kind)
     for t, ours in zip(range(999, -1, -1), chain, strict=True):
         theirs = scheduler.step(model(theirs, t), t, theirs).prev_sample
-        # Their tables are float32 products, off by up to 1.7e-4 of a coefficient at small t.
+        # diffusers' tables are float32 products with relative errors of up to 1.7e-4 at small t.
         torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-4)

@@ -1,4 +1,4 @@
-"""Values of a config or a recipe that would take any time or memory are refused before a network is built."""
+"""Values of a config or recipe that would need too much time or memory are refused before a network is built."""
 
 import json
 
@@ -27,7 +27,7 @@ RAW = load_preset("mnist").model.to_dict()
     ("freq_shift", 0.5), ("down_block_types", "DownBlock2D"), ("mid_block_scale_factor", 0), ("dropout", 2),
     ("time_embedding_type", "A" * 100_000), ("act_fn", ["silu"]), ("num_class_embeds", 10**12),
 ])  # fmt: skip
-def test_a_value_of_another_kind_or_beyond_its_limit_names_the_key(key, value):
+def test_the_error_for_a_wrong_value_names_the_key(key, value):
     with pytest.raises(ConfigError, match=key) as caught:
         UNetConfig.from_dict(RAW | {key: value})
     assert is_line(str(caught.value))
@@ -52,7 +52,7 @@ def test_a_skeleton_has_the_names_and_shapes_of_the_network():
     ('schedule = "linear"', "schedule = 3"), ('schedule = "linear"', 'schedule = "linear"\nsteps = ' + "[" * 100_000),
     ("[model]", "model = 1\n[other]"), ("norm_num_groups = 4", "norm_num_groups = [1]"),
 ])  # fmt: skip
-def test_a_hostile_recipe_is_refused_in_a_line(tmp_path, line, instead):
+def test_a_hostile_recipe_is_refused_in_one_line(tmp_path, line, instead):
     assert line in TINY_TOML
     (tmp_path / "r.toml").write_text(TINY_TOML.replace(line, instead, 1))
     with pytest.raises(RecipeError, match=r"r\.toml") as caught:
@@ -61,14 +61,14 @@ def test_a_hostile_recipe_is_refused_in_a_line(tmp_path, line, instead):
 
 
 @pytest.mark.parametrize("sections", ["model = 1\ndiffusion = 2\ntraining = 3\n", ""])
-def test_sections_that_are_none_are_refused(tmp_path, sections):
+def test_sections_that_are_not_tables_are_refused(tmp_path, sections):
     (tmp_path / "r.toml").write_text(sections)
     with pytest.raises(RecipeError, match="section"):
         load_recipe(tmp_path / "r.toml")
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_a_hostile_json_is_refused_in_a_line(tmp_path, name):
+def test_a_hostile_json_is_refused_in_one_line(tmp_path, name):
     content, _ = JSON[name]
     (tmp_path / "x.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CheckpointError, match=r"x\.json") as caught:
@@ -81,7 +81,7 @@ def test_a_hostile_json_is_refused_in_a_line(tmp_path, name):
     ("beta_end", [1]), ("trained_betas", [10**400]), ("trained_betas", 3), ("clip_sample_range", 1e39),
     ("_class_name", "A" * 100_000), ("_class_name", []), ("steps_offset", "A" * 100_000),
 ])  # fmt: skip
-def test_a_hostile_scheduler_is_refused_in_a_line(key, value):
+def test_a_hostile_scheduler_is_refused_in_one_line(key, value):
     raw = {"_class_name": "DDPMScheduler", "num_train_timesteps": 40, "beta_schedule": "linear", "beta_start": 1e-3,
            "beta_end": 0.3}  # fmt: skip
     with pytest.raises(CheckpointError) as caught:
@@ -92,7 +92,7 @@ def test_a_hostile_scheduler_is_refused_in_a_line(key, value):
 @pytest.mark.parametrize(
     "content", [b"", b"hello, these are no weights\n", b"PK\3\4" + bytes(100), b"\x80\x02" + b"]" * 10**5]
 )
-def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path, content):
+def test_a_file_without_weights_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "m.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"m\.pt") as caught:
         load_tensors(tmp_path / "m.pt")
@@ -101,13 +101,13 @@ def test_what_is_no_file_of_weights_is_refused_in_a_line(tmp_path, content):
 
 @pytest.mark.parametrize("check", [check_pickled, check_safetensors])
 @pytest.mark.parametrize("name", [name for name in SPECIAL if name != "sparse file"])
-def test_weights_that_are_no_regular_file_are_refused(tmp_path, check, name):
+def test_a_weights_file_must_be_a_regular_file(tmp_path, check, name):
     SPECIAL[name](tmp_path / "m.pt")
     with pytest.raises(ValueError, match=r"m\.pt"):
         check(tmp_path / "m.pt")
 
 
-def test_weights_that_would_inflate_are_refused(tmp_path):
+def test_compressed_weights_are_refused(tmp_path):
     import zipfile
 
     torch.save({"a": torch.zeros(100_000)}, tmp_path / "m.pt")
@@ -122,6 +122,6 @@ def test_weights_that_would_inflate_are_refused(tmp_path):
         load_tensors(tmp_path / "z.pt")
 
 
-def test_a_sound_config_is_read(tmp_path):
+def test_a_valid_config_is_read(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps(RAW))
     assert UNetConfig.from_dict(read_json(tmp_path / "x.json")).to_dict() == RAW

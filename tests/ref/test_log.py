@@ -1,4 +1,4 @@
-"""The curve of a run that was killed while it wrote a point."""
+"""The loss curve of a run that was killed while it wrote a point."""
 
 import pytest
 
@@ -20,7 +20,7 @@ ROWS = "50,0.5,1.0e-3,10.0\n100,0.4,1.0e-3,10.0\n"
         ("", ""),
     ],
 )
-def test_half_a_point_is_dropped(tmp_path, text, kept):
+def test_an_incomplete_line_of_the_log_is_dropped(tmp_path, text, kept):
     log = tmp_path / "log.csv"
     log.write_text(text)
     _forget_after(log, 100)

@@ -1,4 +1,4 @@
-"""The training loss against the formulas of its papers, by other roads to the same number."""
+"""The training loss against the formulas of its papers, by independent derivations."""
 
 import math
 from statistics import NormalDist
@@ -35,15 +35,15 @@ def loss_for(prediction="eps", variance="fixed_small", **options):
     return Loss(Diffusion(schedules.cosine(STEPS), prediction), variance, **options)
 
 
-def test_the_loss_is_zero_for_the_true_noise_and_the_noise_s_square_for_none():
+def test_the_loss_of_the_true_noise_is_zero_and_that_of_zero_is_the_noise_squared():
     x0, noise, t, loss = images(STEPS), images(STEPS, 7), torch.arange(STEPS), loss_for()
     assert loss(lambda x, t: noise, x0, t, noise) == 0.0
     assert loss(lambda x, t: torch.zeros_like(x), x0, t, noise) == noise.square().mean()
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_the_min_snr_weight_is_that_of_the_error_of_x0_cut_at_gamma(prediction):
-    """Hang et al. 2023: whatever the network predicts, the loss is min(SNR, gamma) |x_0 - its x_0|^2."""
+def test_the_min_snr_weight_of_the_x0_error_is_clamped_at_gamma(prediction):
+    """Hang et al. 2023: for every prediction, the loss is min(SNR, gamma) |x_0 - predicted x_0|^2."""
     loss, gamma = loss_for(prediction, min_snr_gamma=5.0), 5.0
     x0, noise, out = images(STEPS), images(STEPS, 1), images(STEPS, 2)
     t = torch.arange(STEPS)
@@ -62,7 +62,7 @@ def test_a_large_gamma_leaves_the_loss_of_eps_as_it_is():
     torch.testing.assert_close(weighted, plain, rtol=1e-12, atol=0)
 
 
-def test_the_divergence_is_its_integral():
+def test_the_divergence_equals_its_integral():
     p, q, width = NormalDist(0.3, 0.7), NormalDist(-0.5, 1.3), 1e-3
     # The midpoint rule; both densities vanish beyond six.
     expected = sum(p.pdf(u) * math.log(p.pdf(u) / q.pdf(u)) * width for u in np.arange(-6, 6, width) + width / 2)
@@ -72,7 +72,7 @@ def test_the_divergence_is_its_integral():
     assert float(normal_divergence(*arguments)) == pytest.approx(expected, rel=1e-8)
 
 
-def test_the_likelihoods_of_all_bytes_add_up_to_one_and_each_is_the_mass_of_its_bin():
+def test_the_likelihoods_of_all_bytes_sum_to_one_and_each_is_the_mass_of_its_bin():
     levels = torch.arange(256, dtype=torch.float64) / 127.5 - 1.0
     for mean, deviation in ((0.1, 0.05), (-1.0, 0.01), (0.95, 0.5)):
         mass = log_likelihood_of_bytes(
@@ -86,7 +86,7 @@ def test_the_likelihoods_of_all_bytes_add_up_to_one_and_each_is_the_mass_of_its_
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_the_hybrid_loss_is_the_simple_one_and_a_thousandth_of_the_bound(prediction):
+def test_the_hybrid_loss_is_the_simple_loss_plus_a_thousandth_of_the_bound(prediction):
     """Nichol and Dhariwal 2021, eqs. (4) to (6), (15) and (16), one image a timestep, written out in NumPy."""
     betas = schedules.cosine(STEPS)
     loss = loss_for(prediction, "learned_range")
@@ -122,11 +122,11 @@ def test_the_hybrid_loss_is_the_simple_one_and_a_thousandth_of_the_bound(predict
             term = -np.log(np.maximum(mass, 1e-12))
         bits += term.mean() / math.log(2)
     simple = ((loss.diffusion.target(x0, t, noise) - out) ** 2).mean()
-    # Each timestep stands once in this batch, so the mean of T times a term is the sum of all terms.
+    # The batch has each timestep once, so the mean of T times a term is the sum of all terms.
     assert float(found) == pytest.approx(float(simple) + 0.001 * bits, rel=1e-9)
 
 
-def test_the_bound_teaches_the_variance_and_not_the_mean():
+def test_the_bound_trains_only_the_variance():
     x0, noise, t = bytes_as_images(8), images(8, 1), torch.arange(8)
     out, spread = images(8, 2).requires_grad_(), torch.zeros(8, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     learned, fixed = loss_for("eps", "learned_range"), loss_for("eps")
@@ -137,7 +137,7 @@ def test_the_bound_teaches_the_variance_and_not_the_mean():
 
 
 @pytest.mark.parametrize("variance", ["learned", "learned_range"])
-def test_the_variance_is_the_one_that_diffusers_samples_with(variance):
+def test_the_variance_equals_that_of_diffusers(variance):
     from diffusers import DDPMScheduler
 
     loss = Loss(Diffusion(schedules.linear(STEPS)), variance)

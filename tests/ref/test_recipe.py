@@ -1,4 +1,4 @@
-"""Recipes: what is refused, the presets, and the rates of a step."""
+"""Recipes: refused values, presets, and learning rates."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ from ddpm_ref.recipe import Training, load_preset, load_recipe, preset_names
         ("[model]", "[model", "cannot be read"),
     ],
 )
-def test_a_recipe_that_cannot_be_followed_names_the_key(tmp_path, line, instead, message):
+def test_the_error_for_an_invalid_recipe_names_the_key(tmp_path, line, instead, message):
     path = tmp_path / "recipe.toml"
     path.write_text(TINY_TOML.replace(line, instead, 1))
     with pytest.raises(RecipeError, match=message):
@@ -38,15 +38,15 @@ def test_every_preset_can_be_read(name):
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
-        ("model", {"out_channels": 6}, "fixed_small wants as many model.out_channels"),
-        ("model", {"class_embed_type": "timestep"}, "knows no model.class_embed_type"),
-        ("diffusion", {"variance": "learned_range"}, "learned_range wants twice as many model.out_channels"),
+        ("model", {"out_channels": 6}, "fixed_small needs as many model.out_channels"),
+        ("model", {"class_embed_type": "timestep"}, "does not support model.class_embed_type"),
+        ("diffusion", {"variance": "learned_range"}, "learned_range needs twice as many model.out_channels"),
         ("training", {"label_dropout": 0.1}, "label_dropout 0.1 needs num_class_embeds"),
         ("training", {"label_dropout": 1.0}, "label_dropout must lie in"),
         ("training", {"min_snr_gamma": -1.0}, "min_snr_gamma must be"),
     ],
 )
-def test_a_recipe_that_the_trainer_could_not_follow_is_refused(section, change, message):
+def test_a_recipe_that_the_trainer_does_not_support_is_refused(section, change, message):
     with pytest.raises(RecipeError, match=message):
         dataclasses.replace(RECIPE, **{section: dataclasses.replace(getattr(RECIPE, section), **change)})
 

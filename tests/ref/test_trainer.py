@@ -32,7 +32,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_
     assert whole.weights_sha256 == parts.weights_sha256
 
 
-def test_a_run_does_not_go_on_with_other_images(tmp_path):
+def test_a_run_does_not_resume_with_other_images(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=2))
     before = (tmp_path / "training_state.pt").read_bytes()
     with pytest.raises(CheckpointError, match="other images"):
@@ -42,7 +42,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path):
     assert (tmp_path / "training_state.pt").read_bytes() == before
 
 
-def test_images_that_cannot_be_read_leave_no_folder(tmp_path):
+def test_unreadable_images_leave_no_folder(tmp_path):
     class Broken(list):
         def __getitem__(self, index):
             raise DataError("picture 0 is damaged")
@@ -52,7 +52,7 @@ def test_images_that_cannot_be_read_leave_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
+def test_a_finished_run_stays_unchanged(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=3))
     for path in tmp_path.rglob("*"):
         os.utime(path, ns=(0, 0))  # so that a new file has another time, however coarse the clock
@@ -63,7 +63,7 @@ def test_a_run_that_has_had_its_steps_is_left_as_it_is(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == dict.fromkeys(before, 0)
 
 
-def test_what_is_written_opens_in_diffusers_and_is_the_average(tmp_path):
+def test_diffusers_opens_the_checkpoint_which_has_the_averaged_weights(tmp_path):
     from diffusers import DDPMPipeline
 
     run(tmp_path, RECIPE.with_training(steps=10))
@@ -84,13 +84,13 @@ def test_the_bar_says_what_is_done_after_the_last_step(tmp_path, capfd):
     assert places[1:] == sorted(places[1:])
 
 
-def test_a_folder_of_another_recipe_is_left_alone(tmp_path):
+def test_a_folder_of_another_recipe_stays_unchanged(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=5))
     with pytest.raises(CheckpointError, match=r"training\.learning_rate"):
         run(tmp_path, RECIPE.with_training(learning_rate=1e-3))
 
 
-def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
+def test_a_run_of_an_older_version_with_fewer_keys_resumes(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=2))
     content = torch.load(tmp_path / "training_state.pt", weights_only=True)
     for key in ("mid_block_type", "resnet_time_scale_shift", "num_class_embeds"):
@@ -99,7 +99,7 @@ def test_a_run_of_a_version_that_knew_fewer_keys_goes_on(tmp_path):
     assert run(tmp_path, RECIPE.with_training(steps=3)).steps_done == 3
 
 
-def test_the_processes_of_a_step_share_what_one_process_sees():
+def test_several_processes_together_see_the_data_of_one_process():
     whole = next(iter(batches(Source(disks(), None, RECIPE), first=2)))
     shares = [next(iter(batches(Source(disks(), None, RECIPE, rank, 2), first=2))) for rank in range(2)]
     for name in ("x0", "t", "noise"):

@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted or cannot write: what is saved, and how it goes on."""
+"""Training that is killed, interrupted or cannot write: what is saved, and how it resumes."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from ddpm_ref.report import Report
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_from_its_last_save_with_the_same_losses(tmp_path, every_step):
+def test_a_killed_process_resumes_from_its_last_save_with_the_same_losses(tmp_path, every_step):
     run(tmp_path / "whole")
     np.savez(tmp_path / "disks.npz", images=disks())
     script = """
@@ -45,12 +45,12 @@ tiny_training.run(Path({out!r}))
     assert done.returncode == -signal.SIGKILL
     assert len(losses(tmp_path / "killed")) == 26
     run(tmp_path / "killed")
-    # To the bit: tests/conftest.py gives both processes one thread, so that they sum in the same order.
+    # Bit-equal, because tests/conftest.py gives both processes one thread and therefore the same order of sums.
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert len(losses(tmp_path / "killed")) == 60
 
 
-def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
+def test_an_interrupt_saves_the_current_step(tmp_path, monkeypatch):
     import ddpm_ref.trainer as trainer
 
     original = trainer.Run.step
@@ -68,7 +68,7 @@ def test_an_interrupt_saves_the_step_it_is_at(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["samples/0000003.png", "unet/config.json", "recipe.json"])
-def test_what_cannot_be_written_is_named(tmp_path, file):
+def test_a_file_that_cannot_be_written_is_named(tmp_path, file):
     (tmp_path / "run" / file / "in the way").mkdir(parents=True)
     with pytest.raises(OutputError, match=f"{file} cannot be written: Is a directory"):
         run(tmp_path / "run", RECIPE.with_training(steps=3))
@@ -82,7 +82,7 @@ def test_a_curve_that_cannot_be_written_is_named(tmp_path, every_step):
         report.step(0, loss=1.0, rate=0.1, images_per_second=1.0)
 
 
-def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread(tmp_path, every_step, monkeypatch):
+def test_events_that_cannot_be_written_are_an_error_without_a_thread_traceback(tmp_path, every_step, monkeypatch):
     uncaught = []
     monkeypatch.setattr(threading, "excepthook", uncaught.append)
     report = Report(tmp_path, first=0, steps=1, quiet=True, enabled=True)
@@ -99,7 +99,7 @@ def test_events_that_cannot_be_written_are_an_error_and_no_traceback_of_a_thread
     assert uncaught == ["what the thread of another raises"]
 
 
-def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(tmp_path):
+def test_a_checkpoint_that_failed_is_written_when_the_run_resumes(tmp_path):
     (tmp_path / "model_index.json" / "in the way").mkdir(parents=True)
     with pytest.raises(OutputError, match="model_index"):
         run(tmp_path, RECIPE.with_training(steps=3))
@@ -112,7 +112,7 @@ def test_a_checkpoint_that_could_not_be_written_is_written_when_the_run_goes_on(
 
 
 def interrupt_at(monkeypatch, call):
-    """Ctrl-C within call `call`, from 0, of the network by `draw_samples`; a list that gets an entry a call."""
+    """Send Ctrl-C in network call `call` (from 0) of `draw_samples`. Returns a list with an entry for each call."""
     original, calls = Diffusion.predict_x0, []
 
     def interrupted(self, out, x, t):
@@ -121,11 +121,11 @@ def interrupt_at(monkeypatch, call):
         calls.append(call)
         return original(self, out, x, t)
 
-    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # the training itself has no need of it
+    monkeypatch.setattr(Diffusion, "predict_x0", interrupted)  # training does not call predict_x0
     return calls
 
 
-def test_an_interrupt_ends_a_picture_at_its_next_step_and_the_run_with_the_step_after_it(tmp_path, monkeypatch):
+def test_an_interrupt_stops_sampling_and_then_the_run(tmp_path, monkeypatch):
     calls = interrupt_at(monkeypatch, 3)
     outcome = run(tmp_path, RECIPE.with_training(sample_every=5))
     assert len(calls) == 4
@@ -135,7 +135,7 @@ def test_an_interrupt_ends_a_picture_at_its_next_step_and_the_run_with_the_step_
     assert not (tmp_path / "samples").exists()
 
 
-def test_an_interrupt_at_the_last_picture_leaves_all_but_the_picture(tmp_path, monkeypatch):
+def test_an_interrupt_of_the_last_samples_saves_everything_else(tmp_path, monkeypatch):
     calls = interrupt_at(monkeypatch, 0)
     outcome = run(tmp_path, RECIPE.with_training(steps=3))
     assert len(calls) == 1
@@ -144,7 +144,7 @@ def test_an_interrupt_at_the_last_picture_leaves_all_but_the_picture(tmp_path, m
     assert not (tmp_path / "samples").exists()
 
 
-def test_a_second_interrupt_ends_a_picture_within_its_step(tmp_path, monkeypatch):
+def test_a_second_interrupt_stops_sampling_immediately(tmp_path, monkeypatch):
     def twice(self, out, x, t):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)

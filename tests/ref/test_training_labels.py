@@ -1,4 +1,4 @@
-"""Where the labels of training images come from, and what is said of labels that cannot be used."""
+"""The sources of training labels, and the errors for unusable labels."""
 
 import io
 import zipfile
@@ -21,7 +21,7 @@ def labels_of(path, classes, shape=SHAPE):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Three classes, one of them with a folder within, named so that their order is not that of their creation."""
+    """Three classes, one with a subfolder, whose order by name differs from the order of creation."""
     for name, seed in (("dog/1.png", 0), ("cat/x.png", 1), ("cat/y.png", 2), ("ape/great/0.png", 3)):
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def folders(tmp_path):
 @pytest.mark.parametrize(
     ("images", "labels"), [("train_images", "train_labels"), ("images", "labels"), ("x_train", "y_train")]
 )
-def test_an_npz_gives_the_labels_beside_its_images(tmp_path, images, labels):
+def test_an_npz_gives_its_labels(tmp_path, images, labels):
     given = np.array([2, 0, 1, 1, 0, 2], np.uint8)
     np.savez(tmp_path / "set.npz", **{images: PIXELS, labels: given, "test_labels": given[:1]})
     found = labels_of(tmp_path / "set.npz", 3)
@@ -40,7 +40,7 @@ def test_an_npz_gives_the_labels_beside_its_images(tmp_path, images, labels):
     np.testing.assert_array_equal(found, given)
 
 
-def test_the_class_of_a_file_is_its_folder_in_the_order_of_their_names(folders):
+def test_the_class_of_a_file_is_the_number_of_its_folder_by_name(folders):
     assert labels_of(folders, 3).tolist() == [0, 1, 1, 2]
     assert [len(open_images(str(folders), SHAPE)), labels_of(folders, 3).shape] == [4, (4,)]
 
@@ -118,20 +118,20 @@ def test_a_data_set_of_the_hub_with_no_or_two_label_columns_is_refused(monkeypat
         ({}, "but no train_labels, which a model with classes needs"),
         ({"train_labels": np.zeros(5, np.int64)}, r"has 6 images, but labels of shape \[5\]"),
         ({"train_labels": np.zeros((6, 1), np.int64)}, r"labels of shape \[6, 1\]"),
-        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; integer is wanted"),
+        ({"train_labels": np.zeros(6)}, "float64 of 6 numbers in 176 bytes; expected integer"),
         ({"train_labels": np.array([0, 1, 2, 3, 0, 1])}, "run from 0 to 3; the model's run from 0 to 2"),
         ({"train_labels": np.array([0, 1, 2, -1, 0, 1])}, "run from -1 to 2"),
         ({"train_labels": np.array([0, 2, 2, 0, 0, 2])}, "no image has label 1"),
         ({"labels": np.array([0, 1, 2, 0, 0, 2])}, "but no train_labels"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused_in_a_sentence(tmp_path, arrays, message):
+def test_labels_that_do_not_match_are_refused_in_one_line(tmp_path, arrays, message):
     np.savez(tmp_path / "set.npz", train_images=PIXELS, **arrays)
     with pytest.raises(DataError, match=message):
         labels_of(tmp_path / "set.npz", 3)
 
 
-def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
+def test_images_outside_class_folders_are_refused(folders, tmp_path):
     Image.fromarray(PIXELS[5, ..., 0]).save(folders / "loose.png")
     with pytest.raises(DataError, match="outside class folders"):
         labels_of(folders, 3)
@@ -142,7 +142,7 @@ def test_images_outside_of_class_folders_are_refused(folders, tmp_path):
         labels_of(tmp_path / "data.zip", 3)
 
 
-def test_the_fingerprint_tells_other_labels_from_these():
+def test_the_fingerprint_depends_on_the_labels():
     labels = np.arange(6)
     assert fingerprint(PIXELS, labels) == fingerprint(PIXELS, labels.astype(np.int64))
     assert len({fingerprint(PIXELS), fingerprint(PIXELS, labels), fingerprint(PIXELS, labels[::-1])}) == 3

@@ -10,7 +10,7 @@ from ddpm_ref.errors import ConfigError
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet, init_like_ho
 
-# diffusers' class defaults, which its train_unconditional.py keeps; the rest is that script's.
+# The flags of diffusers' train_unconditional.py, with the defaults of its class.
 TRAIN_UNCONDITIONAL = {
     "sample_size": 64,
     "in_channels": 3,
@@ -83,7 +83,7 @@ VARIATIONS = {
 
 
 def randomised(model):
-    """Weights unlike each other everywhere, so that no two can be swapped unseen."""
+    """Weights that are all different, so that swapped weights change the output."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
@@ -112,7 +112,7 @@ def test_each_way_to_build_a_unet_equals_diffusers_with_the_same_weights(change)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_labels_are_asked_for_by_models_with_classes_and_by_no_other():
+def test_only_models_with_classes_need_labels():
     x, t = torch.randn(1, 1, 16, 16), torch.tensor([5])
     with pytest.raises(ValueError, match="labels"):
         UNet(UNetConfig.from_dict(SMALL | {"num_class_embeds": 10}))(x, t)
@@ -130,7 +130,7 @@ def test_the_256_unet_has_the_parameters_of_ho_et_al():
         assert sum(weight.numel() for weight in UNet(load_preset("lsun256").model).parameters()) == 113_673_219
 
 
-def test_ho_s_initial_weights_are_centred_and_make_the_network_all_but_silent():
+def test_ho_s_initial_weights_are_centred_and_give_nearly_zero_output():
     model = UNet(DIGITS)
     init_like_ho(model, torch.Generator().manual_seed(0))
     weight = model.mid_block.resnets[0].conv1.weight
@@ -189,7 +189,7 @@ def test_one_head_and_an_absent_head_size_are_not_the_same():
 
 
 def test_norms_stay_in_float32_under_autocast():
-    """As on a GPU: the sums of a norm over thousands of elements would lose digits in bfloat16."""
+    """Norms sum over thousands of elements, which would lose digits in bfloat16."""
     model = UNet(UNetConfig.from_dict(SMALL))
     seen = []
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""What the one writer promises: whole files, nothing but files replaced, nothing left behind."""
+"""The writer leaves only complete files, replaces only regular files, and leaves no temporary files."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts import atomic_write
 from ddpm_rt.artifacts.atomic_write import TEMPORARY, replace_file
 
-# The runtime and the reference have one each, which must agree.
+# The runtime and the reference have one writer each, and both must behave equally.
 WRITERS = {"runtime": (replace_file, DdpmRtError), "reference": (atomic_file.write_whole, OSError)}
 
 
 @pytest.fixture(params=WRITERS)
 def writer(request):
-    """A writer, and what it raises."""
+    """A writer and its exception."""
     return WRITERS[request.param]
 
 
@@ -33,14 +33,14 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_written_and_replaced_and_nothing_lies_beside_it(tmp_path, writer):
+def test_a_file_is_written_and_replaced_and_no_other_file_remains(tmp_path, writer):
     for text in ("first", "second"):
         writer[0](tmp_path / "a.txt", put(text))
         assert (tmp_path / "a.txt").read_text() == text
         assert names(tmp_path) == ["a.txt"]
 
 
-def test_the_temporary_file_is_new_has_a_random_name_and_lies_in_the_same_folder(tmp_path, writer):
+def test_the_temporary_file_has_a_random_name_in_the_same_folder(tmp_path, writer):
     seen = []
 
     def write(file):
@@ -57,13 +57,13 @@ def test_the_temporary_file_is_new_has_a_random_name_and_lies_in_the_same_folder
 
 @pytest.mark.parametrize("length", [1, 100, 250, 255])
 @pytest.mark.parametrize("suffix", ["", ".png", ".steps.json", "." + "b" * 100])
-def test_a_name_of_any_length_is_written(tmp_path, writer, length, suffix):
+def test_a_name_of_any_allowed_length_can_be_written(tmp_path, writer, length, suffix):
     name = ("a" * length + suffix)[-length:].lstrip(".") or "a"
     writer[0](tmp_path / name, put("text"))
     assert names(tmp_path) == [name]
 
 
-def test_a_name_that_is_too_long_is_one_line(tmp_path, writer):
+def test_a_name_that_is_too_long_is_a_one_line_error(tmp_path, writer):
     with pytest.raises(writer[1], match="File name too long"):
         writer[0](tmp_path / ("a" * 256), put("text"))
     assert names(tmp_path) == []
@@ -86,7 +86,7 @@ def make(kind, path):
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device"])
 @pytest.mark.parametrize("is_link", [False, True])
-def test_what_is_no_regular_file_is_refused_and_stays_what_it_is(tmp_path, monkeypatch, writer, kind, is_link):
+def test_only_regular_files_are_replaced(tmp_path, monkeypatch, writer, kind, is_link):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     thing = tmp_path / "thing"
     make(kind, thing.relative_to(tmp_path))
@@ -100,7 +100,7 @@ def test_what_is_no_regular_file_is_refused_and_stays_what_it_is(tmp_path, monke
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_link_is_written_through(tmp_path, writer, exists):
+def test_the_target_of_a_link_is_replaced(tmp_path, writer, exists):
     (tmp_path / "far").mkdir()
     if exists:
         (tmp_path / "far" / "b.txt").write_text("old")
@@ -121,13 +121,13 @@ def test_a_link_that_leads_to_itself_is_refused(tmp_path, writer):
     assert names(tmp_path) == ["a", "b"]
 
 
-def test_a_link_of_a_stranger_in_a_public_folder_is_not_followed(tmp_path, monkeypatch):
+def test_a_link_of_another_user_in_a_public_folder_is_not_followed(tmp_path, monkeypatch):
     public, mine = tmp_path / "public", tmp_path / "mine"
     public.mkdir()
     public.chmod(0o1777)
     mine.write_text("precious")
     (public / "x.txt").symlink_to(mine)
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # as if this were another user than the link's
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)  # as if another user had created the link
     monkeypatch.setattr(os, "stat", lambda path, real=os.stat, **how: _of(real(path, **how), os.getuid() + 2))
     with pytest.raises(DdpmRtError, match="link of another user"):
         replace_file(public / "x.txt", put("new"))
@@ -152,7 +152,7 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path, writer, umask):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o755])
-def test_a_file_that_is_replaced_keeps_its_mode_also_while_it_is_written(tmp_path, writer, mode):
+def test_a_replaced_file_keeps_its_mode_even_during_the_write(tmp_path, writer, mode):
     (tmp_path / "a.txt").write_text("old")
     (tmp_path / "a.txt").chmod(mode)
     seen = []
@@ -168,7 +168,7 @@ def test_a_file_that_is_replaced_keeps_its_mode_also_while_it_is_written(tmp_pat
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), ValueError("wrong")])
-def test_whatever_ends_a_write_the_old_file_stays_and_no_other(tmp_path, writer, error):
+def test_any_interruption_of_a_write_leaves_only_the_old_file(tmp_path, writer, error):
     (tmp_path / "a.txt").write_text("old")
 
     def fail(file):
@@ -238,7 +238,7 @@ def test_only_the_temporary_files_of_dead_processes_are_swept(tmp_path, monkeypa
     assert names(tmp_path) == [".ddpm-rt.notours.tmp", "b", "c"]
 
 
-def test_a_link_of_the_name_of_a_temporary_file_is_not_swept_to(tmp_path, monkeypatch):
+def test_a_link_named_like_a_temporary_file_is_not_followed_by_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic_write, "_swept", set())
     (tmp_path / "mine").write_text("precious")
     planted = tmp_path / f".ddpm-rt.{'a' * 16}.tmp"

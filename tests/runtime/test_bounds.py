@@ -1,4 +1,4 @@
-"""Options have upper bounds: what is beyond them is one line that names the bound."""
+"""Options have upper bounds; a larger value is a one-line error that names the bound."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from ddpm_rt.samplers.schedule import Schedule, logsnr_timesteps
     (["--label", "1" * 5000], "20 digits"),
     (["--seed", "1" * 5000], "integer"),
 ])  # fmt: skip
-def test_an_option_beyond_its_bound_is_one_short_line(gaussian, tmp_path, options, bound):
+def test_an_option_beyond_its_bound_is_a_one_line_error(gaussian, tmp_path, options, bound):
     result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.npy")
     assert result.exit_code == 2, result.output
     assert result.stderr.count("\n") == 1
@@ -49,14 +49,14 @@ def test_integers_of_numpy_are_counts():
     assert request.bind(gaussian_card()).table.t.tolist() == [5, 0]
 
 
-def test_a_guidance_that_float32_cannot_hold_is_refused():
+def test_a_guidance_beyond_float32_is_refused():
     with pytest.raises(ValueError, match="guidance"):
         check_labels(
             gaussian_card(classes=2, names={"x": "x", "t": "t", "y": "y", "out": "out"}, null_class=1), [0], 1e39
         )
 
 
-def test_logsnr_timesteps_do_not_depend_on_how_many_are_looked_at_at_a_time(monkeypatch):
+def test_logsnr_timesteps_do_not_depend_on_the_size_of_chunks(monkeypatch):
     schedule = Schedule(np.linspace(1e-4, 0.02, 1000))
     whole = logsnr_timesteps(schedule, 333)
     monkeypatch.setattr("ddpm_rt.samplers.schedule.NUMBERS_AT_ONCE", 7000)

@@ -36,7 +36,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
         ),
     )
 )
-def test_every_card_comes_back_from_json_as_it_was(card):
+def test_every_card_is_equal_after_a_round_trip_through_json(card):
     again = ModelCard.from_json(card.to_json())
     assert again == card
     assert again.sha256 == card.sha256
@@ -77,7 +77,9 @@ def test_a_missing_key_is_an_error_that_names_it(key):
         (lambda raw: raw.update(colour=1), "unknown key 'colour'"),
         (lambda raw: raw["provenance"].update(author="x"), r"provenance\.author"),
         (lambda raw: raw["provenance"].pop("parity"), r"provenance\.parity"),
-        (lambda raw: raw.update(format=2), "format 1"),
+        (lambda raw: raw.update(format=3), "format 1 or 2"),
+        (lambda raw: raw.update(format=True), "format 1 or 2"),
+        (lambda raw: raw.update(format=2), "image_shape"),
         (lambda raw: raw.update(image_shape=[1, 28]), "image_shape"),
         (lambda raw: raw.update(image_shape=[1, 28, 0]), "image_shape"),
         (lambda raw: raw.update(image_shape=[1, 28, 28.0]), "image_shape"),
@@ -105,17 +107,17 @@ def test_a_missing_key_is_an_error_that_names_it(key):
         (lambda raw: raw["provenance"].update(parity={"error": "small"}), "parity"),
     ],
 )
-def test_a_card_that_cannot_be_true_is_refused_by_name(change, message):
+def test_an_invalid_card_is_refused_with_the_name_of_the_key(change, message):
     with pytest.raises(DdpmRtError, match=f"unet.onnx.*{message}"):
         ModelCard.from_json(changed(change), source="unet.onnx")
 
 
 @pytest.mark.parametrize("json_text", ["", "{", "[]", "null", "1", '"card"', "[" * 100_000, "{}"])
-def test_what_is_no_card_is_refused(json_text):
+def test_json_that_is_not_a_card_is_refused(json_text):
     with pytest.raises(DdpmRtError, match="card"):
         ModelCard.from_json(json_text)
 
 
-def test_numbers_that_json_does_not_know_are_refused():
+def test_nan_and_infinity_are_refused():
     with pytest.raises(DdpmRtError, match="betas"):
         ModelCard.from_json(changed(lambda raw: raw.update(betas=[float("nan")])))

@@ -1,4 +1,4 @@
-"""Threads of the CPU engine: the processors and the CPU time that this process is granted, and nothing left at home."""
+"""The CPU engine's threads respect affinity and quota, and its telemetry is off."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from ddpm_rt.engines.cpu_threads import cpu_quota, default_threads, physical_cor
 
 
 def groups(tmp_path, lines, **files):
-    """A root of control groups with these files, and a /proc/self/cgroup of these lines."""
+    """A control group file system with these files, and a /proc/self/cgroup with these lines."""
     for name, text in files.items():
         path = tmp_path / "fs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def groups(tmp_path, lines, **files):
         ("0::/\n", {"cpu.max": "nonsense"}, None),
     ],
 )  # fmt: skip
-def test_the_quota_is_the_least_of_all_groups(tmp_path, lines, files, quota):
+def test_the_quota_is_the_smallest_of_all_control_groups(tmp_path, lines, files, quota):
     assert cpu_quota(*groups(tmp_path, lines, **files)) == quota
 
 
@@ -50,14 +50,14 @@ def test_two_threads_of_a_core_count_once(tmp_path):
         (folder / "thread_siblings_list").write_text(siblings + "\n")
     assert physical_cores({0, 1, 2, 3}, tmp_path) == 2
     assert physical_cores({0, 2}, tmp_path) == 1
-    assert physical_cores({7, 9}, tmp_path) == 2  # a system that does not say
+    assert physical_cores({7, 9}, tmp_path) == 2  # a system without this information
 
 
 @pytest.mark.parametrize(
     ("allowed", "quota", "threads"),
     [(8, None, None), (3, None, 3), (8, 1.5, 2), (1, 4.0, 1), (8, 0.25, 1), (0, None, None), (0, 2.0, 2)],
 )  # fmt: skip
-def test_the_threads_are_those_that_are_granted(monkeypatch, allowed, quota, threads):
+def test_the_number_of_threads_respects_affinity_and_quota(monkeypatch, allowed, quota, threads):
     monkeypatch.setattr(cpu_threads, "allowed_processors", lambda: set(range(allowed)))
     monkeypatch.setattr(cpu_threads, "cpu_quota", lambda: quota)
     monkeypatch.setattr(cpu_threads, "physical_cores", len)
@@ -80,7 +80,7 @@ def test_a_process_on_one_processor_samples_with_one_thread(gaussian):
     assert subprocess.run([sys.executable, "-c", script, str(gaussian)]).returncode == 0
 
 
-def test_nothing_of_telemetry_is_written_at_home(gaussian, tmp_path):
+def test_telemetry_writes_nothing_into_the_home_folder(gaussian, tmp_path):
     known = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "XDG_"))}
     script = "import sys, ddpm_rt; ddpm_rt.sample(sys.argv[1], steps=2, count=1)"
     subprocess.run([sys.executable, "-c", script, str(gaussian)], env={**known, "HOME": str(tmp_path)}, check=True)

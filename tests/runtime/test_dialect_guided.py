@@ -1,4 +1,4 @@
-"""Dialect `guided` against guided-diffusion's respacing, restated here."""
+"""Dialect `guided` against guided-diffusion's respacing, which this test reimplements."""
 
 import numpy as np
 from diffusers_chain import (
@@ -11,7 +11,7 @@ from ddpm_rt.samplers.dialects import DIALECTS
 
 
 def space_timesteps(count):
-    """The loop of guided-diffusion for one section of 1000, from its description: add a stride, round as it goes."""
+    """guided-diffusion's loop for one section of 1000 timesteps: add a fractional stride and round each sum."""
     stride, at, taken = 1 if count <= 1 else 999 / (count - 1), 0.0, []
     for _ in range(count):
         taken.append(round(at))
@@ -19,7 +19,7 @@ def space_timesteps(count):
     return taken[::-1]
 
 
-def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
+def test_the_guided_dialect_respaces_like_guided_diffusion_and_differs_for_278_counts():
     guided, ho = DIALECTS["guided"], DIALECTS["ho2020"]
     different, thousand = 0, Schedule(BETAS["linear"])
     for count in range(1, 1001):
@@ -29,8 +29,8 @@ def test_guided_respaces_as_it_does_there_and_differs_for_278_counts():
     assert different == 278
 
 
-def test_dialects_agree_where_nothing_is_clipped_rounded_or_strided():
-    """On the full chain in float64 the three are one sampler: the coefficients of diffusers to its float32."""
+def test_dialects_agree_without_clipping_rounding_or_striding():
+    """On the full chain all three dialects are one sampler, up to diffusers' float32 coefficients."""
     betas = BETAS["linear"]
     tables = []
     for name in ("ho2020", "guided", "diffusers"):

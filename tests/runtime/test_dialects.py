@@ -27,7 +27,9 @@ from ddpm_rt import trajectory
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 STEPS = [pytest.param(steps, marks=[pytest.mark.slow] * (steps > 7)) for steps in FEW + MANY]
-pytestmark = pytest.mark.filterwarnings("ignore:.*__array__ implementation:DeprecationWarning")  # of diffusers
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*__array__ implementation:DeprecationWarning"
+)  # a warning of diffusers
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,7 +41,7 @@ def count(pytestconfig):
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
-def test_ddpm_is_that_of_diffusers(schedule, steps):
+def test_ddpm_equals_that_of_diffusers(schedule, steps):
     from diffusers import DDPMScheduler
 
     z = tape(steps)
@@ -62,8 +64,8 @@ def test_ddpm_is_that_of_diffusers(schedule, steps):
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++"])
-def test_what_a_user_asks_for_is_what_was_compared(name, spacing):
-    """A card and `--dialect diffusers`, nothing else said, against the three schedulers with what the card says."""
+def test_the_options_of_users_compile_the_compared_tables(name, spacing):
+    """`--dialect diffusers` with a card alone equals the three schedulers with the card's settings."""
     import diffusers
 
     betas, z = BETAS["linear"], tape(7)
@@ -92,13 +94,13 @@ def ddim_scheduler(schedule, prediction, spacing, clip, **config):
 
     kind = PREDICTIONS[prediction]
     common = {"prediction_type": kind, "timestep_spacing": spacing, "clip_sample": clip is not None, **config}
-    if schedule == "sigmoid":  # by name only DDPMScheduler has it
+    if schedule == "sigmoid":  # only DDPMScheduler has this schedule by name
         return DDIMScheduler(trained_betas=BETAS[schedule], **common)
     return DDIMScheduler(beta_schedule=schedule, **common)
 
 
 def goes_to_the_next(scheduler):
-    """Does DDIMScheduler's t - T // steps name the timestep that comes next?"""
+    """Whether DDIMScheduler's t - T // steps is the next timestep."""
     t = scheduler.timesteps.tolist()
     stride = 1000 // len(t)
     return all(here - stride == there for here, there in itertools.pairwise(t)) and t[-1] - stride < 0
@@ -106,7 +108,7 @@ def goes_to_the_next(scheduler):
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
-def test_ddim_is_that_of_diffusers_unless_it_leads_to_the_wrong_noise_level(schedule, steps):
+def test_ddim_equals_that_of_diffusers_unless_diffusers_ends_at_the_wrong_noise_level(schedule, steps):
     z = tape(steps)
     variants = list(itertools.product([0.0, 0.5], [False, True]))
     for index, (prediction, spacing, clip) in enumerate(settings(schedule, steps)):
@@ -122,7 +124,7 @@ def test_ddim_is_that_of_diffusers_unless_it_leads_to_the_wrong_noise_level(sche
 
 @pytest.mark.parametrize("steps", [2, 7, 20, 50])
 def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
-    """Where diffusers reads t - T // steps (its issue 12633): its Euler, which is DDIM, does as we do."""
+    """DDIMScheduler uses t - T // steps here (diffusers issue 12633). diffusers' Euler, which is DDIM, does not."""
     from diffusers import EulerDiscreteScheduler
 
     betas, z = BETAS["linear"], tape(steps)
@@ -139,7 +141,7 @@ def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize(("name", "algorithm"), [("dpm++", "dpmsolver++"), ("dpm++sde", "sde-dpmsolver++")])
-def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
+def test_dpm_solver_equals_that_of_diffusers(name, algorithm, schedule, steps):
     from diffusers import DPMSolverMultistepScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -156,7 +158,7 @@ def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
                 ours(betas, name, steps, spacing, prediction, z)
             continue
         x = ours(betas, name, steps, spacing, prediction, z, clip=clip)
-        # Its h is the difference of two float32 near -5, so off by 5e-7 of 0.01 when a thousand steps are taken.
+        # Its h is the difference of two float32 near -5, with an error of 5e-7 in 0.01 for a thousand steps.
         tolerance = 1e-4 if name == "dpm++sde" and steps in MANY else 1e-5
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z), tolerance)
 
@@ -164,7 +166,7 @@ def test_dpm_solver_is_that_of_diffusers(name, algorithm, schedule, steps):
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize("name", ["euler", "euler-a"])
-def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
+def test_euler_equals_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
     from diffusers import EulerAncestralDiscreteScheduler, EulerDiscreteScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -175,14 +177,14 @@ def test_euler_is_that_of_diffusers_at_integer_timesteps(name, schedule, steps):
         scheduler = kind(trained_betas=betas, prediction_type=PREDICTIONS[prediction], timestep_spacing=spacing)
         scheduler.set_timesteps(steps)
         if (scheduler.timesteps % 1).any():
-            continue  # linspace is not rounded there, and a network for integers is asked between them
+            continue  # diffusers' linspace is not rounded and calls the network between integers
         x = ours(betas, name, steps, spacing, prediction, z, clip=clip, start=started(scheduler, z))
         compare(x, chain(scheduler, toy(np.cumprod(1 - betas), prediction), z))
 
 
 @pytest.mark.parametrize("steps", STEPS[: len(FEW)])
 @pytest.mark.parametrize("schedule", BETAS)
-def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
+def test_lcm_equals_that_of_diffusers_at_its_timesteps(schedule, steps):
     from diffusers import LCMScheduler
 
     z, betas = tape(steps), BETAS[schedule]
@@ -197,7 +199,7 @@ def test_lcm_is_that_of_diffusers_at_its_timesteps(schedule, steps):
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm++", "dpm++sde", "euler", "euler-a"])
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-def test_zero_terminal_snr_is_that_of_diffusers(name, prediction):
+def test_zero_terminal_snr_equals_that_of_diffusers(name, prediction):
     import diffusers
 
     kinds = {
@@ -218,19 +220,19 @@ def test_zero_terminal_snr_is_that_of_diffusers(name, prediction):
     betas = scheduler.betas.numpy().astype(np.float64)
     assert betas[-1] == 1.0
     start = started(scheduler, z) if name.startswith("euler") else None
-    # x / sqrt(alpha_bar) begins at 4096 z in Euler, whose rounding is 2e-4 of x0; see `compare`.
+    # In Euler x / sqrt(alpha_bar) starts at 4096 z, whose rounding is 2e-4 of x0; see `compare`.
     compare(
         ours(betas, name, 20, "trailing", prediction, z, start=start),
         chain(scheduler, toy(np.cumprod(1 - betas), prediction), z),
     )
 
 
-def test_what_is_not_a_number_in_diffusers_is_one_here():
+def test_a_table_that_is_nan_in_diffusers_is_finite_here():
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(variance_type="fixed_large_log", clip_sample=False)
     scheduler.set_timesteps(7)
     z = tape(7)
     network = toy(np.cumprod(1 - BETAS["linear"]), "eps")
-    assert np.isnan(chain(scheduler, network, z)[0]).any()  # when this fails, the docs have a line too many
+    assert np.isnan(chain(scheduler, network, z)[0]).any()  # if this fails, remove the note from the docs
     assert np.isfinite(ours(BETAS["linear"], "ddpm", 7, "leading", "eps", z, variance="fixed_large")[0]).all()

@@ -16,7 +16,7 @@ ADA, HOPPER = Gpu("RTX 4090", "8.9", 24 << 30), Gpu("H100", "9.0", 80 << 30)
 
 
 def fake_driver(count=1):
-    """libcuda as its documentation has it, for a GPU of compute capability 8.9 with 24 GiB."""
+    """A fake libcuda for a GPU of compute capability 8.9 with 24 GiB."""
 
     def put(reference, value):
         reference._obj.value = value
@@ -36,7 +36,7 @@ def fake_driver(count=1):
     )
 
 
-def test_a_gpu_is_described_as_the_driver_has_it(monkeypatch):
+def test_a_gpu_is_described_by_the_driver_s_facts(monkeypatch):
     monkeypatch.setattr("ddpm_rt.device.gpus.cuda_driver", fake_driver)
     assert gpus() == [Gpu("NVIDIA GeForce RTX 4090", "8.9", 24 << 30)]
     assert cuda_version() == "13.1"
@@ -57,19 +57,19 @@ def test_without_a_driver_there_is_no_gpu_and_no_cuda(monkeypatch):
         ("tensorrt", [HOPPER], "build for TensorRT", "no: pip install 'ddpm-rt[tensorrt]'"),
         (None, [], "build for TensorRT", "no: it needs the GPU that the plan is for, and NVIDIA's driver"),
         (None, [HOPPER], "build for TensorRT", "yes, for compute capability 9.0"),
-        (None, [ADA], "build for TensorRT-RTX", "yes, without a GPU too"),
+        (None, [ADA], "build for TensorRT-RTX", "yes, even without a GPU"),
         ("onnx", [], "build for TensorRT-RTX", "no: pip install 'ddpm-rt[export]'"),
         (None, [], "refit a plan", "no: it needs the GPU that the plan is for, and NVIDIA's driver"),
         ("onnx", [ADA], "refit a plan", "no: pip install 'ddpm-rt[export]'"),
     ],
 )  # fmt: skip
-def test_it_says_what_works_and_what_to_install(lacking, found, verb, answer):
+def test_doctor_says_what_works_and_what_to_install(lacking, found, verb, answer):
     assert works({name: None if name == lacking else version for name, version in ALL.items()}, found)[verb] == answer
 
 
-def test_a_gpu_that_rtx_does_not_know_is_named():
+def test_a_gpu_that_rtx_does_not_support_is_named():
     answer = works(ALL, [HOPPER])["build for TensorRT-RTX"]
-    assert answer == "yes, but not for the GPU here: its 9.0 is not among those of TensorRT-RTX"
+    assert answer == "yes, but not for this GPU: TensorRT-RTX does not support compute capability 9.0"
 
 
 def test_the_command_names_what_is_installed():

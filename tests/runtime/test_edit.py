@@ -12,7 +12,7 @@ from ddpm_rt.requests.edit import Edit, without_history
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", None), ("ddim", None), ("ddim", 0.6)])
 @pytest.mark.parametrize(("strength", "rows"), [(0.3, 12), (0.99, 40), (0.001, 1)])
-def test_an_image_is_noised_to_the_first_level_that_is_run_and_brought_back(prediction, sampler, eta, strength, rows):
+def test_an_image_is_noised_to_the_first_level_and_denoised(prediction, sampler, eta, strength, rows):
     engine, images = Linear(prediction), pictures(3)
     request = Request(sampler=sampler, eta=eta, steps=40, seed=7, first=5, count=3, batch=2)
     found = ddpm_rt.from_image(images, engine, strength=strength, request=request)
@@ -22,25 +22,25 @@ def test_an_image_is_noised_to_the_first_level_that_is_run_and_brought_back(pred
     start = normal(7, request.samples, noise.INITIAL_STEP)
     if first:
         start = np.sqrt(ALPHA_BAR[t[first]]) * images + np.sqrt(1 - ALPHA_BAR[t[first]]) * start
-    # float32 against float64 over at most 40 steps; the coefficients are of size one but for the first few rows.
+    # float32 against float64 over at most 40 steps; all coefficients are near one except in the first few rows.
     np.testing.assert_allclose(found, recursion(engine, request, start, first), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
-def test_strength_one_is_the_sample_of_that_number_to_the_bit(sampler):
+def test_strength_one_is_bit_equal_to_the_sample_of_that_number(sampler):
     asked = {"sampler": sampler, "steps": 20, "seed": 3, "first": 9, "count": 5}
     found = ddpm_rt.from_image(pictures(), Linear(), strength=1.0, request=Request(**asked))
     np.testing.assert_array_equal(found, ddpm_rt.sample(Linear(), **asked))
 
 
-def test_the_less_strength_the_nearer_to_the_image():
+def test_lower_strength_stays_closer_to_the_image():
     images = pictures()
     off = [
         np.abs(ddpm_rt.from_image(images, Linear(), strength=s, request=Request(count=8)) - images).mean()
         for s in (0.02, 0.2, 0.5, 1.0)
     ]
     assert off == sorted(off)
-    # One step from alpha_bar 0.994: noise of sqrt(1 - 0.994) = 0.08, most of which the step takes away.
+    # One step from alpha_bar 0.994: noise of sqrt(1 - 0.994) = 0.08, most of which the step removes.
     assert off[0] < 0.08
 
 
@@ -54,14 +54,14 @@ def test_one_image_gives_many_samples_and_many_give_one_each():
 
 @given(steps=st.integers(1, 1000), strength=st.floats(0, 1, exclude_min=True))
 @settings(max_examples=200, deadline=None)
-def test_the_share_of_steps_is_the_strength_to_half_a_step(steps, strength):
+def test_the_share_of_steps_equals_the_strength_within_half_a_step(steps, strength):
     run = steps - Edit(steps=steps, strength=strength, images=pictures()).first_row
     assert 1 <= run <= steps
     assert abs(run - strength * steps) <= 0.5 or run == 1
 
 
-def test_a_solver_with_history_begins_without_one():
-    """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is its first-order step when the two are one."""
+def test_a_multistep_solver_starts_an_edit_without_history():
+    """DPM-Solver++(2M): w x0 + h (x0 - x0_prev) is the first-order step if x0_prev = x0."""
     ones = np.ones(4)
     table = StepTable(np.arange(4)[::-1], ones, ones, 3 * ones, ones, 0 * ones, -0.5 * ones, 0 * ones, 0 * ones)
     begun = without_history(table, 2)
@@ -77,14 +77,14 @@ MASK[:, 2:5] = True
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 @pytest.mark.parametrize("resample", [1, 3])
 @pytest.mark.parametrize("strength", [1.0, 0.4])
-def test_what_is_not_marked_is_kept_to_the_bit_and_what_is_marked_is_not(sampler, resample, strength):
+def test_pixels_outside_the_mask_stay_bit_equal_and_the_others_change(sampler, resample, strength):
     images, request = pictures(4), Request(sampler=sampler, steps=10, count=4, batch=3)
     found = ddpm_rt.inpaint(images, MASK, Linear(), strength=strength, resample=resample, request=request)
     np.testing.assert_array_equal(found[..., ~MASK], images[..., ~MASK])
     assert (found[..., MASK] != images[..., MASK]).all()
 
 
-def test_what_is_kept_stands_at_the_level_of_every_step():
+def test_kept_pixels_have_the_noise_level_of_every_step():
     images, engine = pictures(), Linear()
     request = Edit(images=images, mask=MASK, strength=1.0, sampler="ddpm", steps=5, count=2000, batch=2000)
     t = timesteps(1000, 5)
@@ -97,15 +97,15 @@ def test_what_is_kept_stands_at_the_level_of_every_step():
         assert abs(kept.mean()) < 0.03
 
 
-def test_pixels_that_do_not_depend_on_each_other_are_drawn_as_without_the_rest():
-    """For independent pixels an old frame says nothing: the new part is the ordinary sample, its noise the same."""
+def test_independent_pixels_are_drawn_as_without_a_mask():
+    """For independent pixels the kept part has no influence: the new part equals the ordinary sample."""
     asked = {"sampler": "ddpm", "steps": 20, "seed": 2, "count": 3}
     found = ddpm_rt.inpaint(pictures(), MASK, Linear(), request=Request(**asked))
     np.testing.assert_array_equal(found[..., MASK], ddpm_rt.sample(Linear(), **asked)[..., MASK])
 
 
-def test_the_new_part_follows_the_old_and_the_better_for_resampling():
-    """Images of one value: what is kept says what the rest must be."""
+def test_the_new_part_fits_the_old_part_better_with_resampling():
+    """All pixels of an image have one value, so the kept pixels determine the others."""
     images = np.full((1, *SHAPE), 0.6, np.float32)
     off = {}
     for resample in (1, 8):
@@ -118,15 +118,17 @@ def test_the_new_part_follows_the_old_and_the_better_for_resampling():
     assert off[8] < 0.5 * off[1]
 
 
-def test_a_step_that_is_gone_again_is_gone_at_the_same_timestep():
+def test_a_repeated_step_uses_the_same_timestep():
     engine = Linear()
     ddpm_rt.inpaint(pictures(), MASK, engine, resample=3, request=Request(steps=3, count=1))
     first, second, last = timesteps(1000, 3).tolist()
-    assert engine.calls == [first] * 3 + [second] * 3 + [last]  # the step to the data once (RePaint, line 9)
+    assert engine.calls == [first] * 3 + [second] * 3 + [
+        last
+    ]  # the last step, to the data, runs once (RePaint, line 9)
 
 
-def test_between_two_goes_a_step_x_is_noised_by_one_step_of_the_forward_process():
-    """The whole resampled chain of a linear network, as a recursion in float64 (Ho et al. 2020, eq. 2 and 7)."""
+def test_between_repeats_x_is_noised_by_one_forward_step():
+    """The whole resampled chain of a linear network as a recursion in float64 (Ho et al. 2020, eq. 2 and 7)."""
     engine, steps, again = Linear(), 6, 3
     asked = Request(sampler="ddpm", steps=steps, seed=8, first=3, count=2)
     found = ddpm_rt.inpaint(pictures(), np.ones((4, 6), bool), engine, resample=again, request=asked)
@@ -168,6 +170,6 @@ def test_one_image_without_a_batch_is_a_batch_of_one(turn):
     (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, C, H, W\]"),
     (lambda: ddpm_rt.from_noise(np.zeros((1, 3, 4, 6)), Linear()), "3 x 4 x 6 but the model draws 1 x 4 x 6"),
 ])  # fmt: skip
-def test_what_cannot_be_edited_is_said(call, words):
+def test_an_invalid_edit_is_an_error(call, words):
     with pytest.raises(ValueError, match=words):
         call()

@@ -1,4 +1,4 @@
-"""Tables that a model file carries."""
+"""Fitted tables inside model files."""
 
 import json
 import stat
@@ -29,7 +29,7 @@ def compiled(card, steps, sampler="dpm++"):
     return SamplerOptions(sampler=sampler, steps=steps).compile(card)
 
 
-def test_texts_that_are_written_are_those_that_onnx_reads_and_the_graph_stays(model):
+def test_onnx_reads_the_written_texts_and_an_unchanged_graph(model):
     before = onnx.load(model)
     texts = {"ddpm_rt.steps.6": "six\n" * 1000, "a": "", "ä": "ö"}
     write_metadata(model, texts)
@@ -41,14 +41,14 @@ def test_texts_that_are_written_are_those_that_onnx_reads_and_the_graph_stays(mo
     assert (after.ir_version, after.opset_import) == (before.ir_version, before.opset_import)
 
 
-def test_what_onnx_writes_is_read(model):
+def test_texts_that_onnx_writes_can_be_read(model):
     loaded = onnx.load(model)
     onnx.helper.set_model_props(loaded, {"ddpm_rt.steps.3": "three", "ddpm_rt.card": "card"})
     onnx.save(loaded, model)
     assert read_metadata(model) == {"ddpm_rt.steps.3": "three", "ddpm_rt.card": "card"}
 
 
-def test_a_text_is_replaced_and_all_other_bytes_stay(model):
+def test_replacing_a_text_changes_no_other_byte(model):
     plain = model.read_bytes()
     write_metadata(model, {"b": "1", "c": "2"})
     write_metadata(model, {"b": "3" * 200})
@@ -57,7 +57,7 @@ def test_a_text_is_replaced_and_all_other_bytes_stay(model):
     assert model.read_bytes().startswith(plain)
 
 
-def test_the_mode_of_the_file_stays_and_no_other_file_is_left(model):
+def test_writing_keeps_the_mode_of_the_file_and_leaves_no_other_file(model):
     model.chmod(0o640)
     write_metadata(model, {"b": "1"})
     assert stat.S_IMODE(model.stat().st_mode) == 0o640
@@ -65,7 +65,7 @@ def test_the_mode_of_the_file_stays_and_no_other_file_is_left(model):
 
 
 @pytest.mark.parametrize("content", [b"", b"text that is no model", b"\x0a"])
-def test_what_is_no_model_is_refused_and_left_as_it_is(tmp_path, content):
+def test_a_file_that_is_not_a_model_is_refused_and_unchanged(tmp_path, content):
     path = tmp_path / "x.onnx"
     path.write_bytes(content)
     for use in (read_metadata, lambda path: write_metadata(path, {"a": "b"})):
@@ -76,7 +76,7 @@ def test_what_is_no_model_is_refused_and_left_as_it_is(tmp_path, content):
         read_metadata(tmp_path / "none.onnx")
 
 
-def test_a_model_carries_tables_by_their_calls_and_one_of_as_many_is_replaced(model):
+def test_a_model_contains_one_table_for_each_number_of_calls(model):
     card = read_onnx_card(model)
     for steps in (10, 6):
         embed(model, compiled(card, steps), card)
@@ -85,7 +85,7 @@ def test_a_model_carries_tables_by_their_calls_and_one_of_as_many_is_replaced(mo
     found = fitted_sampler(model, card, 6)
     for here, there in zip(found.table, compiled(card, 6, "ddim").table, strict=True):
         np.testing.assert_array_equal(here, there)
-    assert fitted_sampler(model, card).table.steps == 10  # the most, if none are asked for
+    assert fitted_sampler(model, card).table.steps == 10  # the default is the table with the most calls
     assert read_onnx_card(model) == card
 
 
@@ -98,17 +98,17 @@ def test_the_hash_without_tables_is_the_same_before_and_after(model):
     assert tableless_sha256(model) == before
 
 
-def test_what_is_not_carried_is_said_with_what_is(model):
+def test_the_error_for_a_missing_table_lists_the_existing_ones(model):
     card = read_onnx_card(model)
-    with pytest.raises(ValueError, match=r"carries no fitted tables; `ddpm-rt tune .* --embed`"):
+    with pytest.raises(ValueError, match=r"contains no fitted table; run `ddpm-rt tune .* --embed`"):
         fitted_sampler(model, card)
     embed(model, compiled(card, 6), card)
     embed(model, compiled(card, 9), card)
-    with pytest.raises(ValueError, match="of 6, 9 calls, none of 8"):
+    with pytest.raises(ValueError, match="of 6, 9 calls, not of 8"):
         fitted_sampler(model, card, 8)
 
 
-def test_a_table_that_is_damaged_or_another_models_is_refused(model):
+def test_a_damaged_table_or_one_of_another_model_is_refused(model):
     card = read_onnx_card(model)
     embed(model, compiled(card, 6), gaussian_card(clip=(-1.0, 1.0)))
     with pytest.raises(DdpmRtError, match="fitted table of 6 calls in .* another model"):
@@ -122,7 +122,7 @@ def test_a_table_that_is_damaged_or_another_models_is_refused(model):
         fitted_sampler(model, card, 6)
 
 
-def test_a_plan_carries_tables_in_its_record_and_one_without_has_no_such_key(tmp_path):
+def test_a_plan_s_record_contains_its_tables_or_lacks_the_key(tmp_path):
     plan, card = tmp_path / "x.plan", tiny_card()
     write_plan(plan, card)
     before = sidecar_path(plan).read_text()
@@ -138,14 +138,14 @@ def test_a_plan_carries_tables_in_its_record_and_one_without_has_no_such_key(tmp
 
 
 @pytest.mark.parametrize("steps", [[], {"6": 1}, {"six": "text"}, "text"])
-def test_a_record_whose_tables_are_no_texts_by_rows_is_refused(tmp_path, steps):
+def test_a_record_whose_tables_are_not_texts_by_rows_is_refused(tmp_path, steps):
     write_plan(tmp_path / "x.plan", tiny_card())
     raw = json.loads(sidecar_path(tmp_path / "x.plan").read_text())
     with pytest.raises(DdpmRtError, match="damaged: steps"):
         PlanRecord.from_json(json.dumps({**raw, "steps": steps}), "record")
 
 
-def test_python_samples_with_a_table_that_the_model_carries(model):
+def test_the_python_interface_samples_with_a_table_of_the_model(model):
     card = read_onnx_card(model)
     embed(model, compiled(card, 7), card)
     wanted = ddpm_rt.sample(model, sampler="dpm++", steps=7, count=2)
@@ -157,14 +157,14 @@ def test_python_samples_with_a_table_that_the_model_carries(model):
 @pytest.mark.parametrize(
     "asked", [{"eta": 0.5}, {"spacing": "logsnr"}, {"timesteps": [5, 0]}, {"dialect": "diffusers"}]
 )
-def test_a_fitted_table_leaves_no_other_option_of_the_sampler(model, asked):
+def test_a_fitted_table_excludes_all_other_sampler_options(model, asked):
     card = read_onnx_card(model)
     embed(model, compiled(card, 7), card)
     with pytest.raises(ValueError, match=f"decides {next(iter(asked))}"):
         ddpm_rt.sample(model, sampler="fitted", **asked)
 
 
-def test_where_the_file_of_an_engine_is_not_known_a_steps_file_is_asked_for(model):
+def test_an_engine_without_a_known_file_needs_a_steps_file(model):
     def denoise(x, t):
         return x
 

@@ -1,4 +1,4 @@
-"""Who may work in a folder at the same time."""
+"""Which processes may work in a folder at the same time."""
 
 import json
 import os
@@ -33,7 +33,7 @@ with owned_run(Path(sys.argv[1])):
 
 
 class Process:
-    """Another process that owns a folder until it is told to end."""
+    """Another process that owns a folder until the test ends it."""
 
     def __init__(self, script, *arguments):
         command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -71,13 +71,13 @@ def own(folder, work=WORK, part="0-15"):
         pass
 
 
-def test_nothing_lies_in_the_folder_afterwards(tmp_path):
+def test_no_lock_file_remains_in_the_folder(tmp_path):
     with owned_folder(tmp_path, WORK, "0-15", lambda line: None):
         assert sorted(path.name for path in tmp_path.iterdir()) == [".ddpm-rt.0-15.lock", LOCK]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_work_is_refused_with_a_line_that_names_the_first(tmp_path, start):
+def test_other_work_is_refused_with_a_line_that_names_the_first_process(tmp_path, start):
     first = start(tmp_path, json.dumps(WORK), "0-15")
     assert first.line() == "owned"
     with pytest.raises(DdpmRtError) as refused:
@@ -88,7 +88,7 @@ def test_another_work_is_refused_with_a_line_that_names_the_first(tmp_path, star
     own(tmp_path, {**WORK, "ddpm-rt.seed": "2"})
 
 
-def test_the_same_work_waits_for_its_own_part_and_shares_the_rest(tmp_path, start):
+def test_the_same_work_waits_for_its_own_part_only(tmp_path, start):
     first = start(tmp_path, json.dumps(WORK), "0-15")
     assert first.line() == "owned"
     own(tmp_path, part="16-31")
@@ -102,7 +102,7 @@ def test_the_same_work_waits_for_its_own_part_and_shares_the_rest(tmp_path, star
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_last_of_several_that_share_removes_the_lock(tmp_path, start):
+def test_the_last_process_that_shares_the_lock_removes_it(tmp_path, start):
     owners = [start(tmp_path, json.dumps(WORK), part) for part in ("0-1", "2-3", "4-5")]
     assert [owner.line() for owner in owners] == ["owned"] * 3
     for owner in owners:
@@ -122,7 +122,7 @@ def test_a_killed_owner_owns_nothing(tmp_path, start):
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_training_run_has_one_owner_and_no_samples(tmp_path, start, monkeypatch):
+def test_a_training_run_has_one_owner_and_refuses_samples(tmp_path, start, monkeypatch):
     monkeypatch.setattr(folder_owner, "PATIENCE", 0.0)
     first = start(tmp_path, script=TRAINER)
     assert first.line() == "owned"
@@ -143,7 +143,7 @@ def test_samples_keep_a_training_run_out(tmp_path, start):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"work": 3, "pid": "\\u001b[2J", "command": ["\\u0007"]}'])
-def test_what_another_program_wrote_into_the_lock_is_shown_harmlessly(tmp_path, monkeypatch, content):
+def test_foreign_content_of_a_lock_file_is_shown_escaped(tmp_path, monkeypatch, content):
     monkeypatch.setattr(folder_owner, "PATIENCE", 0.0)
     monkeypatch.setattr(folder_owner, "lock", lambda descriptor, **how: False)
     (tmp_path / LOCK).write_bytes(content)
@@ -152,13 +152,13 @@ def test_what_another_program_wrote_into_the_lock_is_shown_harmlessly(tmp_path, 
     assert str(refused.value).isprintable()
 
 
-def test_a_file_system_without_locks_is_a_note_and_no_refusal(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_causes_a_note_and_no_refusal(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_owner, "lock", lambda descriptor, **how: None)
     said = []
     with owned_folder(tmp_path, WORK, "0-15", said.append), owned_folder(tmp_path, {}, "0-15", said.append):
         pass
     assert [line.split(" is on a ")[1] for line in said] == [
-        "file system without locks; run no second command in it at the same time"
+        "file system without locks; do not run a second command in it at the same time"
     ] * 2
     with exclusive(tmp_path / "x.lock"), exclusive(tmp_path / "x.lock"):
         pass
@@ -166,7 +166,7 @@ def test_a_file_system_without_locks_is_a_note_and_no_refusal(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
-def test_a_lock_that_is_no_regular_file_is_refused(tmp_path, kind):
+def test_a_lock_file_must_be_a_regular_file(tmp_path, kind):
     make = {"pipe": os.mkfifo, "folder": os.mkdir, "link": lambda path: os.symlink("mine", path)}
     make[kind](tmp_path / LOCK)
     with pytest.raises(DdpmRtError, match=r"\.ddpm-rt\.lock"):

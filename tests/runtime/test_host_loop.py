@@ -29,7 +29,7 @@ def run(table, denoise, samples=range(4), **options):
 @pytest.mark.parametrize("steps", [20, 1000])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddpm large", "ddim 0", "ddim 0.5"])
 def test_the_loop_follows_its_table_exactly_on_gaussian_data(prediction, steps, sampler):
-    """A linear denoiser: x after the chain is a known sum of the noises, whose weights a recursion gives."""
+    """For a linear denoiser, the final x is a weighted sum of the noises, with weights from a recursion."""
     t = timesteps(1000, steps)
     table = {
         "ddpm": lambda: ddpm(LINEAR, t, prediction=prediction),
@@ -66,7 +66,7 @@ def test_a_sample_is_the_same_alone_and_in_a_batch():
     np.testing.assert_array_equal(run(table, gaussian("eps"), samples=[40])[0], together[40])
 
 
-def test_every_step_is_told_its_timestep_and_noise_is_addressed_by_row():
+def test_every_step_passes_its_timestep_and_noise_is_addressed_by_row():
     asked, rows = [], []
     table = ddpm(LINEAR, timesteps(1000, 4))
 
@@ -89,7 +89,7 @@ def test_x0_is_clipped_to_the_range_of_the_card(clip):
     table = ddpm(LINEAR, timesteps(1000, 5))
     first = next(trajectory(lambda x, t: np.zeros_like(x), table, SHAPE, seed=0, samples=range(8), clip=clip))
     if clip is None:
-        assert np.abs(first.x0).max() > 157  # no noise seen: x0 is 157 times x
+        assert np.abs(first.x0).max() > 157  # eps is 0, so x0 is 157 times x
     else:
         assert (first.x0.min(), first.x0.max()) == clip
 
@@ -118,7 +118,7 @@ def test_an_output_that_is_not_finite_stops_the_run_and_names_the_step(poison):
 
 
 def test_the_loop_agrees_with_the_torch_reference_on_shared_noise():
-    """Independent code, the same equations: p_sample_loop of ddpm_ref in float64."""
+    """p_sample_loop of ddpm_ref in float64 is independent code for the same equations."""
     import torch
 
     from ddpm_ref.diffusion import Diffusion

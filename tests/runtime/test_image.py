@@ -8,7 +8,7 @@ from ddpm_rt.images.canvas import grid
 from ddpm_rt.images.write import read_text, save_animation, save_png, to_pixels
 
 
-def test_every_byte_survives_the_way_through_training_and_back():
+def test_every_byte_survives_the_round_trip_through_the_training_range():
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     images = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
     np.testing.assert_array_equal(to_pixels(images)[..., 0], pixels[:, 0])
@@ -20,7 +20,7 @@ def test_values_beyond_the_range_are_clipped_and_halves_round_to_even():
 
 
 @pytest.mark.parametrize(("count", "shape"), [(1, (2, 3)), (2, (2, 6)), (5, (2, 15)), (16, (8, 12))])
-def test_a_grid_is_as_square_as_can_be(count, shape):
+def test_a_grid_is_as_square_as_possible(count, shape):
     pixels = np.arange(count, dtype=np.uint8)[:, None, None, None] + np.ones((count, 2, 3, 1), np.uint8)
     tiled = grid(pixels)
     assert tiled.shape == (*shape, 1)
@@ -31,7 +31,7 @@ def test_a_grid_is_as_square_as_can_be(count, shape):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_png_holds_its_pixels_and_its_text(tmp_path, channels):
+def test_a_png_contains_its_pixels_and_its_text(tmp_path, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
     save_png(tmp_path / "a.png", pixels, {"ddpm-rt.seed": "18446744073709551615"})
     with Image.open(tmp_path / "a.png") as picture:
@@ -41,7 +41,7 @@ def test_a_png_holds_its_pixels_and_its_text(tmp_path, channels):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
-def test_an_animation_has_its_frames_and_holds_the_last(tmp_path, suffix):
+def test_an_animation_has_its_frames_and_shows_the_last_one_longer(tmp_path, suffix):
     frames = [np.full((8, 8, 1), 50 * i, np.uint8) for i in range(4)]
     save_animation(tmp_path / f"a.{suffix}", frames, frame_ms=60)
     with Image.open(tmp_path / f"a.{suffix}") as picture:
@@ -52,7 +52,7 @@ def test_an_animation_has_its_frames_and_holds_the_last(tmp_path, suffix):
         assert picture.info["duration"] >= 1000
 
 
-def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "a.bin"
     path.write_text("old")
 
@@ -76,6 +76,6 @@ def test_an_interrupt_in_the_middle_of_a_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_no_picture_has_no_text(tmp_path):
+def test_a_file_that_is_not_a_picture_has_no_text(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     assert read_text(tmp_path / "a.png") == {}

@@ -1,4 +1,4 @@
-"""From an image to its noise, and between two noises."""
+"""Inversion of images to noise, and interpolation between noises."""
 
 import numpy as np
 import pytest
@@ -16,12 +16,12 @@ def test_both_ends_of_an_interpolation_are_the_samples_themselves(sampler, eta):
     frames = ddpm_rt.interpolate(3, 8, Linear(), frames=5, request=Request(**asked, batch=2))
     assert frames.shape == (5, *SHAPE)
     ends = [ddpm_rt.sample(Linear(), **asked, first=sample, count=1)[0] for sample in (3, 8)]
-    # Noise goes through float64 and back, which is exact; the network runs with another batch.
+    # The conversion of noise to float64 and back is exact; the network runs with another batch size.
     np.testing.assert_array_equal(frames[[0, -1]], ends)
 
 
 def test_a_linear_network_draws_frames_on_the_arc_between_the_ends():
-    """DDIM of a linear network is one factor: the frames are x_T's arc, scaled."""
+    """DDIM of a linear network multiplies by one factor, so the frames are the scaled arc of x_T."""
     frames = ddpm_rt.interpolate(0, 1, Linear(), frames=4, request=Request(seed=9))
     start, end = noise.normal(9, [0, 1], noise.INITIAL_STEP, SIZE).astype(np.float64)
     angle = np.arccos(start @ end / np.linalg.norm(start) / np.linalg.norm(end))
@@ -31,7 +31,7 @@ def test_a_linear_network_draws_frames_on_the_arc_between_the_ends():
         np.testing.assert_allclose(frame.ravel(), expected, rtol=0, atol=2e-5)  # float32 through 50 steps
 
 
-def test_points_on_the_arc_are_of_the_length_of_noise_and_at_even_angles():
+def test_points_on_the_arc_have_the_norm_of_noise_and_even_angles():
     start, end = np.random.default_rng(0).standard_normal((2, 10_000))
     points = slerp(start, end / np.linalg.norm(end) * np.linalg.norm(start), np.linspace(0, 1, 7)[:, None])
     lengths = np.linalg.norm(points, axis=1)
@@ -42,8 +42,8 @@ def test_points_on_the_arc_are_of_the_length_of_noise_and_at_even_angles():
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_inversion_comes_near_to_the_exact_noise(prediction):
-    """The ODE of DDIM keeps the law of every level: a Gaussian pixel is scaled from one variance to the other."""
+def test_inversion_approximates_the_exact_noise(prediction):
+    """The ODE of DDIM preserves the distribution of every level: it scales a Gaussian pixel between variances."""
     images, last = pictures(2), ALPHA_BAR[-1]
     exact = images * np.sqrt((last * PIXEL_VARIANCE + 1 - last) / PIXEL_VARIANCE)
     found = ddpm_rt.invert(images, Linear(prediction), request=Request(steps=100))
@@ -52,13 +52,13 @@ def test_inversion_comes_near_to_the_exact_noise(prediction):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_an_image_comes_back_from_its_noise_with_an_error_of_first_order_in_the_step(prediction):
+def test_inversion_reconstructs_an_image_with_a_first_order_error(prediction):
     images, off = pictures(3), []
     for steps in (50, 100, 200):
         request, engine = Request(steps=steps, batch=2), Linear(prediction)
         again = ddpm_rt.from_noise(ddpm_rt.invert(images, engine, request=request), engine, request=request)
         off.append(np.abs(again - images).max())
-    # eps is taken from the end of each step that is left; by the recursion of the factors 5.4 % of a pixel at 50 steps.
+    # eps is taken from the start of each inverted step: by the recursion of the factors, 5.4 % of a pixel at 50 steps.
     assert off[0] < 0.055
     assert off[1] / off[0] == pytest.approx(0.5, abs=0.02)
     assert off[2] / off[1] == pytest.approx(0.5, abs=0.02)
@@ -76,7 +76,7 @@ def test_a_row_of_the_inversion_undoes_the_row_of_ddim_given_the_same_eps(predic
     for row, level in enumerate(ALPHA_BAR[back.t]):
 
         def out(x, level=level):
-            """What a network says at x that sees `eps` in it."""
+            """The output of a network that sees `eps` in x."""
             x0 = (x - np.sqrt(1 - level) * eps) / np.sqrt(level)
             return {"eps": eps, "x0": x0, "v": np.sqrt(level) * eps - np.sqrt(1 - level) * x0}[prediction]
 
@@ -87,7 +87,7 @@ def test_a_row_of_the_inversion_undoes_the_row_of_ddim_given_the_same_eps(predic
         assert again == pytest.approx(x, abs=1e-10)  # float64, factors of up to 157
 
 
-def test_a_noise_is_a_sample_when_it_is_the_one_of_its_number():
+def test_the_noise_of_a_sample_number_draws_that_sample():
     request = Request(sampler="ddpm", steps=9, seed=5, count=3)
     x_t = noise.normal(5, range(3), noise.INITIAL_STEP, SIZE).reshape(3, *SHAPE)
     np.testing.assert_array_equal(

@@ -1,4 +1,4 @@
-"""Class labels and guidance: on closed forms, through ONNX Runtime, and every refusal."""
+"""Class labels and guidance: closed forms, ONNX Runtime, and all errors."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ from gaussian_model import CLASS_MEANS, conditional_card, gaussian_card, write_c
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
+from ddpm_rt.requests.conditioned import with_labels
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.interpolation import Between
 from ddpm_rt.requests.inversion import FromNoise
-from ddpm_rt.requests.labels import with_labels
 from ddpm_rt.requests.request import Request
 
 
@@ -25,7 +25,7 @@ def test_a_label_decides_what_is_drawn(conditional):
         assert images.mean() == pytest.approx(mean, abs=0.05)
 
 
-def test_of_several_labels_a_sample_has_the_one_of_its_number(conditional):
+def test_a_sample_gets_the_label_of_its_number(conditional):
     mixed = ddpm_rt.sample(conditional, label=[0, 2, 1], steps=5, count=7, batch=3)
     for sample in range(7):
         alone = ddpm_rt.sample(conditional, label=[0, 2, 1][sample % 3], steps=5, first=sample, count=1)
@@ -51,7 +51,7 @@ def test_guidance_is_null_plus_w_times_the_difference():
     np.testing.assert_array_equal(out[:, 1:], labelled[:, 1:])  # a learned variance is not guided
 
 
-def test_guidance_of_one_is_no_guidance_to_the_bit_and_asks_once(conditional):
+def test_guidance_of_one_is_bit_equal_to_no_guidance_and_calls_the_network_once(conditional):
     engine = ddpm_rt.open_denoiser(conditional)
     sizes = []
 
@@ -77,7 +77,7 @@ def test_guidance_of_zero_is_the_null_class(conditional):
 
 
 def test_without_a_label_every_class_is_drawn_in_turn(conditional):
-    """All but the null class, by the number of the sample: a later or a smaller batch has the same."""
+    """The class of a sample depends only on its number, not on the batch. The null class is left out."""
     asked = ddpm_rt.sample(conditional, label=[0, 1, 2], steps=5, count=7)
     np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, count=7), asked)
     np.testing.assert_array_equal(ddpm_rt.sample(conditional, steps=5, first=4, count=3, batch=2), asked[4:])
@@ -85,14 +85,14 @@ def test_without_a_label_every_class_is_drawn_in_turn(conditional):
     np.testing.assert_array_equal(ddpm_rt.sample(conditional, guidance=2.0, steps=5, count=4), guided)
 
 
-def test_a_request_says_which_labels_it_was_drawn_with():
+def test_a_request_describes_its_labels():
     bound = Request(count=4).bind(conditional_card())
     assert bound.labels([5, 6]).tolist() == [2, 0]
     assert bound.request.describe()["ddpm-rt.label"] == "0 1 2"
     assert Request(count=4).bind(gaussian_card()).labels([5, 6]) is None
 
 
-def test_an_edit_without_a_label_asks_for_no_class_and_needs_one_where_there_is_none():
+def test_an_edit_without_a_label_uses_the_null_class_or_is_refused():
     images = np.zeros((1, *conditional_card().image_shape), np.float32)
     for request in (
         Edit(images=images, count=2),
@@ -124,8 +124,8 @@ def test_labels_that_a_model_does_not_have_are_refused(card, options, message):
 
 
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64", "one float32"])
-def test_a_graph_of_others_with_its_own_names_and_times_is_run(gaussian, tmp_path, time):
-    """The same network behind other names and another type of t gives the same images."""
+def test_a_foreign_graph_with_other_names_and_time_types_runs(gaussian, tmp_path, time):
+    """The same network with other names and another type of t gives the same images."""
     names = {"x": "sample", "t": "timestep", "y": "class_labels", "out": "out_sample"}
     other = write_conditional(tmp_path / "other.onnx", card=conditional_card(names=names), time=time)
     ours = write_conditional(tmp_path / "ours.onnx")
@@ -136,7 +136,7 @@ def test_a_graph_of_others_with_its_own_names_and_times_is_run(gaussian, tmp_pat
             ddpm_rt.open_denoiser(other)(np.zeros((2, 1, 4, 6), np.float32), np.array([1, 2]), np.array([0, 0]))
 
 
-def test_a_static_batch_has_its_labels_filled_up(tmp_path):
+def test_labels_are_padded_to_a_static_batch(tmp_path):
     static = ddpm_rt.open_denoiser(write_conditional(tmp_path / "static.onnx", batch=4))
     free = ddpm_rt.open_denoiser(write_conditional(tmp_path / "free.onnx"))
     given = np.ones((6, 1, 4, 6), np.float32), np.arange(6) * 100, np.array([0, 1, 2, 3, 0, 1])
@@ -144,7 +144,7 @@ def test_a_static_batch_has_its_labels_filled_up(tmp_path):
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", "learned_range"])
-def test_channels_that_do_not_fit_the_variance_are_refused(tmp_path, variance):
+def test_channels_that_contradict_the_variance_are_refused(tmp_path, variance):
     card = conditional_card(variance=variance)
     path = write_conditional(tmp_path / "x.onnx", card=card, spread=variance == "fixed_small")
     with pytest.raises(DdpmRtError, match=f"variance {variance}"):
@@ -152,7 +152,7 @@ def test_channels_that_do_not_fit_the_variance_are_refused(tmp_path, variance):
 
 
 def test_a_learned_variance_is_between_the_two_fixed_ones(tmp_path):
-    """A spread of 1 is fixed_large and of -1 fixed_small, to the rounding of an exponential, in the samples too."""
+    """A spread of 1 gives fixed_large and a spread of -1 fixed_small, up to rounding, also in the samples."""
     for value, fixed in ((1.0, "fixed_large"), (-1.0, "fixed_small")):
         learned = write_conditional(
             tmp_path / "learned.onnx", card=conditional_card(variance="learned_range"), spread=value

@@ -1,10 +1,10 @@
-"""Every sampler on a distribution that is known, with its exact network: not only equal to others, but right."""
+"""Every sampler draws a known distribution correctly with its exact network."""
 
 import numpy as np
 import pytest
 from repository import load_script
 
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 
 figure = load_script("sampler_figure")
 
@@ -20,7 +20,7 @@ ENOUGH = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in SAMPLERS]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in samplers_of("betas")]
 )
 def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     """65 536 draws: standard errors 0.0018 (share) and 0.0021 (mean). Four of them, and for the deviation 0.01, what
@@ -30,11 +30,11 @@ def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     assert row.left == pytest.approx(0.3, abs=4 * 0.0018)
     assert row.mean == pytest.approx(mean, abs=4 * 0.0021)
     assert row.deviation == pytest.approx(deviation, abs=0.01)
-    assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size have 0.003
+    assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size give 0.003
 
 
-def test_second_order_beats_first_at_the_same_number_of_calls_and_comes_near_five_times_as_many():
-    """Against the probability flow, which is known exactly here; noise of the same numbers."""
+def test_second_order_beats_first_order_at_equal_calls_and_nearly_matches_five_times_as_many():
+    """Compares with the exact probability flow from the same noise."""
     first = figure.measure("ddim", 20)
     assert figure.measure("dpm++", 20).from_flow < 0.75 * first.from_flow
     second = figure.measure("dpm++", 20, "logsnr").from_flow
@@ -44,13 +44,13 @@ def test_second_order_beats_first_at_the_same_number_of_calls_and_comes_near_fiv
 
 @pytest.mark.parametrize(("name", "spacing", "order"), [("ddim", "trailing", 1), ("dpm++", "logsnr", 2)])
 def test_the_order_of_a_solver_is_what_its_paper_says(name, spacing, order):
-    """Half the step, 2^order times less error; a quarter of it for what is not yet asymptotic at 12 steps."""
+    """Halving the step divides the error by 2^order; a factor of 4 allows for steps that are not yet asymptotic."""
     coarse, fine = (figure.measure(name, steps, spacing).from_flow for steps in (12, 24))
     assert np.log2(coarse / fine) == pytest.approx(order, rel=0.25)
 
 
 def test_the_flow_keeps_the_distribution():
-    """The oracle itself: what it maps the noise to has the quantiles of the mixture."""
+    """The oracle itself maps noise to values with the quantiles of the mixture."""
     rng = np.random.default_rng(0)
     level = float(figure.SCHEDULE.alpha_bar[500])
     data = np.interp(rng.random(20000), figure.MIXTURE.cdf(1.0), figure.GRID)
@@ -59,7 +59,7 @@ def test_the_flow_keeps_the_distribution():
     assert np.abs(flowed - np.sort(data)).mean() < 0.015  # standard error of a mean is 0.004, of W1 about twice that
 
 
-def test_the_network_is_the_noise_to_be_expected():
+def test_the_network_predicts_the_expected_noise():
     """E[z | x] by brute force: the mean of z among 4 million pairs whose x falls into a bin of 0.02."""
     rng = np.random.default_rng(1)
     level = float(figure.SCHEDULE.alpha_bar[300])

@@ -14,7 +14,7 @@ MAX64 = 2**64 - 1
 
 @pytest.mark.parametrize(
     ("counter", "key", "words"),
-    [  # the known answers that Random123 is published with
+    [  # the published known answers of Random123
         ((0,) * 4, (0,) * 2, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
         ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
         (
@@ -40,7 +40,7 @@ def compile_reference(folder):
 
 @pytest.fixture(scope="module")
 def c_normal(shared):
-    """The definition compiled from C."""
+    """The compiled C definition of the noise."""
     function = ctypes.CDLL(str(shared.folder("noise_reference", compile_reference) / "noise.so")).normal
     function.argtypes = [*[ctypes.c_uint64] * 2, *[ctypes.c_uint32] * 3, ctypes.c_void_p]
 
@@ -69,7 +69,7 @@ def test_c_draws_the_same_bits_at_the_ends_of_the_counters(c_normal, seed, sampl
     np.testing.assert_array_equal(ours.view(np.uint32), theirs.view(np.uint32))
 
 
-def test_a_sample_s_noise_does_not_depend_on_its_company():
+def test_the_noise_of_a_sample_does_not_depend_on_its_batch():
     together = noise.normal(7, range(64), 3, 3072)
     np.testing.assert_array_equal(noise.normal(7, [40], 3, 3072)[0], together[40])
     np.testing.assert_array_equal(noise.normals(7, [40, 2], range(5), 3072)[3], together[[40, 2]])
@@ -78,12 +78,12 @@ def test_a_sample_s_noise_does_not_depend_on_its_company():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 784, 3 * 256 * 256])
-def test_a_smaller_image_has_the_beginning_of_a_larger_one(size):
+def test_the_noise_of_a_small_image_is_a_prefix_of_that_of_a_large_image(size):
     assert noise.normal(0, [5], 1, size).shape == (1, size)
     np.testing.assert_array_equal(noise.normal(0, [5], 1, size), noise.normal(0, [5], 1, size + 9)[:, :size])
 
 
-def test_it_is_standard_normal_and_every_address_is_independent():
+def test_the_noise_is_standard_normal_and_independent_between_addresses():
     z = noise.normals(11, range(64), range(16), 1024).astype(np.float64)
     count = z.size  # a million: standard errors 1e-3 for the mean, 1.4e-3 for the variance, 5e-3 for the kurtosis
     assert abs(z.mean()) < 5 / math.sqrt(count)
@@ -97,15 +97,15 @@ def test_it_is_standard_normal_and_every_address_is_independent():
 
 
 def test_the_distribution_is_the_normal_one_everywhere():
-    """Kolmogorov and Smirnov: the largest gap to the normal distribution function, 1.95 / sqrt(n) is p = 0.001."""
+    """Kolmogorov-Smirnov: the largest distance to the normal distribution function; 1.95 / sqrt(n) is p = 0.001."""
     z = np.sort(noise.normal(5, range(100), 0, 5000).ravel().astype(np.float64))
     expected = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z[::50]])
     found = (np.arange(len(z))[::50] + 0.5) / len(z)
     assert np.abs(found - expected).max() < 1.95 / math.sqrt(len(z))
 
 
-def test_ln_and_the_circle_are_as_exact_as_the_module_says():
-    """Every 7th of the 2^24 inputs, and the ends; `scripts/fit_noise.py` fits, the docstring states the bounds."""
+def test_logarithm_and_sine_are_as_accurate_as_the_module_says():
+    """Checks the bounds of the module's docstring for every 7th of the 2^24 inputs and for the first and last."""
     n = np.unique(np.append(np.arange(1, 1 << 24, 7), [1, 2, (1 << 24) - 1, 1 << 24]))
     u = n.astype(np.float32) * np.float32(2.0**-24)
     exact = np.log(u.astype(np.float64))

@@ -1,4 +1,4 @@
-"""What float32 cannot hold is refused before anything is drawn, or at the step, and never drawn as something else."""
+"""Values beyond float32 are an error before sampling or at the step, and never become a wrong image."""
 
 import warnings
 
@@ -13,14 +13,14 @@ from ddpm_rt.errors import NotFiniteError
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.requests.request import Request
 from ddpm_rt.requests.sampler_options import SamplerOptions
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import samplers_of
 from ddpm_rt.verify.comparison import compare, engine_side
 
 FAR = {"next to nothing": (1e-300,) * 10, "next to all": (1 - 1e-16,) * 10}
 
 
 class Loud:
-    """A network whose output is finite and whose last image is not."""
+    """A network with finite outputs whose last image is not finite."""
 
     def __init__(self, at, value=3e38):
         self.card = gaussian_card(clip=None)
@@ -32,11 +32,11 @@ class Loud:
         return out
 
 
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "lcm"])
+@pytest.mark.parametrize("sampler", [name for name in samplers_of("betas") if name != "lcm"])
 @pytest.mark.parametrize(("which", "prediction"), [
     ("next to nothing", "eps"), ("next to nothing", "v"), ("next to all", "eps"),
 ])  # fmt: skip
-def test_a_table_that_is_not_finite_names_the_betas_and_warns_of_nothing(which, prediction, sampler):
+def test_the_error_for_a_non_finite_table_names_the_betas_without_a_warning(which, prediction, sampler):
     card = gaussian_card(betas=FAR[which], prediction=prediction)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -47,7 +47,7 @@ def test_a_table_that_is_not_finite_names_the_betas_and_warns_of_nothing(which, 
 
 
 @pytest.mark.parametrize("betas", [(0.5,), (1e-4, 0.02), (1e-9,) * 10, (0.99,) * 10])
-def test_unusual_betas_that_float32_holds_are_drawn(betas):
+def test_unusual_betas_within_float32_can_be_sampled(betas):
     class Zero:
         card = gaussian_card(betas=betas)
 
@@ -70,7 +70,7 @@ def test_an_output_that_is_not_finite_names_the_sample():
         ddpm_rt.sample(Loud(at=499, value=np.nan), steps=2, first=7, count=3)
 
 
-def test_verify_tells_an_image_that_overflows_in_the_last_step():
+def test_verify_reports_an_image_that_overflows_in_the_last_step():
     engine = ddpm_rt.engine.as_engine(Loud(at=999))
     bound = Request(steps=1, count=3).bind(engine.card)
     comparison = compare(engine_side(engine, bound), engine_side(engine, bound), bound)
@@ -89,7 +89,7 @@ def test_a_finite_chain_is_checked_once_after_its_last_step(monkeypatch):
 
 
 @pytest.mark.parametrize("out", ["x.npy", "x.png", "x.gif", "folder"])
-def test_no_file_is_left_where_the_last_step_overflows(tmp_path, out, monkeypatch):
+def test_no_file_is_written_if_the_last_step_overflows(tmp_path, out, monkeypatch):
     engine = write_gaussian(tmp_path / "m.onnx", card=gaussian_card(clip=None))
     monkeypatch.setattr("ddpm_rt.engines.ort_cpu.OrtDenoiser.__call__", lambda self, x, t, y=None: Loud(999)(x, t))
     result = run("sample", "--engine", engine, "--steps", 1, "--count", 3, "--out", tmp_path / out)
@@ -98,5 +98,5 @@ def test_no_file_is_left_where_the_last_step_overflows(tmp_path, out, monkeypatc
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["m.onnx"]
 
 
-def test_an_error_of_a_chain_is_one_of_the_package():
+def test_a_chain_raises_the_error_of_the_package():
     assert issubclass(NotFiniteError, DdpmRtError)

@@ -11,13 +11,11 @@ from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.models import bundled_model
 
 
-def test_a_file_that_cannot_be_read_is_one_line(gaussian, monkeypatch):
+def test_a_file_that_cannot_be_read_is_a_one_line_error(gaussian, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(
-        "ddpm_rt.artifacts.bounded_read.os.open", refused
-    )  # whoever runs the tests may be allowed to read everything
+    monkeypatch.setattr("ddpm_rt.artifacts.bounded_read.os.open", refused)  # root can read every file
     with pytest.raises(DdpmRtError, match="cannot be read: Permission denied"):
         read_onnx_card(gaussian)
 
@@ -30,7 +28,7 @@ def test_a_card_is_read_from_the_bytes_of_an_onnx_file(gaussian, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08\x3a\xff\xff\xff\x7f", b"\xff" * 30, b"\x0b" * 9])
-def test_what_is_no_onnx_file_is_refused_in_one_line(tmp_path, content):
+def test_a_file_that_is_not_onnx_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(DdpmRtError, match="bad.onnx is not a whole ONNX model"):

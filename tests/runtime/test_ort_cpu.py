@@ -18,7 +18,7 @@ def test_a_model_is_a_callable_with_a_card(gaussian):
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 9])
-def test_a_static_batch_is_filled_up_and_cut(gaussian, tmp_path, count):
+def test_a_static_batch_is_padded_and_cut(gaussian, tmp_path, count):
     static = ddpm_rt.open_denoiser(write_gaussian(tmp_path / "static.onnx", batch=4))
     x = np.random.default_rng(0).standard_normal((count, 1, 4, 6)).astype(np.float32)
     t = np.arange(count) * 100
@@ -26,13 +26,13 @@ def test_a_static_batch_is_filled_up_and_cut(gaussian, tmp_path, count):
 
 
 @pytest.mark.parametrize("batch", [0, 65_536, 2**40])
-def test_a_batch_that_nobody_can_run_is_refused(tmp_path, batch):
+def test_a_batch_beyond_the_limits_is_refused(tmp_path, batch):
     model = write_gaussian(tmp_path / "static.onnx", batch=batch)
     with pytest.raises(DdpmRtError, match=rf"its batch is fixed to {batch}; export it with 1 to 65535, or any"):
         ddpm_rt.open_denoiser(model)
 
 
-def test_the_python_interface_draws_what_it_is_asked_for(gaussian):
+def test_the_python_interface_draws_the_requested_samples(gaussian):
     calls = []
     images = ddpm_rt.sample(
         gaussian, sampler="ddpm", steps=5, count=7, batch=3, progress=lambda *count: calls.append(count)
@@ -81,7 +81,7 @@ def damaged(path, how):
 
 
 @pytest.mark.parametrize("how", ["empty", "text", "truncated"])
-def test_a_damaged_file_is_one_line(gaussian, tmp_path, how):
+def test_a_damaged_file_is_a_one_line_error(gaussian, tmp_path, how):
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(gaussian.read_bytes())
     with pytest.raises(DdpmRtError, match="bad.onnx") as caught:
@@ -90,7 +90,7 @@ def test_a_damaged_file_is_one_line(gaussian, tmp_path, how):
     assert str(caught.value).endswith("; export the model again")
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_named(tmp_path):
+def test_a_missing_file_or_a_folder_is_named(tmp_path):
     for path in (tmp_path / "none.onnx", tmp_path):
         with pytest.raises(DdpmRtError, match="not a file"):
             ddpm_rt.open_denoiser(path)
@@ -130,7 +130,7 @@ def test_other_inputs_and_outputs_are_refused(tmp_path):
             ddpm_rt.open_denoiser(path)
 
 
-def test_inspect_knows_the_file_and_its_card(gaussian):
+def test_inspect_describes_the_file_and_its_card(gaussian):
     import hashlib
 
     found = facts(gaussian)

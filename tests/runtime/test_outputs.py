@@ -1,4 +1,4 @@
-"""An output never takes the place of what a command reads, nor the name of another kind of file."""
+"""An output never replaces an input, and never has the suffix of another kind of file."""
 
 import hashlib
 import os
@@ -81,16 +81,16 @@ def test_an_output_that_is_an_input_is_refused_and_nothing_is_touched(things, mo
 
 
 @pytest.mark.parametrize("command", ["export run -o {}", "export run/unet/.. -o {}"])
-def test_a_part_of_the_checkpoint_is_not_what_it_is_exported_to(things, monkeypatch, command):
-    refused(things, monkeypatch, command.format(WEIGHTS), f"{WEIGHTS} is a part of the input")
+def test_an_export_cannot_replace_a_file_of_its_checkpoint(things, monkeypatch, command):
+    refused(things, monkeypatch, command.format(WEIGHTS), f"{WEIGHTS} is part of the input")
 
 
-def test_a_report_does_not_take_the_place_of_a_reference_s_config(things, monkeypatch):
+def test_a_report_cannot_replace_the_config_of_the_reference(things, monkeypatch):
     command = "verify k.onnx --reference run --json run/unet/config.json"
-    refused(things, monkeypatch, command, "run/unet/config.json is a part of the input run")
+    refused(things, monkeypatch, command, "run/unet/config.json is part of the input run")
 
 
-def test_an_export_inside_its_checkpoint_can_be_made_again(things, tmp_path):
+def test_an_export_inside_its_checkpoint_can_be_repeated(things, tmp_path):
     shutil.copytree(things / "run", tmp_path / "run")
     for _ in range(2):
         check_output_path(tmp_path / "run" / "unet.onnx", ".onnx", inputs=[tmp_path / "run"])
@@ -112,16 +112,16 @@ def test_an_export_inside_its_checkpoint_can_be_made_again(things, tmp_path):
     ("verify k.onnx --engine-b link.onnx --json new.onnx", "new.onnx: write .json"),
     ("verify k.onnx --engine-b link.onnx --json new", "new: write .json"),
 ])  # fmt: skip
-def test_a_name_of_another_kind_of_file_is_refused(things, monkeypatch, command, words):
+def test_a_suffix_of_another_kind_of_file_is_refused(things, monkeypatch, command, words):
     refused(things, monkeypatch, command, words)
 
 
-def test_a_suffix_that_nobody_knows_may_be_anything(tmp_path):
+def test_an_unknown_suffix_is_allowed(tmp_path):
     for name in ("unet", "unet.trt", "unet.v2"):
         check_output_path(tmp_path / name, ".plan", inputs=[tmp_path / "unet.onnx", None])
 
 
-def test_a_folder_is_tried_without_a_name_that_can_be_foreseen(tmp_path):
+def test_the_test_for_a_writable_folder_uses_an_unpredictable_name(tmp_path):
     (tmp_path / "mine").write_text("precious")
     (tmp_path / f".ddpm-rt.{os.getpid()}.tmp").symlink_to("mine")
     check_writable(tmp_path)

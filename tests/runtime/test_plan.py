@@ -1,4 +1,4 @@
-"""Plans and their records, without TensorRT: the plan is a stand-in of bytes with the network's name inside."""
+"""Plans and their records, without TensorRT: the plan is a fake file that contains the network's name."""
 
 import dataclasses
 import json
@@ -19,15 +19,15 @@ def plan(tmp_path):
     return tmp_path / "unet.plan"
 
 
-def test_a_record_survives_being_written_and_read(plan):
+def test_a_record_is_equal_after_it_is_written_and_read(plan):
     record = read_plan(plan)
     assert record.build == BUILD
     assert record.card == tiny_card()
     assert record.sha256 == file_sha256(plan)
 
 
-def test_the_name_is_the_hash_of_the_card_as_it_stands_in_the_record(plan):
-    """So that any language can check the pair: the card's line is the text that was hashed."""
+def test_the_name_contains_the_hash_of_the_card_s_text_in_the_record(plan):
+    """The card's line is exactly the hashed text, so that any language can check the pair."""
     import hashlib
 
     line = next(line for line in sidecar_path(plan).read_text().splitlines() if line.startswith(' "card": '))
@@ -36,7 +36,7 @@ def test_the_name_is_the_hash_of_the_card_as_it_stands_in_the_record(plan):
     assert json.loads(sidecar_path(plan).read_text())["plan"]["name"] == f"ddpm-rt/1 {digest}"
 
 
-def test_inspect_says_what_the_plan_is(plan):
+def test_inspect_describes_a_plan(plan):
     result = run("inspect", plan)
     assert result.exit_code == 0, result.output
     for words in ("TensorRT-RTX 1.7.1.116", "8.9, 12.0", "1, 1 to 64 (fastest at 8)", "convolution 36 fp16", "level 3"):
@@ -70,11 +70,11 @@ def edited(change):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (other_model, "another model's"),
+        (other_model, "another model"),
         (other_build, "not the plan"),
         (lambda plan: plan.write_bytes(plan.read_bytes()[:-1]), "not the plan"),
-        (lambda plan: plan.write_bytes(plan.read_bytes()[:50]), "no network of ddpm-rt"),
-        (lambda plan: plan.write_bytes(b""), "no network of ddpm-rt"),
+        (lambda plan: plan.write_bytes(plan.read_bytes()[:50]), "contains no ddpm-rt network"),
+        (lambda plan: plan.write_bytes(b""), "contains no ddpm-rt network"),
         (lambda plan: plan.unlink(), "not a file"),
         (lambda plan: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan: sidecar_path(plan).write_text(sidecar_path(plan).read_text()[:-100]), "damaged"),
@@ -99,21 +99,21 @@ def test_a_plan_and_a_record_that_do_not_belong_together_are_refused_in_one_line
     assert result.stderr.count("\n") == 1
 
 
-def test_a_plan_is_known_by_its_suffix_or_its_first_bytes(plan, gaussian):
+def test_a_plan_is_recognised_by_its_suffix_or_its_first_bytes(plan, gaussian):
     assert is_plan(plan)
     assert is_plan(plan.rename(plan.with_name("model.bin")))
     assert not is_plan(gaussian)
 
 
-def test_sampling_from_a_plan_says_what_to_do_instead(plan):
+def test_the_error_of_sampling_from_a_plan_gives_an_alternative(plan):
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert ".onnx" in result.stderr
 
 
-def test_one_card_has_one_name_and_another_card_another():
+def test_equal_cards_have_equal_names_and_different_cards_do_not():
     card = tiny_card()
     assert network_name(card) == network_name(dataclasses.replace(card))
     assert network_name(card) != network_name(dataclasses.replace(card, prediction="v"))
-    assert len(network_name(card)) < 4096  # as much as TensorRT keeps of a name
+    assert len(network_name(card)) < 4096  # TensorRT's limit for names

@@ -20,7 +20,7 @@ def row(table, t):
 
 
 def test_the_golden_coefficients_of_ho_et_al():
-    """Computed independently in float64 from linear betas; given to seven significant digits, hence the tolerance."""
+    """The values were computed independently in float64 and have seven significant digits, hence the tolerance."""
     small, large = ddpm(LINEAR, ALL), ddpm(LINEAR, ALL, variance="fixed_large")
     assert LINEAR.alpha_bar[999] == pytest.approx(4.03582977e-5, rel=1e-7)
     at_999, at_500, at_1 = row(small, 999), row(small, 500), row(small, 1)
@@ -42,7 +42,7 @@ def test_the_golden_coefficients_of_ho_et_al():
 
 
 def test_the_tables_are_the_equations_in_exact_arithmetic():
-    """Coefficients to 1e-7 (in fact 1e-12) of eq. (7) and (15) worked out in 50 digits."""
+    """The coefficients match eq. (7) and (15), computed with 50 digits, to 1e-7 (in fact 1e-12)."""
     from decimal import Decimal, getcontext
 
     getcontext().prec = 50
@@ -90,7 +90,7 @@ def test_ddim_at_eta_one_is_ddpm(prediction):
 def test_the_exact_denoiser_of_gaussian_data_gives_the_exact_variance(schedule, prediction, eta, steps, variance):
     """A linear denoiser makes the chain linear, so the variance of x obeys a recursion over the table.
 
-    Its end is known independently: with eta = 0 DDIM integrates an ODE, with eta = 1 each step is the posterior of
+    The final variance is known independently: eta = 0 integrates an ODE, and with eta = 1 each step is the posterior of
     the strided chain; both are worked out here from alpha_bar alone, not from the table.
     """
     table = ddim(schedule, timesteps(1000, steps), prediction=prediction, eta=eta)
@@ -101,9 +101,9 @@ def test_the_exact_denoiser_of_gaussian_data_gives_the_exact_variance(schedule, 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large"])
-def test_a_thousand_ddpm_steps_give_back_the_variance_of_the_data(prediction, kind):
+def test_a_thousand_ddpm_steps_reproduce_the_variance_of_the_data(prediction, kind):
     table = ddpm(LINEAR, ALL, prediction=prediction, variance=kind)
-    # A thousand steps are not infinitely many: the chain itself is off by a per cent, Ho et al. section 3.2.
+    # With a finite number of steps, the chain itself has an error of about 1 % (Ho et al. section 3.2).
     assert closed_recursion(table, LINEAR, prediction, 0.25) == pytest.approx(0.25, rel=0.02)
 
 
@@ -156,7 +156,7 @@ def test_known_timesteps():
 
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 20, 48, 50, 600, 999, 1000])
-def test_spacings_are_those_of_diffusers(spacing, steps):
+def test_spacings_equal_those_of_diffusers(spacing, steps):
     from diffusers import DDPMScheduler
 
     scheduler = DDPMScheduler(timestep_spacing=spacing)
@@ -169,7 +169,7 @@ betas = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=60)
 
 @settings(max_examples=200, deadline=None)
 @given(betas, st.sampled_from(PREDICTIONS), st.floats(0, 1), st.data())
-def test_any_table_is_finite_and_ends_without_noise_in_the_predicted_x0(values, prediction, eta, data):
+def test_every_table_is_finite_and_ends_without_noise_at_the_predicted_x0(values, prediction, eta, data):
     schedule = Schedule(np.array(values))
     t = timesteps(len(values), data.draw(st.integers(1, len(values))))
     tables = [ddim(schedule, t, prediction=prediction, eta=eta), ddpm(schedule, t, prediction=prediction)]
@@ -184,7 +184,7 @@ def test_any_table_is_finite_and_ends_without_noise_in_the_predicted_x0(values, 
 @settings(max_examples=200, deadline=None)
 @given(betas, st.floats(0, 1))
 def test_a_step_keeps_the_marginal_of_the_forward_process(values, eta):
-    """From q(x_t | x_0) a step must lead to q(x_prev | x_0), whatever eta: Song et al. 2021, lemma 1."""
+    """For every eta, a step maps q(x_t | x_0) to q(x_prev | x_0): Song et al. 2021, lemma 1."""
     schedule = Schedule(np.array(values))
     table = ddim(schedule, timesteps(len(values), len(values)), prediction="x0", eta=eta)
     now, before = schedule.alpha_bar[table.t], np.append(schedule.alpha_bar[table.t][1:], 1.0)
@@ -207,12 +207,12 @@ def test_timesteps_that_do_not_descend_inside_the_schedule_are_refused(t):
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])
-def test_a_count_of_steps_that_cannot_be_is_refused(steps):
+def test_an_invalid_number_of_steps_is_refused(steps):
     with pytest.raises(ValueError, match="steps"):
         timesteps(1000, steps)
 
 
-def test_names_that_are_not_known_are_refused():
+def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="spacing"):
         timesteps(10, 5, "even")
     with pytest.raises(ValueError, match="variance"):

@@ -1,4 +1,4 @@
-"""What holds of every sampler's table, whatever the betas."""
+"""Properties of every sampler's table, for all betas."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ddpm_rt import Schedule, ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, logsnr_timesteps, timesteps, trajectory
-from ddpm_rt.samplers import SAMPLERS
+from ddpm_rt.samplers import SAMPLERS, samplers_of
 from ddpm_rt.samplers.dialects import DIALECTS
 
 LINEAR = Schedule(np.linspace(1e-4, 0.02, 1000))
@@ -17,7 +17,7 @@ betas = st.lists(st.floats(1e-4, 0.9), min_size=1, max_size=60)
 @settings(max_examples=200, deadline=None)
 @given(
     betas,
-    st.sampled_from(list(SAMPLERS)),
+    st.sampled_from(list(samplers_of("betas"))),
     st.sampled_from(["eps", "x0", "v"]),
     st.sampled_from(["ho2020", "guided"]),
     st.data(),
@@ -26,7 +26,7 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     schedule = Schedule(np.array(values))
     spacing = data.draw(st.sampled_from(["trailing", "leading", "linspace", "logsnr"]))
     steps = data.draw(st.integers(1, len(values)))
-    if (dialect, spacing) == ("guided", "leading"):  # whose stride is an integer
+    if (dialect, spacing) == ("guided", "leading"):  # this combination has an integer stride
         strides = range(1, len(values))
         assume(any(len(range(0, len(values), stride)) == steps for stride in strides))
     t = DIALECTS[dialect].timesteps(schedule, steps, spacing, name)
@@ -38,15 +38,15 @@ def test_a_table_is_finite_without_noise_at_the_end_and_lands_on_x0(values, name
     assert all(column.dtype == np.float64 for column in table[1:])
     assert (table.sigma >= 0).all()
     assert table.sigma[-1] == 0.0
-    assert table.mean_from_prev_x0[0] == 0.0  # there is none yet
-    if name != "lcm":  # whose last jump keeps a little of x
+    assert table.mean_from_prev_x0[0] == 0.0  # the first row has no previous x0
+    if name != "lcm":  # the last row of lcm keeps a little of x
         assert table.mean_from_x0[-1] == pytest.approx(1.0, abs=1e-9)
         assert table.mean_from_x[-1] == pytest.approx(0.0, abs=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
 @given(betas, st.data())
-def test_timesteps_even_in_the_signal_are_as_many_as_asked_and_reach_both_ends(values, data):
+def test_logsnr_timesteps_have_the_requested_number_and_reach_both_ends(values, data):
     schedule = Schedule(np.array(values))
     steps = data.draw(st.integers(1, len(values)))
     t = logsnr_timesteps(schedule, steps)
@@ -57,16 +57,16 @@ def test_timesteps_even_in_the_signal_are_as_many_as_asked_and_reach_both_ends(v
     assert steps == 1 or t[-1] == 0
 
 
-def test_timesteps_even_in_the_signal_are_even():
+def test_logsnr_timesteps_are_evenly_spaced_in_logsnr():
     logsnr = np.log(LINEAR.alpha_bar / (1 - LINEAR.alpha_bar))
     gaps = np.diff(logsnr[logsnr_timesteps(LINEAR, 20)])
-    # But for the last few, where one timestep is more than a step: log(alpha_bar_0 / ...) moves by 1.1 from t = 1 to 0.
+    # Except at the last few, where one timestep is larger than a step: the value changes by 1.1 from t = 1 to 0.
     np.testing.assert_allclose(gaps[:-5], np.ptp(logsnr) / 19, rtol=0.15)
 
 
 @settings(max_examples=100, deadline=None)
 @given(betas, st.sampled_from(["eps", "x0", "v"]), st.data())
-def test_samplers_that_are_one_by_theory_are_one(values, prediction, data):
+def test_samplers_that_are_equal_in_theory_are_equal(values, prediction, data):
     """Song et al. 2021, section 4.1; DPM-Solver++ of first order is DDIM, its SDE DDIM with eta 1 (Lu et al., 4.2)."""
     schedule = Schedule(np.array(values))
     t = timesteps(len(values), data.draw(st.integers(1, len(values))))
@@ -87,7 +87,7 @@ def same(a, b):
 
 @settings(max_examples=60, deadline=None)
 @given(betas, st.sampled_from(["eps", "x0", "v"]), st.floats(0, 1))
-def test_without_a_clip_raw_eps_and_derived_eps_are_one(values, prediction, eta):
+def test_without_clipping_raw_eps_equals_derived_eps(values, prediction, eta):
     schedule = Schedule(np.array(values))
     t = timesteps(len(values), len(values))
     tables = [ddim(schedule, t, prediction=prediction, eta=eta, raw_eps=raw) for raw in (False, True)]
@@ -105,7 +105,7 @@ def test_without_a_clip_raw_eps_and_derived_eps_are_one(values, prediction, eta)
 
 @pytest.mark.parametrize("variance", ["learned", "learned_range"])
 def test_a_learned_variance_is_its_formula(variance):
-    """Nichol and Dhariwal 2021, eq. (15), in terms of the two fixed ones."""
+    """Nichol and Dhariwal 2021, eq. (15), in terms of the two fixed variances."""
     t = timesteps(1000, 50)
     small, large = (ddpm(LINEAR, t, variance=kind).sigma[:-1] for kind in ("fixed_small", "fixed_large"))
     table = ddpm(LINEAR, t, variance=variance)
@@ -117,7 +117,7 @@ def test_a_learned_variance_is_its_formula(variance):
     assert table.sigma[-1] == 0.0
 
 
-def test_the_loop_takes_the_variance_of_each_pixel_from_the_second_half_of_the_channels():
+def test_the_second_half_of_the_channels_gives_the_variance_of_each_pixel():
     table = ddpm(LINEAR, timesteps(1000, 2), variance="learned_range")
     spread = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 2, 2, 2)
     z = np.ones((1, 2, 2, 2), np.float32)
@@ -133,17 +133,17 @@ def test_the_loop_takes_the_variance_of_each_pixel_from_the_second_half_of_the_c
     np.testing.assert_allclose(noised - quiet, expected, rtol=1e-5)  # float32 beside an x of about 1
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", samplers_of("betas"))
 @pytest.mark.parametrize("prediction", ["x0", "v"])
 @pytest.mark.parametrize("spacing", ["trailing", "linspace", "logsnr"])
-def test_betas_that_end_without_signal_are_sampled_from_what_says_x0(name, prediction, spacing):
+def test_betas_that_end_without_signal_can_be_sampled_with_v_and_x0(name, prediction, spacing):
     t = DIALECTS["ho2020"].timesteps(ZERO_SNR, 20, spacing, name)
     assert t[0] == 999
     assert ZERO_SNR.alpha_bar[999] == 0.0
     assert all(np.isfinite(column).all() for column in SAMPLERS[name].table(ZERO_SNR, t, prediction=prediction))
     with pytest.raises(ValueError, match="eps cannot give x0 where alpha_bar is 0"):
         SAMPLERS[name].table(ZERO_SNR, t)
-    assert np.isfinite(SAMPLERS[name].table(ZERO_SNR, t[1:]).sigma).all()  # eps from the next one on
+    assert np.isfinite(SAMPLERS[name].table(ZERO_SNR, t[1:]).sigma).all()  # eps works from the next timestep on
 
 
 @pytest.mark.parametrize("values", [[0.1, 1.0, 0.1], [1.0], [1.0, 1.0], [0.1, 1.5]])

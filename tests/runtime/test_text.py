@@ -17,14 +17,14 @@ def test_any_text_becomes_one_printable_line(kind, given_text):
 
 
 @BOTH
-def test_what_is_printable_stays_what_it_is(kind):
+def test_printable_text_stays_unchanged(kind):
     for given_text in ("unet.onnx: größe 8 × 8, 猫 🐈", ""):
         assert kind.printable(given_text) == given_text
         assert kind.one_line(given_text) == given_text
 
 
 @BOTH
-def test_a_long_line_keeps_its_beginning_and_its_end(kind):
+def test_a_long_line_keeps_its_start_and_its_end(kind):
     line = kind.one_line("begin " + "x" * 10**6 + " end")
     assert line.startswith("begin x")
     assert line.endswith("x end")

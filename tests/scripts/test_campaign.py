@@ -1,4 +1,4 @@
-"""The campaign in its short form: it finds nothing here, and it would find something."""
+"""The short campaign finds no failure, and it detects faults that are planted."""
 
 import pytest
 from campaign import disks, hostile, kills, pairs, signals, writers
@@ -32,16 +32,16 @@ def test_signals_end_commands_in_one_line(world):
     clean(signals.run(world, 9, 1, fresh=2, slow=False), 11)
 
 
-def test_full_disks_are_one_line(world):
+def test_full_disks_are_a_one_line_error(world):
     clean(disks.run(world, 11, 1, slow=False), 11)
 
 
-def test_writers_at_once_do_not_mix(world):
+def test_concurrent_writers_do_not_mix(world):
     clean(writers.run(world, 4, 1), 4)
 
 
 def test_a_fault_is_found(world, monkeypatch):
-    """A verb that writes in place, whose file is whole only at its end."""
+    """A faulty verb that writes in place, so that its file is complete only at the end."""
 
     def half(path):
         raise ValueError("half")
@@ -53,14 +53,14 @@ def test_a_fault_is_found(world, monkeypatch):
     assert "steps" in table([result])
 
 
-def test_a_file_that_is_left_behind_is_found(tmp_path):
+def test_a_leftover_file_is_found(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / ".ddpm-rt.aaaaaaaaaaaaaaaa.tmp").touch()
     (tmp_path / ".ddpm-rt.lock").touch()
     assert leftovers(tmp_path) == ["deep/.ddpm-rt.aaaaaaaaaaaaaaaa.tmp"]
 
 
-def test_hostile_files_differ_from_one_another_and_come_back(tmp_path):
+def test_hostile_files_differ_and_the_original_is_restored(tmp_path):
     import random
 
     chance, path = random.Random(1), tmp_path / "a"
@@ -73,7 +73,7 @@ def test_hostile_files_differ_from_one_another_and_come_back(tmp_path):
     assert len(seen) > 40
 
 
-def test_a_result_counts():
+def test_a_result_counts_trials_and_failures():
     result = Result("part")
     result.count("a")
     result.count("a", ["wrong", "and more"])

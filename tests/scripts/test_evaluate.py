@@ -1,11 +1,10 @@
-"""What the measurement of samples says of labels, and which labels it asks for."""
+"""The labels that `evaluate.py` draws, and its figures for them."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from closeness import Gaussian
 from evaluate import Drawing, Judge, Mnist, opened, row
 from gaussian_model import conditional_card, gaussian_card, write_conditional
 from mnist_classifier import Classifier, answers
@@ -15,6 +14,7 @@ import ddpm_rt
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
+from ddpm_rt.evaluate.gaussian import Gaussian
 from ddpm_rt.images.write import to_pixels
 
 DRAWING = Drawing(count=7, seed=3, batch=4, guidance=1.0)
@@ -22,7 +22,7 @@ DRAWING = Drawing(count=7, seed=3, batch=4, guidance=1.0)
 
 @pytest.fixture
 def judge():
-    """With a classifier that knows nothing, and 200 images of noise."""
+    """A judge with an untrained classifier and 200 images of noise."""
     torch.manual_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (200, 28, 28), dtype=np.uint8)
     judge = Judge.__new__(Judge)
@@ -33,7 +33,7 @@ def judge():
     return judge
 
 
-def test_right_is_the_share_of_images_that_show_their_label(judge):
+def test_the_column_right_is_the_share_of_images_that_show_their_label(judge):
     images = judge.data.test_images
     shown = answers(judge.classifier, images).probabilities.argmax(1)
     half = np.where(np.arange(100) < 50, shown, (shown + 1) % 10)
@@ -45,11 +45,11 @@ def test_right_is_the_share_of_images_that_show_their_label(judge):
 def test_a_training_image_is_its_own_nearest_neighbour_and_a_test_image_is_not(judge):
     assert judge.report(judge.data.train_images, None)["nearest_training_image"]["median"] == 0.0
     found = judge.test_report(60)
-    assert found["nearest_training_image"]["smallest"] > 1.0  # pixels of noise are a tenth of 28 apart at least
+    assert found["nearest_training_image"]["smallest"] > 1.0  # images of noise are at least 2.8 apart
     assert sum(found["classes"]["counts"]) == 60
 
 
-def test_every_class_but_the_null_class_is_asked_for_in_turn(tmp_path):
+def test_samples_cycle_through_all_classes_but_the_null_class(tmp_path):
     with opened(write_conditional(tmp_path / "x.onnx")) as engine:
         assert DRAWING.labels(engine.card) == [0, 1, 2]
         images, asked, _ = DRAWING.draw("ddim:5", engine)
@@ -59,7 +59,7 @@ def test_every_class_but_the_null_class_is_asked_for_in_turn(tmp_path):
     assert DRAWING.labels(gaussian_card()) is None
 
 
-def test_the_null_class_is_asked_for_alone_and_no_image_of_it_is_right_or_wrong(tmp_path):
+def test_images_of_the_null_class_are_neither_right_nor_wrong(tmp_path):
     drawing = replace(DRAWING, null_class=True)
     with opened(write_conditional(tmp_path / "x.onnx")) as engine:
         images, asked, _ = drawing.draw("ddim:5", engine)

@@ -1,4 +1,4 @@
-"""Every reader takes a mutated file, or refuses it in one printable line; `make fuzz` goes on for longer."""
+"""Every reader accepts a mutated file or refuses it in one printable line; `make fuzz` runs longer."""
 
 import pytest
 from fuzz.mutation import KINDS, PAYLOADS, Edit, check, mutated
@@ -28,7 +28,7 @@ def test_every_reader_is_fuzzed(targets):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "record"])
-def test_the_valid_file_is_taken(targets, tmp_path, name):
+def test_every_valid_file_is_accepted(targets, tmp_path, name):
     assert check(targets[name], tmp_path / f"x{targets[name].suffix}", targets[name].seed) == ""
 
 
@@ -36,6 +36,6 @@ def test_the_valid_file_is_taken(targets, tmp_path, name):
 @settings(max_examples=40, derandomize=True, deadline=None, database=None,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(edits=EDITS)
-def test_a_mutated_file_is_taken_or_refused_in_a_line(targets, tmp_path, name, edits):
+def test_a_mutated_file_is_accepted_or_refused_in_one_line(targets, tmp_path, name, edits):
     target = targets[name]
     check(target, tmp_path / f"x{target.suffix}", mutated(target.seed, edits))

@@ -1,4 +1,4 @@
-"""What only a GPU can show, test by test: `pytest -m gpu`. `scripts/gpu_check.py` measures besides."""
+"""Tests that need a GPU: `pytest -m gpu`. `scripts/gpu_check.py` also measures times."""
 
 import pytest
 from cuda_stand_in import StandIn
@@ -19,7 +19,7 @@ CASES = {one.name: one for one in step.cases()}
 
 @pytest.fixture
 def gpu():
-    """A real one: the device that stands in for one in other tests is none."""
+    """A real GPU, not the stand-in of other tests."""
     if StandIn.loaded:
         pytest.skip("this process has a stand-in for the CUDA driver, because this machine has none")
     try:
@@ -29,7 +29,7 @@ def gpu():
 
 
 def holds(run):
-    """The outcome of a check: it must hold, or be about something that is not here."""
+    """Require that a check holds, or skip the test if the machine lacks something."""
     check = attempt("it", run)
     if check.state == "not run":
         pytest.skip(check.text)
@@ -38,25 +38,25 @@ def holds(run):
 
 
 def all_hold(checks):
-    """The same of several, of which one at least must be about something that is here."""
+    """Require that all checks hold or cannot run here, and that at least one has run."""
     checks = list(checks)
     assert {check.name: check.text for check in checks if check.state == "FAIL"} == {}
     if all(check.state == "not run" for check in checks):
         pytest.skip("; ".join(check.text for check in checks))
 
 
-def test_noise_is_numpys_to_the_bit(gpu):
+def test_noise_is_bit_equal_to_numpy(gpu):
     assert noise.initial_noise(gpu, (1, 1, 1 << 20), 7, (0, 1, 40, 41)) == 0
 
 
 @pytest.mark.parametrize("seed", noise.EDGES)
-def test_noise_is_numpys_at_the_edges_of_the_counter(gpu, seed):
+def test_noise_is_bit_equal_to_numpy_at_the_edges_of_the_counter(gpu, seed):
     assert noise.initial_noise(gpu, (3, 5, 7), seed, noise.EDGES) == 0
     assert [noise.step_noise(gpu, (3, 5, 7), seed, sample) for sample in noise.EDGES] == [0] * len(noise.EDGES)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_step_is_numpys_to_the_bit(gpu, name):
+def test_the_step_is_bit_equal_to_numpy(gpu, name):
     holds(lambda: step.compare(gpu, CASES[name]))
 
 
@@ -86,22 +86,22 @@ def test_a_long_run_does_not_grow(gpu):
     holds(lambda: memory.long_run(gpu, ToyEngine(gpu, toy_card((3, 32, 32))), 200, 4))
 
 
-def test_every_step_of_the_bundled_model_is_that_of_the_cpu(gpu):
+def test_every_step_of_the_bundled_model_matches_the_cpu(gpu):
     holds(lambda: unet.parity(gpu, unet.engine_of("bundled"), open_denoiser(), DDPM))
 
 
 @pytest.mark.parametrize("name", unet.MODELS)
 @pytest.mark.parametrize("mode", ["replay", "chunks"])
-def test_a_graph_of_a_network_draws_what_its_launches_draw(gpu, name, mode):
+def test_a_graph_of_a_network_draws_the_images_of_its_launches(gpu, name, mode):
     holds(lambda: unet.same_in(gpu, name, DDPM, mode))
 
 
 @pytest.mark.parametrize("name", unet.MODELS)
-def test_half_precision_ends_near_single(gpu, name):
+def test_half_precision_ends_close_to_single_precision(gpu, name):
     request = Request(sampler="ddim", steps=50, count=16, batch=16, seed=1)
     holds(lambda: unet.psnr(gpu, name, "float16", request))
 
 
 @pytest.mark.parametrize("part", [providers.ort_checks, providers.tensorrt_checks])
-def test_the_packages_engines_draw_what_the_cpu_draws(gpu, part):
+def test_the_package_s_engines_draw_the_images_of_the_cpu(gpu, part):
     all_hold(part(Ask(gpu, quick=True)))

@@ -1,8 +1,9 @@
-"""`scripts/gpu_check.py` without a GPU: its command, record and plot."""
+"""`scripts/gpu_check.py` without a GPU: its command, results file and plot."""
 
 import json
 import subprocess
 import sys
+import threading
 
 import gpu_check
 import numpy as np
@@ -19,10 +20,10 @@ pytest.importorskip("cuda.core")
 SCRIPT = ROOT / "scripts" / "gpu_check.py"
 
 
-# The command, its record and its plot.
+# The command, its results file and its plot.
 
 
-def test_what_raises_is_one_failed_row_and_what_is_missing_is_not_run():
+def test_an_exception_is_a_failed_row_and_a_missing_package_is_not_run():
     def missing():
         raise NotHereError("no such thing")
 
@@ -39,7 +40,7 @@ def test_what_raises_is_one_failed_row_and_what_is_missing_is_not_run():
     assert attempt("a", lambda: 1 / 0)[:3] == ("a", "FAIL", "ZeroDivisionError: division by zero")
 
 
-def test_a_part_that_breaks_off_keeps_what_it_had():
+def test_a_part_that_breaks_off_keeps_its_earlier_checks():
     def part(ask):
         yield Check("first", "ok", "", {})
         raise ValueError("broken\nfor a reason")
@@ -79,12 +80,13 @@ def environment(**more):
     return {**os.environ, "PYTHONPATH": ":".join(str(ROOT / path) for path in paths), **more}
 
 
-def test_the_command_needs_neither_click_nor_torch_nor_pillow_to_begin(tmp_path):
+def test_the_command_starts_without_click_torch_and_pillow(tmp_path):
     script = (
         "import sys\n"
         "sys.modules.update(click=None, torch=None, PIL=None, onnx=None, onnxruntime=None, diffusers=None)\n"
         f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
-        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.sanitizer"
+        "import gpu_check, gpu.noise, gpu.step, gpu.timing, gpu.modes, gpu.memory, gpu.race, gpu.fitted, gpu.int8\n"
+        "import gpu.sanitizer"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
@@ -107,7 +109,7 @@ def test_wrong_arguments_are_named(arguments, reason, capsys):
 
 
 def run_with(monkeypatch, tmp_path, rows, *arguments):
-    """`main` with parts that found these rows; its exit code."""
+    """The exit code of `main` if the parts find these rows."""
     machine = {"gpu": "Some GPU"}
     monkeypatch.setattr(gpu_check, "in_process", lambda name, asked: (machine, list(rows[name])))
     return gpu_check.main(["--out", str(tmp_path), "--only", ",".join(rows), *arguments])
@@ -136,7 +138,7 @@ def test_one_failure_is_exit_code_1(monkeypatch, tmp_path):
     assert run_with(monkeypatch, tmp_path, rows) == 1
 
 
-def test_the_record_of_another_machine_is_begun_anew(monkeypatch, tmp_path):
+def test_results_of_another_machine_are_replaced(monkeypatch, tmp_path):
     (tmp_path / "gpu_check.json").write_text(json.dumps({"format": 1, "machine": {"gpu": "B"}, "parts": {"toy": {}}}))
     assert run_with(monkeypatch, tmp_path, {"noise": [Check("a", "ok", "", {})]}) == 0
     assert list(json.loads((tmp_path / "gpu_check.json").read_text())["parts"]) == ["noise"]
@@ -156,14 +158,14 @@ SOME, OTHER, NONE = {"gpu": "A"}, {"gpu": "B"}, {}
         ((SOME, NONE, OTHER), "c", OTHER),
     ],
 )
-def test_a_record_is_gone_on_with_unless_it_is_of_another_machine(tmp_path, machines, kept, machine):
+def test_results_are_continued_unless_they_are_of_another_machine(tmp_path, machines, kept, machine):
     for name, one in zip("abc", machines, strict=False):
         report.Report(tmp_path / "x.json").add(name, one, [], "command", 1.0)
     record = json.loads((tmp_path / "x.json").read_text())
     assert ("".join(record["parts"]), record["machine"]) == (kept, machine)
 
 
-def test_a_part_that_did_not_get_to_its_machine_stays_beside_those_that_did(tmp_path):
+def test_results_of_an_unknown_machine_are_kept(tmp_path):
     report.Report(tmp_path / "x.json").add("before", SOME, [], "command", 1.0)
     record = report.Report(tmp_path / "x.json")
     record.add("killed", NONE, [], "command", 1.0)
@@ -175,14 +177,14 @@ def test_a_part_that_did_not_get_to_its_machine_stays_beside_those_that_did(tmp_
     ("out", "reason"),
     [("/proc/x", "/proc/x cannot be made: No such file or directory"), ("file", "file cannot be made: File exists")],
 )
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch, capsys, out, reason):
+def test_a_folder_that_cannot_be_made_is_a_one_line_error(tmp_path, monkeypatch, capsys, out, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     assert gpu_check.main(["--out", out]) == 2
     assert capsys.readouterr() == ("", f"gpu_check.py: {reason}\n")
 
 
-def test_a_part_that_hangs_or_dies_is_a_failure_with_what_it_had(monkeypatch, tmp_path):
+def test_a_part_that_hangs_or_dies_is_a_failure_and_keeps_its_checks(monkeypatch, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import json, sys, os\n"
@@ -193,7 +195,7 @@ def test_a_part_that_hangs_or_dies_is_a_failure_with_what_it_had(monkeypatch, tm
     )
 
     def at_its_limit(command, *, timeout, **options):
-        """`noise` has written its first row and half of the next when its time is over."""
+        """The part `noise` times out after its first row and half of the next."""
         done = run_process(command, **options)
         if "noise" in command:
             raise subprocess.TimeoutExpired(command, timeout)
@@ -209,12 +211,23 @@ def test_a_part_that_hangs_or_dies_is_a_failure_with_what_it_had(monkeypatch, tm
         assert checks[1].text.startswith(reason)
 
 
-def test_rows_are_written_as_they_are_known(tmp_path):
+def test_rows_are_written_as_soon_as_they_are_known(tmp_path):
     def nothing():
         raise DdpmRtError("no NVIDIA driver was found")
 
     assert write_rows(tmp_path / "rows", "noise", nothing, quick=True, batches=(1,))
     assert [check.state for check in gpu_check.read_rows(tmp_path / "rows")[1]] == ["not run"]
+
+
+def test_the_record_has_the_checks_of_a_part_that_still_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_check, "FOLLOW", 0.01)
+    rows, told = tmp_path / "x.rows", threading.Event()
+    record, row = report.Report(tmp_path / "x.json"), {"name": "a", "state": "ok", "text": "", "figures": {}}
+    with gpu_check.followed(rows, lambda *found: told.set() or record.add("noise", *found, "command", 0.0)):
+        rows.write_text(json.dumps({"machine": SOME}) + "\n" + json.dumps({"check": row}) + "\n{")
+        assert told.wait(60)
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert (found["machine"], found["parts"]["noise"]["checks"]) == (SOME, [row])
 
 
 def test_bars_are_as_long_as_the_logarithm_of_their_times():
@@ -228,13 +241,13 @@ def test_bars_are_as_long_as_the_logarithm_of_their_times():
     assert len(others) == plot.WIDTH - plot.LEFT - plot.RIGHT + 1  # and ends at 10
 
 
-def test_every_part_is_in_the_list_of_what_waits_for_a_gpu():
-    waits = (ROOT / "benchmarks" / "README.md").read_text().split("## What waits for a GPU")[1]
-    assert [name for name in PARTS if f"| `{name}` |" not in waits] == []
-    assert f"{len(list(step.cases()))} tables" in waits
+def test_every_part_is_in_the_list_of_checks_that_need_a_gpu():
+    listed = (ROOT / "benchmarks" / "README.md").read_text().split("## Checks that need a GPU")[1]
+    assert [name for name in PARTS if f"| `{name}` |" not in listed] == []
+    assert f"{len(list(step.cases()))} tables" in listed
 
 
-def test_a_table_lines_up():
+def test_the_columns_of_a_table_are_aligned():
     rows = [("noise", Check("short", "ok", "all", {})), ("toy", Check("longer", "not run", "none", {}))]
     lines = report.table(rows).splitlines()
     assert {line.index(text) for line, text in zip(lines, ("what", "all", "none"), strict=True)} == {

@@ -1,4 +1,4 @@
-"""`scripts/run_pages.py`: every page of the documentation, word by word."""
+"""`scripts/run_pages.py` runs the blocks of every page of the documentation."""
 
 import re
 import shlex
@@ -23,12 +23,12 @@ PAGES = [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_does_what_it_says(page, tmp_path):
+def test_the_blocks_of_a_page_run(page, tmp_path):
     ran = run_page(page, tmp_path)
     assert ran == [block for block in blocks(page) if block.runs]
 
 
-def test_a_page_that_is_wrong_fails_with_its_name_and_line(tmp_path):
+def test_a_failing_block_is_reported_with_page_and_line(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("One.\n\n```sh\necho fine\n```\n\n```sh\nddpm-rt sample --no-such-option\n```\n")
     with pytest.raises(BlockFailed, match=r"page.md:8 exited with 2"):
@@ -38,7 +38,7 @@ def test_a_page_that_is_wrong_fails_with_its_name_and_line(tmp_path):
         run_page(page, tmp_path)
 
 
-def test_the_command_exits_with_1_for_a_page_that_is_wrong(tmp_path):
+def test_the_command_exits_with_1_for_a_failing_page(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```sh\n# needs a GPU\nfalse\n```\n\n```sh\nfalse\n```\n")
     command = [sys.executable, ROOT / "scripts" / "run_pages.py", page]
@@ -47,19 +47,19 @@ def test_the_command_exits_with_1_for_a_page_that_is_wrong(tmp_path):
     assert done.stderr.startswith("page.md:7 exited with 1")
 
 
-def test_a_block_is_left_out_only_for_a_reason_of_the_list():
+def test_a_block_is_skipped_only_for_a_listed_reason():
     reasons = [block.text.split("\n")[0] for page in pages() for block in blocks(page) if block.language == "sh"]
     assert [line for line in reasons if re.match(r"# (needs|runs|takes)\b", line) and line not in NEEDS] == []
 
 
-def test_every_shell_and_python_block_says_its_language():
-    """A block without a language is output, and begins like no command."""
+def test_every_shell_and_python_block_names_its_language():
+    """A block without a language is output, and its lines do not start like commands."""
     silent = [block for page in pages() for block in blocks(page) if block.language == ""]
     wrong = [str(block) for block in silent if re.match(r"(\$ |ddpm-rt |pip |python |import |make )", block.text)]
     assert wrong == []
 
 
-def test_every_input_of_a_page_can_be_made_and_is_used():
+def test_every_given_file_of_a_page_can_be_made_and_is_used():
     for page in pages():
         text = page.read_text(encoding="utf-8")
         for name in given(page):
@@ -79,7 +79,7 @@ def test_the_hubs_program_has_the_options_that_a_page_gives_it():
 
 
 def commands():
-    """The lines of all shell blocks that call ddpm-rt, also of those that are not run."""
+    """The lines of all shell blocks that call ddpm-rt, including blocks that do not run."""
     for page in pages():
         for block in blocks(page):
             if block.language == "sh":

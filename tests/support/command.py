@@ -1,4 +1,4 @@
-"""`ddpm-rt` in this process, as a shell has it in another."""
+"""Runs `ddpm-rt` in this process, with the result that a shell would see."""
 
 from click.testing import CliRunner, Result
 
@@ -6,12 +6,12 @@ from ddpm_rt.cli import main
 
 
 def run(*arguments: object) -> Result:
-    """What became of `ddpm-rt ARGUMENTS`."""
+    """The result of `ddpm-rt ARGUMENTS`."""
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def failed(result: Result, *words: str, code: int = 1) -> None:
-    """It ended with this exit code and one line on stderr with these words in it, without a traceback."""
+    """Assert that a command ended with this exit code, and with one line on stderr that contains these words."""
     assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     assert result.stderr.startswith("Error: "), result.stderr

@@ -1,4 +1,4 @@
-"""A stream of the stand-in device, memory on it, and a kernel."""
+"""Fixtures: a stream, memory and a kernel of the stand-in device."""
 
 import pytest
 from device_work import BYTES
@@ -26,7 +26,7 @@ def memory(device, stream):
 
 @pytest.fixture
 def kernel(stand_in, device):
-    """A kernel that adds its last parameter to so many floats."""
+    """A kernel that adds its last parameter to a number of floats."""
     from cuda.core import ObjectCode
 
     def add(address, count, value):

@@ -1,4 +1,4 @@
-"""Python's side of the stand-in for the CUDA driver: cuda.core runs on it, on a machine without a GPU."""
+"""The Python side of a stand-in for the CUDA driver, on which cuda.core runs without a GPU."""
 
 import ctypes
 import gc
@@ -30,7 +30,7 @@ TYPES = {
     "d": ctypes.c_double,
 }
 
-# What a loop must not do in its middle, by the driver's names.
+# Functions of the driver that a loop must not call between its steps.
 ALLOCATIONS = {"cuMemAlloc", "cuMemAllocHost", "cuMemHostAlloc", "cuMemAllocAsync", "cuMemAllocFromPoolAsync"}
 ALLOCATIONS |= {"cuStreamCreate", "cuEventCreate", "cuLibraryLoadData", "cuGraphInstantiate"}
 COPIES_NOW = {"cuMemcpy", "cuMemcpyHtoD", "cuMemcpyDtoH", "cuMemcpyDtoD"}
@@ -50,7 +50,7 @@ class Call(NamedTuple):
 
 
 class Settings(ctypes.Structure):
-    """What the device is; a new test starts with the defaults of world.h."""
+    """The properties of the device. Each test starts with the defaults of world.h."""
 
     devices: int
     major: int
@@ -78,7 +78,7 @@ def has_driver() -> bool:
 
 
 def build() -> Path:
-    """The compiled stand-in, kept in the machine's temporary folder under the hash of its sources."""
+    """The compiled stand-in, cached in the temporary folder under the hash of its sources."""
     sources = sorted(SOURCES.iterdir())
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     built = SharedFiles(Path(tempfile.gettempdir()) / f"ddpm-rt-tests-{os.getuid()}")
@@ -93,7 +93,7 @@ def compile_stand_in(folder: Path) -> None:
 
 
 class StandIn:
-    """The stand-in, loaded once a process; `test()` is one test's time with it."""
+    """The stand-in, loaded once for each process; `test()` gives one test a fresh device."""
 
     loaded: ClassVar["StandIn | None"] = None
 
@@ -106,11 +106,11 @@ class StandIn:
         self._c.stand_in_enqueue.argtypes = [ctypes.c_uint64, ctypes.c_char_p, ENQUEUED, ctypes.c_void_p]
         self._c.stand_in_touch.argtypes = [ctypes.c_char_p, ctypes.c_uint64, ctypes.c_size_t]
         self._c.cudaGraphSetConditional.argtypes = [ctypes.c_uint64, ctypes.c_uint]
-        self._alive: list[Any] = []  # what C points to
+        self._alive: list[Any] = []  # keeps objects alive that C points to
 
     @classmethod
     def load(cls) -> "StandIn":
-        """The process's stand-in; RuntimeError with the reason where there cannot be one."""
+        """The stand-in of this process. Raises RuntimeError with the reason if there cannot be one."""
         if has_driver():
             raise RuntimeError("this machine has a CUDA driver, which cannot be replaced in this process")
         if not shutil.which("g++"):
@@ -120,7 +120,7 @@ class StandIn:
 
     @contextmanager
     def test(self) -> Iterator["StandIn"]:
-        """A fresh device; at the end, a failure if anything was done that a real device forbids."""
+        """A fresh device. At the end, the test fails if it did something that a real device forbids."""
         self.reset()
         try:
             yield self
@@ -129,7 +129,7 @@ class StandIn:
             assert not faults, "\n".join(["the stand-in for the CUDA driver saw:", *faults])
         finally:
             self.reset()
-            self.settings.devices = 0  # to who did not ask for it: a machine without a GPU
+            self.settings.devices = 0  # other tests see a machine without a GPU
 
     def reset(self) -> None:
         self._c.stand_in_reset()
@@ -146,11 +146,12 @@ class StandIn:
         function: Callable[..., None],
         extents: Callable[..., Sequence[int]] | None = None,
     ) -> None:
-        """Makes `function` the kernel of that name.
+        """Register `function` as the kernel `name`.
 
         `parameters` has one letter each: P pointer, I i 32 bits, Q q 64 bits, f d floats. A Python function gets their
         values; a function of a C library gets (void** params, unsigned grid x, y, z, block x, y, z).
-        `extents` of the values are the bytes touched behind each parameter (0 if it is no pointer, or may be null).
+        `extents` of the values gives the bytes that the kernel touches behind each parameter: 0 for a parameter that is
+        not a pointer or may be null.
         """
         run = ctypes.cast(function, KERNEL) if is_foreign(function) else KERNEL(self._called(parameters, function))
         sizes = EXTENTS(self._measured(parameters, extents)) if extents else EXTENTS()
@@ -180,7 +181,7 @@ class StandIn:
             self._c.stand_in_fault(b"a function on the device raised:\n" + traceback.format_exc().encode())
 
     def enqueue(self, stream: int, function: Callable[[], None], name: str = "engine") -> int:
-        """Enqueues `function` as an engine would its kernels, in captures too; the driver's error."""
+        """Enqueue `function` like a kernel of an engine, also in captures. Returns the driver's error."""
 
         def run(_: Any) -> None:
             with self._no_escape():
@@ -190,7 +191,7 @@ class StandIn:
         return int(self._c.stand_in_enqueue(stream, name.encode(), self._alive[-1], None))
 
     def array(self, address: int, shape: int | tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-        """Device memory as the device sees it: for kernels, and for tests that look behind the curtain."""
+        """A view of device memory, for kernels and for tests that inspect it."""
         array = np.empty(shape, dtype)
         assert not self._c.stand_in_touch(b"array", address, array.nbytes), self.faults()[-1]
         memory = (ctypes.c_char * array.nbytes).from_address(address)
@@ -201,7 +202,7 @@ class StandIn:
         self._c.cudaGraphSetConditional(condition, value)
 
     def fail(self, name: str, error: int, nth: int = 1, times: int = 1) -> None:
-        """Lets the n-th call of the driver's function (from now on) fail; "run:kernel" fails while it runs."""
+        """Make the n-th call of a driver function from now on fail; "run:kernel" fails while the kernel runs."""
         self._c.stand_in_fail(name.encode(), int(error), nth, times)
 
     def mark(self, name: str) -> None:
@@ -227,7 +228,7 @@ class StandIn:
         return records[marks[begin] if begin else 0 : marks[end] if end else None]
 
     def live(self) -> list[str]:
-        """What was made and not given back: memory, streams, events, graphs, captures.
+        """The resources that are not freed: memory, streams, events, graphs, captures.
 
         No libraries: cuda.core 1.2 keeps them, and their kernels, until the process ends.
         """
@@ -235,11 +236,11 @@ class StandIn:
         return [line for line in self._c.stand_in_live().decode().splitlines() if line != "library"]
 
     def faults(self) -> list[str]:
-        """What a real device forbids and was done all the same."""
+        """Operations of the test that a real device forbids."""
         return self._c.stand_in_faults().decode().splitlines()  # type: ignore[no-any-return]
 
     def take_faults(self) -> list[str]:
-        """The faults, which the test then does not fail for."""
+        """Return the faults and clear them, so that the test does not fail."""
         faults = self.faults()
         self._c.stand_in_forgive()
         return faults

@@ -1,4 +1,4 @@
-"""Copies of an ONNX file with something wrong."""
+"""Copies of an ONNX file with one fault each."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from ddpm_rt import ModelCard
 
 
 def changed(source, out, change):
-    """A copy of a model with something wrong."""
+    """A copy of a model with one fault."""
     model = onnx.load(source)
     change(model)
     out.write_bytes(model.SerializeToString())
@@ -42,7 +42,7 @@ def weights_elsewhere(model):
 
 
 def set_precision(model, precision):
-    """Let the card say another precision."""
+    """Change the precision in the card."""
     props = {entry.key: entry.value for entry in model.metadata_props}
     card = ModelCard.from_json(props["ddpm_rt.card"])
     changed_card = dataclasses.replace(card, precision=precision)
@@ -50,7 +50,7 @@ def set_precision(model, precision):
 
 
 def fp8(model):
-    """Quantised to E4M3 and back in front of a convolution."""
+    """Quantise to E4M3 and back before a convolution."""
     conv = node(model, "Conv")
     scale = onnx.numpy_helper.from_array(np.array(0.5, np.float32), "fp8.scale")
     zero = onnx.helper.make_tensor("fp8.zero", onnx.TensorProto.FLOAT8E4M3FN, [], [0.0])

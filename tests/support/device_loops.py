@@ -1,4 +1,4 @@
-"""A toy engine with its loop on the stand-in device, the same network on the host, and what a request draws on both."""
+"""A toy engine with its loop on the stand-in device, the same network on the host, and requests for both."""
 
 import numpy as np
 from gaussian_model import gaussian_card
@@ -10,7 +10,7 @@ MODES = ("replay", "chunks", "while", "stream")
 
 
 class Gpu(Engine):
-    """An engine on the device with its loop, as what opens a plan gives it."""
+    """An engine on the device with its loop, in the form that opening a plan returns."""
 
     def __init__(self, stand_in, device, function=eps_of_gaussian, *, mode="replay", streams=1, **options):
         from ddpm_rt.device.loop import DeviceLoop
@@ -18,7 +18,7 @@ class Gpu(Engine):
         self.engine = ToyEngine(stand_in, function, **options)
         self.card, self.loop = self.engine.card, DeviceLoop(device, self.engine, mode=mode, streams=streams)
 
-    def __call__(self, x, t, y=None, /):
+    def __call__(self, x, t, y=None, inputs=None, /):
         raise AssertionError("the host loop was run")
 
     def close(self):
@@ -32,16 +32,16 @@ class Host(Engine):
     def __init__(self, function=eps_of_gaussian, card=None):
         self.function, self.card = function, card or gaussian_card()
 
-    def __call__(self, x, t, y=None, /):
-        return self.function(x, t, y)
+    def __call__(self, x, t, y=None, inputs=None, /):
+        return self.function(x, t, y, *([inputs] if inputs else []))
 
 
 def final(request, engine, watch=None):
-    """The images of a request, and how its batches were."""
+    """A request, its images, and the samples of its batches."""
     bound = request.bind(engine.card).fitted(engine)
     parts = list(bound.finals(engine, request.samples, watch or Watch()))
     return np.concatenate([images for _, images in parts]), [len(samples) for samples, _ in parts]
 
 
 class Stop(BaseException):
-    """As KeyboardInterrupt, which pytest would take for its own."""
+    """Stands in for KeyboardInterrupt, which pytest would handle itself."""

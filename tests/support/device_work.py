@@ -7,7 +7,7 @@ BYTES = 64
 
 
 def pinned(*values):
-    """A pinned buffer of sixteen floats that begins with these, and the array that looks at it."""
+    """A pinned buffer of sixteen floats that starts with `values`, and an array over it."""
     from cuda.core import LegacyPinnedMemoryResource
 
     buffer = LegacyPinnedMemoryResource().allocate(BYTES)

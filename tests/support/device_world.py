@@ -1,4 +1,4 @@
-"""The stand-in device as the stand-ins for TensorRT and onnxruntime see it: memory to look at, streams to work on."""
+"""The stand-in device for the stand-ins of TensorRT and onnxruntime: its memory and streams."""
 
 import sys
 from importlib.machinery import ModuleSpec
@@ -7,14 +7,14 @@ from cuda_stand_in import WAITS
 
 
 class DeviceWorld:
-    """The device that is asked for, on which the real cuda.core runs."""
+    """The current stand-in device, used through the real cuda.core."""
 
     def __init__(self, stand_in, *, capability=(8, 9), devices=1):
         self.stand_in, self._buffers = stand_in, []
         stand_in.settings.devices, (stand_in.settings.major, stand_in.settings.minor) = devices, capability
 
     def view(self, address, dtype, shape):
-        """What is at a device address, as an array that can be written to."""
+        """A writable array over the memory at a device address."""
         return self.stand_in.array(address, shape, dtype)
 
     def enqueue(self, handle, work):
@@ -23,7 +23,7 @@ class DeviceWorld:
         assert status == 0, f"the driver refuses: {status}"
 
     def allocate(self, gpu, size):
-        """The address of so many bytes, which stay as long as this world."""
+        """The address of new memory, which exists as long as this object."""
         stream = gpu.create_stream()
         self._buffers.append(gpu.allocate(size, stream=stream))
         stream.sync()
@@ -31,12 +31,12 @@ class DeviceWorld:
 
     @property
     def waits(self):
-        """How often the host has waited for the device."""
+        """The number of times that the host has waited for the device."""
         return sum(name in WAITS for name in self.stand_in.calls())
 
 
 def install(monkeypatch, *modules):
-    """Have imports find these modules."""
+    """Make imports find these modules."""
     for module in modules:
         module.__spec__ = ModuleSpec(module.__name__, None)
         monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -1,4 +1,4 @@
-"""Chains of diffusers' own schedulers on a toy network, with noise that is handed in, to compare dialects with."""
+"""Chains of diffusers' own schedulers on a toy network with given noise, to test dialects."""
 
 import importlib
 import itertools
@@ -27,9 +27,9 @@ SAMPLES = 2
 
 
 def toy(alpha_bar, prediction, spread=False):
-    """A network `(x, t) -> out`, numpy float32, that expects smooth images reaching beyond [-1, 1].
+    """A network `(x, t) -> out`, numpy float32, for smooth images that exceed [-1, 1].
 
-    Its x0 is bounded and follows x by less than x moves, so that no chain grows and an error of rounding stays one.
+    Its x0 is bounded, and changes less than x does. Therefore no chain diverges, and rounding errors stay small.
     """
     levels = [np.sqrt(level).astype(np.float32) for level in (alpha_bar, 1 - alpha_bar)]
 
@@ -45,14 +45,14 @@ def toy(alpha_bar, prediction, spread=False):
 
 
 def tape(steps, seed=0):
-    """Standard normals float32 [1 + steps, B, C, H, W]: the first is x_T, then one a row."""
+    """Standard normals float32 [1 + steps, B, C, H, W]: the first is x_T, the others belong to the rows."""
     return np.random.default_rng(seed).standard_normal((1 + steps, SAMPLES, *SHAPE)).astype(np.float32)
 
 
 def chain(scheduler, network, z, **step_options):
     """x after each step of a scheduler whose timesteps are set, [steps, B, C, H, W], and the largest state so far.
 
-    x is what the network is shown. It is the state itself, but for the Euler schedulers, whose state is
+    x is the input of the network. It equals the state, except in the Euler schedulers, whose state is
     x / sqrt(alpha_bar).
     """
     module = importlib.import_module(type(scheduler).__module__)
@@ -68,21 +68,21 @@ def chain(scheduler, network, z, **step_options):
             state = scheduler.step(out, t, state, **step_options).prev_sample
     finally:
         module.randn_tensor = kept
-    found.append(state.numpy())  # after the last step x and state are one: alpha_bar is 1
+    found.append(state.numpy())  # after the last step alpha_bar is 1, so x equals the state
     largest.append(float(state.abs().max()))
     return np.stack(found[1:]), np.maximum.accumulate(largest)[1:]
 
 
 def started(scheduler, z):
-    """Where diffusers' Euler schedulers begin: sqrt(1 - alpha_bar) z, or z itself with `leading`."""
+    """The initial x of diffusers' Euler schedulers: sqrt(1 - alpha_bar) z, or z itself with `leading`."""
     sigma = scheduler.sigmas[0]
     return z[0] * np.float32(scheduler.init_noise_sigma / (sigma**2 + 1) ** 0.5)
 
 
 def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None, variance="fixed_small", **options):
-    """x after each step, in dialect diffusers, and the largest term that cancels in it, as `compare` wants them.
+    """x after each step in dialect diffusers, and the largest term that cancels in it, for `compare`.
 
-    `options` replaces what the dialect gives the sampler.
+    `options` replace the dialect's options of the sampler.
     """
     dialect = DIALECTS["diffusers"]
     visited = dialect.timesteps(Schedule(betas), steps, spacing, sampler) if isinstance(steps, int) else np.array(steps)
@@ -94,7 +94,7 @@ def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None
         "leads_to": dialect.leads_to(visited, len(betas), spacing),
         **options,
     }
-    make, takes = SAMPLERS[sampler]
+    make, takes, _ = SAMPLERS[sampler]
     given = {name: given[name] for name in takes}
     table = make(dialect.schedule(betas, sampler), visited, prediction=prediction, **given)
     network = toy(np.cumprod(1 - betas), prediction, variance == "learned_range")
@@ -114,7 +114,7 @@ def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None
 
 
 def compare(ours, theirs, tolerance=1e-5):
-    """Equal to `tolerance` of 1 or of the largest |x| so far, whichever is more: rounding is relative.
+    """Assert equality to `tolerance` times 1 or the largest |x| so far, whichever is larger: rounding is relative.
 
     To that comes what four roundings leave of the largest term that cancels: x / sqrt(alpha_bar) in x0 from eps, whose
     weight is small but when few steps are taken (linear: 157 x), and in diffusers' Euler the state itself.
@@ -130,7 +130,7 @@ def compare(ours, theirs, tolerance=1e-5):
 
 
 def settings(schedule, steps):
-    """All combinations for few steps; half of them for 48, the other half for 50; for many, one in nine, in turn."""
+    """All combinations for few steps, half of them for 48 steps, the other half for 50, one in nine for many."""
     chosen = list(itertools.product(PREDICTIONS, SPACINGS, CLIPS))
     if steps in (48, 50):
         return [one for index, one in enumerate(chosen) if (index // 2 + index + steps // 50) % 2]

@@ -1,4 +1,4 @@
-"""Networks and pipelines of diffusers, with random weights, at widths that a test can afford."""
+"""Small networks and pipelines of diffusers with random weights."""
 
 import torch
 
@@ -17,8 +17,8 @@ CAT = {
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4],
     "layers_per_block": 1,
 }
-SCRIPT = CAT | {"attention_head_dim": 8}  # the rest as UNet2DModel's defaults, which the script keeps
-PIPELINES = {  # the flags of each family, at widths that a test can afford
+SCRIPT = CAT | {"attention_head_dim": 8}  # the other flags are UNet2DModel's defaults, as in the script
+PIPELINES = {  # the flags of each family, at small widths
     "google/ddpm-cifar10-32": (CIFAR | HO, {"variance_type": "fixed_large"}),
     "google/ddpm-cat-256": (CAT | HO, {"variance_type": "fixed_small"}),
     "train_unconditional.py": (SCRIPT, {"beta_schedule": "squaredcos_cap_v2"}),

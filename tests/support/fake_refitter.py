@@ -1,7 +1,7 @@
-"""A stand-in for TensorRT's module where there is no GPU: as much as a refit needs, and it objects to any other order.
+"""A stand-in for TensorRT's refitter on a machine without a GPU. It rejects calls in a wrong order.
 
 What its classes and members are called is checked against the real bindings (`scripts/check_tensorrt_api.py`); what
-they promise is read from TensorRT's headers. A plan of its own is the network's name and, as JSON, digests of weights.
+they promise is read from TensorRT's headers. A plan of this stand-in is the network's name and JSON digests of weights.
 """
 
 import hashlib
@@ -10,12 +10,13 @@ import weakref
 from types import SimpleNamespace
 
 import onnx
+from fake_tensorrt import ILogger
 
 VERSION = "11.4.0.106"
 
 
 class OutOfOrderError(AssertionError):
-    """A call that TensorRT leaves undefined or forbids."""
+    """A call that TensorRT forbids, or whose effect is undefined."""
 
 
 def demand(holds, what):
@@ -24,7 +25,7 @@ def demand(holds, what):
 
 
 def digests(path):
-    """What a plan of this kind remembers of each weight of an ONNX file."""
+    """The digest that a stand-in plan stores for each weight of an ONNX file."""
     return {
         tensor.name: hashlib.sha256(tensor.SerializeToString()).hexdigest()
         for tensor in onnx.load(path).graph.initializer
@@ -40,10 +41,6 @@ def weights_in(content):
     return json.JSONDecoder().raw_decode(content[4:].decode())[0]["weights"]
 
 
-class ILogger:
-    """What a logger is derived from."""
-
-
 class Logger(ILogger):
     ERROR, INTERNAL_ERROR = SimpleNamespace(name="ERROR"), SimpleNamespace(name="INTERNAL_ERROR")
 
@@ -54,7 +51,7 @@ class SerializationFlag:
 
 class ISerializationConfig:
     def __init__(self):
-        self._flags = {SerializationFlag.EXCLUDE_WEIGHTS}  # at worst: what it is at first is not documented
+        self._flags = {SerializationFlag.EXCLUDE_WEIGHTS}  # the worst case: the initial flags are not documented
 
     def set_flag(self, flag):
         self._flags.add(flag)
@@ -163,6 +160,6 @@ PARTS = (
 
 
 def module(**replaced):
-    """The module, with classes of it replaced."""
+    """The stand-in module, with some classes replaced."""
     names = {"__name__": "tensorrt", "__version__": VERSION, **{kind.__name__: kind for kind in PARTS}}
     return SimpleNamespace(**{**names, **replaced})

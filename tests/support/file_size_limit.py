@@ -1,4 +1,4 @@
-"""A limit on the size of files, which is what a full disk does at a place that is known."""
+"""A limit on the size of files, which acts like a full disk at a known place."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """This process, and what it starts, can write no file beyond `size` bytes: writing fails with "File too large"."""
+    """Limit the files of this process and its children to `size` bytes: writing more fails with "File too large"."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -9,7 +9,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 
 BETAS = np.linspace(1e-4, 0.02, 1000)
 PIXEL_VARIANCE = 0.25
-CLASS_MEANS = (-0.5, 0.25, 0.75, 0.0)  # the last class stands for none
+CLASS_MEANS = (-0.5, 0.25, 0.75, 0.0)  # the last class is the null class
 
 
 def gaussian_card(**changes):
@@ -30,7 +30,7 @@ def gaussian_card(**changes):
 
 
 def write_gaussian(path, *, card=None, batch="batch", poison_at=None, metadata=True):
-    """out = coefficient[t] * x, the noise to be expected in pixels from N(0, PIXEL_VARIANCE)."""
+    """out = coefficient[t] * x, the expected noise in pixels from N(0, PIXEL_VARIANCE)."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -70,9 +70,9 @@ def conditional_card(**changes):
 
 
 def write_conditional(path, *, card=None, batch="batch", time="int64", spread=None):
-    """The noise to be expected in pixels from N(CLASS_MEANS[y], PIXEL_VARIANCE): gain[t] (x - signal[t] mean[y]).
+    """The expected noise in pixels from N(CLASS_MEANS[y], PIXEL_VARIANCE): gain[t] (x - signal[t] mean[y]).
 
-    `time` is the type of t, "one ..." for a rank of 0. `spread` adds as many channels again, of that value.
+    `time` is the type of t, "one ..." for a scalar. `spread` adds as many channels again with this value.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

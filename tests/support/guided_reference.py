@@ -1,6 +1,6 @@
-"""guided-diffusion's UNet once more, from its hyperparameters and in float64: no module, one function a formula.
+"""An independent float64 version of guided-diffusion's UNet: one function for each formula, without modules.
 
-Written for the tests, apart from `ddpm_ref.guided_unet`, which must agree with it.
+It shares no code with `ddpm_ref.guided_unet`, which must agree with it.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Hyper:
-    """The flags of its training script."""
+    """The flags of guided-diffusion's training script."""
 
     num_channels: int = 32
     channel_mult: tuple = (1, 2)
@@ -28,7 +28,7 @@ class Hyper:
 
 
 def blueprint(h):
-    """The layers of each block, (kind, channels in, channels out), in the order in which its constructor adds them."""
+    """The layers of each block, (kind, channels in, channels out), in the order of guided-diffusion's constructor."""
     width = first = int(h.channel_mult[0] * h.num_channels)
     down, skips, ds = [[("conv", 3, width)]], [width], 1
     for level, mult in enumerate(h.channel_mult):
@@ -102,86 +102,104 @@ def random_state(h, seed=0):
     return state
 
 
-def forward(state, h, x, t, y=None):
-    """The network's output, float64 but for the sinusoids, whose angles its code rounds to float32."""
-    w = {name: tensor.double() for name, tensor in state.items()}
+class Weights:
+    """The linear formulas, with the weights of a state dict in float64."""
 
-    def conv(name, x, stride=1):
-        weight = w[f"{name}.weight"]
-        return F.conv2d(x, weight, w[f"{name}.bias"], stride, padding=weight.shape[-1] // 2)
+    def __init__(self, state):
+        self.w = {name: tensor.double() for name, tensor in state.items()}
 
-    def norm(name, x):
+    def conv(self, name, x, stride=1):
+        weight = self.w[f"{name}.weight"]
+        return F.conv2d(x, weight, self.w[f"{name}.bias"], stride, padding=weight.shape[-1] // 2)
+
+    def norm(self, name, x):
         groups = x.reshape(len(x), 32, -1)
         mean, variance = groups.mean(2, keepdim=True), groups.var(2, keepdim=True, unbiased=False)
         flat = ((groups - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
-        return flat * w[f"{name}.weight"][:, None, None] + w[f"{name}.bias"][:, None, None]
+        return flat * self.w[f"{name}.weight"][:, None, None] + self.w[f"{name}.bias"][:, None, None]
 
-    def silu(x):
-        return x / (1 + (-x).exp())
+    def linear(self, name, x):
+        return x @ self.w[f"{name}.weight"].T + self.w[f"{name}.bias"]
 
-    def linear(name, x):
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
 
-    def double(x):
-        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+def silu(x):
+    return x / (1 + (-x).exp())
 
-    def halve(x):
-        return (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
 
-    def residual(name, kind, x, time):
-        change = {"res_down": halve, "res_up": double}.get(kind, lambda x: x)
-        inner = conv(f"{name}.in_layers.2", change(silu(norm(f"{name}.in_layers.0", x))))
-        told = linear(f"{name}.emb_layers.1", silu(time))[:, :, None, None]
-        if h.scale_shift:
-            half = told.shape[1] // 2
-            inner = norm(f"{name}.out_layers.0", inner) * (1 + told[:, :half]) + told[:, half:]
-        else:
-            inner = norm(f"{name}.out_layers.0", inner + told)
-        around = change(x)
-        if f"{name}.skip_connection.weight" in w:
-            around = conv(f"{name}.skip_connection", around)
-        return around + conv(f"{name}.out_layers.3", silu(inner))
+def double(x):
+    return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    def attention(name, x):
-        width, d = x.shape[1], x.shape[1] // h.num_heads
-        weight, bias = w[f"{name}.qkv.weight"][:, :, 0], w[f"{name}.qkv.bias"]
-        qkv = torch.einsum("oc,bcn->bon", weight, norm(f"{name}.norm", x).flatten(2)) + bias[:, None]
-        heads = []
-        for head in range(h.num_heads):
-            starts = [i * width + head * d for i in range(3)] if h.new_order else [(3 * head + i) * d for i in range(3)]
-            q, k, v = (qkv[:, start : start + d] for start in starts)
-            scores = torch.einsum("bdi,bdj->bij", q, k) / d**0.5
-            share = scores.exp() / scores.exp().sum(2, keepdim=True)
-            heads.append(torch.einsum("bij,bdj->bdi", share, v))
-        mixed = torch.cat(heads, 1).reshape(x.shape)
-        out, bias = w[f"{name}.proj_out.weight"][:, :, 0], w[f"{name}.proj_out.bias"]
-        return x + torch.einsum("oc,bchw->bohw", out, mixed) + bias[:, None, None]
 
-    def layer(name, kind, x, time):
-        if kind == "conv":
-            return conv(name, x)
-        if kind == "down":
-            return conv(f"{name}.op", x, stride=2)
-        if kind == "up":
-            return conv(f"{name}.conv", double(x))
-        return attention(name, x) if kind == "attn" else residual(name, kind, x, time)
+def halve(x):
+    return (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
 
+
+def residual(weights, h, name, kind, x, time):
+    change = {"res_down": halve, "res_up": double}.get(kind, lambda x: x)
+    inner = weights.conv(f"{name}.in_layers.2", change(silu(weights.norm(f"{name}.in_layers.0", x))))
+    embedded = weights.linear(f"{name}.emb_layers.1", silu(time))[:, :, None, None]
+    if h.scale_shift:
+        half = embedded.shape[1] // 2
+        inner = weights.norm(f"{name}.out_layers.0", inner) * (1 + embedded[:, :half]) + embedded[:, half:]
+    else:
+        inner = weights.norm(f"{name}.out_layers.0", inner + embedded)
+    shortcut = change(x)
+    if f"{name}.skip_connection.weight" in weights.w:
+        shortcut = weights.conv(f"{name}.skip_connection", shortcut)
+    return shortcut + weights.conv(f"{name}.out_layers.3", silu(inner))
+
+
+def attention(weights, h, name, x):
+    width, d = x.shape[1], x.shape[1] // h.num_heads
+    weight, bias = weights.w[f"{name}.qkv.weight"][:, :, 0], weights.w[f"{name}.qkv.bias"]
+    qkv = torch.einsum("oc,bcn->bon", weight, weights.norm(f"{name}.norm", x).flatten(2)) + bias[:, None]
+    heads = []
+    for head in range(h.num_heads):
+        starts = [i * width + head * d for i in range(3)] if h.new_order else [(3 * head + i) * d for i in range(3)]
+        q, k, v = (qkv[:, start : start + d] for start in starts)
+        scores = torch.einsum("bdi,bdj->bij", q, k) / d**0.5
+        share = scores.exp() / scores.exp().sum(2, keepdim=True)
+        heads.append(torch.einsum("bij,bdj->bdi", share, v))
+    mixed = torch.cat(heads, 1).reshape(x.shape)
+    out, bias = weights.w[f"{name}.proj_out.weight"][:, :, 0], weights.w[f"{name}.proj_out.bias"]
+    return x + torch.einsum("oc,bchw->bohw", out, mixed) + bias[:, None, None]
+
+
+def time_embedding(weights, h, t, y):
+    """The sinusoids have float32 angles, as in guided-diffusion."""
     half = h.num_channels // 2
     frequency = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     angle = (t.float() * h.time_scale)[:, None] * frequency
-    time = linear("time_embed.2", silu(linear("time_embed.0", torch.cat([angle.cos(), angle.sin()], 1).double())))
-    if h.classes:
-        time = time + w["label_emb.weight"][y]
+    sinusoids = torch.cat([angle.cos(), angle.sin()], 1).double()
+    time = weights.linear("time_embed.2", silu(weights.linear("time_embed.0", sinusoids)))
+    return time + weights.w["label_emb.weight"][y] if h.classes else time
+
+
+def forward(state, h, x, t, y=None):
+    """The network's output in float64, except for the angles of the sinusoids."""
+    weights = Weights(state)
+    time = time_embedding(weights, h, t, y)
+
+    def layer(name, kind, x):
+        if kind == "conv":
+            return weights.conv(name, x)
+        if kind == "down":
+            return weights.conv(f"{name}.op", x, stride=2)
+        if kind == "up":
+            return weights.conv(f"{name}.conv", double(x))
+        return attention(weights, h, name, x) if kind == "attn" else residual(weights, h, name, kind, x, time)
+
+    def block(name, layers, x):
+        for j, (kind, _, _) in enumerate(layers):
+            x = layer(f"{name}.{j}", kind, x)
+        return x
+
     down, middle, up, _ = blueprint(h)
     x, skips = x.double(), []
     for i, layers in enumerate(down):
-        for j, (kind, _, _) in enumerate(layers):
-            x = layer(f"input_blocks.{i}.{j}", kind, x, time)
+        x = block(f"input_blocks.{i}", layers, x)
         skips.append(x)
-    for j, (kind, _, _) in enumerate(middle):
-        x = layer(f"middle_block.{j}", kind, x, time)
+    x = block("middle_block", middle, x)
     for i, layers in enumerate(up):
-        x = torch.cat([x, skips.pop()], 1)
-        for j, (kind, _, _) in enumerate(layers):
-            x = layer(f"output_blocks.{i}.{j}", kind, x, time)
-    return conv("out.2", silu(norm("out.0", x)))
+        x = block(f"output_blocks.{i}", layers, torch.cat([x, skips.pop()], 1))
+    return weights.conv("out.2", silu(weights.norm("out.0", x)))

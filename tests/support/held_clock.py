@@ -2,7 +2,7 @@
 
 
 class HeldClock:
-    """Stands in for the module `time` where the device loop reads the time: it moves only when a test moves it."""
+    """Replaces the module `time` in the device loop. Only a test moves this clock."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""Texts and files that no reader may trip over, and what must hold of a message about them."""
+"""Hostile texts and files for readers, and the requirement for their error messages."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import socket
 
 LONG_INTEGER = "1" + "0" * 400
 DEEP = "[" * 100_000
-# Texts that are JSON for Python's parser, or kill it, and are refused all the same; and a word of the reason.
+# Texts that Python's JSON parser accepts, or that crash it, and a word of the reason why a reader refuses them.
 JSON = {
     "deep list": (DEEP + "]" * 100_000, "nested"),
     "deep object": ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested"),
@@ -14,7 +14,7 @@ JSON = {
     "5000 digits": (f'{{"a": 1{"0" * 5000}}}', "digits"),
     "a fraction of 200 digits": (f'{{"a": 0.{"1" * 200}}}', "digits"),
     "50000 keys": ("{" + ",".join(f'"k{i}":0' for i in range(50_000)) + "}", "keys"),
-    "a key twice": ('{"a": 1, "a": 2}', "twice"),
+    "a key twice": ('{"a": 1, "a": 2}', "duplicate key"),
     "lone surrogate": ('{"a": "\\ud800"}', "surrogate"),
     "lone surrogate in a key": ('{"\\uDC00": 1}', "surrogate"),
     "not UTF-8": (b'{"a": "\xff"}', "UTF-8"),
@@ -22,7 +22,7 @@ JSON = {
     "escaped quotes without end": ('"' + '\\"' * 200_000, "JSON"),
     "empty": ("", "JSON"),
 }
-# Texts that look like the above and are fine.
+# Similar texts that are valid.
 FINE = {
     "brackets in a string": json.dumps({"a": "[" * 10_000}),
     "digits in a string": json.dumps({"a": "1" * 10_000}),

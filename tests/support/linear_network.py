@@ -11,7 +11,7 @@ ALPHA_BAR = np.cumprod(1 - BETAS)
 
 
 class Linear:
-    """The exact network for Gaussian pixels; `calls` are the timesteps that it was asked for."""
+    """The exact network for Gaussian pixels; `calls` lists the timesteps of its calls."""
 
     def __init__(self, prediction="eps", **facts):
         self.card = gaussian_card(prediction=prediction, **facts)
@@ -30,7 +30,7 @@ class Linear:
 
 
 class OneValue:
-    """The exact network for images of one value, itself from N(0, PIXEL_VARIANCE): pixels that hang together.
+    """The exact network for images whose pixels all have one value from N(0, PIXEL_VARIANCE).
 
     The posterior mean of the value given x is a multiple of the mean of x.
     """

@@ -1,4 +1,4 @@
-"""An engine without weights whose few-step samplers err: the exact denoiser of pixels that are -1 or 1."""
+"""An engine without weights: the exact denoiser of pixels near -1 or 1, for which samplers with few steps err."""
 
 import numpy as np
 from gaussian_model import BETAS, gaussian_card
@@ -20,7 +20,7 @@ def x0_of_mixture(x, t, shift=0.0):
 
 
 class MixtureEngine(Engine):
-    """Says it as eps, x0 or v; moved by 0.5 a class; with a spread where the variance is learned. It counts calls."""
+    """Predicts eps, x0 or v, and counts calls. Each class is shifted by 0.5; a learned variance adds a spread."""
 
     def __init__(self, **changes):
         self.card = gaussian_card(**changes)

@@ -1,11 +1,12 @@
-"""A plan of the stand-in for TensorRT, on the stand-in device."""
+"""A plan of the stand-in for TensorRT on the stand-in device."""
 
 import numpy as np
 from elsewhere import in_new_thread
 from fake_tensorrt import SCRATCH
 
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.device.device_denoiser import DeviceDenoiser
 from ddpm_rt.device.device_engine import Buffers
 from ddpm_rt.engines.opening import open_device_engine
@@ -27,7 +28,9 @@ class Bench:
         sidecar_path(self.path).write_text(record.to_json())
 
     def open(self):
-        opened = in_new_thread(lambda: open_device_engine(self.path))  # cuda.core keeps a GPU's capability by thread
+        opened = in_new_thread(
+            lambda: open_device_engine(self.path)
+        )  # cuda.core caches a GPU's capability for each thread
         opened.gpu.set_current()
         return opened
 
@@ -35,7 +38,7 @@ class Bench:
         return DeviceDenoiser(*self.open())
 
     def buffers(self, gpu, batch, **changes):
-        """Room for a batch of the Gaussian model."""
+        """Buffers for a batch of the Gaussian model."""
         sizes = {"x": batch * 96, "t": batch * 8, "out": batch * 96, "scratch": batch * SCRATCH}
         return Buffers(**({"y": 0} | {name: self.world.allocate(gpu, size) for name, size in sizes.items()} | changes))
 

@@ -1,7 +1,8 @@
-"""A plan of bytes that only look like TensorRT's, with its record."""
+"""Fake plans, whose bytes only look like TensorRT's, with their records."""
 
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 
 BUILD = Build(
     flavour="rtx",

@@ -1,4 +1,4 @@
-"""Plans of the kind that `fake_refitter` opens, weights for them, and `ddpm-rt refit`."""
+"""Plans for `fake_refitter`, weights for them, and calls of `ddpm-rt refit`."""
 
 import dataclasses
 
@@ -12,7 +12,8 @@ from onnx import numpy_helper
 from ddpm_export.graph.identity import graph_of
 from ddpm_export.plans.build import read_source
 from ddpm_rt.artifacts.digest import file_sha256
-from ddpm_rt.artifacts.plan_record import Build, PlanRecord, network_name, sidecar_path
+from ddpm_rt.artifacts.plan_build import Build
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.cli import main
 
 
@@ -43,7 +44,7 @@ def make_plan(path, source, **options):
 
 
 def other_weights(source, path, card=None, change=lambda model: None):
-    """The same network with weights of 3/4 the size, as another training would give."""
+    """The same network with all weights multiplied by 3/4, as if trained again."""
     model, known = onnx.load(source), read_source(source)[0]
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT16:

@@ -1,4 +1,4 @@
-"""Where the repository is, and its scripts as modules."""
+"""The path of the repository, and its scripts as modules."""
 
 import importlib.util
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def load_script(name: str) -> ModuleType:
-    """The module of scripts/NAME.py, executed once a process."""
+    """The module of scripts/NAME.py, executed once for each process."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
         assert spec is not None

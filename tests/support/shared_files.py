@@ -1,4 +1,4 @@
-"""Files that a session of tests makes once, whichever of its workers asks for them first."""
+"""Files that the first worker of a test session makes, for all workers."""
 
 import fcntl
 import shutil
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class SharedFiles:
-    """Folders below `root`, which all workers of a session have in common. What is in them is not to be changed."""
+    """Folders below `root` that all workers of a session share. Tests must not change their content."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(mode=0o700, exist_ok=True)
 
     def folder(self, name: str, make: Callable[[Path], object]) -> Path:
-        """The folder `name`, filled by `make(folder)` if it is not there; another worker that asks meanwhile waits.
+        """The folder `name`, which the first caller fills with `make(folder)`; other workers wait.
 
-        A `make` that raises leaves no folder: the next to ask tries again, and fails with its own error.
+        If `make` raises, no folder remains, and the next caller tries again.
         """
         path, part = self.root / name, self.root / f"{name}.part"
         with (self.root / f"{name}.lock").open("w") as lock:

@@ -1,5 +1,5 @@
-// The kernels of ddpm_rt/kernels.cu as they stand, run on the host, one thread after the other, in
-// an order that is shuffled: blocks among themselves, and the threads of a block between two
+// Runs the unchanged kernels of ddpm_rt/kernels.cu on the host, one thread after the other, in
+// shuffled order: the order of blocks, and that of the threads of a block between two
 // barriers. A thread is a ucontext.
 #include <ucontext.h>
 
@@ -48,14 +48,14 @@ struct Thread {
   ucontext_t context;
   std::vector<char> stack = std::vector<char>(STACK);
   bool done = false;
-  int says = 0;  // at a barrier
+  int says = 0;  // the thread's value at a barrier
 };
 
 struct Block {
   std::vector<Thread> threads;
   ucontext_t scheduler;
   unsigned running = 0;
-  int sum = 0;  // of what the threads said at the barrier before
+  int sum = 0;  // of the threads' values at the previous barrier
   void (*kernel)(void**) = nullptr;
   void** params = nullptr;
 };
@@ -83,7 +83,7 @@ void prepare(Thread& thread) {
   makecontext(&thread.context, run_thread, 0);
 }
 
-// Returns false where some threads wait at a barrier and others have left: on a device they would
+// Returns false if some threads wait at a barrier and others have ended: on a device they would
 // wait for ever.
 bool run_block(std::mt19937_64& random) {
   std::vector<unsigned> order(block.threads.size());
@@ -138,8 +138,8 @@ static const std::map<std::string, void (*)(void**)> KERNELS = {
 
 extern "C" {
 
-// As cuLaunchKernel: `params` point at the kernel's parameters. 0, or 1: no such kernel, 2: no such
-// grid, 3: a barrier that not all threads came to.
+// Like cuLaunchKernel: `params` points to the kernel's parameters. Returns 0, 1 for an unknown kernel,
+// 2 for an invalid grid, or 3 for a barrier that some threads did not reach.
 int ddpm_rt_host_launch(const char* name, void** params, unsigned grid_x, unsigned grid_y,
                         unsigned block_x, unsigned long long shuffle) {
   const auto kernel = KERNELS.find(name);
@@ -161,7 +161,7 @@ int ddpm_rt_host_launch(const char* name, void** params, unsigned grid_x, unsign
   return 0;
 }
 
-// What a while node with this handle was told last, or -1.
+// The last condition of the while node with this handle, or -1.
 int ddpm_rt_host_condition(unsigned long long handle) {
   const auto found = conditions.find(handle);
   return found == conditions.end() ? -1 : static_cast<int>(found->second);

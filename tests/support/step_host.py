@@ -1,4 +1,4 @@
-"""The kernels of the package on the host: `step_host.cpp` compiled, and called as the driver calls a kernel."""
+"""The kernels of the package on the host: compiles `step_host.cpp`, and calls it as the driver calls a kernel."""
 
 import ctypes
 import shutil
@@ -11,12 +11,12 @@ import pytest
 from ddpm_rt.include import include_folder
 
 FLAGS = ["-std=c++20", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-# The headers must keep every operation to itself though the compiler is told to fuse.
+# The headers must prevent fused operations even though the compiler may fuse.
 FUSING = ["-march=native", "-ffp-contract=fast"]
 
 
 def compile_step_host(folder: Path) -> None:
-    """Make step_host.so in `folder`; skips the test where there is no compiler."""
+    """Compile step_host.so in `folder`. Skips the test without a compiler."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no g++ on this machine, so the kernels cannot be compiled for the host")
@@ -26,7 +26,7 @@ def compile_step_host(folder: Path) -> None:
 
 
 class StepHost:
-    """The library. `launch` takes what cuLaunchKernel takes; `step` makes that of arrays."""
+    """The library. `launch` has the arguments of cuLaunchKernel; `step` makes them from arrays."""
 
     def __init__(self, library: Path):
         self.library = ctypes.CDLL(str(library))
@@ -43,7 +43,7 @@ class StepHost:
         assert status == 0, f"{name}: {['', 'no such kernel', 'no such grid', 'a barrier not all came to'][status]}"
 
     def condition(self, handle: int) -> int:
-        """What a while node with this handle was told last; -1 for nothing."""
+        """The last condition of the while node with this handle; -1 if it has none."""
         return int(self.library.ddpm_rt_host_condition(handle))
 
     def call(self, name, arrays, counts, grid, *, handle=None, shuffle=0):
@@ -80,9 +80,9 @@ class HostChain:
 
         self.host, self.rows, self.lanes, self.grid = host, rows, lanes, grid_of(size, len(lanes))
         images, out_size = len(lanes) * (2 if guided else 1), size * (2 if learned else 1)
-        # Not a number until written: what is read too early shows.
+        # NaN until written, so that an early read is visible.
         self.x = np.full((images, size), np.nan, np.float32)
-        self.x0 = np.full((len(lanes), size), np.nan, np.float32)
+        self.x0 = np.full((images, size), np.nan, np.float32)  # of a guided batch twice, as x is
         self.out = np.full((images, out_size), np.nan, np.float32)
         self.t = np.full(1 if one_time else images, 77, TIME_TYPES[t])
         self.state = np.array([0, 0, 99, 0], np.uint32)

@@ -1,4 +1,4 @@
-"""The step kernels beside NumPy's loop: tables of every kind, the same answers for both, and bits compared."""
+"""Runs the step kernels and NumPy's loop on tables of every kind with the same outputs, and compares bits."""
 
 from itertools import product
 
@@ -7,19 +7,19 @@ from step_host import HostChain
 
 from ddpm_rt.device.lanes import FINITE, lanes_of, rows_of
 from ddpm_rt.host_loop import trajectory
-from ddpm_rt.requests.labels import with_labels
-from ddpm_rt.samplers import SAMPLERS, ddim, ddpm
+from ddpm_rt.requests.conditioned import with_labels
+from ddpm_rt.samplers import ddim, ddpm, samplers_of
 from ddpm_rt.samplers.schedule import Schedule
 
 MAX32, MAX64 = 2**32 - 1, 2**64 - 1
-SEED, SAMPLES = 2**63 + 5, (2**32 - 1, 2**32)  # either side of where a number needs its second word
+SEED, SAMPLES = 2**63 + 5, (2**32 - 1, 2**32)  # the last number of one 32-bit word, and the first of two
 SCHEDULE = Schedule(np.linspace(1e-3, 0.3, 20))
 TIMES = np.array([19, 14, 9, 5, 2, 0])
 GUIDANCE = 2.5
 
 
 def same_bits(found, expected):
-    """But for NaN, which is equal to NaN."""
+    """Assert equal bits; any NaN equals any NaN."""
     assert found.shape == expected.shape
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     number = ~np.isnan(expected)
@@ -30,8 +30,8 @@ def same_bits(found, expected):
 
 
 def tables():
-    """Every sampler with every prediction, and what only one of them can: by name."""
-    for (name, sampler), prediction in product(SAMPLERS.items(), ("eps", "x0", "v")):
+    """By name: every sampler with every prediction, and features of single samplers."""
+    for (name, sampler), prediction in product(samplers_of("betas").items(), ("eps", "x0", "v")):
         yield f"{name} {prediction}", sampler.table(SCHEDULE, TIMES, prediction=prediction)
     for variance in ("fixed_large", "learned", "learned_range"):
         yield f"ddpm {variance}", ddpm(SCHEDULE, TIMES, variance=variance, last_noise=True)
@@ -43,14 +43,14 @@ TABLES = dict(tables())
 
 
 def answers(steps, images, out_size):
-    """What a network says in each row, zeros of both signs among it."""
+    """The network's output in each row, which includes zeros of both signs."""
     out = np.random.default_rng(3).standard_normal((steps, images, out_size)).astype(np.float32)
     out[..., ::7], out[..., 3::11] = 0.0, -0.0
     return out
 
 
 class NumpyLoop:
-    """The loop on the host, given the same answers; it sees the images flat."""
+    """The host loop with the same network outputs and flat images."""
 
     def __init__(self, table, outs, size, *, clip, guided=False, seed=SEED, samples=SAMPLES, first_row=0, start=None):
         self.outs, self.row, self.asked = outs, first_row, None
@@ -95,7 +95,7 @@ def check_chain(host, table, size, *, clip, learned, guided, t=0):
         chain.out[:] = outs[row]
         chain.run("ddpm_rt_step", shuffle=row)
         same_bits(chain.x[: len(SAMPLES)], x)
-        same_bits(chain.x0, x0)
+        same_bits(chain.x0, np.concatenate([x0, x0]) if guided else x0)
         asked, t_asked = chain.x.copy(), chain.t.copy()
     assert (chain.lanes["row"] == table.steps).all()
     assert (chain.lanes["not_finite"] == FINITE).all()

@@ -1,4 +1,4 @@
-"""What the stand-in for the CUDA driver finds: memory freed, unwritten or overrun, and failures that are asked for."""
+"""The stand-in for the CUDA driver detects freed, unwritten and overrun memory, and simulates failures."""
 
 import ctypes
 
@@ -7,7 +7,7 @@ import pytest
 from device_work import BYTES, add, pinned, raises, read
 
 
-def test_memory_that_nobody_wrote_is_not_a_number(stream, memory):
+def test_unwritten_memory_is_nan(stream, memory):
     assert np.isnan(read(memory, stream))
 
 
@@ -17,7 +17,7 @@ def test_a_kernel_on_freed_memory_breaks_the_device(stand_in, stream, memory, ke
     add(stream, kernel, address, 1)
     with raises("ILLEGAL_ADDRESS"):
         stream.sync()
-    with raises("ILLEGAL_ADDRESS"):  # from then on, as the driver does
+    with raises("ILLEGAL_ADDRESS"):  # all later calls fail too, as with the driver
         stream.sync()
     assert stand_in.take_faults() == ["add touches a freed device block of 64 bytes"]
 
@@ -60,7 +60,7 @@ def test_a_kernel_that_runs_past_its_memory_breaks_the_device(stand_in, stream, 
     assert "bytes at offset 0 of a device block of 64 bytes" in stand_in.take_faults()[0]
 
 
-def test_a_write_past_the_end_is_found_even_if_the_kernel_said_nothing_of_it(stand_in, stream, memory):
+def test_a_write_past_the_end_is_found_even_without_an_error_of_the_kernel(stand_in, stream, memory):
     from cuda.core import LaunchConfig, ObjectCode, launch
 
     def overrun(address):
@@ -80,7 +80,7 @@ def test_a_write_to_freed_memory_is_found_at_the_end(stand_in, stream):
     assert stand_in.take_faults() == ["written after it was freed: a pinned block of 64 bytes"]
 
 
-def test_what_is_not_given_back_is_listed(stand_in, device):
+def test_resources_that_are_not_freed_are_listed(stand_in, device):
     stream = device.create_stream()
     memory = device.allocate(BYTES, stream=stream)
     assert sorted(stand_in.live()) == ["device block of 64 bytes", "stream"]
@@ -105,7 +105,7 @@ def test_the_nth_allocation_fails_if_asked_to(stand_in, device, stream):
     assert device.allocate(BYTES, stream=stream).size == BYTES
 
 
-def test_a_device_has_so_much_memory_and_no_more(stand_in, device, stream):
+def test_a_device_has_a_limited_amount_of_memory(stand_in, device, stream):
     stand_in.settings.memory = 1000
     memory = device.allocate(600, stream=stream)
     with raises("OUT_OF_MEMORY"):
@@ -115,7 +115,7 @@ def test_a_device_has_so_much_memory_and_no_more(stand_in, device, stream):
     device.allocate(600, stream=stream)
 
 
-def test_a_kernel_that_fails_is_told_when_the_host_waits(stand_in, stream, memory, kernel):
+def test_a_failed_kernel_is_reported_when_the_host_waits(stand_in, stream, memory, kernel):
     stand_in.fail("run:add", 719, nth=2)
     for _ in range(3):
         add(stream, kernel, memory.handle, 1)

@@ -22,7 +22,7 @@ def test_a_captured_stream_runs_nothing_until_its_graph_is_launched(stand_in, st
 
 
 @pytest.mark.parametrize("call", ["allocate", "synchronise", "copy now"])
-def test_what_a_capture_forbids_fails_and_spoils_it(stream, call):
+def test_forbidden_work_fails_and_invalidates_the_capture(stream, call):
     from cuda.bindings import driver
 
     _, address = driver.cuMemAlloc(BYTES)
@@ -53,7 +53,7 @@ def test_a_graph_launched_on_freed_memory_breaks_the_device(stand_in, stream, ke
 
 
 def counting(stand_in, turns):
-    """A kernel that lets a while graph go round so many times."""
+    """A kernel that ends a while graph after a number of rounds."""
     from cuda.core import ObjectCode
 
     left = iter(range(turns - 1, -1, -1))
@@ -74,7 +74,7 @@ def while_graph(stream, turn, *work):
     return builder.end_building().complete()
 
 
-def test_a_while_graph_goes_round_until_its_condition_is_zero(stand_in, stream, memory, kernel):
+def test_a_while_graph_repeats_until_its_condition_is_zero(stand_in, stream, memory, kernel):
     memory.fill(0, stream=stream)
     graph = while_graph(stream, counting(stand_in, 5), lambda body: add(body, kernel, memory.handle, 1))
     graph.launch(stream)
@@ -91,13 +91,13 @@ def test_a_while_graph_that_does_not_end_is_stopped(stand_in, stream):
 
 
 @pytest.mark.parametrize(("branches", "value"), [(1, 1), (2, 0)])
-def test_branches_of_a_graph_run_in_the_order_that_hurts(stream, memory, kernel, branches, value):
+def test_branches_of_a_graph_run_in_the_worst_order(stream, memory, kernel, branches, value):
     from cuda.core.graph import GraphBuilder
 
     builder = stream.create_graph_builder().begin_building("thread_local")
     builders = builder.split(2) if branches == 2 else (builder, builder)
     memory.fill(0, stream=builders[0])
-    add(builders[1], kernel, memory.handle, 1)  # after the fill, if it were told to wait for it
+    add(builders[1], kernel, memory.handle, 1)  # the edge that would make it wait for the fill is missing
     if branches == 2:
         builder = GraphBuilder.join(*builders)
     builder.end_building().complete().launch(stream)

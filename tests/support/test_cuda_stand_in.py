@@ -1,4 +1,4 @@
-"""The stand-in for the CUDA driver runs cuda.core, in the order that streams and events have."""
+"""The stand-in for the CUDA driver runs cuda.core in the order of streams and events."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def test_copies_and_kernels_run_in_the_order_of_their_stream(stand_in, stream, m
     assert stand_in.runs() == ["copy", "add", "copy"]
 
 
-def test_who_forgets_to_synchronise_reads_what_was_there_before(stream, memory):
+def test_reading_without_synchronising_gives_the_old_values(stream, memory):
     source, _ = pinned(5)
     target, view = pinned(1)
     memory.copy_from(source, stream=stream)
@@ -63,7 +63,7 @@ def test_an_eager_device_runs_work_before_anybody_waits(stand_in, stream, memory
     stream.sync()
 
 
-def test_host_memory_is_no_kernel_s_business(stand_in, stream, kernel):
+def test_a_kernel_cannot_use_host_memory(stand_in, stream, kernel):
     add(stream, kernel, np.zeros(16, np.float32).ctypes.data, 1)
     with raises("ILLEGAL_ADDRESS"):
         stream.sync()
@@ -90,7 +90,7 @@ def test_polling_an_event_ends(stream, memory, kernel):
     assert polls > 3
 
 
-def test_marks_tell_what_a_loop_did(stand_in, stream, memory, kernel):
+def test_marks_record_the_work_of_a_loop(stand_in, stream, memory, kernel):
     memory.fill(0, stream=stream)
     stand_in.mark("loop begins")
     for _ in range(3):
@@ -102,7 +102,7 @@ def test_marks_tell_what_a_loop_did(stand_in, stream, memory, kernel):
     assert not (ALLOCATIONS | WAITS | COPIES) & set(calls)
 
 
-def test_every_thread_finds_the_device_as_it_is_set(stand_in, device):
+def test_every_thread_sees_the_current_device(stand_in, device):
     from cuda.core import Device
 
     stand_in.settings.major, stand_in.settings.minor, stand_in.settings.devices = 12, 0, 2
@@ -116,13 +116,13 @@ def test_every_thread_finds_the_device_as_it_is_set(stand_in, device):
         ("stand_in.fail('cuInit', 803)", "SYSTEM_DRIVER_MISMATCH"),
     ],
 )
-def test_a_machine_without_a_device_is_played_in_a_process_of_its_own(stand_in, setup, code):
+def test_a_machine_without_a_device_is_simulated_in_its_own_process(stand_in, setup, code):
     result = run_python("from cuda.core import Device; Device(0)", setup)
     assert result.returncode == 1
     assert f"CUDA_ERROR_{code}" in result.stderr
 
 
-def test_outside_of_its_tests_there_is_no_device(stand_in):
+def test_other_tests_see_no_device(stand_in):
     code = "with stand_in.test():\n    pass\nfrom cuda.core import Device\nDevice(0)"
     assert "CUDA_ERROR_NO_DEVICE" in run_python(code).stderr
 
@@ -131,7 +131,7 @@ def nvccs():
     return [nvcc] if (nvcc := shutil.which("nvcc")) else []
 
 
-def test_its_structures_are_those_of_cuda_h():
+def test_the_structures_equal_those_of_cuda_h():
     folders = [Path("/usr/local/cuda/include"), *(Path(nvcc).resolve().parents[1] / "include" for nvcc in nvccs())]
     include = next((folder for folder in folders if (folder / "cuda.h").exists()), None)
     if include is None:

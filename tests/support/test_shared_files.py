@@ -1,4 +1,4 @@
-"""What the workers of a session share is made once, and whole."""
+"""Shared folders are made once, and are complete."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def make(folder):
     (folder / "one").write_text("1")
     with Path(sys.argv[2], "makers").open("a") as makers:
         makers.write("made\\n")
-    time.sleep(0.05)  # so that others ask while it is half made
+    time.sleep(0.05)  # other processes ask while the folder is incomplete
     (folder / "two").write_text("2")
 
 found = SharedFiles(Path(sys.argv[2])).folder("it", make)
@@ -25,14 +25,14 @@ sys.exit(sorted(path.name for path in found.iterdir()) != ["one", "two"])
 """
 
 
-def test_processes_that_ask_at_the_same_time_get_one_whole_folder(tmp_path):
+def test_concurrent_processes_share_one_complete_folder(tmp_path):
     command = [sys.executable, "-c", PROCESS, Path(__file__).parent, tmp_path]
     processes = [subprocess.Popen(command) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
     assert (tmp_path / "makers").read_text() == "made\n"
 
 
-def test_what_could_not_be_made_is_tried_again(tmp_path):
+def test_a_failed_folder_is_made_again(tmp_path):
     shared = SharedFiles(tmp_path / "shared")
 
     def broken(folder):

@@ -20,7 +20,7 @@ TINY = UNetConfig(
     downsample_padding=1,
     flip_sin_to_cos=True,
     freq_shift=0,
-    dropout=0.2,  # so that resuming has to bring the dropout's randomness back too
+    dropout=0.2,  # resuming must also restore the randomness of dropout
 )
 RECIPE = Recipe(
     model=TINY,

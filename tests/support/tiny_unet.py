@@ -9,7 +9,7 @@ from ddpm_ref.config import UNetConfig
 from ddpm_ref.unet import UNet
 from ddpm_rt import ModelCard, Provenance
 
-DIGITS = UNetConfig(  # of 28 x 28 images; no preset, so that a new recipe for one leaves the tests as they are
+DIGITS = UNetConfig(  # for 28 x 28 images; not a preset, so that tests do not depend on recipes
     sample_size=28,
     in_channels=1,
     out_channels=1,
@@ -36,7 +36,7 @@ CONFIG = dataclasses.replace(
 
 
 def tiny_unet(seed=0, config=CONFIG):
-    """Weights unlike each other everywhere, normalisations included."""
+    """Weights that are all different, including those of normalisations."""
     torch.manual_seed(seed)
     model = UNet(config).eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""An engine on the stand-in device: any function of NumPy arrays, enqueued as an engine enqueues its kernels."""
+"""An engine on the stand-in device that runs any function of NumPy arrays as its kernel."""
 
 import ctypes
 
@@ -32,14 +32,14 @@ def launched(stand_in, host, name):
 
 
 def bytes_touched(x, x0, out, t, rows, lanes, state, batch, size, out_size, t_type, t_count, guided, *handle):
-    """Behind each parameter of a kernel; of the tables at least a row."""
+    """The bytes behind each parameter of a kernel; tables have at least one row."""
     images = 2 * batch if guided else batch
-    touched = (images * size * 4, batch * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
+    touched = (images * size * 4, images * size * 4 if x0 else 0, images * out_size * 4, t_count * (4 if t_type else 8))
     return (*touched, ROW.itemsize, batch * LANE.itemsize, 16, *[0] * (6 + len(handle)))
 
 
 class ToyEngine:
-    """`function(x, t, y)` on device memory. It counts what is done with it."""
+    """Runs `function(x, t, y)`, with named inputs `function(x, t, y, inputs)`, on device memory, and counts calls."""
 
     def __init__(self, stand_in, function, *, card=None, batches=(1, 2, 4, 8), time_type=np.int64, one_time=False):
         self.stand_in, self.function, self.card, self.batches = stand_in, function, card or gaussian_card(), batches
@@ -85,7 +85,15 @@ class ToyBound:
         t = array(self.buffers.t, 1 if engine.one_time else self.batch, engine.time_type)
         t = np.repeat(t, self.batch) if engine.one_time else t
         y = array(self.buffers.y, self.batch, np.int64) if self.buffers.y else None
-        out = engine.function(x, t.astype(np.int64), y)
+        fractional = engine.card.process is not None or engine.card.spacing == "karras"
+        t = t.astype(np.float64 if fractional else np.int64)
+        inputs = {
+            name: array(
+                address, (self.batch, *engine.card.inputs[name].shape), np.dtype(engine.card.inputs[name].dtype)
+            )
+            for name, address in self.buffers.inputs.items()
+        }
+        out = engine.function(x, t, y, *([inputs] if inputs else []))
         array(self.buffers.out, out.shape)[:] = out
 
     def close(self):
@@ -102,13 +110,13 @@ def eps_of_gaussian(x, t, y=None):
 
 
 def eps_of_label(x, t, y):
-    """Of pixels that lie about the mean of their class."""
+    """The exact denoiser of pixels around the mean of their class."""
     mean = np.array(CLASS_MEANS, np.float32)[y][:, None, None, None]
     signal = np.sqrt(ALPHA_BAR).astype(np.float32)[t][:, None, None, None]
     return COEFFICIENT[t][:, None, None, None] * (x - signal * mean)
 
 
 def with_spread(x, t, y=None):
-    """And as many channels again for the variance, which lie between -1 and 1 as a network's do."""
+    """The denoiser with as many extra channels for the variance, which lie in [-1, 1]."""
     out = eps_of_gaussian(x, t) if y is None else eps_of_label(x, t, y)
     return np.concatenate([out, np.sin(x)], axis=1)

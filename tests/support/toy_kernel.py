@@ -1,4 +1,4 @@
-"""The kernel of `scripts/gpu/toy.py` in NumPy, for the device that stands in for a GPU."""
+"""The kernel of `scripts/gpu/toy.py` in NumPy, for the stand-in device."""
 
 import numpy as np
 from gpu import toy
@@ -7,7 +7,7 @@ from ddpm_rt.device.lanes import TIME_TYPES
 
 
 def register_toy(stand_in):
-    """As a kernel of the stand-in device."""
+    """Register the toy kernel with the stand-in device."""
 
     def run(x, t, y, out, images, size, out_size, t_type, one_time, poison):
         flat = stand_in.array(x, (images, 1, 1, size))

@@ -1,4 +1,4 @@
-"""`ddpm-rt verify`."""
+"""Runs `ddpm-rt verify`."""
 
 import json
 
@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from ddpm_rt.cli import main
 
-OFFSET = 0.015625  # by which the engine `raised` is off; a power of two: exact in float32
+OFFSET = 0.015625  # the error of the engine `raised`; a power of two, which is exact in float32
 
 
 def verify(*arguments):
@@ -14,7 +14,7 @@ def verify(*arguments):
 
 
 def measured(*arguments):
-    """The exit code, and what --json says."""
+    """The exit code and the JSON report."""
     result = verify(*arguments, "--json", "-")
     assert result.stderr == ""
     return result.exit_code, json.loads(result.stdout)

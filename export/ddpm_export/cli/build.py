@@ -1,41 +1,48 @@
-"""`ddpm-rt build`. Only click is imported here: the command line lists its verbs without waiting for onnx."""
+"""`ddpm-rt build`. Only click is imported at the top, so that listing the verbs does not import onnx."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ddpm_rt.cli.talk import progress_bar, say
+from ddpm_rt.cli.talk import say
 from ddpm_rt.stopping import line_on_stop
 
-PARTS = 1000  # of the progress bar
+PARTS = 1000  # steps of the progress bar
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), metavar="ONNX")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
 @click.option("--flavour", type=click.Choice(["auto", "tensorrt", "rtx"]), default="auto", show_default=True)
-@click.option("--batch", metavar="N,N|MIN:OPT:MAX", help="A static profile a size, or a range. [default: 1,16]")
-@click.option("--compute-capability", metavar="8.9,12.0", help="GPUs of an RTX plan. [default: 8.0 and newer]")
-@click.option("--tf32", is_flag=True, help="Let float32 products run in TF32.")
-@click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Read and kept up to date.")
-@click.option("--refittable", is_flag=True, help="`ddpm-rt refit` replaces its weights later. One --batch.")
 @click.option(
-    "--strip-weights", is_flag=True, help="A small plan; `ddpm-rt refit` puts its own weights in. One --batch."
+    "--batch", metavar="N,N|MIN:OPT:MAX", help="One static profile for each size, or a range. [default: 1,16]"
 )
-@click.option("--version-compatible", is_flag=True, help="Runs on later TensorRT too, without the lean runtime in it.")
-@click.option("--hardware-compatible", type=click.Choice(["ampere+", "same"]), help="Runs on more GPUs, slower.")
-@click.option("--level", type=click.IntRange(0, 5), help="Effort of the builder. [default: TensorRT's]")
+@click.option("--compute-capability", metavar="8.9,12.0", help="Target GPUs of an RTX plan. [default: 8.0 and newer]")
+@click.option("--tf32", is_flag=True, help="Allow TF32 for float32 matrix products.")
+@click.option("--timing-cache", type=click.Path(path_type=Path, dir_okay=False), help="Reuse and update this file.")
+@click.option("--refittable", is_flag=True, help="Let `ddpm-rt refit` replace the weights later. Needs one --batch.")
+@click.option(
+    "--strip-weights", is_flag=True, help="Leave the weights out; `ddpm-rt refit` adds them. Needs one --batch."
+)
+@click.option(
+    "--version-compatible",
+    is_flag=True,
+    help="Also run on later releases of TensorRT; the lean runtime is not included.",
+)
+@click.option("--hardware-compatible", type=click.Choice(["ampere+", "same"]), help="Run on more GPUs, but slower.")
+@click.option("--level", type=click.IntRange(0, 5), help="Optimisation level of the builder. [default: TensorRT's]")
 @click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Scratch memory. [default: TensorRT's]")
-@click.option("--force", is_flag=True, help="Build although nothing changed.")
+@click.option("--force", is_flag=True, help="Build even if nothing changed.")
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def build(
     model: Path, out: Path, flavour: Any, batch: str | None, compute_capability: str | None, timing_cache: Path | None,
     force: bool, verbose: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
-    """Build an exported model into a TensorRT plan, with its record beside it.
+    """Build a TensorRT plan from an exported model, and write its record beside it.
 
     \b
     ddpm-rt build unet.onnx -o unet.plan
@@ -55,10 +62,7 @@ def build(
         capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
-        with (
-            progress_bar(PARTS, "building", quiet=quiet or verbose, counted=False) as bar,
-            line_on_stop(lambda: f"{out} is as it was"),
-        ):
+        with progress_bar(quiet or verbose) as bar, line_on_stop(lambda: f"{out} is unchanged"):
             record, built = build_plan(
                 model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,
                 report=lambda share: bar.update(max(0, int(PARTS * share) - bar.pos)),
@@ -68,3 +72,9 @@ def build(
         raise click.UsageError(str(error)) from error
     done = f"built in {time.perf_counter() - started:.1f} s" if built else "unchanged, not built again (--force)"
     say(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
+
+
+def progress_bar(quiet: bool) -> Any:
+    """A progress bar on stderr, if stderr is a terminal."""
+    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
+    return click.progressbar(length=PARTS, label="building", file=sys.stderr, hidden=hidden)

@@ -1,4 +1,4 @@
-"""`ddpm-rt export` and `ddpm-rt card`. Only click is imported here: listing the verbs must not wait for torch."""
+"""`ddpm-rt export` and `ddpm-rt card`. Only click is imported at the top: listing the verbs must not import torch."""
 
 import contextlib
 import sys
@@ -17,27 +17,27 @@ from ddpm_rt.limits import MAX_BATCH, MAX_CLASSES
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .onnx to write.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with what the weights cannot say.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with facts that the weights do not contain.")
 @click.option("--opset", default=18, show_default=True, help="ONNX operator set, 18 to 21; bf16 raises it to 22.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True)
 @click.option("--hoist-time/--no-hoist-time", "hoist", default=None,
-              help="Look up what depends on t alone in a table. [default: unless fp32]")  # fmt: skip
+              help="Precompute the time embedding for every timestep. [default: unless fp32]")  # fmt: skip
 @click.option("--static-batch", type=click.IntRange(1, MAX_BATCH), metavar="N", help="Fix the batch. [default: any]")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
-    help="Largest error, a share of the largest output. [default: by precision]",
+    help="Largest error, relative to the largest output. [default: by precision]",
 )
 @click.option(
     "--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of the comparison. [default: all cores]"
 )
-@click.option("--weights", metavar="NAME", help="Which of several networks in a checkpoint: ema, unet_ema, fp16.")
+@click.option("--weights", metavar="NAME", help="One of several networks in a checkpoint: ema, unet_ema, fp16.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def export(source: Path, out: Path, config: Path | None, weights: str | None, quiet: bool, **options: Any) -> None:
-    """Write a checkpoint as ONNX, compared with PyTorch on the spot.
+    """Export a checkpoint to ONNX, and compare the result with PyTorch.
 
-    SOURCE is recognised: a directory that diffusers saved, or weights of guided-diffusion, improved-diffusion or
-    pytorch_diffusion. The network in it is found wherever it is, and asked for where there are several.
+    SOURCE is a directory that diffusers saved, or a weights file of guided-diffusion, improved-diffusion or
+    pytorch_diffusion. If SOURCE contains several networks, choose one with --weights.
 
     \b
     ddpm-rt export runs/mnist -o unet.onnx
@@ -51,7 +51,7 @@ def export(source: Path, out: Path, config: Path | None, weights: str | None, qu
         check_output_path(out, ".onnx", inputs=[source, config])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    from ..onnx_export import export_onnx
+    from ..onnx_export import ExportOptions, export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 
@@ -60,7 +60,7 @@ def export(source: Path, out: Path, config: Path | None, weights: str | None, qu
         with progress(quiet) as report:
             report("reading the checkpoint")
             found = open_source(source, config, weights=weights)
-            card = export_onnx(found.module, card_of(found, source), out, report=report, **options)
+            card = export_onnx(found.module, card_of(found, source), out, ExportOptions(**options), report=report)
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     for note in found.notes:
@@ -72,7 +72,7 @@ def export(source: Path, out: Path, config: Path | None, weights: str | None, qu
 
 @contextlib.contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Yields a function that shows the current stage and the elapsed time in one line of stderr, on a terminal."""
+    """Yields a function that shows the current stage and the elapsed time on one line, if stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda stage: None
         return
@@ -95,58 +95,83 @@ def progress(quiet: bool) -> Iterator[Callable[[str], None]]:
 @click.option(
     "-o", "--out", "copy", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The copy to write."
 )
-@click.option("--betas", required=True, metavar="WHICH", help="linear:1000:1e-4:0.02, cosine:1000, x.json or x.npy.")
-@click.option("--prediction", required=True, type=click.Choice(["eps", "x0", "v"]), help="What the network says.")
+@click.option("--betas", metavar="WHICH", help="linear:1000:1e-4:0.02, cosine:1000, x.json or x.npy.")
+@click.option("--process", metavar="WHICH", help="In place of betas: sigma:MIN:MAX (sigma:0.002:80), or flow.")
+@click.option("--prediction", required=True, type=click.Choice(["eps", "x0", "v", "edm", "velocity"]),
+              help="Output of the network.")  # fmt: skip
 @click.option(
     "--variance",
-    required=True,
     type=click.Choice(["fixed_small", "fixed_large", "learned", "learned_range"]),
-    help="Of ancestral sampling; a learned one is in the second half of the output's channels.",
+    help="Reverse variance, with --betas. A learned variance is the second half of the output's channels.",
 )
-@click.option("--clip", required=True, metavar="LOW,HIGH", help="Range of a predicted x0, or none.")
+@click.option("--clip", required=True, metavar="LOW,HIGH", help="Range to which the predicted x0 is clipped, or none.")
 @click.option(
-    "--spacing", type=click.Choice(["trailing", "leading", "linspace"]), default="trailing", show_default=True
-)
+    "--spacing", type=click.Choice(["trailing", "leading", "linspace", "karras", "logsnr"]),
+    help="[default: trailing; with sigma karras]",
+)  # fmt: skip
+@click.option("--time", type=click.Choice(["sigma", "log_sigma", "t", "1-t"]),
+              help="What the network is told, with --process. [default: sigma, or t of a flow]")  # fmt: skip
+@click.option("--time-scale", type=float, default=1.0, show_default=True, help="... times this (log_sigma: 0.25).")
+@click.option("--sigma-data", type=float, help="Deviation of the data, for prediction edm.")
+@click.option("--shift", type=float, default=1.0, show_default=True, help="Of the times of a flow.")
 @click.option("--x", default="x", show_default=True, metavar="NAME", help="The graph's name for the image.")
-@click.option("--t", default="t", show_default=True, metavar="NAME", help="... for the timestep.")
+@click.option("--t", default="t", show_default=True, metavar="NAME", help="... for the timestep, sigma or time.")
 @click.option("--y", default="y", show_default=True, metavar="NAME", help="... for the label, with --classes.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME", help="... for a condition. Can be repeated.")
+@click.option("--prev-x0", metavar="NAME", help="... for the previous x0, of a network with self-conditioning.")
 @click.option("--output", default="out", show_default=True, metavar="NAME", help="... for the output.")
-@click.option("--classes", type=click.IntRange(1, MAX_CLASSES), metavar="N", help="Classes, if it takes labels.")
 @click.option(
-    "--null-class", type=click.IntRange(0, MAX_CLASSES - 1), metavar="K", help="The label that stands for no class."
+    "--classes",
+    type=click.IntRange(1, MAX_CLASSES),
+    metavar="N",
+    help="Number of classes, if the network takes labels.",
 )
-def card(model: Path, copy: Path, betas: str, clip: str, **asked: Any) -> None:
-    """Write a model card into a copy of an ONNX file that something else exported.
+@click.option(
+    "--null-class", type=click.IntRange(0, MAX_CLASSES - 1), metavar="K", help="The label that means no class."
+)
+def card(
+    model: Path, copy: Path, betas: str | None, process: str | None, clip: str, variance: str | None,
+    spacing: str | None, time: str | None, time_scale: float, sigma_data: float | None, shift: float, **asked: Any,
+) -> None:  # fmt: skip
+    """Write a model card into a copy of an ONNX file that another tool exported.
 
     \b
     ddpm-rt card mine.onnx -o unet.onnx --betas linear:1000:1e-4:0.02 --prediction eps \\
       --variance fixed_small --clip -1,1 --x sample --t timestep --output noise_pred
+    ddpm-rt card mine.onnx -o unet.onnx --process sigma:0.002:80 --prediction x0 --clip none \\
+      --x noisy --t sigma --output denoised --input difficulty
     """
     from ddpm_rt import DdpmRtError
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
 
-    from ..betas_argument import parse_betas
     from ..graph.foreign_onnx import write_card
+    from ..process_argument import process_facts
 
     names = {key: asked.pop(key) for key in ("x", "t", "y")} | {"out": asked.pop("output")}
     if asked["classes"] is None:
         del names["y"]
+    if betas is not None and variance is None:
+        raise click.UsageError("Missing option '--variance', which --betas needs")
     try:
         check_output_path(copy, ".onnx", inputs=[model])
-        known = {"betas": tuple(parse_betas(betas).tolist()), "clip": parse_clip(clip), "names": names}
+        told = {"time": time, "time_scale": time_scale, "sigma_data": sigma_data, "shift": shift}
+        known = process_facts(betas, process, **told) | {"clip": parse_clip(clip), "names": names}
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    sigmas = known["process"] is not None and known["process"].kind == "sigma"
+    known |= {"spacing": spacing or ("karras" if sigmas else "trailing"), "variance": variance or "fixed_small"}
     try:
         check_target(copy)
         written = write_card(model, copy, {**asked, **known})
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     shape = " x ".join(map(str, written.image_shape))
-    say(f"{copy}: {shape}, {len(written.betas)} betas, predicts {written.prediction}")
+    levels = f"{len(written.betas)} betas" if written.process is None else process
+    say(f"{copy}: {shape}, {levels}, predicts {written.prediction}")
 
 
 def parse_clip(text: str) -> tuple[float, float] | None:
-    """`LOW,HIGH`, or none. Raises ValueError."""
+    """Parse `LOW,HIGH` or `none`. Raises ValueError."""
     if text == "none":
         return None
     try:

@@ -1,4 +1,4 @@
-"""`ddpm-rt refit`. Only click is imported here: the command line lists its verbs without waiting for onnx."""
+"""`ddpm-rt refit`. Only click is imported at the top, so that listing the verbs does not import onnx."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from ddpm_rt.stopping import line_on_stop
 @click.command()
 @click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN")
 @click.option(
-    "--weights", required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT|ONNX", help="The new ones."
+    "--weights", required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT|ONNX", help="The new weights."
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file of a checkpoint, as for export.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file for the checkpoint, as in export.")
 @click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of an export. [default: all cores]")
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: int | None, verbose: bool) -> None:
-    """Put other weights into a plan without building it again. Needs the GPU that the plan is for.
+    """Replace the weights of a plan without building it again. This needs the plan's target GPU.
 
-    PLAN was built with --refittable; one built with --strip-weights takes back the .onnx that it was built from.
-    All but the weights must be the same: shape, betas, prediction, precision and the rest of the card.
-    Tested as far as a machine without a GPU goes; not yet run on one by us.
+    Build PLAN with --refittable. A plan built with --strip-weights accepts only the .onnx that it was built from.
+    Everything but the weights must be equal: shape, betas, prediction, precision and the rest of the card.
+    This command is tested without a GPU only; it has not yet run on a GPU.
 
     \b
     ddpm-rt build unet.onnx -o unet.plan --refittable
@@ -35,12 +35,12 @@ def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: in
     from ..plans.refit import refit_plan
 
     try:
-        check_output_path(out, *SUFFIXES, inputs=[weights, config])  # the plan itself may be replaced
+        check_output_path(out, *SUFFIXES, inputs=[weights, config])  # `out` may be the plan itself
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     show = (lambda line: say(line, err=True)) if verbose else None
     try:
-        with line_on_stop(lambda: f"{out} is as it was"):
+        with line_on_stop(lambda: f"{out} is unchanged"):
             record = refit_plan(plan, weights, out, config=config, threads=threads, show=show)
     except ValueError as error:
         raise click.ClickException(str(error)) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from ddpm_rt.artifacts.plan_record import Graph
+from ddpm_rt.artifacts.plan_build import Graph
 
 from .onnx_file import load_onnx
 

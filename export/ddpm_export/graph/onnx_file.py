@@ -1,4 +1,4 @@
-"""ONNX files, read within limits."""
+"""Reads ONNX files within limits."""
 
 from pathlib import Path
 
@@ -9,22 +9,22 @@ from ddpm_rt.artifacts.bounded_read import POINTER, failure, open_regular, refus
 
 from .outside_weights import LIMIT, read_outside
 
-ADVICE = "name a whole ONNX file"
+ADVICE = "name a complete ONNX file"
 
 
 def load_onnx(path: Path | str, *, external: bool = True) -> onnx.ModelProto:
-    """The model at `path`, with the weights that are kept beside it if `external`.
+    """Load the model at `path`; `external` includes its external weights.
 
-    Raises DdpmRtError, in one line, for anything but a regular file that protobuf and onnx can read.
+    Raises DdpmRtError, which is one line, unless `path` is a regular file that protobuf and onnx can read.
     """
     path = Path(path)
     with open_regular(path, ADVICE) as file:
         if size_of(file) >= LIMIT:
-            raise failure(path, f"is larger than one protobuf can be, {LIMIT} bytes", ADVICE)
+            raise failure(path, f"exceeds the protobuf limit of {LIMIT} bytes", ADVICE)
         refuse_pointer(path, file.read(len(POINTER)))
     try:
         model: onnx.ModelProto = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's, the file system's and onnx's own share no base class
+    except Exception as error:  # errors of protobuf, of the file system and of onnx
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise failure(path, f"cannot be read as ONNX: {reason}", ADVICE) from error
     if not model.HasField("graph"):

@@ -1,7 +1,7 @@
-"""The weights of an ONNX model that lie in files beside it, read into it.
+"""Reads the external weights of an ONNX model, which lie in files beside it, into the model.
 
-onnx itself refuses to follow links, and a hub's cache is made of them. What may not be is a name that leads out of the
-folder: that comes from whoever made the model, a link from whoever made the folder.
+onnx does not follow symbolic links, but the cache of a model hub consists of links. Links come from the owner of the
+folder and are followed. File names come from the author of the model, so a name outside the folder is refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,11 +13,11 @@ from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.bounded_read import is_regular, open_regular, size_of
 from ddpm_rt.text import quoted
 
-LIMIT = 2**31  # bytes of one protobuf
+LIMIT = 2**31  # bytes of one protobuf file
 
 
 def read_outside(model: onnx.ModelProto, folder: Path) -> None:
-    """Put into `model` what its tensors keep in files of `folder`. Raises DdpmRtError."""
+    """Read the external data of all tensors of `model` from `folder`, in place. Raises DdpmRtError."""
     left = LIMIT
     for tensor in tensors(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -25,12 +25,12 @@ def read_outside(model: onnx.ModelProto, folder: Path) -> None:
         said = {entry.key: entry.value for entry in tensor.external_data}
         file = folder / _plain(said.get("location", ""))
         if not is_regular(file):
-            raise DdpmRtError(f"{file} is missing: weights of the model are in it; put it beside the model")
+            raise DdpmRtError(f"{file}, which contains weights of the model, is missing; put it beside the model")
         with open_regular(file, "copy it again") as content:
             start, length = _part(file, said, size_of(content))
             left -= length
             if left < 0:
-                raise DdpmRtError(f"{file}: all weights are more than one ONNX file can hold, {LIMIT} bytes")
+                raise DdpmRtError(f"{file}: the weights exceed the limit of an ONNX file, {LIMIT} bytes")
             content.seek(start)
             tensor.raw_data = content.read(length)
         del tensor.external_data[:]
@@ -38,7 +38,7 @@ def read_outside(model: onnx.ModelProto, folder: Path) -> None:
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """All tensors with values in a graph: weights, and constants of nodes, those of graphs inside of nodes too."""
+    """All tensors in a graph: weights and constants of nodes, also in nested graphs."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -50,22 +50,20 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _part(file: Path, said: Mapping[str, str], size: int) -> tuple[int, int]:
-    """Offset and length of a tensor in `file`. Raises DdpmRtError unless they are numbers, and lie in the file."""
+    """The offset and length of a tensor in `file`. Raises DdpmRtError unless both are numbers within the file."""
     try:
         offset = int(said.get("offset", 0))
         length = int(said.get("length", size - offset))
     except ValueError as error:
-        raise DdpmRtError(
-            f"{file}: the model gives no numbers for the place of its weights; export it again"
-        ) from error
+        raise DdpmRtError(f"{file}: the model's offset or length is not a number; export it again") from error
     if not 0 <= offset <= offset + length <= size:
-        raise DdpmRtError(f"{file} has {size} bytes, fewer than the model says; copy it again")
+        raise DdpmRtError(f"{file} has {size} bytes, fewer than the model needs; copy it again")
     return offset, length
 
 
 def _plain(location: str) -> str:
-    """A path inside the folder. Raises DdpmRtError for another."""
+    """`location`, a path inside the folder. Raises DdpmRtError for any other path."""
     path, windows = PurePosixPath(location), PureWindowsPath(location)
     if not location or path.is_absolute() or windows.drive or windows.root or ".." in (*path.parts, *windows.parts):
-        raise DdpmRtError(f"the model keeps weights outside of its folder, in {quoted(location)}; that is not read")
+        raise DdpmRtError(f"the model's weights are outside its folder, in {quoted(location)}; move them beside it")
     return location

@@ -18,6 +18,7 @@ from ddpm_rt import DdpmRtError
 from .time_branch import time_nodes
 
 Precision = Literal["fp32", "fp16", "bf16"]
+LowPrecision = Literal["fp16", "bf16"]
 TYPES: Mapping[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 LARGEST = {"fp16": 65504.0, "bf16": 3.3895313892515355e38}
 STATISTICS = ("InstanceNormalization", "GroupNormalization", "LayerNormalization", "ReduceMean", "ReduceSumSquare")
@@ -25,7 +26,7 @@ BF16_OPSET = 22
 PRODUCTS = ("Gemm", "MatMul")  # operators of a matrix product
 
 
-def set_precision(model: onnx.ModelProto, precision: Literal["fp16", "bf16"], *, keep: tuple[str, ...]) -> None:
+def set_precision(model: onnx.ModelProto, precision: LowPrecision, *, keep: tuple[str, ...]) -> None:
     """Convert `model`, which is float32, to `precision` in place.
 
     `keep` names the inputs whose branches stay float32: t, and y. Raises DdpmRtError for a weight that is too large.

@@ -5,6 +5,8 @@ more exact than a GPU. Therefore the graph runs in float32 with every result rou
 accumulates in float32.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -16,6 +18,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.engines.cpu_threads import default_threads
 from ddpm_rt.engines.onnx_runtime import onnx_runtime
 
+from .module_call import example
 from .precision import LARGEST, TYPES, Precision
 
 LOW = set(TYPES.values())
@@ -72,15 +75,29 @@ def low_values(model: onnx.ModelProto) -> dict[str, int]:
     return {name: types[name] for name in made if types.get(name) in LOW}
 
 
-def noised_images(card: ModelCard, times: NDArray[np.int64]) -> NDArray[np.float32]:
+def noised_images(card: ModelCard, times: NDArray[Any]) -> NDArray[np.float32]:
     """x_t of random images of coarse squares, by DDPM eq. (4), float32 `[len(times), C, H, W]`: typical inputs."""
-    generator, (channels, height, width) = np.random.default_rng(0), card.image_shape
-    side = max(height, width) // 4 + 1
-    coarse = generator.uniform(-1.5, 1.5, (len(times), channels, side, side)).clip(-1, 1)
-    x0 = coarse.repeat(4, axis=2).repeat(4, axis=3)[:, :, :height, :width]
-    alpha_bar = np.cumprod(1.0 - np.array(card.betas))[times][:, None, None, None]
+    generator, (channels, *sides) = np.random.default_rng(0), card.image_shape
+    x0 = generator.uniform(-1.5, 1.5, (len(times), channels, *(max(sides, default=1) // 4 + 1 for _ in sides))).clip(
+        -1, 1
+    )
+    for axis, side in enumerate(sides, 2):
+        x0 = x0.repeat(4, axis=axis).take(np.arange(side), axis=axis)
+    process = card.forward_process
+    levels = process.level_of(times)
+    alpha_bar, scale = process.alpha_bar_at(levels), process.scale_at(levels, card.prediction)
+    each = (slice(None), *[None] * (x0.ndim - 1))
     noise = generator.standard_normal(x0.shape)
-    return np.asarray(np.sqrt(alpha_bar) * x0 + np.sqrt(1.0 - alpha_bar) * noise, np.float32)
+    return np.asarray(
+        scale[each] * (np.sqrt(alpha_bar)[each] * x0 + np.sqrt(1.0 - alpha_bar)[each] * noise), np.float32
+    )
+
+
+def spread_times(card: ModelCard, count: int) -> NDArray[Any]:
+    """`count` times that the network is told, evenly over their whole range."""
+    if card.process is None:
+        return np.linspace(0, len(card.betas) - 1, count).round().astype(np.int64)
+    return card.process.time_at(card.process.spaced(count, card.spacing))[::-1].astype(np.float32)
 
 
 def measure_typed(
@@ -102,12 +119,12 @@ def measure_typed(
     content = rounded(model).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     batch = static_batch or 1
-    times = np.linspace(0, len(card.betas) - 1, -(-TIMES // batch) * batch).round().astype(np.int64)
-    images, names = noised_images(card, times), card.names
+    times = spread_times(card, -(-TIMES // batch) * batch)
+    images, names, generator = noised_images(card, times), card.names, np.random.default_rng(1)
     errors, largest, value = [], 0.0, 0.0
     for first in range(0, len(times), batch):
         x, t = images[first : first + batch], times[first : first + batch]
-        feeds = {names["x"]: x, names["t"]: t}
+        feeds = example(card, len(x), generator, t.tolist()) | {names["x"]: x}
         if card.classes is not None:
             feeds[names["y"]] = np.arange(first, first + batch) % card.classes
         with torch.no_grad():

@@ -10,5 +10,5 @@ def package_versions(packages: tuple[str, ...]) -> dict[str, str]:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # it runs from a source tree that is not installed
+    except PackageNotFoundError:  # the package runs from a source tree and is not installed
         return "unknown"

@@ -14,7 +14,8 @@ from ddpm_rt.artifacts.fitted_tables import fitted_tables
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.output_path import check_target
-from ddpm_rt.artifacts.plan_record import Build, Flavour, PlanRecord, network_name, read_plan
+from ddpm_rt.artifacts.plan_build import Build, Flavour
+from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 
@@ -108,12 +109,12 @@ def machine(flavour: Flavour, options: BuildOptions) -> tuple[str, ...]:
             raise DdpmRtError("TensorRT builds a plan on its target GPU, but no GPU was found; see `ddpm-rt doctor`")
         return ("8.0+" if options.hardware_compatible == "ampere+" else found[0].compute_capability,)
     if options.replaceable and not found:
-        raise DdpmRtError("TensorRT-RTX needs a GPU to build a refittable or stripped plan; build it where one is")
+        raise DdpmRtError("TensorRT-RTX needs a GPU to build a refittable or stripped plan; build it on such a machine")
     return options.compute_capability or ("8.0+",)  # TensorRT-RTX's default
 
 
 def unchanged(plan: Path, wanted: dict[str, Any]) -> PlanRecord | None:
-    """The record of `plan`, if the plan is whole, is not refitted, and has the build facts `wanted`; otherwise None."""
+    """The record of `plan` if the plan is intact, not refitted, and has the build facts `wanted`, else None."""
     if not plan.is_file():
         return None
     try:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ddpm_rt.artifacts.plan_record import Flavour, Profile
+from ddpm_rt.artifacts.plan_build import Flavour, Profile
 from ddpm_rt.device.lanes import MAX_LANES
 
 Compatibility = Literal["ampere+", "same"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.bounded_read import read_bytes
-from ddpm_rt.artifacts.plan_record import Flavour, Profile
+from ddpm_rt.artifacts.plan_build import Flavour, Profile
 from ddpm_rt.engines.tensorrt_log import one_line
 
 from .build_options import BuildOptions, batch_text
@@ -18,11 +18,9 @@ from .tensorrt_api import TYPES, compute_capability, make_monitor, member
 DEFAULT_BATCH = ((1, 1, 1), (16, 16, 16))
 DEFAULT_RANGE = ((1, 16, 16),)  # for refittable and stripped plans: TensorRT can refit only plans with one profile
 # TensorRT-RTX lacks the matrix product in float32 for compute capability 7.5.
-FP16_ONLY = (
-    "; export it with --precision fp16, and with the time embedding, which is in float32, hoisted (--hoist-time)"
-)
-CACHE_BYTES = 1 << 30  # of a timing cache
-TICK = 0.2  # seconds between looks for Ctrl-C
+FP16_ONLY = "; export it with --precision fp16 and with the time embedding, which stays float32, hoisted (--hoist-time)"
+CACHE_BYTES = 1 << 30  # most bytes of a timing cache
+TICK = 0.2  # seconds between checks for Ctrl-C
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ddpm_rt import DdpmRtError, ModelCard
-from ddpm_rt.artifacts.plan_record import FLAVOURS, Graph, PlanRecord, Refit, names_in, read_plan
+from ddpm_rt.artifacts.plan_build import FLAVOURS, Graph, Refit
+from ddpm_rt.artifacts.plan_record import PlanRecord, names_in, read_plan
 from ddpm_rt.device.gpus import gpus
 from ddpm_rt.engines.tensorrt_log import make_log
 from ddpm_rt.stopping import undone_on_stop
 
 from ..graph.identity import graph_of
+from ..graph.precision import Precision
 from ..graph.time_branch import TABLE
 from .build import read_source
 from .pair import check_pair, write_pair
@@ -77,19 +79,23 @@ def as_onnx(
         return
     if record.build.options.get("strip_weights"):
         raise DdpmRtError(f"a stripped plan needs the .onnx it was built from; pass that file, not {weights}")
-    from ..onnx_export import OPSETS, export_onnx
+    from ..onnx_export import OPSETS, ExportOptions, export_onnx
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 
     found = open_source(weights, config)
     card = card_of(found, weights)
     check_card(weights, dataclasses.replace(card, precision=record.card.precision), record)
-    options: dict[str, Any] = {"precision": record.card.precision, "static_batch": graph.batch, "threads": threads}
-    options["hoist"] = any(name.endswith(TABLE) for name in graph.weights)
-    options["opset"] = graph.opset if graph.opset in OPSETS else OPSETS[0]  # bf16 has raised it
+    options = ExportOptions(
+        opset=graph.opset if graph.opset in OPSETS else OPSETS[0],  # an export in bf16 raises the opset
+        static_batch=graph.batch,
+        precision=cast(Precision, record.card.precision),
+        hoist=any(name.endswith(TABLE) for name in graph.weights),
+        threads=threads,
+    )
     with tempfile.TemporaryDirectory() as folder, undone_on_stop(lambda: shutil.rmtree(folder, ignore_errors=True)):
         path = Path(folder) / f"{card.provenance.source}.onnx"
-        export_onnx(found.module, card, path, **options)
+        export_onnx(found.module, card, path, options)
         yield path
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ddpm_rt import DdpmRtError
-from ddpm_rt.artifacts.plan_record import Flavour
+from ddpm_rt.artifacts.plan_build import Flavour
 
 MODULES: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "rtx": "rtx"}

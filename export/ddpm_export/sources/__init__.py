@@ -1,43 +1,48 @@
-"""Checkpoints of all the forms that are read, and the question which of them a path is.
+"""Opens a checkpoint of any supported layout.
 
-Each module beside this one knows one layout: `matches` recognises it, `load` builds the network and its facts.
-`candidates` finds the networks in a file, `selection` asks which is meant where several fit.
+`diffusers`, `guided` and `pytorch_diffusion` each know one layout: `matches` recognises its weights, `load` builds the
+network and its facts. A new layout is such a module and a line in `LAYOUTS`. `candidates` finds the networks in a file,
+and `selection` chooses one by the name that the user gave.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.text import quoted
 
-from . import diffusers, guided, pesser
+from . import diffusers, guided, pytorch_diffusion
 from .candidates import Candidate, Contents, Layout, check_numbers, check_pixels, find, notes
 from .facts import Facts, read_facts
 from .selection import TOP, Selection
 from .source import Source
-from .state_file import Weights, read_state
+from .state_file import read_state
 from .weight_files import read_folder
 
 ACCEPTED = (
     "a directory that diffusers saved (unet/config.json or config.json), a state dict of improved-diffusion or "
-    "guided-diffusion (input_blocks.*), or one of pytorch_diffusion's layout (temb.dense.*, down.*.block.*)"
+    "guided-diffusion (input_blocks.*), or a state dict of pytorch_diffusion (temb.dense.*, down.*.block.*)"
 )
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-MOST_FITTING = 8  # networks of one file that are tried
+MOST_FITTING = 8  # most networks of one file that are tried
+
+LAYOUTS = {  # of one weights file
+    "guided": Layout(guided.ANCHOR, guided.matches, guided.load),
+    "pytorch_diffusion": Layout(pytorch_diffusion.ANCHOR, pytorch_diffusion.matches, pytorch_diffusion.load),
+    "diffusers": Layout(diffusers.ANCHOR, diffusers.matches, diffusers.load_beside_config),
+}
 
 __all__ = ["ACCEPTED", "Facts", "Source", "open_source", "read_facts"]
 
-Loader = Callable[[Weights, Facts], Source]
-
 
 def open_source(path: Path | str, config: Path | None = None, *, weights: str | None = None) -> Source:
-    """Read the checkpoint at `path`, whatever its layout; `config` is a TOML file with what weights cannot say.
+    """Read the checkpoint at `path`, in any supported layout. `config` is a TOML file with facts that weights lack.
 
-    Without `config`, a TOML file of the same name beside a weights file is taken (`model.toml` for `model.pt`).
-    `weights` names one of several networks (`ema`), and goes before the TOML file's `weights`.
-    Raises CheckpointError, in one line that names the file and the key, for everything that is not understood.
+    Without `config`, a TOML file with the name of the weights file is used (`model.toml` for `model.pt`). `weights`
+    names one of several networks (`ema`) and overrides the TOML file's `weights`. Raises CheckpointError, one line that
+    names the file and the key, for a checkpoint that cannot be read.
     """
     path = Path(path)
     is_folder, is_there = _look(path)
@@ -54,64 +59,53 @@ def open_source(path: Path | str, config: Path | None = None, *, weights: str | 
 
 
 def _open_folder(path: Path, facts: Facts, selection: Selection) -> Source:
-    if (path / "snapshots").is_dir():  # what the hub's cache keeps of a model
+    if (path / "snapshots").is_dir():  # the folder of a model in the cache of the Hugging Face hub
         path = selection.pick({entry.name: entry for entry in sorted((path / "snapshots").iterdir())} or {"": path})
-    if not diffusers.matches(path):
-        inside = sorted(entry.name for entry in path.iterdir() if diffusers.matches(entry))
+    if not diffusers.is_checkpoint(path):
+        inside = sorted(entry.name for entry in path.iterdir() if diffusers.is_checkpoint(entry))
         hint = f"; name one of the folders in it: {', '.join(inside[:4])}" if inside else f"; known: {ACCEPTED}"
-        raise CheckpointError(f"{path} is not a checkpoint directory that is known here{hint}")
+        raise CheckpointError(f"{path} is not a checkpoint directory of a known layout{hint}")
     folder = diffusers.network_folder(path, selection)
     tensors = read_folder(folder, selection)
-    contents = find(tensors, {"diffusers": Layout(diffusers.ANCHOR, diffusers.matches_weights)})
-    if not contents.candidates:  # what it lacks or has too much is told when it is put together
+    layout = Layout(
+        diffusers.ANCHOR, diffusers.matches, lambda path, found, facts: diffusers.load(path, folder, found, facts)
+    )
+    contents = find(tensors, {"diffusers": layout})
+    if not contents.candidates:  # `load` reports missing and unknown weights
         contents = Contents([Candidate(TOP, "diffusers", tensors)], {}, [])
-    loaders: dict[str, Loader] = {"diffusers": lambda found, facts: diffusers.load(path, folder, found, facts)}
-    return _chosen(path, contents, loaders, facts, selection)
+    return _chosen(path, contents, {"diffusers": layout}, facts, selection)
 
 
 def _open_file(path: Path, facts: Facts, selection: Selection) -> Source:
     tensors = read_state(path)
     check_pixels(path, tensors)
-    layouts = {
-        "guided": Layout(guided.ANCHOR, guided.matches),
-        "pesser": Layout(pesser.ANCHOR, pesser.matches),
-        "diffusers": Layout(diffusers.ANCHOR, diffusers.matches_weights),
-    }
-    loaders: dict[str, Loader] = {
-        "guided": lambda found, facts: guided.load(path, found, facts),
-        "pesser": lambda found, facts: pesser.load(path, found, facts),
-        "diffusers": lambda found, facts: _load_beside_config(path, found, facts),
-    }
-    return _chosen(path, find(tensors, layouts), loaders, facts, selection)
+    return _chosen(path, find(tensors, LAYOUTS), LAYOUTS, facts, selection)
 
 
-def _load_beside_config(path: Path, weights: Weights, facts: Facts) -> Source:
-    if not (path.parent / "config.json").is_file():
-        raise CheckpointError(f"{path} holds diffusers' weights alone; name the directory with its config.json")
-    return diffusers.load(path.parent, path.parent, weights, facts)
-
-
-def _chosen(path: Path, contents: Contents, loaders: dict[str, Loader], facts: Facts, selection: Selection) -> Source:
-    """The one network that fits. Raises CheckpointError where there is none, or where several do and none was named."""
+def _chosen(
+    path: Path, contents: Contents, layouts: Mapping[str, Layout], facts: Facts, selection: Selection
+) -> Source:
+    """The network that fits. Raises CheckpointError if none fits, or if several fit and the user named none."""
     candidates = contents.candidates
     named = selection.matching([candidate.label for candidate in candidates])
     if named:
         candidates = [candidate for candidate in candidates if candidate.label in named]
     if not candidates:
         names = [*contents.derived, *contents.unused]
-        if diffusers.matches_weights(dict.fromkeys(contents.unused)):  # type: ignore[arg-type]
-            raise CheckpointError(f"{path} holds diffusers' weights alone; name the directory with its config.json")
+        if diffusers.matches(dict.fromkeys(contents.unused)):  # type: ignore[arg-type]
+            raise CheckpointError(f"{path} {diffusers.ALONE}")
         raise CheckpointError(f"{path}: weights like {quoted(names[0])} are not known; known: {ACCEPTED}")
     fitting: dict[str, tuple[Candidate, Source]] = {}
     failed: dict[str, CheckpointError] = {}
     for candidate in candidates[:MOST_FITTING]:
         try:
-            fitting[candidate.label] = candidate, loaders[candidate.layout](candidate.weights, facts)
+            fitting[candidate.label] = candidate, layouts[candidate.layout].load(path, candidate.weights, facts)
         except CheckpointError as error:
             failed[candidate.label] = error
     if not fitting:
         raise next(iter(failed.values()))
-    if len(fitting) > 1 and len({source.weights_sha256 for _, source in fitting.values()}) == 1:  # one, named twice
+    different = {source.weights_sha256 for _, source in fitting.values()}
+    if len(different) == 1:  # one network, possibly under several names
         fitting = dict(list(fitting.items())[:1])
     candidate, source = selection.pick(fitting)
     check_numbers(path, candidate.weights)
@@ -120,10 +114,10 @@ def _chosen(path: Path, contents: Contents, loaders: dict[str, Loader], facts: F
 
 
 def _look(path: Path) -> tuple[bool, bool]:
-    """Whether it is a folder, and whether there is anything. Raises CheckpointError for a name that cannot be."""
+    """Whether `path` is a folder, and whether it exists. Raises CheckpointError for an invalid path."""
     try:
         return path.is_dir(), path.exists()
-    except OSError as error:  # a name that is too long, a link that leads to itself
+    except OSError as error:  # for example a name that is too long, or a link to itself
         raise CheckpointError(f"{quoted(str(path))} cannot be read: {error.strerror}") from error
 
 
@@ -132,7 +126,7 @@ def _absent(path: Path) -> CheckpointError:
     if HUB_ID.fullmatch(name) and not path.parent.exists():
         folder = name.rpartition("/")[2]
         return CheckpointError(
-            f"{name} is no folder here, but may be a model's name on the Hugging Face hub; download it first: "
+            f"{name} is not a folder; if it is a model on the Hugging Face hub, download it first: "
             f"hf download {name} --local-dir {folder}"
         )
-    return CheckpointError(f"{quoted(name)} is not there; known: {ACCEPTED}")
+    return CheckpointError(f"{quoted(name)} does not exist; name {ACCEPTED}")

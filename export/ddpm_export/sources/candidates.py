@@ -1,7 +1,7 @@
-"""The networks in a file of weights: the one rule by which a sub-dictionary and a prefix are found.
+"""Finds the networks in a weights file, under any prefix.
 
-A layout has an anchor, a weight that every network of it has. Wherever a name ends in an anchor, what comes before is a
-prefix, and what has that prefix is a candidate: `module.`, `_orig_mod.`, `state_dict.model.`, `ema.` or any other.
+A layout has an anchor, a weight that every network of this layout contains. The part of a name before an anchor is a
+prefix, such as `module.`, `_orig_mod.`, `state_dict.model.` or `ema.`. The weights with this prefix are a candidate.
 """
 
 import re
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from ddpm_ref.errors import CheckpointError
 
+from .facts import Facts
 from .selection import TOP
+from .source import Source
 from .state_file import Weights
 
-# Buffers that follow from the betas, as the code bases name them, and counters: nothing that a network computes with.
+# Counters, and buffers that are computed from the betas, with their names in several code bases. No network uses them.
 DERIVED_NAMES = """
     betas alphas alphas_bar alphas_cumprod alphas_cumprod_prev alphas_cumprod_next one_minus_alphas_cumprod
     sqrt_alphas_cumprod sqrt_alphas_cumprod_prev sqrt_one_minus_alphas_cumprod log_one_minus_alphas_cumprod
@@ -29,21 +31,22 @@ DERIVED_NAMES = """
 """
 DERIVED = frozenset(DERIVED_NAMES.split())
 DECODERS = frozenset(("first_stage_model", "vae", "vqvae", "vqgan", "movq", "autoencoder", "autoencoder_kl"))
-WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))  # anywhere in a name
-FLAT_AVERAGE = re.compile(r"^(.*\.)?model_ema\.")  # CompVis' average: the names below it have lost their dots
+WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))  # removed anywhere in a name
+FLAT_AVERAGE = re.compile(r"^(.*\.)?model_ema\.")  # the LitEma of CompVis stores names without dots
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a form of weights is known by, and what reads it."""
+    """A layout of weights: how it is recognised, and the function that loads it."""
 
     anchor: str
     matches: Callable[[Weights], bool]
+    load: Callable[[Path, Weights, Facts], Source]  # of the file's path, for messages; the weights; the user's facts
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Weights of one network under the network's own names."""
+    """The weights of one network, without the prefix."""
 
     label: str  # the prefix without its last dot, or `TOP`
     layout: str
@@ -52,24 +55,24 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What is in a file; the names are those of the file, but for `WRAPPERS`."""
+    """The contents of a file. The names are as in the file, but without `WRAPPERS`."""
 
     candidates: list[Candidate]
-    derived: dict[str, Tensor]  # constants that are not read
-    unused: list[str]  # what belongs to no candidate
+    derived: dict[str, Tensor]  # constants that follow from the betas, not used
+    unused: list[str]  # names of weights that belong to no candidate
 
 
 def find(tensors: Weights, layouts: Mapping[str, Layout]) -> Contents:
-    """Every network in `tensors` of one of `layouts`, under whatever prefix."""
+    """Find all networks of `layouts` in `tensors`, under any prefix."""
     bare = {".".join(part for part in name.split(".") if part not in WRAPPERS): name for name in tensors}
-    if len(bare) < len(tensors):  # the same network twice, wrapped and not
+    if len(bare) < len(tensors):  # the file has the same network with and without a wrapper
         bare = {name: name for name in tensors}
     derived = {name: tensors[full] for name, full in bare.items() if _is_derived(name, tensors[full])}
     kept = {name: tensors[full] for name, full in bare.items() if name not in derived}
     anchored = [(_prefix(name, layout.anchor), key) for key, layout in layouts.items() for name in kept]
     prefixes = {prefix: key for prefix, key in anchored if prefix is not None}
     candidates, used = [], set()
-    # The longest first: a network inside of another's prefix (`ema.` beside the names themselves) is its own.
+    # Longest prefix first: `ema.` is then a network of its own, not a part of the network without a prefix.
     for prefix in sorted(prefixes, key=len, reverse=True):
         names = [name for name in kept if name.startswith(prefix) and name not in used]
         weights = {name.removeprefix(prefix): kept[name] for name in names}
@@ -88,41 +91,43 @@ def find(tensors: Weights, layouts: Mapping[str, Layout]) -> Contents:
 
 
 def check_pixels(path: Path, tensors: Weights) -> None:
-    """Raises CheckpointError where a decoder lies beside a network: what that draws are latents, not pictures."""
+    """Raises CheckpointError if the file also contains a decoder: the network then draws latents, not pixels."""
     for name in tensors:
         if found := DECODERS.intersection(name.split(".")[:-1]):
             raise CheckpointError(
-                f"{path} holds a decoder as well ({sorted(found)[0]}): its network draws latents, not pictures, and "
-                "nothing here decodes them"
+                f"{path} also contains a decoder ({sorted(found)[0]}), so its network draws latents; only networks "
+                "that draw pixels are supported"
             )
 
 
 def check_numbers(path: Path, weights: Weights) -> None:
-    """Raises CheckpointError, which names the tensor, for a weight that float32 does not hold as a finite number."""
+    """Raises CheckpointError, which names the tensor, for a weight that is not finite in float32."""
     for name, tensor in weights.items():
         values = tensor.float().numpy()
         if not np.isfinite(values).all():
             what = "NaN" if np.isnan(values).any() else "infinite or too large for float32"
             raise CheckpointError(
-                f"{path}: {name!r} is not finite ({what}): the training diverged; take an earlier one"
+                f"{path}: {name!r} is not finite ({what}): the training diverged; use an earlier checkpoint"
             )
 
 
 def notes(contents: Contents, chosen: Candidate, betas: NDArray[np.float64]) -> list[str]:
-    """What a person should hear of a file of which not everything was read."""
+    """Notes for the user about the parts of a file that were chosen or not used."""
     said = [] if chosen.label == TOP else [f"the weights are those of {chosen.label!r}"]
     if contents.derived:
         names = sorted({name.rpartition(".")[2] for name in contents.derived})
-        said.append(f"ignored, because they follow from the betas or only count: {_some(names)}")
+        said.append(f"ignored counters and buffers that follow from the betas: {_some(names)}")
     if contents.unused:
         groups = sorted({name.split(".")[0] for name in contents.unused})
-        said.append(f"not used: {len(contents.unused)} tensors of {_some(groups)}")
+        said.append(f"did not use {len(contents.unused)} tensors of {_some(groups)}")
     for name, tensor in contents.derived.items():
         own = np.asarray(tensor.double().numpy())
         if name.rpartition(".")[2] == "betas" and own.ndim == 1 and ((own > 0) & (own <= 1)).all() and len(own):
-            if own.shape != betas.shape or not np.allclose(own, betas, rtol=1e-3, atol=1e-7):  # theirs may be float32
+            if own.shape != betas.shape or not np.allclose(
+                own, betas, rtol=1e-3, atol=1e-7
+            ):  # the buffer may be float32
                 said.append(
-                    f"the file's own betas, {len(own)} from {own[0]:.3g} to {own[-1]:.3g}, are not those that are used"
+                    f"the file's betas, {len(own)} from {own[0]:.3g} to {own[-1]:.3g}, differ from the betas in use"
                 )
             break
     return said
@@ -142,7 +147,7 @@ def _prefix(name: str, anchor: str) -> str | None:
 
 
 def _flat_average(candidate: Candidate, kept: Weights, group: str) -> Candidate | None:
-    """The average of `candidate` that CompVis' LitEma keeps under `group`: its names have lost their dots."""
+    """The average of `candidate` that the LitEma of CompVis stores under `group`, with names without dots."""
     parts = [] if candidate.label == TOP else candidate.label.split(".")
     for drop in range(len(parts) + 1):
         head = "".join(parts[drop:])

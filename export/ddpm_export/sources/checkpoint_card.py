@@ -12,9 +12,9 @@ PACKAGES = ("ddpm-rt", "torch", "onnx")
 
 
 def card_of(source: Source, path: Path) -> ModelCard:
-    """What `source`, read from `path`, says about itself; its parity is not known yet.
+    """The card of `source`, which was read from `path`. Its parity is still empty.
 
-    Raises ValueError for betas that a network of its prediction cannot be sampled with.
+    Raises ValueError if the network's prediction cannot be sampled with its betas.
     """
     check_signal(source.betas, source.prediction, path)
     inputs = ("x", "t") if source.classes is None else ("x", "t", "y")
@@ -30,7 +30,7 @@ def card_of(source: Source, path: Path) -> ModelCard:
         names={name: name for name in (*inputs, "out")},
         precision="fp32",
         provenance=Provenance(
-            source=path.resolve().name,  # a name, not a path: paths are the exporting machine's business
+            source=path.resolve().name,  # only the name: a path would reveal the exporting machine
             weights_sha256=source.weights_sha256,
             versions=package_versions(PACKAGES),
             parity={},

@@ -1,4 +1,4 @@
-"""The directory that diffusers saves: a pipeline, or its UNet2DModel alone."""
+"""Directories that diffusers saves: a pipeline, or only its UNet2DModel."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,27 +18,28 @@ from .state_file import Weights
 
 ANCHOR = "time_embedding.linear_1.weight"
 KIND, NETWORKS = "UNet2DModel", ("unet", "unet_ema")
-TEXT = "it needs a text encoder or another condition, which nothing here has; only a UNet2DModel is read"
+TEXT = "it needs a text encoder or another condition; only a UNet2DModel is supported"
 QUOTES = "'"
 LAYOUT = "a diffusers directory"
+ALONE = "contains only weights of diffusers; name the directory with its config.json"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps")
 
 
-def matches(path: Path) -> bool:
-    """Whether a folder is such a one."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder has this layout."""
     names = ("config.json", "model_index.json", *NETWORKS)
     return path.is_dir() and any((path / name).exists() for name in names)
 
 
-def matches_weights(weights: Weights) -> bool:
-    """Whether weights are of a UNet of diffusers."""
+def matches(weights: Weights) -> bool:
+    """Whether weights belong to a UNet of diffusers."""
     return "conv_in.weight" in weights and any(name.startswith("down_blocks.") for name in weights)
 
 
 def network_folder(path: Path, selection: Selection) -> Path:
-    """The folder with the network of a checkpoint: `unet`, `unet_ema`, or itself. Raises CheckpointError.
+    """The folder with the network of a checkpoint: `unet`, `unet_ema`, or `path` itself.
 
-    Also for a pipeline that has more in it than a network and a scheduler, whose pictures would be none.
+    Raises CheckpointError if there is no network, or if the pipeline has other parts than a network and a scheduler.
     """
     _check_pipeline(path)
     found = {name: path / name for name in NETWORKS if (path / name / "config.json").exists()}
@@ -48,7 +49,7 @@ def network_folder(path: Path, selection: Selection) -> Path:
 
 
 def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
-    """Build the network of `folder` with `weights`, for the checkpoint `path`; what `facts` says goes first.
+    """Build the network of `folder` with `weights`, for the checkpoint `path`. `facts` override the files.
 
     Raises CheckpointError.
     """
@@ -56,7 +57,7 @@ def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
     raw = dict(read_json(folder / "config.json"))
     kind = raw.get("_class_name", KIND)
     if kind != KIND:
-        hint = TEXT if "Condition" in str(kind) else f"only a {KIND} is read"
+        hint = TEXT if "Condition" in str(kind) else f"only a {KIND} is supported"
         raise CheckpointError(f"{folder / 'config.json'}: this is a {quoted(kind).strip(QUOTES)}; {hint}")
     if facts.image_size is not None:
         raw["sample_size"] = None
@@ -68,8 +69,8 @@ def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
     learned = scheduler.variance.startswith("learned")
     if config.out_channels != config.in_channels * (2 if learned else 1):
         raise CheckpointError(
-            f"{path}: variance {scheduler.variance} does not go with {config.in_channels} channels in and "
-            f"{config.out_channels} out; a learned variance doubles them, a fixed one does not"
+            f"{path}: variance {scheduler.variance} does not match {config.in_channels} input channels and "
+            f"{config.out_channels} output channels; only a learned variance doubles the output channels"
         )
     return Source(
         layout=LAYOUT,
@@ -81,16 +82,23 @@ def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
     )
 
 
+def load_beside_config(path: Path, weights: Weights, facts: Facts) -> Source:
+    """Build the network of a single weights file with `config.json` in its folder. Raises CheckpointError."""
+    if not (path.parent / "config.json").is_file():
+        raise CheckpointError(f"{path} {ALONE}")
+    return load(path.parent, path.parent, weights, facts)
+
+
 def _check_pipeline(path: Path) -> None:
-    """Raises CheckpointError where a decoder, or what a condition comes from, lies beside the network."""
+    """Raises CheckpointError if a pipeline contains a decoder or an encoder of conditions."""
     index = read_json(path / "model_index.json") if (path / "model_index.json").exists() else {}
     named = [name for name, value in index.items() if isinstance(value, list) and any(value) and name[:1] != "_"]
     parts = {*named, *(name for name in DECODERS if (path / name).is_dir())} - {*NETWORKS, "scheduler"}
     for part in sorted(parts, key=lambda name: (name not in DECODERS, name)):
         what = "decodes its latents into pictures" if part in DECODERS else "its network was trained with"
         raise CheckpointError(
-            f"{path} is {_article(index)} with {quoted(part)}, which {what}; only pipelines of a UNet2DModel that "
-            "draws pixels and a scheduler are read"
+            f"{path} is {_article(index)} with {quoted(part)}, which {what}; only pipelines with a scheduler and a "
+            "UNet2DModel that draws pixels are supported"
         )
 
 
@@ -108,7 +116,7 @@ def _image_size(path: Path, config: UNetConfig, facts: Facts) -> tuple[int, int]
 
 
 def _scheduler(path: Path, facts: Facts) -> Scheduler:
-    """What the TOML file says, and what the scheduler's says of the rest."""
+    """The scheduler's facts. The TOML file overrides the scheduler's file."""
     fields = ("betas", "prediction", "variance", "clip", "spacing")
     given = {name: getattr(facts, name) for name in fields if getattr(facts, name) is not None}
     given |= {"clip": facts.clip_or(None)} if "clip" in given else {}
@@ -122,11 +130,11 @@ def _scheduler(path: Path, facts: Facts) -> Scheduler:
 
 def _classes(config: UNetConfig, facts: Facts) -> int | None:
     if not config.labelled:
-        facts.refuse(("classes", "null_class"), "a model without classes")
+        facts.refuse(("classes", "null_class"), "an unconditional model")
         return None
     count = config.num_class_embeds
     if config.class_embed_type == "timestep" and count is None:
-        return int(facts.need("classes", "class_embed_type timestep takes any number of classes"))
+        return int(facts.need("classes", "class_embed_type=timestep allows any number of classes"))
     if facts.classes not in (None, count):
         raise CheckpointError(f"{facts.path}: classes = {facts.classes}, but the config says num_class_embeds={count}")
     return count
@@ -135,5 +143,5 @@ def _classes(config: UNetConfig, facts: Facts) -> int | None:
 def _null_class(path: Path, config: UNetConfig, facts: Facts) -> int | None:
     found = read_null_class(path)
     if found is not None and not 0 <= found < (config.num_class_embeds or 0):
-        raise CheckpointError(f"{path}: null class {found} is none of num_class_embeds={config.num_class_embeds}")
+        raise CheckpointError(f"{path}: null class {found} is outside num_class_embeds={config.num_class_embeds}")
     return first(facts.null_class, found)

@@ -1,4 +1,4 @@
-"""What weights cannot say, written down by the user in a small TOML file. Any key may be absent; none has a default."""
+"""The user's TOML file with facts that weights do not contain. Every key is optional, and none has a default."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,9 +30,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Facts:
-    """The keys of the file; None is "not said"."""
+    """The keys of the file. None means that the key is absent."""
 
-    image_size: tuple[int, int] | None = None  # height, width; one number for a square
+    image_size: tuple[int, int] | None = None  # height, width; the file may give one number for a square
     betas: NDArray[np.float64] | None = None  # "linear:1000:1e-4:0.02", a list, or the name of a .json or .npy file
     prediction: Prediction | None = None
     variance: AnyVariance | None = None
@@ -43,36 +43,36 @@ class Facts:
     heads: int | None = None  # guided-diffusion's num_heads
     head_channels: int | None = None  # guided-diffusion's num_head_channels
     attention_order: AttentionOrder | None = None  # guided-diffusion's use_new_attention_order: "new" if true
-    rescale_timesteps: bool | None = None  # guided-diffusion's flag of that name
-    weights: str | None = None  # which network of a file of several, by the name that the question gave it
+    rescale_timesteps: bool | None = None  # guided-diffusion's rescale_timesteps
+    weights: str | None = None  # one of several networks, by its name in the error message
     path: Path | None = None  # the file itself
 
     def need(self, key: str, why: str) -> Any:
-        """The value of `key`. Raises CheckpointError, naming the key and the place for it, if it was not given."""
+        """The value of `key`. Raises CheckpointError, which says where to add the key, if it is absent."""
         if (value := getattr(self, key)) is None:
             place = f"add it to {self.path}" if self.path else "put it into a TOML file: --config FILE.toml"
-            raise CheckpointError(f"{why}; {key!r} is not known: {place}")
+            raise CheckpointError(f"{why}; {key!r} is missing: {place}")
         return value
 
     def clip_or(self, default: tuple[float, float] | None) -> tuple[float, float] | None:
-        """The clip range that was given, else `default`."""
+        """The clip range in the file, else `default`."""
         if isinstance(self.clip, str):
             return None
         return default if self.clip is None else self.clip
 
     def refuse(self, keys: tuple[str, ...], layout: str) -> None:
-        """Raises CheckpointError if one of `keys`, which mean nothing for `layout`, was given."""
+        """Raises CheckpointError if the file contains one of `keys`, which do not apply to `layout`."""
         if given := [key for key in keys if getattr(self, key) is not None]:
-            raise CheckpointError(f"{self.path}: {given[0]!r} has no meaning for {layout}")
+            raise CheckpointError(f"{self.path}: {given[0]!r} does not apply to {layout}")
 
 
 def first(given: Value | None, other: Value) -> Value:
-    """`given` unless it is None; it may be 0."""
+    """`given`, or `other` if `given` is None; 0 and False are kept."""
     return other if given is None else given
 
 
 def read_facts(path: Path | None) -> Facts:
-    """Read the TOML file, if there is one. Raises CheckpointError for an unknown key or an impossible value."""
+    """Read the TOML file, if `path` is given. Raises CheckpointError for an unknown key or an invalid value."""
     if path is None:
         return Facts()
     try:
@@ -97,12 +97,12 @@ def _value(key: str, value: Any, folder: Path) -> Any:
     if key in CHOICES:
         _require(isinstance(value, str) and value in CHOICES[key], key, f"one of {', '.join(CHOICES[key])}", value)
     elif key == "weights":
-        _require(isinstance(value, str) and value != "", key, "the name of one of several networks", value)
+        _require(isinstance(value, str) and value != "", key, "the name of a network", value)
     elif key == "rescale_timesteps":
         _require(type(value) is bool, key, "true or false", value)
     else:
         least = 1 if key in COUNTS else 0
-        _require(type(value) is int and value >= least, key, f"a whole number from {least} on", value)
+        _require(type(value) is int and value >= least, key, f"an integer of at least {least}", value)
     return value
 
 

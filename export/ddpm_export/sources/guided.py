@@ -1,7 +1,7 @@
 """The state dicts of improved-diffusion and guided-diffusion.
 
-Widths, depth, attention, scale-shift, resampling, classes and learned variance are read from names and shapes. What
-those cannot say (heads and their order, image size, betas, prediction) comes from the TOML file, or is an error.
+Widths, depth, attention, scale-shift, resampling, classes and learned variance follow from names and shapes. The
+other facts (heads and their order, image size, betas, prediction) must be in the TOML file.
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ def matches(weights: Weights) -> bool:
 
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
-    """Build the network that the weights belong to. Raises CheckpointError; the message names what is not known."""
-    betas = facts.need("betas", f"{path} is {LAYOUT}, which holds no schedule")
-    size = facts.need("image_size", f"{path}: the network takes images of any size")
-    prediction = facts.need("prediction", f"{path}: weights do not say what they predict")
+    """Build the network of the weights. Raises CheckpointError, which names a missing fact."""
+    betas = facts.need("betas", f"{path} is {LAYOUT}, which contains no schedule")
+    size = facts.need("image_size", f"{path}: the network accepts images of any size")
+    prediction = facts.need("prediction", f"{path}: the weights do not show the prediction")
     try:
         config = infer(path, weights, facts, len(betas))
         model = filled(lambda: GuidedUNet(config), weights, str(path))
@@ -37,7 +37,7 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
     check_sides(path, size, len(config.widths) - 1)
     learned = config.out_channels == 2 * config.in_channels
     if config.classes is None:
-        facts.refuse(("classes", "null_class"), "a model without classes")
+        facts.refuse(("classes", "null_class"), "an unconditional model")
     elif facts.classes not in (None, config.classes):
         raise CheckpointError(f"{facts.path}: classes = {facts.classes}, but label_emb has {config.classes}")
     return Source(
@@ -46,24 +46,24 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
         image_shape=(config.in_channels, *size),
         betas=betas,
         prediction=prediction,
-        # Where the output is doubled, both code bases mean learned_range, and nothing else.
+        # In both code bases a doubled output always means learned_range.
         variance="learned_range" if learned else facts.need("variance", f"{path}: the variance is not learned"),
-        clip=facts.clip_or((-1.0, 1.0)),  # `clip_denoised`, on unless asked otherwise
-        spacing=first(facts.spacing, "linspace"),  # the nearest to its own `timestep_respacing`
+        clip=facts.clip_or((-1.0, 1.0)),  # `clip_denoised` is true by default
+        spacing=first(facts.spacing, "linspace"),  # the closest match of `timestep_respacing`
         classes=config.classes,
         null_class=facts.null_class,
     )
 
 
 def infer(path: Path, weights: Weights, facts: Facts, steps: int) -> GuidedConfig:
-    """The architecture, from names and shapes. A wrong reading cannot pass: every weight must find its place later."""
+    """Infer the architecture from names and shapes. Loading the weights strictly detects a wrong result."""
     time_width, model_channels = shape_of(weights, ANCHOR, 2, path)
     first_width, channels = shape_of(weights, "input_blocks.0.0.weight", 4, path)[:2]
     out_channels = shape_of(weights, "out.2.weight", 4, path)[0]
     if channels == 6 or out_channels not in (channels, 2 * channels):
         raise CheckpointError(
-            f"{path}: {channels} channels in, {out_channels} out; super-resolution and self-conditioning, which take "
-            "two images, are not supported"
+            f"{path}: {channels} input channels, {out_channels} output channels; networks with a second input image "
+            "(super-resolution, self-conditioning) are not supported"
         )
     starts, layers = _levels(path, weights)
     residual = [f"input_blocks.{start}.0" for start in starts]
@@ -94,16 +94,16 @@ def infer(path: Path, weights: Weights, facts: Facts, steps: int) -> GuidedConfi
 
 
 def _levels(path: Path, weights: Weights) -> tuple[list[int], int]:
-    """The input block that each level starts with, and the residual blocks in a level.
+    """The index of the first input block of each level, and the number of residual blocks in a level.
 
-    On the way down a residual block that halves the resolution looks like any other; on the way up the one that
-    doubles it is a second one in its block. So the levels are counted there, and the way down is their mirror.
+    A residual block that halves the resolution looks like any other. On the up path, a residual block that doubles the
+    resolution is the second one in its block. So the levels are counted on the up path, which mirrors the down path.
     """
     downs, ups = count(weights, "input_blocks", path), count(weights, "output_blocks", path)
     ends = [i for i in range(ups) if _doubles(weights, f"output_blocks.{i}")]
     levels = len(ends) + 1
     layers = ups // levels - 1
-    each = layers + 1  # also of the way down, counting its first convolution and the resamplings
+    each = layers + 1  # the same on the down path, with its first convolution and its downsamplings
     if (
         layers < 1
         or ups != levels * each
@@ -111,14 +111,14 @@ def _levels(path: Path, weights: Weights) -> tuple[list[int], int]:
         or ends != [each * level + layers for level in range(levels - 1)]
     ):
         raise CheckpointError(
-            f"{path}: {downs} input blocks and {ups} output blocks with upsampling after {ends} are no UNet of equal "
-            f"levels; resampling without weights (conv_resample=False) is not supported"
+            f"{path}: {downs} input blocks and {ups} output blocks with upsampling after {ends} do not form a UNet "
+            f"with equal levels; resampling without weights (conv_resample=False) is not supported"
         )
     return [1 + each * level for level in range(levels)], layers
 
 
 def _doubles(weights: Weights, block: str) -> bool:
-    """Whether the block ends in an upsampling: a convolution alone, or a second residual block."""
+    """Whether the block ends with an upsampling, which is a lone convolution or a second residual block."""
     return any(f"{block}.{place}.{name}.weight" in weights for place in (1, 2) for name in ("conv", "in_layers.2"))
 
 
@@ -127,14 +127,14 @@ def _heads(path: Path, facts: Facts) -> tuple[int | None, int | None]:
         raise CheckpointError(f"{facts.path}: give heads or head_channels, not both")
     if facts.head_channels is not None:
         return None, facts.head_channels
-    facts.need("heads", f"{path}: weights do not show heads: num_heads is 'heads', num_head_channels 'head_channels'")
+    facts.need("heads", f"{path}: the weights do not show num_heads ('heads') or num_head_channels ('head_channels')")
     return facts.heads, None
 
 
 def _order(path: Path, facts: Facts, one_head: bool) -> AttentionOrder:
     if one_head:
-        return first(facts.attention_order, "new")  # both are the same
-    why = f"{path}: weights do not show whether use_new_attention_order was on ('new') or off ('legacy')"
+        return first(facts.attention_order, "new")  # with one head both orders are the same
+    why = f"{path}: the weights do not show whether use_new_attention_order was true ('new') or false ('legacy')"
     order: AttentionOrder = facts.need("attention_order", why)
     return order
 
@@ -142,5 +142,5 @@ def _order(path: Path, facts: Facts, one_head: bool) -> AttentionOrder:
 def _time_scale(path: Path, facts: Facts, steps: int) -> float:
     if steps == TRAINED_STEPS:
         return 1.0
-    rescaled = facts.need("rescale_timesteps", f"{path}: with {steps} betas, not {TRAINED_STEPS}, the flag decides")
+    rescaled = facts.need("rescale_timesteps", f"{path}: rescale_timesteps matters for {steps} betas")
     return TRAINED_STEPS / steps if rescaled else 1.0

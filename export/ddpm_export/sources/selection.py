@@ -1,4 +1,4 @@
-"""Which of several weights is meant, where a checkpoint holds more than one network that fits: never guessed."""
+"""Chooses one of several networks in a checkpoint by the name that the user gave. The choice is never guessed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from ddpm_ref.errors import CheckpointError
 from ddpm_ref.text import quoted
 
 Choice = TypeVar("Choice")
-TOP = "."  # what the top of a file is called, where the others have a name
+TOP = "."  # the label of a network without a prefix
 
 
 class Selection:
-    """What the user named, by `--weights` or in the TOML file, and whether anything was called so."""
+    """The name from `--weights` or the TOML file, and whether any network had this name."""
 
     def __init__(self, path: Path, name: str | None) -> None:
         self._path, self._name = path, name
@@ -20,9 +20,9 @@ class Selection:
         self._seen: list[str] = []
 
     def pick(self, options: Mapping[str, Choice], default: str | None = None) -> Choice:
-        """The one of `options` that was named, else the only one, else that of `default`.
+        """The option with the user's name, else the only option, else the option `default`.
 
-        Raises CheckpointError, which names them all, where there are several and nothing decides.
+        Raises CheckpointError, which lists the names, if there are several options and none of these rules applies.
         """
         named = self.matching(list(options))
         if len(named) == 1:
@@ -32,14 +32,14 @@ class Selection:
         if len(options) == 1:
             return next(iter(options.values()))
         names = shortened(named or list(options))
-        wrong = "" if self._found else f", and none is called {quoted(self._name)}"
+        wrong = "" if self._found else f", but none is called {quoted(self._name)}"
         raise CheckpointError(
-            f"{self._path} holds several networks that fit: {', '.join(names)}{wrong}; say which: "
+            f"{self._path} contains several networks: {', '.join(names)}{wrong}; choose one with "
             f'--weights {names[-1]}, or weights = "{names[-1]}" in the TOML file'
         )
 
     def matching(self, labels: Sequence[str]) -> list[str]:
-        """Those that the name stands for: one of that name, else those that begin with it, else those that have it."""
+        """The labels that match the name: equal to it, else starting with it, else containing it."""
         short = dict(zip(labels, shortened(labels), strict=True))
         self._seen += [name for name in short.values() if name != TOP]
         if self._name is None:
@@ -55,14 +55,14 @@ class Selection:
         return named
 
     def finish(self) -> None:
-        """Raises CheckpointError if nothing was called as the user said."""
+        """Raises CheckpointError if no network had the user's name."""
         if not self._found:
-            there = ", ".join(dict.fromkeys(self._seen)) or "one network, and it has no name"
-            raise CheckpointError(f"{self._path} holds no weights called {quoted(self._name)}; there are: {there}")
+            there = ", ".join(dict.fromkeys(self._seen)) or "one network without a name"
+            raise CheckpointError(f"{self._path} contains no weights called {quoted(self._name)}, only: {there}")
 
 
 def shortened(labels: Sequence[str]) -> list[str]:
-    """Labels without the dotted parts at the head and the tail that all of them share; each keeps one part at least."""
+    """Labels without the dotted parts that all of them share at the start and the end. Each keeps at least one part."""
     parts = [label.split(".") if label != TOP else [TOP] for label in labels]
     for end in (0, -1):
         while len(parts) > 1 and all(len(part) > 1 and part[end] == parts[0][end] for part in parts):

@@ -1,4 +1,4 @@
-"""A trained network with all that its card says, whoever trained it."""
+"""A trained network and the facts for its card, independent of the checkpoint's layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ddpm_ref.errors import CheckpointError
 class Source:
     """`module(x, t)`, or `module(x, t, y)` with classes, in eval mode, float32, on the CPU."""
 
-    layout: str  # the name of the form it was read from
+    layout: str  # the name of the checkpoint's layout
     module: nn.Module
     image_shape: tuple[int, int, int]  # C, H, W
     betas: NDArray[np.float64]  # [T]
@@ -26,8 +26,8 @@ class Source:
     clip: tuple[float, float] | None
     spacing: Spacing
     classes: int | None = None
-    null_class: int | None = None  # the label that stands for no class
-    notes: tuple[str, ...] = ()  # what a person should hear of the reading
+    null_class: int | None = None  # the label that means no class
+    notes: tuple[str, ...] = ()  # messages for the user about reading the checkpoint
 
     @property
     def weights_sha256(self) -> str:
@@ -35,10 +35,10 @@ class Source:
 
 
 def check_sides(path: Path, sides: Sequence[int], halvings: int) -> None:
-    """Raises CheckpointError unless images of these sides can be halved so often: else the way up does not fit."""
+    """Raises CheckpointError unless each side can be halved `halvings` times, so that the skip connections fit."""
     step = 2**halvings
     if any(side % step for side in sides):
         raise CheckpointError(
-            f"{path}: images of {' x '.join(map(str, sides))} cannot be halved {halvings} times, as this network does; "
+            f"{path}: this network halves images {halvings} times, which {' x '.join(map(str, sides))} does not allow; "
             f"the sides must be multiples of {step}"
         )

@@ -1,4 +1,4 @@
-"""A single file of weights: what `torch.save` wrote, or safetensors; every tensor in it, under one name."""
+"""Reads a weights file, written by `torch.save` or safetensors, into a flat dictionary of tensors."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,39 +12,39 @@ from ddpm_ref.text import quoted
 from ddpm_ref.weights_file import load_weights_file
 
 Weights = Mapping[str, Tensor]
-# Bounds, well above any checkpoint: what is beyond them is damaged, or meant to harm.
+# Limits well above those of real checkpoints. A file beyond them is damaged or malicious.
 MAX_TENSORS, MAX_NAME, MAX_DEPTH = 1 << 17, 1 << 10, 16
-OPTIMIZER = {"state", "param_groups"}  # the keys of what an optimizer of PyTorch saves of itself
+OPTIMIZER = {"state", "param_groups"}  # the keys in the state dict of a PyTorch optimizer
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors by name; a dictionary or list inside another gives its names a prefix: `ema.out.2.weight`.
+    """Read the tensors by name. Nested dictionaries and lists become prefixes of names: `ema.out.2.weight`.
 
-    What an optimizer keeps of itself is left out. Raises CheckpointError, also for a pickle with more than tensors and
-    plain values in it: it can run code.
+    The state of optimizers is left out. Raises CheckpointError for an unreadable file, and for a pickle with anything
+    but tensors and plain values, because it can run code.
     """
     content: Any = load_weights_file(path)
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path} holds no state dict, but {type(content).__name__}")
+        raise CheckpointError(f"{path} contains no state dict, or an empty one ({type(content).__name__})")
     if content.keys() >= OPTIMIZER:
         raise CheckpointError(f"{path} is the state of an optimizer, not of a network; name the file with the weights")
     found: dict[str, Tensor] = {}
     for name, tensor in _tensors(content, path, "", 0):
         if name in found:
-            raise CheckpointError(f"{path} holds {quoted(name)} twice")
+            raise CheckpointError(f"{path} contains {quoted(name)} twice")
         if len(found) >= MAX_TENSORS or len(name) > MAX_NAME:
-            raise CheckpointError(f"{path} holds more than {MAX_TENSORS} tensors, or a name of over {MAX_NAME} letters")
+            raise CheckpointError(f"{path} has over {MAX_TENSORS} tensors, or a name of over {MAX_NAME} characters")
         found[name] = _checked(path, name, tensor)
     if not found:
         kinds = ", ".join(f"{quoted(key)} ({type(value).__name__})" for key, value in list(content.items())[:4])
-        raise CheckpointError(f"{path} holds no state dict: no tensors by name, but {kinds}")
+        raise CheckpointError(f"{path} contains no state dict: it has {kinds}, but no tensors")
     return found
 
 
 def _tensors(content: Mapping[Any, Any], path: Path, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a dictionary and of what is inside it, but for an optimizer's."""
+    """The tensors of a dictionary and of nested ones, except those of optimizers."""
     if depth > MAX_DEPTH:
-        raise CheckpointError(f"{path} is nested more than {MAX_DEPTH} deep")
+        raise CheckpointError(f"{path} is nested deeper than {MAX_DEPTH} levels")
     for key, value in content.items():
         if isinstance(value, Tensor):
             yield f"{prefix}{key}", value.detach()
@@ -55,30 +55,30 @@ def _tensors(content: Mapping[Any, Any], path: Path, prefix: str, depth: int) ->
 
 
 def _checked(path: Path, name: str, tensor: Tensor) -> Tensor:
-    """The tensor. Raises CheckpointError unless the file has a number for each of its elements."""
+    """The tensor itself. Raises CheckpointError unless it is dense and the file stores all of its elements."""
     plain = tensor.layout == torch.strided and not tensor.is_quantized and tensor.device.type == "cpu"
     if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise CheckpointError(f"{path}: {quoted(name)} is sparse, quantised, or a view of fewer numbers than it has")
+        raise CheckpointError(f"{path}: {quoted(name)} is sparse, quantised, or an expanded view")
     return tensor
 
 
 def shape_of(weights: Weights, name: str, dims: int, path: Path) -> tuple[int, ...]:
-    """The shape of a tensor that the architecture is read from. Raises CheckpointError if it is not there, or odd."""
+    """The shape of the weight `name`. Raises CheckpointError if it is missing or does not have `dims` dimensions."""
     if name not in weights:
         raise CheckpointError(f"{path}: the weights lack {name!r}")
     shape = tuple(weights[name].shape)
     if len(shape) != dims:
-        raise CheckpointError(f"{path}: {name!r} has shape {list(shape)}, not {dims} sides")
+        raise CheckpointError(f"{path}: {name!r} has shape {list(shape)}, not {dims} dimensions")
     return shape
 
 
 def count(weights: Weights, prefix: str, path: Path) -> int:
-    """How many blocks there are under `prefix.0`, `prefix.1` and so on. Raises CheckpointError for a gap."""
+    """The number of blocks `prefix.0`, `prefix.1` and so on. Raises CheckpointError for a gap."""
     after = {rest[0] for name in weights if (rest := _after(name, prefix))}
     numbers = {int(text) for text in after if text.isascii() and text.isdecimal() and len(text) < 6}
     missing = next(number for number in range(len(numbers) + 1) if number not in numbers)
     if missing < len(numbers):
-        raise CheckpointError(f"{path}: there is no weight under '{prefix}.{missing}', but there is after it")
+        raise CheckpointError(f"{path}: no weight starts with '{prefix}.{missing}', but later blocks exist")
     return len(numbers)
 
 

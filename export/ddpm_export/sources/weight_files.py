@@ -1,4 +1,4 @@
-"""The weights in a folder of diffusers: one file, a variant (`.fp16.`), or shards with their index."""
+"""Reads the weights in a folder of diffusers: one file, a variant (`.fp16.`), or shards with an index."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -12,9 +12,9 @@ from ddpm_ref.text import quoted
 from .selection import Selection
 from .state_file import MAX_TENSORS, read_state
 
-KINDS = ("safetensors", "bin")  # the first of the two that is there is read
+KINDS = ("safetensors", "bin")  # in order of preference
 INDEX = ".index.json"
-# NAME.safetensors, NAME.VARIANT.safetensors, NAME.safetensors.index.json and the variant on either side of `index`
+# NAME.safetensors, NAME.VARIANT.safetensors, NAME.safetensors.index.json; the variant may be before or after `index`
 PATTERN = re.compile(
     rf"{WEIGHTS}(?:\.(?P<variant>[\w-]+))?\.(?P<kind>safetensors|bin)(?P<index>\.index(?:\.(?P<other>[\w-]+))?\.json)?"
 )
@@ -22,22 +22,23 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}")
 
 
 def read_folder(folder: Path, selection: Selection) -> dict[str, Tensor]:
-    """The tensors by name. Full weights go before a variant, which is read where it is the only one, or was named.
+    """Read the tensors by name. A variant is read only if the user named it, or if it is the only one.
 
-    Raises CheckpointError, which names them, where there are several variants and none was named.
+    Without a name, weights that are not a variant are preferred. Raises CheckpointError, which lists the variants, if
+    the choice is ambiguous.
     """
     found = _weight_files(folder)
     if not found:
         others = sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".msgpack"))
-        there = f"; there are {', '.join(others[:4])}" if others else ""
-        raise CheckpointError(f"{folder / WEIGHTS}.safetensors is missing (nor is there a .bin, or an index){there}")
+        there = f"; the folder contains {', '.join(others[:4])}" if others else ""
+        raise CheckpointError(f"{folder / WEIGHTS}.safetensors is missing, as are the .bin and an index{there}")
     full = {label: path for label, path in found.items() if label.startswith(WEIGHTS)}
     file = selection.pick(found, default=next(iter(full)) if len(full) == 1 else None)
     return _read_shards(file) if file.name.endswith(".json") else read_state(file)
 
 
 def _weight_files(folder: Path) -> dict[str, Path]:
-    """Files and indices by their variant, full weights by their file's name; of one variant only the first kind."""
+    """Files and indices by variant; weights without a variant by file name. Only the preferred kind of each is kept."""
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.iterdir()):
         if (match := PATTERN.fullmatch(path.name)) and not (match["variant"] and SHARD.search(match["variant"])):
@@ -53,20 +54,20 @@ def _weight_files(folder: Path) -> dict[str, Path]:
 
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
-    """All shards of an index. Raises CheckpointError unless they are there, and hold exactly what it says they do."""
+    """Read all shards of an index. Raises CheckpointError unless they hold exactly the tensors that the index lists."""
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places or len(places) > MAX_TENSORS:
-        raise CheckpointError(f"{index} has no weight_map of tensors and files")
+        raise CheckpointError(f"{index} has no weight_map from tensors to files")
     shards: dict[str, set[str]] = {}
     for name, shard in places.items():
         if not isinstance(shard, str) or PurePosixPath(shard).name != shard or "\\" in shard or shard in (".", ".."):
-            raise CheckpointError(f"{index} leads out of its folder, to {quoted(shard)}; it must name files beside it")
+            raise CheckpointError(f"{index} names {quoted(shard)}, outside its folder; shards must lie beside it")
         shards.setdefault(shard, set()).add(name)
     result: dict[str, Tensor] = {}
     for shard, names in sorted(shards.items()):
         file = index.with_name(shard)
         if not file.exists():
-            raise CheckpointError(f"{file} is missing, one of {len(shards)} shards; download it again")
+            raise CheckpointError(f"{file}, one of {len(shards)} shards, is missing; download it again")
         tensors = read_state(file)
         if odd := sorted(names ^ tensors.keys()):
             raise CheckpointError(f"{file} and {index.name} do not agree on {quoted(odd[0])}; download both again")

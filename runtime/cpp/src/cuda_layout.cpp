@@ -30,7 +30,8 @@ Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile
   parts.has_x0 = history || layout.frames;
   parts.has_y = model.classes >= 0;
   parts.x = take(layout.images * model.image() * sizeof(float));
-  parts.x0 = take(parts.has_x0 ? layout.lanes * model.image() * sizeof(float) : 0);
+  const std::size_t x0s = layout.guided ? layout.images : layout.lanes;
+  parts.x0 = take(parts.has_x0 ? x0s * model.image() * sizeof(float) : 0);
   parts.out = take(layout.images * model.output() * sizeof(float));
   parts.t = take(times_of(engine, layout.images) * size_of(engine.time_type()));
   parts.y = take(parts.has_y ? layout.images * sizeof(std::int64_t) : 0);
@@ -67,7 +68,8 @@ std::vector<ddpm_rt_row> rows_of(const StepsFile& steps) {
   for (const Row& row : steps.rows)
     rows.push_back({row.x0_from_x, row.x0_from_out, row.mean_from_x0, row.mean_from_x,
                     row.mean_from_out, row.mean_from_prev_x0, row.sigma, row.log_sigma_from_spread,
-                    steps.clips ? steps.low : -NONE, steps.clips ? steps.high : NONE, row.t});
+                    steps.clips ? steps.low : -NONE, steps.clips ? steps.high : NONE,
+                    static_cast<double>(row.t)});
   return rows;
 }
 
@@ -78,6 +80,7 @@ ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, std::size_t row
   lane.end = static_cast<ddpm_rt_u32>(rows);
   lane.not_finite = DDPM_RT_FINITE;
   lane.guidance = guidance;
+  lane.initial_scale = 1;
   return lane;
 }
 

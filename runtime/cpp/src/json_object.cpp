@@ -36,6 +36,11 @@ JsonObject::JsonObject(std::string_view text, std::string source, std::string re
     : source_(std::move(source)), remedy_(std::move(remedy)) {
   parse(text);
   const auto found = object_.is_object() ? object_.find("format") : object_.end();
+  if (object_.is_object() && found != object_.end() && is_integer(*found, format + 1, 1000))
+    bad_file(source_ + " has format " + found->dump() + ", and this library reads format " +
+             std::to_string(format) +
+             " (images of betas without named inputs); run the model with Python, or use a newer "
+             "library");
   if (!object_.is_object() || found == object_.end() || !is_integer(*found, format, format))
     fail("not of format " + std::to_string(format));
   check_keys(keys);
@@ -71,7 +76,7 @@ void JsonObject::parse(std::string_view text) {
   try {
     object_ = Json::parse(text, check_repeated);
   } catch (const RepeatedKey& repeated) {
-    fail("key " + quoted(repeated.key) + " is there twice");
+    fail("duplicate key " + quoted(repeated.key));
   } catch (const Json::parse_error& error) {
     fail("not JSON in UTF-8, at byte " + std::to_string(error.byte));
   } catch (const Json::exception&) {

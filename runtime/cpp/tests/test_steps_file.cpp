@@ -85,7 +85,7 @@ TEST_CASE("a missing, an unknown and a repeated key are named") {
               key == "format" ? "format" : "'" + key + "'"));
   CHECK(has(said(with([](json& steps) { steps["other"] = 1; })), "unknown key 'other'"));
   std::string twice = golden_text("ddpm.steps.json");
-  CHECK(has(said(twice.insert(1, "\"width\": 5,")), "'width' is there twice"));
+  CHECK(has(said(twice.insert(1, "\"width\": 5,")), "duplicate key 'width'"));
 }
 
 TEST_CASE("counts that are huge, negative, fractional or of another column are refused") {
@@ -132,6 +132,19 @@ TEST_CASE("JSON a million deep is refused without a crash, as is any other objec
   for (const char* text :
        {"", "1", "[]", "null", "\"x\"", "{}", "{\"format\": 2}", "\xEF\xBB\xBF{}", "{\"\xFF\": 1}"})
     CHECK(!said(text).empty());
+}
+
+TEST_CASE("a card and a steps file of format 2 are refused in a line that says so") {
+  const std::string wanted = "has format 2, and this library reads format 1";
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), wanted));
+  CHECK(has(said(golden_text("format2/sigma.steps.json")), "run the model with Python"));
+  try {
+    ddpm_rt::read_card(golden_text("format2/sigma.card.json"), "card");
+    FAIL("the card was read");
+  } catch (const Failure& failure) {
+    CHECK(has(failure.what(), wanted));
+    CHECK(!has(failure.what(), "\n"));
+  }
 }
 
 TEST_CASE("a path that is missing or a folder is refused with a message") {

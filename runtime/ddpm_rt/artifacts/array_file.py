@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,27 +17,27 @@ from .bounded_read import failure, open_regular, size_of
 
 HEADER_BYTES = 10_000  # NumPy's own limit
 NUMBERS = re.compile(r"[<>|=]?(f2|f4|f8|[iu][1248]|b1)")  # types of plain numbers
-MAX_NUMBERS = 1 << 27  # of one file: 512 MiB of float32
-CHUNK = 1 << 20  # numbers that are converted at a time
+MAX_NUMBERS = 1 << 27  # most numbers of one file: 512 MiB of float32
+CHUNK = 1 << 20  # numbers that are converted at once
 ADVICE = "write it with numpy.save"
 
 Append = Callable[[NDArray[np.float32]], object]
 
 
 def read_array(path: Path, dtype: type[np.floating[Any]], *, limit: int = MAX_NUMBERS) -> NDArray[Any]:
-    """The numbers of an `.npy` file as a C-ordered array of `dtype`, whatever their type, byte order and layout.
+    """Read an `.npy` file of any number type, byte order and layout as a C-ordered array of `dtype`.
 
-    Objects are never unpickled. The shape is checked against the file's size before memory is allocated. Values that
-    `dtype` cannot hold become infinite. Raises DdpmRtError for anything but one whole array of plain numbers.
+    Objects are never unpickled. The shape is checked against the size of the file before memory is allocated. Values
+    beyond the range of `dtype` become infinite. Raises DdpmRtError unless the file holds one complete array of numbers.
     """
     with open_regular(path, ADVICE) as file:
         try:
-            shape, fortran, stored = _read_header(file)
+            shape, fortran, stored = read_header(file)
             count = math.prod(shape)
             if count > limit:
                 raise ValueError(f"{count:.3g} numbers are more than the limit of {limit}")
             if count * stored.itemsize != size_of(file) - file.tell():
-                raise ValueError("the file's size is not that of its shape")
+                raise ValueError("the size of the file does not match its shape")
             flat = _read_numbers(file, count, stored, dtype)
         except (ValueError, OSError, MemoryError) as error:
             raise failure(path, f"cannot be read as an array of numbers: {error}", ADVICE) from error
@@ -46,8 +46,8 @@ def read_array(path: Path, dtype: type[np.floating[Any]], *, limit: int = MAX_NU
     return flat.reshape(shape)
 
 
-def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the order is Fortran's, and the type in the file. Raises ValueError."""
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, whether the order is Fortran, and the type of an `.npy`, read up to its numbers. Raises ValueError."""
     try:
         version = np.lib.format.read_magic(file)
         readers: dict[tuple[int, int], Any] = {
@@ -55,16 +55,16 @@ def _read_header(file: BufferedReader) -> tuple[tuple[int, ...], bool, np.dtype[
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         if version not in readers:
-            raise ValueError(f"version {version} of the format")
+            raise ValueError(f"version {version} of the format is not supported")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # NumPy warns about headers of Python 2
             shape, fortran, stored = readers[version](file, max_header_size=HEADER_BYTES)
-    except Exception as error:  # NumPy evaluates the header, whose faults are of many kinds
+    except Exception as error:  # a damaged header raises errors of many kinds
         raise ValueError("damaged header") from error
     if not NUMBERS.fullmatch(stored.str) or stored.shape:
-        raise ValueError(f"the type {stored.str[:20]} is not one of plain numbers")
+        raise ValueError(f"the type {stored.str[:20]} is not a plain number type")
     if any(type(side) is not int or side < 0 for side in shape):
-        raise ValueError("a side is not a count")
+        raise ValueError("the shape is not made of counts")
     return shape, bool(fortran), stored
 
 
@@ -77,17 +77,16 @@ def _read_numbers(
             size = min(CHUNK, count - start)
             content = file.read(size * stored.itemsize)
             if len(content) != size * stored.itemsize:
-                raise ValueError("it is shorter than its shape")
+                raise ValueError("the file ends before its array does")
             flat[start : start + size] = np.frombuffer(content, stored)
     return flat
 
 
 def write_array(path: Path, shape: tuple[int, ...], fill: Callable[[Append], object]) -> None:
-    """Write a float32 `.npy` of `shape` from the parts that `fill` appends, in one move, without holding the whole.
+    """Atomically write a float32 `.npy` of `shape` from the parts that `fill` appends. Only one part is in memory.
 
-    The bytes are those of `numpy.save`. Plain writes are used, not a memory map: a full disk is then an error with a
-    message, where a map would end the process. Raises DdpmRtError when that fails or `fill` gives another number of
-    values.
+    The bytes are equal to those of `numpy.save`. A memory map is not used, because a full disk would then end the
+    process without a message. Raises DdpmRtError if writing fails, or if `fill` appends too few or too many values.
     """
 
     def write(temporary: Path) -> None:
@@ -97,6 +96,6 @@ def write_array(path: Path, shape: tuple[int, ...], fill: Callable[[Append], obj
             begin = file.tell()
             fill(lambda part: file.write(np.ascontiguousarray(part, "<f4").data.cast("B")))
             if file.tell() - begin != 4 * math.prod(shape):
-                raise DdpmRtError(f"{path} was not written: the samples are not as many as were asked for")
+                raise DdpmRtError(f"{path} was not written: the number of samples differs from the request")
 
     replace_file(path, write)

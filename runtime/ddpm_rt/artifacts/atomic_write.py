@@ -1,4 +1,4 @@
-"""The one writer of files: nobody ever sees half of a file, and only regular files are replaced."""
+"""Atomic writes of files: readers never see half of a file, and only regular files are replaced."""
 
 import errno
 import os
@@ -15,19 +15,19 @@ from .file_lock import lock
 TEMPORARY = re.compile(r"\.ddpm-rt\.[a-z]{16}\.tmp(\.\w{1,11})?")
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 KNOWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # of fsync on some file systems
+UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # from fsync on some file systems
 KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
-_swept: set[str] = set()  # folders
+_swept: set[str] = set()  # folders that this process has swept
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on an empty temporary file, flush it to the disk, then rename it to `path`.
+    """Call `write` on an empty temporary file, flush the file to the disk, then rename it to `path`.
 
-    The temporary file lies in the folder of `path`, has its suffix and a random name, and is gone afterwards whatever
-    happened, an interrupt included; that of a process which was killed is removed by the next write into the folder.
-    A link is written through to the file that it leads to; the mode of a file that is replaced is kept. Raises
-    DdpmRtError for a target that is no regular file and for everything that the system refuses.
+    The temporary file has a random name in the folder of `path` and the same suffix. It is removed on every error and
+    interrupt; if the process is killed, the next write into the folder removes it. If `path` is a symbolic link, its
+    target is replaced. The new file has the permissions of the old one. Raises DdpmRtError for a target that is not a
+    regular file and for every error of the system.
     """
     target = find_target(path)
     try:
@@ -43,10 +43,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def find_target(path: Path) -> Path:
-    """The file that a write to `path` makes or replaces: where a link leads to, else `path`.
+    """The file that a write to `path` creates or replaces: the target of a symbolic link, else `path`.
 
-    Raises DdpmRtError for anything but a regular file or a free name: a rename would put a file in the place of a pipe
-    or a device.
+    Raises DdpmRtError unless the target is a regular file or does not exist: a rename would replace a pipe or a device
+    by a file.
     """
     try:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -59,13 +59,13 @@ def find_target(path: Path) -> Path:
     if kind == stat.S_IFDIR:
         raise DdpmRtError(f"{path} cannot be written: {os.strerror(errno.EISDIR)}")
     if kind != stat.S_IFREG:
-        what = KINDS.get(kind, "no regular file")
+        what = KINDS.get(kind, "not a regular file")
         raise DdpmRtError(f"{path} cannot be written: it is {what}; name a regular file or a new one")
     return target
 
 
 def _check_link(path: Path) -> None:
-    """Raises PermissionError for a link of another user in a public sticky folder, which Linux does not open either."""
+    """Raises PermissionError for another user's link in a world-writable sticky folder, as Linux does by default."""
     if not path.is_symlink():
         return
     link, folder = os.lstat(path), os.stat(path.parent)
@@ -75,7 +75,7 @@ def _check_link(path: Path) -> None:
 
 
 def _mode(target: Path) -> int | None:
-    """The permissions of a file that is there already."""
+    """The permissions of an existing file, else None."""
     try:
         return stat.S_IMODE(os.stat(target).st_mode) & 0o777
     except FileNotFoundError:
@@ -84,10 +84,10 @@ def _mode(target: Path) -> int | None:
 
 @contextmanager
 def temporary_file(folder: Path, suffix: str = "", mode: int | None = None) -> Iterator[Path]:
-    """A new empty file of a random name in `folder`, which is gone afterwards unless it was renamed. Raises OSError.
+    """Create an empty file with a random name in `folder`, and remove it afterwards unless it was renamed.
 
-    Its process holds a lock on it. `mode` are its permissions, to which those to read and write it are added; by
-    default it has those of any new file.
+    The process holds a lock on the file. The file gets the permissions `mode` and always those of its owner to read and
+    write; by default it has the permissions of any new file. Raises OSError.
     """
     _sweep(folder)
     path = _free_name(folder, suffix)
@@ -105,28 +105,29 @@ def temporary_file(folder: Path, suffix: str = "", mode: int | None = None) -> I
 
 
 def _new_file(path: Path) -> int | None:
-    """Make the file and lock it: its descriptor, or None where there are no locks. Raises OSError."""
+    """Create and lock the file. Returns its descriptor, or None without locks. Raises OSError."""
     while True:
         descriptor = os.open(path, NEW, 0o666)
         is_locked = lock(descriptor, wait=True)
         if is_locked and os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # also because Windows renames no file that is open
+        os.close(descriptor)  # Windows, where there are no locks, does not rename an open file
         if not is_locked:
-            return None  # else another process swept the file before it was locked
+            return None
+        # Otherwise another process swept the file before it was locked.
 
 
 def _free_name(folder: Path, suffix: str) -> Path:
-    """Of a fixed length, so that any name which the file system takes can be written. Nobody can foresee it."""
+    """An unpredictable name of fixed length, so that the length of the target's name does not add to it."""
     name = "".join(chr(ord("a") + byte % 26) for byte in os.urandom(16))
     path = folder / f".ddpm-rt.{name}.tmp{suffix}"
     return path if TEMPORARY.fullmatch(path.name) else path.with_suffix("")
 
 
 def _sweep(folder: Path) -> None:
-    """Remove the temporary files of dead processes: those that nobody holds a lock on. Once a process and folder.
+    """Remove the temporary files of dead processes, which nobody holds a lock on. Each process sweeps a folder once.
 
-    A lock tells more than the number of a process, which means nothing to another container or machine.
+    Locks are used because a process id means nothing in another container or on another machine.
     """
     key = os.path.realpath(folder)
     if key in _swept:
@@ -159,7 +160,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """So that the new name outlives a power cut. The file itself is whole in any case."""
+    """Make the rename survive a power failure. The file itself is complete without this."""
     with suppress(OSError):  # Windows and some network file systems refuse it
         descriptor = os.open(folder, os.O_RDONLY)
         try:

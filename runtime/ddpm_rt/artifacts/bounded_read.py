@@ -1,8 +1,8 @@
 """Bounded reading: every untrusted file of the package is opened, sized and parsed through this module.
 
-Only regular files are opened: a pipe would be waited for, a device would never end, and a file of the kernel (`/proc`)
-has no size. Size, nesting, digits and keys are checked before a parser sees the text, so that no input takes more time
-or memory than its limit allows. `ddpm_ref.bounded_read` has the same limits; a test compares the two.
+Only regular files are opened: a pipe would block, a device would never end, and a file of the kernel (`/proc`) has no
+size. Size, nesting, digits and keys are checked before the text is parsed, so no input costs more time or memory than
+the limits allow. `ddpm_ref.bounded_read` has the same limits, and a test compares the two.
 """
 
 import json
@@ -20,14 +20,14 @@ from typing import Any
 from ..errors import DdpmRtError
 from ..text import one_line, quoted
 
-TEXT_BYTES = 16 << 20  # of a JSON or TOML file
-NESTING = 64  # lists and objects inside each other
-DIGITS = 100  # of one number; a float64 written in full has fewer
-KEYS = 20_000  # of all objects of a file together
+TEXT_BYTES = 16 << 20  # most bytes of a JSON or TOML file
+NESTING = 64  # most levels of lists and objects
+DIGITS = 100  # most digits of one number; a float64 in full has fewer
+KEYS = 20_000  # most keys of a file, over all objects
 PICTURE_BYTES = 256 << 20
-POINTER = b"version https://git-lfs.github.com/spec/"  # the start of what a clone without `git lfs pull` has
+POINTER = b"version https://git-lfs.github.com/spec/"  # the start of a file that `git lfs pull` has not replaced
 
-# A string up to its end, or to the end of a text that lacks one: no backtracking, so the time is linear.
+# A string up to its closing quote, or else to the end of the text: without backtracking, so the time is linear.
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 LONG_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{{DIGITS + 1}}}")
 NOT_BRACKETS = re.compile(r"[^][{}]+")
@@ -40,7 +40,7 @@ def failure(path: Path | str, reason: str, advice: str) -> DdpmRtError:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether `path` leads to a regular file; False also for a name that no file can have."""
+    """Whether `path` is a regular file or a link to one; False for a path that is not valid."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -48,12 +48,17 @@ def is_regular(path: Path) -> bool:
 
 
 def open_regular(path: Path, advice: str) -> BufferedReader:
-    """`path` open for reading, which a symbolic link may lead to. Raises DdpmRtError unless it is a regular file."""
+    """Open a regular file, or a symbolic link to one, for reading. Raises DdpmRtError for anything else."""
     flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):  # a pipe is opened at once, and then refused
+    for name in (
+        "O_NONBLOCK",
+        "O_CLOEXEC",
+        "O_NOCTTY",
+        "O_BINARY",
+    ):  # O_NONBLOCK: a pipe opens at once, and is then refused
         flags |= getattr(os, name, 0)
     try:
-        _require_regular(path, path.stat(), advice)  # before it is opened: opening alone may act on a device
+        _require_regular(path, path.stat(), advice)  # before opening, which alone may have an effect on a device
         file = os.open(path, flags)
         try:
             _require_regular(path, os.fstat(file), advice)
@@ -77,23 +82,23 @@ def _require_regular(path: Path, found: os.stat_result, advice: str) -> None:
 
 @lru_cache(maxsize=1)
 def _kernel_devices() -> frozenset[int]:
-    """The devices of `/proc` and `/sys`, whose files look regular and have no size."""
+    """The device numbers of `/proc` and `/sys`. Their files look regular but have no size."""
     return frozenset(os.stat(place).st_dev for place in ("/proc", "/sys") if os.path.ismount(place))
 
 
 def refuse_pointer(path: Path, start: bytes) -> None:
-    """Raises DdpmRtError if `start`, the first bytes of a file, are those of a Git LFS pointer."""
+    """Raises DdpmRtError if `start`, the first bytes of a file, are the start of a Git LFS pointer."""
     if start.startswith(POINTER):
         raise failure(path, "is a Git LFS pointer, not the file itself", "run `git lfs pull` in its folder")
 
 
 def size_of(file: BufferedReader) -> int:
-    """Bytes of an open file."""
+    """The size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_bytes(path: Path, advice: str, limit: int = TEXT_BYTES) -> bytes:
-    """The content of a regular file. Raises DdpmRtError for more than `limit` bytes."""
+    """The content of a regular file. Raises DdpmRtError for an unreadable file, or one of more than `limit` bytes."""
     with open_regular(path, advice) as file:
         if size_of(file) > limit:
             raise failure(path, f"is larger than the limit of {limit >> 20} MiB", advice)
@@ -101,14 +106,14 @@ def read_bytes(path: Path, advice: str, limit: int = TEXT_BYTES) -> bytes:
             content = file.read(limit + 1)
         except (OSError, MemoryError) as error:
             raise failure(path, f"cannot be read: {getattr(error, 'strerror', None) or error}", advice) from error
-    if len(content) > limit:  # it has grown
+    if len(content) > limit:  # the file has grown since
         raise failure(path, f"is larger than the limit of {limit >> 20} MiB", advice)
     return content
 
 
 @contextmanager
 def mapped(path: Path, advice: str) -> Iterator[mmap.mmap | bytes]:
-    """The content of a regular file, mapped into memory and not read. Raises DdpmRtError."""
+    """Map the content of a regular file into memory. Raises DdpmRtError."""
     with open_regular(path, advice) as file:
         if not size_of(file):
             yield b""
@@ -122,7 +127,7 @@ def mapped(path: Path, advice: str) -> Iterator[mmap.mmap | bytes]:
 
 
 def decoded(content: bytes) -> str:
-    """Strict UTF-8. Raises ValueError."""
+    """Decode strict UTF-8. Raises ValueError."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -130,9 +135,9 @@ def decoded(content: bytes) -> str:
 
 
 def parse_json(content: bytes | str, *, constants: bool = True) -> Any:
-    """The value of a JSON text within the limits; without `constants`, NaN and Infinity are refused.
+    """Parse JSON within the limits. NaN and Infinity are accepted only with `constants`.
 
-    Raises ValueError, in one short line, for a text that is no JSON, has a key twice, or exceeds a limit.
+    Raises ValueError with one short line if the text is not JSON, has a duplicate key, or exceeds a limit.
     """
     text = content if isinstance(content, str) else decoded(content)
     if len(text) > TEXT_BYTES:
@@ -153,7 +158,7 @@ def parse_json(content: bytes | str, *, constants: bool = True) -> Any:
 
 
 def check_nesting(bare: str) -> None:
-    """Raises ValueError where brackets, in a text without its strings, are nested deeper than `NESTING`."""
+    """Raises ValueError if brackets nest deeper than `NESTING`. `bare` is JSON text without its strings."""
     depth = 0
     for bracket in NOT_BRACKETS.sub("", bare):
         depth += 1 if bracket in "[{" else -1
@@ -162,7 +167,7 @@ def check_nesting(bare: str) -> None:
 
 
 def _check_surrogates(text: str) -> None:
-    """Raises ValueError where an escape is half of a character, which no text can be written with."""
+    """Raises ValueError for an escaped lone surrogate, which cannot be encoded as UTF-8."""
     if not ESCAPED.search(text):
         return
     for match in STRING.finditer(text):
@@ -172,7 +177,7 @@ def _check_surrogates(text: str) -> None:
         except UnicodeEncodeError as error:
             raise ValueError(f"a lone surrogate in {quoted(match[0])}") from error
         except json.JSONDecodeError:
-            return  # the parser says what is wrong
+            return  # json.loads reports the error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = set()
         for key, _ in pairs:
             if key in keys:
-                raise ValueError(f"key {quoted(key)} is there twice")
+                raise ValueError(f"duplicate key {quoted(key)}")
             keys.add(key)
     return found
 

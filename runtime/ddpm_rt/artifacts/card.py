@@ -5,24 +5,24 @@ Strict: a missing or unknown key is an error, nothing has a default, the betas a
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar, get_args
+from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
-from ..limits import MAX_CLASSES, MAX_ELEMENTS, MAX_SIDE, MAX_TIMESTEPS
+from ..limits import MAX_CLASSES, MAX_ELEMENTS
+from ..samplers.continuous import Levelled
+from ..samplers.process import Process
 from ..samplers.schedule import Prediction, Schedule, Spacing, Variance
-from ..text import quoted
 from .bounded_read import failure, parse_json
+from .card_checks import check_inputs, check_process
+from .card_facts import InputFacts, Latents, is_shape
+from .card_format import FORMATS, OF_FORMAT_2, content_of, facts_of_format_2, record, with_tuples
 from .facts import TEXT, is_clip, is_number, is_text, maps, require
 
-FORMAT = 1
 ENTRIES = 100  # of a mapping in a card
 METADATA_KEY = "ddpm_rt.card"  # of ONNX's metadata_props
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,13 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Facts about one exported model. Raises ValueError when they cannot be true."""
+    """Facts about one exported model. Raises ValueError when they cannot be true.
 
-    image_shape: tuple[int, int, int]  # C, H, W
-    betas: tuple[float, ...]  # of the process that the weights were trained with, float64
+    The last three fields are facts of format 2; their defaults are what a card of format 1 means.
+    """
+
+    image_shape: tuple[int, ...]  # of what the network draws: C, and up to three sides; C, H, W for an image
+    betas: tuple[float, ...]  # of the process that the weights were trained with, float64; empty with `process`
     prediction: Prediction
     variance: Variance  # the one it is sampled with; a learned one is in the second half of the output's channels
     clip: tuple[float, float] | None  # the range that a predicted x0 is clipped to
@@ -58,16 +61,15 @@ class ModelCard:
     names: Mapping[str, str]  # of the graph's tensors: x, t, out, and y if class-conditional
     precision: str  # of weights and arithmetic: fp32
     provenance: Provenance
+    process: Levelled | None = None  # a process of continuous levels; None: that of `betas`
+    inputs: Mapping[str, InputFacts] = field(default_factory=dict)  # more inputs, by their names in the graph
+    latents: Latents | None = None  # None: the network draws pixels, or numbers that are what they are
 
     def __post_init__(self) -> None:
         shape, clip, classes = self.image_shape, self.clip, self.classes
-        three = isinstance(shape, tuple) and len(shape) == 3
-        counts = three and all(type(side) is int and 0 < side <= MAX_SIDE for side in shape)
-        sized = counts and math.prod(shape) <= MAX_ELEMENTS
-        require(sized, "image_shape", f"[C, H, W] of at most {MAX_ELEMENTS} numbers", shape)
-        require(self.prediction in get_args(Prediction), "prediction", "eps, x0 or v", self.prediction)
+        sized = is_shape(shape, 1, 4)
+        require(sized, "image_shape", f"[C, ...] of rank 1 to 4, of at most {MAX_ELEMENTS} numbers", shape)
         require(self.variance in get_args(Variance), "variance", ", ".join(get_args(Variance)), self.variance)
-        require(self.spacing in get_args(Spacing), "spacing", ", ".join(get_args(Spacing)), self.spacing)
         require(clip is None or is_clip(clip), "clip", "[low, high] in float32, or null", clip)
         counted = classes is None or (type(classes) is int and 0 < classes <= MAX_CLASSES)
         require(counted, "classes", f"a count up to {MAX_CLASSES}, or null", classes)
@@ -78,13 +80,35 @@ class ModelCard:
         named = maps(self.names, is_text)
         require(named and set(self.names) == tensors, "names", f"names of {sorted(tensors)}", self.names)
         require(is_text(self.precision), "precision", f"a string of at most {TEXT} characters", self.precision)
-        listed = isinstance(self.betas, tuple) and len(self.betas) <= MAX_TIMESTEPS and all(map(is_number, self.betas))
-        require(listed, "betas", f"a list of at most {MAX_TIMESTEPS} numbers", self.betas)
-        Schedule(np.array(self.betas))
+        check_process(self)
+        check_inputs(self)
 
     @property
     def schedule(self) -> Schedule:
+        """The process of betas. Raises ValueError for a model of another process."""
+        if self.process is not None:
+            raise ValueError(f"the model's process is {self.process.kind}; this needs a model of betas")
         return Schedule(np.array(self.betas))
+
+    @property
+    def forward_process(self) -> Process:
+        """The process that the weights were trained with."""
+        return self.schedule if self.process is None else self.process
+
+    @property
+    def prev_x0(self) -> str | None:
+        """The name of the input that takes the previous x0, in a model with self-conditioning."""
+        return next((name for name, facts in self.inputs.items() if facts.role == "prev_x0"), None)
+
+    @property
+    def conditions(self) -> dict[str, InputFacts]:
+        """The inputs that the user gives."""
+        return {name: facts for name, facts in self.inputs.items() if facts.role == "condition"}
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether what is drawn can be shown: a grey or an RGB image of pixels."""
+        return len(self.image_shape) == 3 and self.image_shape[0] in (1, 3) and self.latents is None
 
     @property
     def output_channels(self) -> int:
@@ -97,33 +121,23 @@ class ModelCard:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """One line, keys in the order of the fields, floats in full."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, allow_nan=False)
+        """One line, floats in full. The format is 1 where that can say everything, for the sake of older readers."""
+        return json.dumps(content_of(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, source: str = "card") -> "ModelCard":
-        """Read a card. Raises DdpmRtError, which begins with `source`, for anything but a whole format-1 card."""
+        """Read a card of format 1 or 2. Raises DdpmRtError, which begins with `source`, for anything else."""
         again = "export the model again"
         try:
             raw = parse_json(text)
         except ValueError as error:
             raise failure(f"{source}:", f"the model card cannot be read: {error}", again) from error
-        if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
-            raise failure(f"{source}:", f"not a model card of format {FORMAT}", again)
+        if not isinstance(raw, dict) or (number := raw.pop("format", None)) not in FORMATS or type(number) is not int:
+            raise failure(f"{source}:", "not a model card of format 1 or 2", f"{again}, or use a newer ddpm-rt")
         try:
-            provenance = _record(Provenance, raw.get("provenance"), "provenance.")
+            provenance = record(Provenance, raw.get("provenance"), "provenance.")
             known = {**raw, "provenance": provenance} if "provenance" in raw else raw
-            return _record(cls, {key: tuple(v) if isinstance(v, list) else v for key, v in known.items()}, "")
+            facts = with_tuples(known) if number == 1 else facts_of_format_2(known)
+            return record(cls, facts, "", absent=OF_FORMAT_2 if number == 1 else ())
         except (TypeError, ValueError, AttributeError) as error:
             raise failure(f"{source}:", f"the model card is wrong: {error}", again) from error
-
-
-def _record(kind: type[Record], raw: Any, prefix: str) -> Record:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(raw, dict):
-        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
-    if unknown := sorted(raw.keys() - known):
-        raise ValueError(f"unknown key {quoted(prefix + unknown[0])}")
-    if missing := sorted(known - raw.keys()):
-        raise ValueError(f"missing key '{prefix}{missing[0]}'")
-    return kind(**raw)

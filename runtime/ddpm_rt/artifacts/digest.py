@@ -17,7 +17,7 @@ def array_sha256(array: NDArray[Any]) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a regular file's bytes. Raises DdpmRtError when it cannot be read."""
+    """SHA-256 of the bytes of a regular file. Raises DdpmRtError if the file cannot be read."""
     with open_regular(path, "make it readable, or copy it here") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 

@@ -1,4 +1,4 @@
-"""Whether values from a JSON file are what a card or a record may hold."""
+"""Checks of values from the JSON of a card or a record."""
 
 import math
 import re
@@ -10,12 +10,12 @@ import numpy as np
 from ..limits import FLOAT32_MAX
 from ..text import quoted
 
-TEXT = 1_000  # characters of one text
+TEXT = 1_000  # most characters of one string
 DIGEST = re.compile(r"[0-9a-f]{64}")  # SHA-256
 
 
 def require(holds: bool, key: str, wanted: str, found: object) -> None:
-    """Raises ValueError, which quotes a little of `found`, unless it holds."""
+    """Raises ValueError, which quotes the start of `found`, unless `holds`."""
     if not holds:
         raise ValueError(f"{key} must be {wanted}, not {quoted(found)}")
 
@@ -25,7 +25,7 @@ def is_text(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is an int or a float that float64 can hold; True and False are none."""
+    """Whether `value` is a finite float, or an int in the range of float64. A bool is not a number."""
     try:
         return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
     except OverflowError:  # an integer beyond float64
@@ -33,12 +33,12 @@ def is_number(value: object) -> bool:
 
 
 def is_count(value: object) -> bool:
-    """Whether `value` is an int from 0 that an int64 can hold."""
+    """Whether `value` is an int in [0, 2^63)."""
     return type(value) is int and 0 <= value < 2**63
 
 
 def is_clip(clip: Any) -> bool:
-    """Whether `clip` is [low, high], two numbers that float32 can hold and tell apart."""
+    """Whether `clip` is [low, high] in the range of float32, and low < high after both are rounded to float32."""
     pair = isinstance(clip, tuple | list) and len(clip) == 2 and all(map(is_number, clip))
     if not pair or clip[0] < -FLOAT32_MAX or clip[1] > FLOAT32_MAX:
         return False
@@ -50,12 +50,20 @@ def is_digest(value: object) -> bool:
 
 
 def matches(pattern: re.Pattern[str], value: object) -> bool:
-    """Whether `value` is a text of this pattern."""
+    """Whether `value` is a string that matches all of `pattern`."""
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def maps(value: object, holds: Callable[[Any], bool], most: int | None = None) -> bool:
-    """Whether `value` is a mapping from texts to what `holds`, of at most `most` entries."""
+    """Whether `value` is a mapping with string keys, at most `most` entries, and values for which `holds` is true."""
     if not isinstance(value, Mapping) or (most is not None and len(value) > most):
         return False
     return all(is_text(key) and holds(entry) for key, entry in value.items())
+
+
+def check_keys(raw: Any, wanted: set[str], prefix: str) -> None:
+    """Raises ValueError, which names a key after `prefix`, unless `raw` is an object with exactly these keys."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
+    if wrong := sorted(raw.keys() ^ wanted):
+        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key {quoted(prefix + wrong[0])}")

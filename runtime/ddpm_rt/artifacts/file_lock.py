@@ -1,4 +1,4 @@
-"""Advisory locks on open files, which the kernel releases when their process ends, however it ends."""
+"""Advisory locks on open files. The kernel releases them when their process ends, even when it is killed."""
 
 import errno
 from contextlib import suppress
@@ -12,9 +12,9 @@ HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool | None:
-    """Take the lock of an open file, exclusive unless `shared`; a second call changes its kind.
+    """Lock an open file, exclusively unless `shared`. A second call changes the mode of the lock.
 
-    False: another process holds it. None: this system or its file system has no such locks.
+    Returns False if another process holds the lock, and None if the system or the file system has no locks.
     """
     if fcntl is None:
         return None
@@ -26,7 +26,7 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool |
 
 
 def unlock(descriptor: int) -> None:
-    """Release the lock; closing the file does it too."""
+    """Release the lock. Closing the file releases it too."""
     if fcntl is not None:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""Fitted tables that a model file carries: texts of steps files in an ONNX file's metadata, or in a plan's record."""
+"""Fitted tables inside a model file: as texts of steps files, in an ONNX file's metadata or in a plan's record."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from .onnx_metadata import pieces_without, read_metadata, write_metadata
 from .plan_record import is_plan, read_plan, sidecar_path
 from .steps_file import parse_steps, steps_text
 
-METADATA_PREFIX = "ddpm_rt.steps."  # of ONNX's metadata_props; the number of rows follows
+METADATA_PREFIX = "ddpm_rt.steps."  # keys in metadata_props; the number of rows follows
 
 
 def fitted_tables(model: Path) -> dict[int, str]:
-    """The texts of the tables in the file of a model, by their calls. Raises DdpmRtError when it is no model."""
+    """The texts of a model's fitted tables, by network calls. Raises DdpmRtError if the file is not a model."""
     if is_plan(model):
         found: Mapping[str, str] = read_plan(model).steps
     else:
@@ -28,17 +28,17 @@ def fitted_tables(model: Path) -> dict[int, str]:
 
 
 def fitted_sampler(model: Path, card: ModelCard, calls: int | None = None) -> CompiledSampler:
-    """The table of so many calls that the file of a model carries; of several, that of the most calls.
+    """The fitted table of `calls` network calls in a model file; by default the table with the most calls.
 
-    Raises ValueError where there is none, DdpmRtError for one that is damaged or another model's.
+    Raises ValueError if the model has no such table, DdpmRtError if the table is damaged or belongs to another model.
     """
     tables = fitted_tables(model)
     if not tables:
-        raise ValueError(f"{model} carries no fitted tables; `ddpm-rt tune {model} --calls N --embed` makes one")
+        raise ValueError(f"{model} contains no fitted table; run `ddpm-rt tune {model} --calls N --embed`")
     wanted = max(tables) if calls is None else calls
     if wanted not in tables:
         known = ", ".join(map(str, tables))
-        raise ValueError(f"{model} carries fitted tables of {known} calls, none of {wanted}; `ddpm-rt tune` makes it")
+        raise ValueError(f"{model} contains fitted tables of {known} calls, not of {wanted}; run `ddpm-rt tune`")
     found = parse_steps(tables[wanted], card, f"the fitted table of {wanted} calls in {model}")
     if found.table.steps != wanted:
         raise DdpmRtError(f"{model}: the fitted table of {wanted} calls has {found.table.steps} rows; embed it again")
@@ -46,9 +46,9 @@ def fitted_sampler(model: Path, card: ModelCard, calls: int | None = None) -> Co
 
 
 def embed(model: Path, sampler: CompiledSampler, card: ModelCard) -> None:
-    """Write a table into the file of its model, an ONNX file or the record of a plan, in place of one of as many calls.
+    """Write a fitted table into an ONNX file or the record of a plan. A table of as many calls is replaced.
 
-    Raises DdpmRtError when that fails; then the file is as it was.
+    Raises DdpmRtError if the file cannot be written; it is unchanged then.
     """
     rows, text = str(sampler.table.steps), steps_text(sampler, card)
     if not is_plan(model):
@@ -60,7 +60,7 @@ def embed(model: Path, sampler: CompiledSampler, card: ModelCard) -> None:
 
 
 def tableless_sha256(model: Path) -> str:
-    """SHA-256 of the file of a model without the tables in it, which is the same before and after one is embedded."""
+    """SHA-256 of a model file without its fitted tables. It is the same before and after `embed`."""
     if is_plan(model):
         return file_sha256(model)  # the tables are in the record
     digest = hashlib.sha256()
@@ -70,5 +70,5 @@ def tableless_sha256(model: Path) -> str:
 
 
 def _keys_in(texts: Mapping[str, str]) -> set[str]:
-    """The keys of the tables among those of the metadata."""
+    """The metadata keys of fitted tables."""
     return {key for key in texts if key.startswith(METADATA_PREFIX) and key.removeprefix(METADATA_PREFIX).isdecimal()}

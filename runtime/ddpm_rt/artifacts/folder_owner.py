@@ -1,4 +1,4 @@
-"""Who works in a folder: commands that do the same work share it, any other command is refused."""
+"""Ownership of an output folder: commands that do the same work share the folder, every other command is refused."""
 
 import json
 import os
@@ -17,23 +17,23 @@ from .file_lock import lock
 LOCK = ".ddpm-rt.lock"
 PART = ".ddpm-rt.{}.lock"
 FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-LARGEST = 1 << 16  # bytes of a lock file that are read
-SHOWN = 120  # characters of a command line in a message
-PAUSE, PATIENCE = 0.01, 5.0  # seconds: a lock is exclusive only while its file is written
+LARGEST = 1 << 16  # most bytes that are read from a lock file
+SHOWN = 120  # most characters of a command line in a message
+PAUSE, PATIENCE = 0.01, 5.0  # seconds: the common lock is exclusive only while its file is being written
 
 Say = Callable[[str], object]
 
 
 @contextmanager
 def owned_folder(folder: Path, work: Mapping[str, str], part: str, say: Say) -> Iterator[None]:
-    """Own `folder` together with every process of an equal `work`; one that does the same `part` of it is waited for.
+    """Own `folder` together with all processes of equal `work`; wait for a process that does the same `part` of it.
 
-    `say` gets the lines that a person should see. Raises DdpmRtError, which names the process, while another work has
-    the folder. On a file system without locks nothing is refused, and `say` gets a line about that.
+    `say` receives messages for the user. Raises DdpmRtError, which names the process, while the folder belongs to
+    other work. On a file system without locks nothing is refused, and `say` receives a note.
     """
     common = _join(folder / LOCK, dict(work), say)
     if common is None:
-        say(f"note: {folder} is on a file system without locks; run no second command in it at the same time")
+        say(f"note: {folder} is on a file system without locks; do not run a second command in it at the same time")
         yield
         return
     with _released(folder / LOCK, common), exclusive(folder / PART.format(part), say):
@@ -42,9 +42,9 @@ def owned_folder(folder: Path, work: Mapping[str, str], part: str, say: Say) -> 
 
 @contextmanager
 def exclusive(path: Path, say: Say = lambda line: None) -> Iterator[None]:
-    """Hold the lock file `path`, which is removed afterwards; `say` gets a line if another process is waited for.
+    """Hold the lock file `path` and remove it afterwards; `say` receives a line if another process holds it first.
 
-    On a file system without locks it holds nothing. Raises DdpmRtError where the file cannot be made.
+    Does nothing on a file system without locks. Raises DdpmRtError if the file cannot be created.
     """
     with _released(path, _wait(path, say)):
         yield
@@ -52,7 +52,7 @@ def exclusive(path: Path, say: Say = lambda line: None) -> Iterator[None]:
 
 @contextmanager
 def _released(path: Path, descriptor: int) -> Iterator[None]:
-    """Remove the lock file of the last holder, and close it."""
+    """Close the lock file afterwards. The last holder also removes it."""
 
     def release() -> None:
         if lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
@@ -68,7 +68,7 @@ def _released(path: Path, descriptor: int) -> Iterator[None]:
 
 
 def _join(path: Path, work: dict[str, str], say: Say) -> int | None:
-    """The lock file, locked for this work; None without locks. The first of several writes what the work is."""
+    """Open and lock the common lock file; None without locks. The first process writes `work` into the file."""
     end = time.monotonic() + PATIENCE
     while True:
         descriptor = _open(path)
@@ -79,7 +79,7 @@ def _join(path: Path, work: dict[str, str], say: Say) -> int | None:
             return None
         if is_first:
             _write(descriptor, work)
-        is_shared = lock(descriptor, shared=True)  # not in one move: another process may have been faster
+        is_shared = lock(descriptor, shared=True)  # the change is not atomic: another process may lock in between
         if is_shared and os.fstat(descriptor).st_nlink:
             other = _read(descriptor)
             if other.get("work") == work:
@@ -88,13 +88,13 @@ def _join(path: Path, work: dict[str, str], say: Say) -> int | None:
             raise DdpmRtError(_refusal(path.parent, other, work))
         late = _read(descriptor) if not is_shared and time.monotonic() > end else None
         os.close(descriptor)
-        if late is not None:  # held by something that does not share
+        if late is not None:  # another process still holds the lock exclusively
             raise DdpmRtError(_refusal(path.parent, late, work))
         time.sleep(PAUSE)
 
 
 def _wait(path: Path, say: Say) -> int:
-    """The lock file of a part, locked; another process that has it is waited for."""
+    """Open and lock the lock file of a part, after waiting for any process that holds it."""
     while True:
         descriptor = _open(path)
         if lock(descriptor) is False:
@@ -103,7 +103,7 @@ def _wait(path: Path, say: Say) -> int:
         if os.fstat(descriptor).st_nlink:
             _write(descriptor, {})
             return descriptor
-        os.close(descriptor)  # its last holder has removed it
+        os.close(descriptor)  # the last holder has removed the file
 
 
 def _open(path: Path) -> int:
@@ -114,12 +114,12 @@ def _open(path: Path) -> int:
         os.close(descriptor)
     except OSError as error:
         raise DdpmRtError(f"{path} cannot be written: {error.strerror}") from error
-    raise DdpmRtError(f"{path} is no regular file; remove it, or use another folder")
+    raise DdpmRtError(f"{path} is not a regular file; remove it, or use another folder")
 
 
 def _write(descriptor: int, work: Mapping[str, str]) -> None:
     content = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), "work": work}).encode()
-    with suppress(OSError):  # a full disk: the lock holds, its file says less
+    with suppress(OSError):  # on a full disk the lock still holds; only the messages of others say less
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, content, 0)
 
@@ -133,7 +133,7 @@ def _read(descriptor: int) -> dict[str, Any]:
 
 
 def _holder(folder: Path) -> dict[str, Any]:
-    """A process that works in the folder now: the one that wrote what the work is may have ended."""
+    """The record of a process that works in the folder now. The process that wrote the common file may have ended."""
     for path in sorted(folder.glob(PART.format("*"))):
         with suppress(OSError):
             descriptor = os.open(path, FLAGS & ~os.O_CREAT)
@@ -163,4 +163,6 @@ def _process(other: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    return str(value)[:SHOWN].encode("unicode_escape").decode()  # anybody may have written into the file
+    return (
+        str(value)[:SHOWN].encode("unicode_escape").decode()
+    )  # the file is untrusted: any user may have written into it

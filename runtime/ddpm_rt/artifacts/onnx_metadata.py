@@ -1,4 +1,4 @@
-"""The texts in the metadata of an ONNX file, read and written in its bytes: without onnx, and without its weights."""
+"""Reads and writes the metadata of an ONNX file in its bytes, without the onnx package and without loading weights."""
 
 import mmap
 import os
@@ -12,15 +12,15 @@ from .atomic_write import replace_file
 from .bounded_read import TEXT_BYTES, decoded, failure, mapped
 from .onnx_card import AGAIN, BYTES, MAX_FIELDS, METADATA_PROPS, SCALAR_BYTES, check_file, message_fields, varint
 
-KEY, VALUE = 1, 2  # fields of one entry
-LIMIT = 2**31  # bytes of one protobuf
-PIECE = 1 << 24  # bytes that are copied at a time
+KEY, VALUE = 1, 2  # protobuf fields of one entry
+LIMIT = 2**31  # bytes of one protobuf file
+PIECE = 1 << 24  # bytes that are copied at once
 
 Content = mmap.mmap | bytes
 
 
 class Entry(NamedTuple):
-    """One text of the metadata, and the bytes of the file that it takes."""
+    """One entry of the metadata, and its byte range in the file."""
 
     key: str
     text: str
@@ -29,14 +29,14 @@ class Entry(NamedTuple):
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """All texts by key. Raises DdpmRtError when the file is no ONNX model."""
+    """The metadata of a model, by key. Raises DdpmRtError if the file is not an ONNX model."""
     return {entry.key: entry.text for entry in _read_entries(path)}
 
 
 def write_metadata(path: Path, texts: Mapping[str, str]) -> None:
-    """Put `texts` into the file, in place of those of the same keys, in one move; all other bytes stay as they are.
+    """Atomically add `texts` to the metadata of a file and replace entries with the same keys. No other byte changes.
 
-    Raises DdpmRtError when the file is no ONNX model, cannot be written, or would be longer than ONNX allows.
+    Raises DdpmRtError if the file is not an ONNX model, cannot be written, or would be longer than ONNX allows.
     """
     added = b"".join(_encoded(METADATA_PROPS, _encoded(KEY, key.encode()) + _encoded(VALUE, text.encode()))
                      for key, text in texts.items())  # fmt: skip
@@ -57,7 +57,7 @@ def write_metadata(path: Path, texts: Mapping[str, str]) -> None:
 
 
 def spans_without(path: Path, keys: set[str]) -> list[tuple[int, int]]:
-    """Begin and end of the parts of the file that are left without the texts of these keys."""
+    """The byte ranges [start, end) of the file that hold no metadata entry of these keys."""
     spans, at = [], 0
     for entry in _read_entries(path):
         if entry.key in keys:
@@ -67,7 +67,7 @@ def spans_without(path: Path, keys: set[str]) -> list[tuple[int, int]]:
 
 
 def pieces_without(path: Path, keys: set[str]) -> Iterator[bytes]:
-    """The bytes of the file without the texts of these keys, in pieces."""
+    """The bytes of the file without the metadata entries of these keys, in pieces."""
     with path.open("rb") as source:
         yield from _pieces(source, spans_without(path, keys))
 
@@ -114,12 +114,12 @@ def _entries(content: Content) -> Iterator[Entry]:
 
 def _text(content: Content, start: int, end: int) -> str:
     if end - start > TEXT_BYTES:
-        raise ValueError(f"an entry of its metadata is larger than {TEXT_BYTES >> 20} MiB")
+        raise ValueError(f"a metadata entry is larger than {TEXT_BYTES >> 20} MiB")
     return decoded(bytes(content[start:end]))
 
 
 def _encoded(field: int, content: bytes) -> bytes:
-    """A field of a message, as protobuf writes texts and messages."""
+    """A length-delimited protobuf field."""
     return _number(field << 3 | BYTES) + _number(len(content)) + content
 
 

@@ -1,7 +1,8 @@
 """The number types of an ONNX file's network, read from its bytes: a card may be older than what became of its file."""
 
 import mmap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .bounded_read import failure, mapped
@@ -30,17 +31,30 @@ def graph_precision(path: Path) -> str:
     Those of the matrices and kernels among its weights, of casts to fewer bits, and of quantised operators.
     Raises DdpmRtError when the file is no ONNX model.
     """
+    return "+".join(sorted(set(_walked(path, lambda walk, start, end: walk.graph(start, end))))) or "fp32"
+
+
+def operators(path: Path) -> Counter[str]:
+    """The number of nodes of each operator in the graph, those inside of nodes included.
+
+    Raises DdpmRtError when the file is no ONNX model.
+    """
+    return Counter(_walked(path, lambda walk, start, end: walk.operators(start, end)))
+
+
+def _walked(path: Path, read: Callable[["_Walk", int, int], Iterator[str]]) -> list[str]:
+    """What `read` finds in the graph of the model at `path`."""
     check_file(path)
     try:
         with mapped(path, AGAIN) as content:
             walk = _Walk(content)
             graphs = [span for field, *span in walk.spans(0, len(content)) if field == GRAPH]
-            found = {kind for span in graphs for kind in walk.graph(*span)}
+            found = [one for start, end in graphs for one in read(walk, start, end)]
     except (ValueError, IndexError, KeyError, RecursionError) as error:
         raise failure(path, "is not a whole ONNX model", AGAIN) from error
     if not graphs:
         raise failure(path, "is not a whole ONNX model", AGAIN)
-    return "+".join(sorted(found)) or "fp32"
+    return found
 
 
 def contradiction(said: str, found: str) -> str | None:
@@ -72,6 +86,18 @@ class _Walk:
                 yield from self._node(first, last)
             elif field == INITIALIZER:
                 yield from self._tensor(first, last)
+
+    def operators(self, start: int, end: int) -> Iterator[str]:
+        """The operator of each node in a graph."""
+        for field, first, last in self.spans(start, end):
+            if field != NODE:
+                continue
+            for part, begin, stop in self.spans(first, last):
+                if part == OP_TYPE:
+                    yield self._content[begin:stop].decode("ascii", "replace")
+                elif part == ATTRIBUTE:
+                    yield from (one for inner, *span in self.spans(begin, stop) if inner == ATTRIBUTE_GRAPH
+                                for one in self.operators(*span))  # fmt: skip
 
     def _node(self, start: int, end: int) -> Iterator[str]:
         operator, casts = b"", set()

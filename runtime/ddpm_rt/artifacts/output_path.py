@@ -1,4 +1,4 @@
-"""Whether a path may be written: checked before the work, not after it."""
+"""Checks of output paths, which run before the work instead of after it."""
 
 import os
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from pathlib import Path
 from ..errors import DdpmRtError
 from .atomic_write import find_target, temporary_file
 
-# Suffixes that say what a file is; one that is not here may be anything.
+# Suffixes with a fixed meaning. A file with another suffix may hold anything.
 KNOWN = (
     *(".onnx", ".plan", ".engine", ".json", ".npy", ".png", ".jpg", ".gif", ".webp", ".html"),
     *(".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".toml"),
 )
-APART = (".onnx", ".html", ".png")  # of files that no checkpoint is read from, wherever they lie
+APART = (".onnx", ".html", ".png")  # never part of a checkpoint, even inside its folder
 
 
 def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] = (), strict: bool = False) -> None:
-    """Raises ValueError where `out` would replace one of `inputs`, or a part of one that is a folder.
+    """Raises ValueError if `out` would replace one of `inputs` or a file inside an input folder, or has a wrong suffix.
 
-    Also for a suffix that belongs to another kind of file than `suffixes`, or, if `strict`, for all but these.
+    A suffix is wrong if it belongs to another kind of file than `suffixes`; if `strict`, every other suffix is wrong.
     """
     suffix = out.suffix.lower()
     if suffixes and (not out.name or out.is_dir()):
@@ -27,7 +27,7 @@ def check_output_path(out: Path, *suffixes: str, inputs: Iterable[Path | None] =
         if known is not None and _is_same(out, known):
             raise ValueError(f"{out} is the input; name another output")
         if known is not None and suffix not in APART and os.path.exists(out) and _real(known) in _real(out).parents:
-            raise ValueError(f"{out} is a part of the input {known}; name another output")
+            raise ValueError(f"{out} is part of the input {known}; name another output")
     if suffixes and suffix not in suffixes and (strict or suffix in KNOWN):
         raise ValueError(f"{out}: write {' or '.join(suffixes)}")
 
@@ -39,16 +39,16 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # which takes links that lead to themselves, unlike Path.resolve
+    return Path(os.path.realpath(path))  # Path.resolve raises for a link to itself
 
 
 def check_target(path: Path) -> None:
-    """Raises DdpmRtError unless `path` can be written: better now than after the work."""
+    """Raises DdpmRtError unless `path` can be written."""
     check_writable(find_target(path).parent)
 
 
 def check_writable(folder: Path) -> None:
-    """Raises DdpmRtError unless a file can be made in `folder`."""
+    """Raises DdpmRtError unless a file can be created in `folder`."""
     if not folder.is_dir():
         raise DdpmRtError(f"{folder} is not a folder; make it first")
     try:

@@ -1,8 +1,8 @@
-"""A TensorRT plan and the JSON beside it, read without TensorRT and without a GPU.
+"""A TensorRT plan and its record, the JSON file beside it. Neither TensorRT nor a GPU is needed to read them.
 
-The plan is TensorRT's own file, byte for byte. All that is ours inside is the network's name, `ddpm-rt/1 <SHA-256 of
-the card>`; the card and how the plan was built are in `unet.plan.json`. The two must belong together. A plan that was
-refitted keeps its name: then the record says which card the name is of, beside the card of the weights that are in it.
+The plan is the unchanged output of TensorRT. Only the name of its network is set by this package: `ddpm-rt/1 <SHA-256
+of the card>`. The record `unet.plan.json` holds the card and the build, and the name ties it to the plan. A refit
+changes the weights and therefore the card, but not the name. The record then also holds the hash of the first card.
 """
 
 import json
@@ -10,109 +10,34 @@ import mmap
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any
 
 from ..errors import DdpmRtError
-from ..limits import MAX_BATCH
-from ..text import quoted
 from .bounded_read import failure, is_regular, mapped, open_regular, parse_json, read_bytes
 from .card import ModelCard
 from .digest import file_sha256
-from .facts import is_count, is_digest, is_text, maps, matches, require
+from .facts import check_keys, is_count, is_digest, require
+from .plan_build import Build, Refit, parse_build, parse_refit
 
 FORMAT = 1
 MARK = b"ddpm-rt/"
 NAME = re.compile(rb"ddpm-rt/\d{1,9} [0-9a-f]{64}")
-NAMES = 1_000  # marks of a plan that are looked at; TensorRT writes a name a few times
-VERSION, CAPABILITY = re.compile(r"[0-9A-Za-z.+_-]{1,64}"), re.compile(r"\d{1,3}\.\d{1,3}\+?")
-OPTION = re.compile(r"[0-9a-z:,+]{1,1000}")  # 1:8:64, ampere+
+MAX_MARKS = 1_000  # most occurrences of MARK that are examined; TensorRT writes a name a few times
 SUFFIXES = (".plan", ".engine")
-
-Part = TypeVar("Part")
-Flavour = Literal["tensorrt", "rtx"]
-FLAVOURS: dict[Flavour, str] = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX"}  # titles
-Profile = tuple[int, int, int]  # the smallest batch, the one it is fastest at, the largest
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What an ONNX file must have in common with the one that a plan was built from, for its weights to fit."""
-
-    sha256: str  # of the graph, without the values of its weights
-    opset: int
-    batch: int | None  # that it is fixed to
-    weights: Mapping[str, str]  # name: type and shape
-
-    def __post_init__(self) -> None:
-        require(is_digest(self.sha256), "build.graph.sha256", "a SHA-256", self.sha256)
-        require(is_count(self.opset), "build.graph.opset", "a count", self.opset)
-        require(self.batch is None or is_count(self.batch), "build.graph.batch", "a count or null", self.batch)
-        require(maps(self.weights, is_text), "build.graph.weights", "names and texts", self.weights)
-
-
-@dataclass(frozen=True)
-class Refit:
-    """Weights that were put into a plan after it was built."""
-
-    built_as: str  # SHA-256 of the card that the network's name in the plan was made from
-    card: str  # ... of the card of these weights
-    onnx: Mapping[str, str]  # ... of the file that they came from, and of external data
-
-    def __post_init__(self) -> None:
-        require(is_digest(self.built_as), "refit.built_as", "a SHA-256", self.built_as)
-        require(is_digest(self.card), "refit.card", "a SHA-256", self.card)
-        require(maps(self.onnx, is_digest), "refit.onnx", "names and SHA-256", self.onnx)
-
-
-@dataclass(frozen=True)
-class Build:
-    """How a plan was made, and what it will run on."""
-
-    flavour: Flavour
-    version: str  # of TensorRT
-    compute_capabilities: tuple[str, ...]  # of the GPUs that it is for: 8.9, or 8.0+ for that and everything newer
-    profiles: tuple[Profile, ...]
-    tensors: Mapping[str, str]  # type of each input and output
-    layers: Mapping[str, Mapping[str, int]]  # kind of layer: type of its output: how many, before fusion
-    options: Mapping[str, Any]
-    onnx: Mapping[str, str]  # SHA-256 of the file that it was built from, and of external data
-    graph: Graph | None = None  # of a plan whose weights can be replaced
-
-    def __post_init__(self) -> None:
-        capabilities, profiles = self.compute_capabilities, self.profiles
-        require(self.flavour in get_args(Flavour), "build.flavour", "tensorrt or rtx", self.flavour)
-        require(matches(VERSION, self.version), "build.version", "a version", self.version)
-        capable = len(capabilities) > 0 and all(matches(CAPABILITY, one) for one in capabilities)
-        require(capable, "build.compute_capabilities", "a list of X.Y or X.Y+", capabilities)
-        require(
-            len(profiles) > 0 and all(map(_is_profile, profiles)),
-            "build.profiles",
-            "a list of [least, best, most]",
-            profiles,
-        )
-        require(maps(self.tensors, is_text), "build.tensors", "names and types", self.tensors)
-        require(
-            maps(self.layers, lambda types: maps(types, is_count)),
-            "build.layers",
-            "kinds, types and counts",
-            self.layers,
-        )
-        require(maps(self.options, _is_option), "build.options", "options of `ddpm-rt build`", self.options)
-        require(maps(self.onnx, is_digest), "build.onnx", "names and SHA-256", self.onnx)
 
 
 @dataclass(frozen=True)
 class PlanRecord:
-    """All that is known about one plan."""
+    """The record of one plan: its card, its build and its digest."""
 
-    card: ModelCard  # of the weights that are in it
+    card: ModelCard  # of the weights that the plan holds now
     build: Build
     bytes: int
     sha256: str
     refit: Refit | None = None
-    steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: the text of a steps file, by its rows
+    steps: Mapping[str, str] = field(default_factory=dict)  # fitted tables: number of rows: text of the steps file
 
     def __post_init__(self) -> None:
         require(is_count(self.bytes), "plan.bytes", "a count", self.bytes)
@@ -120,16 +45,16 @@ class PlanRecord:
 
     @property
     def name(self) -> str:
-        """What the network inside the plan is called."""
+        """The name of the network inside the plan."""
         return f"ddpm-rt/{FORMAT} {self.card.sha256 if self.refit is None else self.refit.built_as}"
 
     @property
     def has_weights(self) -> bool:
-        """Whether it can run as it is: not if it was built without its weights, and they were not put in."""
+        """False for a plan that was built without weights and has not been refitted: it cannot run."""
         return not self.build.options.get("strip_weights") or self.refit is not None
 
     def to_json(self) -> str:
-        """A key a line; the card's is the text that is in an ONNX file, and that its SHA-256 is of."""
+        """JSON with one key on each line. The card has the same text as in an ONNX file, so its SHA-256 is the same."""
         plan = {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
         refit = None if self.refit is None else asdict(self.refit)
         build = ",\n".join(f'  "{key}": {json.dumps(value)}' for key, value in asdict(self.build).items())
@@ -141,65 +66,65 @@ class PlanRecord:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "PlanRecord":
-        """Read a sidecar. Raises DdpmRtError, which begins with `source`, for anything but a whole one of format 1."""
+        """Parse a record. Raises DdpmRtError, which begins with `source`, unless the record is complete."""
         again = "build the plan again"
         try:
             raw = parse_json(text)
             if not isinstance(raw, dict) or raw.get("format") != FORMAT:
                 raise failure(f"{source}:", f"not a plan's record of format {FORMAT}", again)
             steps = _steps(raw)
-            _keys(raw, {"format", "plan", "build", "refit", "card"}, "")
-            _keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
+            check_keys(raw, {"format", "plan", "build", "refit", "card"}, "")
+            check_keys(raw["plan"], {"name", "bytes", "sha256"}, "plan.")
             card = ModelCard.from_json(json.dumps(raw["card"]), source)
-            refit = _optional(Refit, raw["refit"], "refit.")
-            record = cls(card, _build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
+            refit = parse_refit(raw["refit"])
+            record = cls(card, parse_build(raw["build"]), raw["plan"]["bytes"], raw["plan"]["sha256"], refit, steps)
         except (ValueError, TypeError, RecursionError) as error:
             raise failure(f"{source}:", f"the plan's record is damaged: {error}", again) from error
         if raw["plan"]["name"] != record.name or (refit is not None and refit.card != card.sha256):
-            raise failure(f"{source}:", "the card in it was changed", again)
+            raise failure(f"{source}:", "the card in this record was changed", again)
         return record
 
 
 def network_name(card: ModelCard) -> str:
-    """What `ddpm-rt build` calls the network of a model."""
+    """The name that `ddpm-rt build` gives the network of a model."""
     return f"ddpm-rt/{FORMAT} {card.sha256}"
 
 
 def sidecar_path(plan: Path) -> Path:
-    """Where the record of `plan` is."""
+    """The path of the record of `plan`."""
     return plan.with_name(plan.name + ".json")
 
 
 def pending_path(plan: Path) -> Path:
-    """Where a new record is until its plan has its name. A write that was killed between the two leaves it there."""
+    """The path of a new record before the new plan is renamed. A writer that is killed in between leaves it there."""
     return plan.with_name(plan.name + ".json.next")
 
 
 def files_of(model: Path) -> list[Path]:
-    """The model, and the record of one that is a plan."""
+    """The files of a model: an ONNX file, or a plan and its record."""
     return [model, sidecar_path(model)] if is_plan(model) else [model]
 
 
 def is_plan(path: Path) -> bool:
-    """Whether `path` is to be read as a plan: by its suffix, or by how TensorRT's files begin."""
+    """Whether `path` has the suffix of a plan, or the first bytes of a file of TensorRT."""
     if path.suffix in SUFFIXES or not is_regular(path):
         return path.suffix in SUFFIXES
     with open_regular(path, "name a model file") as file:
-        return file.read(4)[1:] == b"trt"  # ftrt, and vtrt of TensorRT-RTX
+        return file.read(4)[1:] == b"trt"  # ftrt: TensorRT; vtrt: TensorRT-RTX
 
 
 def names_in_file(plan: Path) -> set[str]:
-    """The names of our networks that the file's bytes hold: one, if `ddpm-rt build` made it."""
+    """The ddpm-rt network names in the bytes of a file: exactly one in a plan of `ddpm-rt build`."""
     with mapped(plan, "make it readable, or copy it here") as content:
         return names_in(content)
 
 
 def names_in(content: bytes | mmap.mmap) -> set[str]:
-    """... that a plan in memory holds."""
+    """The ddpm-rt network names in the bytes of a plan. The search stops at the second name."""
     found: set[str] = set()
     at = content.find(MARK)
-    for _ in range(NAMES):
-        if at < 0 or len(found) > 1:  # none is left, or there are two, which is wrong already
+    for _ in range(MAX_MARKS):
+        if at < 0 or len(found) > 1:
             break
         if match := NAME.match(content, at):
             found.add(match.group().decode())
@@ -208,11 +133,11 @@ def names_in(content: bytes | mmap.mmap) -> set[str]:
 
 
 def read_plan(plan: Path) -> PlanRecord:
-    """The record of `plan`. Raises DdpmRtError unless it is whole and the plan is the one that it describes."""
+    """The record of `plan`. Raises DdpmRtError unless the record is complete and describes this plan."""
     try:
         return _read_pair(plan, sidecar_path(plan))
     except DdpmRtError:
-        for sidecar in (pending_path(plan), sidecar_path(plan)):  # the latter again: a write may just have ended
+        for sidecar in (pending_path(plan), sidecar_path(plan)):  # sidecar_path again: a writer may just have finished
             with suppress(DdpmRtError, OSError):
                 return _read_pair(plan, sidecar)
         raise
@@ -224,20 +149,20 @@ def _read_pair(plan: Path, sidecar: Path) -> PlanRecord:
         raise failure(plan, "is not a file", "make a plan with `ddpm-rt build`")
     names = names_in_file(plan)
     if not names:
-        raise failure(plan, "holds no network of ddpm-rt", "make it with `ddpm-rt build`")
+        raise failure(plan, "contains no ddpm-rt network", "make the plan with `ddpm-rt build`")
     if not is_regular(sidecar):
-        raise failure(sidecar, "is missing, the card is in it", f"copy it with the plan, or {again}")
+        raise failure(sidecar, "is missing, and with it the model card", f"copy it with the plan, or {again}")
     record = _read_record(sidecar)
     if names != {record.name}:
         found = ", ".join(name.split()[1][:12] for name in sorted(names))
         raise DdpmRtError(
-            f"{sidecar} is another model's: it is of a network built as {record.name.split()[1][:12]}, the plan's is "
-            f"{found}; put the plan's own record beside it, or build the plan again"
+            f"{sidecar} belongs to another model: it describes network {record.name.split()[1][:12]}, but the plan "
+            f"contains {found}; put the plan's own record beside it, or build the plan again"
         )
     if plan.stat().st_size != record.bytes or file_sha256(plan) != record.sha256:
         raise DdpmRtError(
-            f"{plan} is not the plan that {sidecar.name} describes: the same model, but other bytes; "
-            "copy both again, or build the plan again"
+            f"{plan} is not the plan that {sidecar.name} describes: the model is the same, but the bytes differ; "
+            "copy both files again, or build the plan again"
         )
     return record
 
@@ -251,45 +176,11 @@ def _read_record(sidecar: Path) -> PlanRecord:
     return PlanRecord.from_json(text, str(sidecar))
 
 
-def _build(raw: Any) -> Build:
-    _keys(raw, {field.name for field in fields(Build)}, "build.")
-    for key in ("profiles", "compute_capabilities"):
-        require(isinstance(raw[key], list), f"build.{key}", "a list", raw[key])
-    profiles = tuple(tuple(profile) if isinstance(profile, list) else profile for profile in raw["profiles"])
-    graph = _optional(Graph, raw["graph"], "build.graph.")
-    lists = {"profiles": profiles, "compute_capabilities": tuple(raw["compute_capabilities"])}
-    return Build(**{**raw, **lists, "graph": graph})
-
-
 def _steps(raw: dict[str, Any]) -> dict[str, str]:
-    """Takes the fitted tables out of a record, which has no such key where there are none."""
+    """Pop the fitted tables from the JSON of a record. A record without fitted tables lacks the key."""
     steps = raw.pop("steps", {})
     if not isinstance(steps, dict) or not all(isinstance(text, str) for text in steps.values()):
-        raise ValueError("steps must be texts of steps files, by their rows")
+        raise ValueError("steps must map numbers of rows to texts of steps files")
     if wrong := [rows for rows in steps if not rows.isdecimal()]:
-        raise ValueError(f"steps has the key {wrong[0]!r}, which is no number of rows")
+        raise ValueError(f"steps has the key {wrong[0]!r}, which is not a number of rows")
     return dict(steps)
-
-
-def _optional(kind: type[Part], raw: Any, prefix: str) -> Part | None:
-    if raw is None:
-        return None
-    _keys(raw, {field.name for field in fields(kind)}, prefix)  # type: ignore[arg-type]
-    return kind(**raw)
-
-
-def _keys(raw: Any, wanted: set[str], prefix: str) -> None:
-    if not isinstance(raw, dict):
-        raise ValueError(f"missing key '{prefix.rstrip('.')}'")
-    if wrong := sorted(raw.keys() ^ wanted):
-        raise ValueError(f"{'missing' if wrong[0] in wanted else 'unknown'} key {quoted(prefix + wrong[0])}")
-
-
-def _is_profile(value: object) -> bool:
-    counts = isinstance(value, tuple) and len(value) == 3 and all(map(is_count, value))
-    return counts and 1 <= value[0] <= value[1] <= value[2] <= MAX_BATCH  # type: ignore[index]
-
-
-def _is_option(value: object) -> bool:
-    """Whether a record may hold it as an option of `ddpm-rt build`: a message repeats it as a command."""
-    return value is None or type(value) is bool or is_count(value) or matches(OPTION, value)

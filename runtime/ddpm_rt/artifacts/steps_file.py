@@ -2,10 +2,12 @@
 
 One flat JSON object, a key a line. The floats are float64 in full, so that the table comes back bit by bit; who runs
 it casts it to float32 once, as the loop does. `card_sha256` is that of the text under `ddpm_rt.card` in the ONNX file.
+Format 1 is written for a model whose card is of format 1 and a table of whole timesteps; format 2 for all others.
 """
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,23 @@ import numpy as np
 
 from ..limits import FLOAT32_MAX, MAX_ROWS
 from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.schedule import Levels
 from ..samplers.table import StepTable
 from ..text import printable, quoted
 from .atomic_write import replace_file
 from .bounded_read import failure, parse_json, read_bytes
 from .card import ModelCard
+from .card_format import format_of
 from .facts import is_clip
 
-FORMAT = 1
 AGAIN = "write it again with `ddpm-rt steps`"
-FACTS = (
-    *("format", "sampler", "card_sha256", "channels", "height", "width", "output_channels", "clip", "classes"),
-    *("null_class", "input_x", "input_t", "input_y", "output", "steps"),
-)
-KEYS = (*FACTS, *StepTable._fields)
+HEAD, LAST = ("format", "sampler", "card_sha256"), ("clip", "classes", "null_class")
+TENSORS = ("input_x", "input_t", "input_y")
+FACTS = {
+    1: (*HEAD, "channels", "height", "width", "output_channels", *LAST, *TENSORS, "output", "steps"),
+    2: (*HEAD, "shape", "output_channels", *LAST, *TENSORS, "inputs", "output", "initial_scale", "steps"),
+}
+KEYS = {number: (*keys, *StepTable._fields) for number, keys in FACTS.items()}
 
 
 def write_steps(path: Path, plan: CompiledSampler, card: ModelCard) -> None:
@@ -42,18 +47,18 @@ def steps_text(plan: CompiledSampler, card: ModelCard) -> str:
 
 
 def _content(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
-    return {**_facts(plan, card), **{name: column.tolist() for name, column in plan.table._asdict().items()}}
+    whole = plan.table.t.dtype.kind == "i" and plan.initial_scale == 1.0
+    number = 1 if whole and format_of(card) == 1 else 2
+    return {**_facts(plan, card, number), **{name: column.tolist() for name, column in plan.table._asdict().items()}}
 
 
-def _facts(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
-    channels, height, width = card.image_shape
-    return {
-        "format": FORMAT,
+def _facts(plan: CompiledSampler, card: ModelCard, number: int) -> dict[str, Any]:
+    """What a file of format `number` says before the columns, keys in order."""
+    known = {
+        "format": number,
         "sampler": plan.sampler,
         "card_sha256": card.sha256,
-        "channels": channels,
-        "height": height,
-        "width": width,
+        "shape": list(card.image_shape),
         "output_channels": card.output_channels,
         "clip": None if plan.clip is None else list(plan.clip),
         "classes": card.classes,
@@ -61,9 +66,13 @@ def _facts(plan: CompiledSampler, card: ModelCard) -> dict[str, Any]:
         "input_x": card.names["x"],
         "input_t": card.names["t"],
         "input_y": card.names.get("y"),
+        "inputs": [{"name": name, **asdict(one), "shape": list(one.shape)} for name, one in card.inputs.items()],
         "output": card.names["out"],
+        "initial_scale": plan.initial_scale,
         "steps": plan.table.steps,
     }
+    known |= dict(zip(("channels", "height", "width"), card.image_shape, strict=False))
+    return {key: known[key] for key in FACTS[number]}
 
 
 def read_steps(path: Path, card: ModelCard) -> CompiledSampler:
@@ -84,8 +93,8 @@ def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
         raw = parse_json(text, constants=False)
     except ValueError as error:
         raise failure(f"{source}:", f"not a whole steps file ({error})", AGAIN) from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise failure(f"{source}:", f"not a steps file of format {FORMAT}", AGAIN)
+    if not isinstance(raw, dict) or raw.get("format") not in FACTS or type(raw["format"]) is not int:
+        raise failure(f"{source}:", "not a steps file of format 1 or 2", f"{AGAIN}, or use a newer ddpm-rt")
     if raw.get("card_sha256") != card.sha256:
         raise failure(source, "was compiled for another model", "write one for this with `ddpm-rt steps`")
     try:
@@ -95,9 +104,12 @@ def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
 
 
 def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
-    if unknown := [key for key in raw if key not in KEYS]:
+    number = raw["format"]
+    if number == 1 and format_of(card) != 1:
+        raise ValueError("of format 1, which cannot describe this model")
+    if unknown := [key for key in raw if key not in KEYS[number]]:
         raise ValueError(f"unknown key {quoted(unknown[0])}")
-    if missing := [key for key in KEYS if key not in raw]:
+    if missing := [key for key in KEYS[number] if key not in raw]:
         raise ValueError(f"missing key {missing[0]!r}")
     steps, sampler, clip = raw["steps"], raw["sampler"], raw["clip"]
     if type(steps) is not int or not 1 <= steps <= MAX_ROWS:
@@ -109,14 +121,25 @@ def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
     for name in StepTable._fields:
         if not _numbers(raw[name], steps):
             raise ValueError(f"{name} must be {steps} numbers that float32 can hold")
-    if not all(type(t) is int and 0 <= t < len(card.betas) for t in raw["t"]):
-        raise ValueError(f"t must be integers in [0, {len(card.betas) - 1}]")
-    t = np.array(raw["t"], np.int64)
+    t, scale = _times(raw["t"], card, number), raw.get("initial_scale", 1.0)
+    if not (_numbers([scale], 1) and scale > 0):
+        raise ValueError("initial_scale must be a number above 0")
     table = StepTable(t, *(np.array(raw[name], np.float64) for name in StepTable._fields[1:]))
-    plan = CompiledSampler(table, None if clip is None else (float(clip[0]), float(clip[1])), sampler)
-    if wrong := [key for key, value in _facts(plan, card).items() if raw[key] != value]:
+    limits = None if clip is None else (float(clip[0]), float(clip[1]))
+    plan = CompiledSampler(table, limits, sampler, float(scale))
+    if wrong := [key for key, value in _facts(plan, card, number).items() if raw[key] != value]:
         raise ValueError(f"{wrong[0]} is not the model's")
     return plan
+
+
+def _times(listed: list[Any], card: ModelCard, number: int) -> Levels:
+    """The column t: whole timesteps in format 1, else whatever the process can tell. Raises ValueError."""
+    last, whole = len(card.betas) - 1, all(type(t) is int for t in listed)
+    if number == 1 and not (whole and all(0 <= t <= last for t in listed)):
+        raise ValueError(f"t must be integers in [0, {last}]")
+    if card.process is None and not all(0 <= t <= last for t in listed):
+        raise ValueError(f"t must lie in [0, {last}]")
+    return np.array(listed, np.int64 if whole and card.process is None else np.float64)
 
 
 def _numbers(values: object, count: int) -> bool:
@@ -128,5 +151,7 @@ def _numbers(values: object, count: int) -> bool:
 
 def table_sha256(plan: CompiledSampler) -> str:
     """SHA-256 of a plan's numbers."""
-    numbers = [column.tolist() for column in plan.table], plan.clip
+    numbers: tuple[Any, ...] = [column.tolist() for column in plan.table], plan.clip
+    if plan.initial_scale != 1.0:
+        numbers += (plan.initial_scale,)
     return hashlib.sha256(json.dumps(numbers).encode()).hexdigest()

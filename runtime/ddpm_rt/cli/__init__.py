@@ -1,4 +1,4 @@
-"""The command line: one module a verb; `options` declares what the verbs share."""
+"""The command line: one module for each verb; `options` declares the shared options."""
 
 from .group import main
 

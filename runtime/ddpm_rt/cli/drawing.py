@@ -10,10 +10,12 @@ import click
 from ..artifacts.card import ModelCard
 from ..artifacts.output_path import check_output_path
 from ..engine import Engine
+from ..engines.decoder import decoder_of
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
-from .talk import progress_bar, say
+from .progress import progress_bar
+from .talk import say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -36,14 +38,15 @@ def draw_images(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with engine:
-        bound, output = _prepared(ask, engine, out, scale)
+        bound, output = _prepared(ask, engine, out, scale, chosen.options.threads)
         _draw(bound, engine, output, quiet)
 
 
-def _prepared(ask: Ask, engine: Engine, out: Path, scale: int) -> tuple[BoundRequest, Output]:
+def _prepared(ask: Ask, engine: Engine, out: Path, scale: int, threads: int | None) -> tuple[BoundRequest, Output]:
     try:
         bound = ask(engine.card).bind(engine.card).fitted(engine)
-        return bound, Output(out, bound, engine.model_sha256(), scale)
+        decoder = None if out.suffix.lower() == ".npy" else decoder_of(engine, threads)
+        return bound, Output(out, bound, engine.model_sha256(), decoder, scale=scale)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -53,8 +56,8 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
         missing = output.missing()
         calls = bound.calls_for(missing)
         started = time.perf_counter()
-        with progress_bar(calls, "sampling", quiet=quiet) as bar:
-            outcome = output.draw(engine, missing, lambda: bar.update(1))
+        with progress_bar(calls, "sampling", quiet) as advance:
+            outcome = output.draw(engine, missing, advance)
         seconds = time.perf_counter() - started
     notes = [f"{outcome.skipped} were there already"] if outcome.skipped else []
     notes += [f"{outcome.damaged} were damaged and were drawn again"] if outcome.damaged else []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..limits import MAX_COUNT
+from .inputs import Values, input_options, paths_of, read_inputs
 from .options import (
     BATCH,
     NUMBER,
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 @engine_options
 @sampler_options
 @request_options
+@input_options
 @out_options
 def interpolate(
-    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, frames: int, start: int, end: int, **asked: Any
-) -> None:
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, frames: int, start: int, end: int,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
+) -> None:  # fmt: skip
     """Draw the images between two samples of a seed.
 
     \b
@@ -46,9 +49,12 @@ def interpolate(
     from .drawing import draw_images
 
     def ask(card: "ModelCard") -> Between:
-        return Between(start=start, end=end, count=frames, **with_fitted(asked, engine.model, card))
+        wanted = with_fitted(asked, engine.model, card)
+        given = read_inputs(card, inputs, resize=resize)
+        null = read_inputs(card, null_inputs, resize=resize)
+        return Between(start=start, end=end, count=frames, inputs=given, null_inputs=null, **wanted)
 
-    draw_images(ask, engine, out, scale=scale, quiet=quiet)
+    draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=paths_of(inputs, null_inputs))
 
 
 @click.command()
@@ -58,7 +64,11 @@ def interpolate(
 @click.option("--steps", type=STEPS, help="Network calls per sample. [default: 50]")
 @click.option("--batch", type=BATCH, default=16, show_default=True)
 @click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
-def invert(image: Path, engine: "ChosenEngine", out: Path, quiet: bool, **asked: Any) -> None:
+@input_options
+def invert(
+    image: Path, engine: "ChosenEngine", out: Path, quiet: bool,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
+) -> None:  # fmt: skip
     """Find the noise that DDIM draws a picture from.
 
     \b
@@ -74,6 +84,8 @@ def invert(image: Path, engine: "ChosenEngine", out: Path, quiet: bool, **asked:
 
     def ask(card: "ModelCard") -> "Inversion":
         images = load_images(image, card.image_shape)
-        return Inversion(noise=images, count=len(images), **asked)
+        given = read_inputs(card, inputs, resize=resize)
+        null = read_inputs(card, null_inputs, resize=resize)
+        return Inversion(noise=images, count=len(images), inputs=given, null_inputs=null, **asked)
 
-    draw_images(ask, engine, out, quiet=quiet, inputs=[image])
+    draw_images(ask, engine, out, quiet=quiet, inputs=[image, *paths_of(inputs, null_inputs)])

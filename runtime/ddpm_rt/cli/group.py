@@ -1,4 +1,4 @@
-"""`ddpm-rt`: the group of verbs. A verb's module is imported when the verb is called, or when its help is shown."""
+"""`ddpm-rt`: the group of verbs. A verb's module is imported only when the verb runs or its help is shown."""
 
 import contextlib
 import importlib
@@ -22,28 +22,31 @@ VERBS = {
     "card": "ddpm_export.cli.export:card",
     "verify": "ddpm_rt.cli.verify:verify",
     "build": "ddpm_export.cli.build:build",
+    "quantize": "ddpm_export.cli.quantize:quantize",
     "refit": "ddpm_export.cli.refit:refit",
     "steps": "ddpm_rt.cli.steps:steps",
     "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",
+    "bench": "ddpm_rt.cli.bench:bench",
+    "evaluate": "ddpm_rt.cli.evaluate:evaluate",
     "inspect": "ddpm_rt.cli.inspect:inspect",
     "doctor": "ddpm_rt.cli.inspect:doctor",
 }
 
 
 class WrongUsage(click.ClickException):
-    """click.UsageError in one line, without the usage and the hint that click puts above it."""
+    """click.UsageError on one line, without click's usage and hint."""
 
     exit_code = 2
 
 
 class Verbs(click.Group):
-    """Loads a verb when it is called, and turns every expected failure into one line, whose text is printable."""
+    """Loads verbs lazily, and turns every expected failure into one printable line."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Also what click itself prints, help and version, may meet a disk that is full."""
+        """Handle a full disk also for the output of click itself, help and version."""
         try:
             return super().main(*args, **extra)
         except OSError as error:
@@ -58,7 +61,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        # Some packages import onnxruntime by themselves: its telemetry is off for every verb, unless the user set this.
+        # Some packages import onnxruntime themselves, so its telemetry is off for every verb unless the user set this.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         module, attribute = VERBS[cmd_name].split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
@@ -78,20 +81,20 @@ class Verbs(click.Group):
             if extra is None:
                 raise
             raise click.ClickException(f"{package} is not installed: pip install 'ddpm-rt[{extra}]'") from error
-        except KeyboardInterrupt as stop:  # where this is not the program but called by one
+        except KeyboardInterrupt as stop:  # if another program calls this group
             click.echo(f"\n{stop.args[0] if stop.args else stop_line()}", err=True)
             ctx.exit(INTERRUPTED)
 
 
 def report_failure(error: OSError) -> None:
-    """One line for what the system refused: of a file if the error names one, else of standard output."""
+    """Print one line for a system error, about the file that it names or else about standard output."""
     place = "standard output cannot be written" if error.filename is None else os.fsdecode(error.filename)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
                 continue
-        _discard(stream)  # else Python tries again at its end, and fails with a traceback
+        _discard(stream)  # otherwise Python flushes the stream again at its exit, and fails with a traceback
     with contextlib.suppress(OSError):
         click.echo(one_line(f"Error: {place}: {error.strerror or error}", ANY_MESSAGE), err=True)
 
@@ -106,7 +109,7 @@ def _discard(stream: Any) -> None:
 
 @contextlib.contextmanager
 def _failures() -> Iterator[None]:
-    """Turn failures into click's, the one door through which every message to the terminal goes."""
+    """Turn failures into click exceptions, which print every message to the terminal."""
     try:
         yield
     except click.UsageError as error:
@@ -116,7 +119,7 @@ def _failures() -> Iterator[None]:
     except DdpmRtError as error:
         raise click.ClickException(str(error)) from error
     except MemoryError as error:
-        raise click.ClickException("the memory is not enough for this; ask for less") from error
+        raise click.ClickException("not enough memory; use a smaller batch or count") from error
 
 
 @click.group(cls=Verbs, context_settings={"max_content_width": 110})

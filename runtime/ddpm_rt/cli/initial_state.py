@@ -20,15 +20,15 @@ def with_initial_state(
     resample: int | None = None,
     count_from_file: bool = False,
 ) -> Request:
-    """`request` with the initial state that the files hold; `request` itself without files.
+    """`request` with the initial state from the files; without files, `request` itself.
 
-    `count_from_file`: an .npy of several images or noises decides the count of samples. Raises ValueError for
-    options that do not go together or files that do not fit the model, DdpmRtError for files that cannot be read.
+    With `count_from_file`, the number of images or noises in an .npy file sets the number of samples. Raises ValueError
+    for options that exclude each other or files that do not match the model, DdpmRtError for unreadable files.
     """
     if init_image is None and (strength, mask, resample) != (None, None, None):
         raise ValueError("--strength, --mask and --resample are options of --init-image")
     if init_image is not None and init_noise is not None:
-        raise ValueError("give one of --init-image and --init-noise")
+        raise ValueError("give either --init-image or --init-noise")
     if init_noise is not None:
         noise = load_array(init_noise, card.image_shape)
         return extended(FromNoise, request, noise=noise, **({"count": len(noise)} if count_from_file else {}))

@@ -11,9 +11,9 @@ from .talk import say
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="All facts, betas included, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="All facts as JSON, including the betas.")
 def inspect(file: Path, as_json: bool) -> None:
-    """Show what a model is: shape, prediction, betas, precision, provenance."""
+    """Show the facts about a model: shape, prediction, betas, precision, provenance."""
     from ..artifacts.plan_record import is_plan
     from ..inspection import model, plan
 
@@ -25,7 +25,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def doctor(as_json: bool) -> None:
-    """Show what this machine has, what works here, and what to install for the rest."""
+    """Show this machine's hardware and packages, which commands work, and what the others need."""
     from ..inspection.doctor import describe, facts
 
     found = facts()

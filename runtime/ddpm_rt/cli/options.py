@@ -36,6 +36,25 @@ class ChosenEngine(NamedTuple):
         return self.path or bundled_model()
 
 
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """A comma list of numbers: integers where they are whole, and at most `MAX_TIMESTEPS`."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",", MAX_TIMESTEPS)
+        if len(parts) > MAX_TIMESTEPS:
+            self.fail(f"more than {MAX_TIMESTEPS} numbers", param, ctx)
+        if longest := [part for part in parts if len(part) > DIGITS]:
+            self.fail(f"{quoted(longest[0])} is not a number of at most {DIGITS} digits", param, ctx)
+        try:
+            return tuple(int(part) if part.strip().lstrip("+-").isdecimal() else float(part) for part in parts)
+        except ValueError:
+            self.fail(f"{quoted(value)} is not a list of numbers such as 999,500,0", param, ctx)
+
+
 class Integers(click.ParamType):  # type: ignore[type-arg]
     """A comma list of integers: at most `MAX_TIMESTEPS`, each of at most `DIGITS` digits."""
 
@@ -81,8 +100,8 @@ sampler_options = together([
                  help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
     click.option("--spacing", type=click.Choice(get_args(Spacing)),
                  help="Spacing of the timesteps. [default: the model's]"),
-    click.option("--timesteps", type=Integers(), metavar="T,T,...",
-                 help="The timesteps themselves, descending; replaces steps and spacing."),
+    click.option("--timesteps", type=Numbers(), metavar="T,T,...",
+                 help="The timesteps themselves, descending; replaces steps and spacing. Of noise levels: sigmas."),
     click.option("--dialect", type=click.Choice(list(DIALECTS)),
                  help="Match this implementation's conventions. [default: ho2020]"),
 ])  # fmt: skip

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..limits import MAX_COUNT
+from .inputs import Values, input_options, paths_of, read_inputs
 from .options import NUMBER, PATH, engine_options, out_options, request_options, sampler_options, start_options
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
     from ..requests.request import Request
-    from .options import ChosenEngine
+    from .inputs import Values, input_options, paths_of, read_inputs
+from .options import ChosenEngine
 
 COUNT = 16  # samples, unless an .npy to start from says otherwise
 
@@ -22,6 +24,7 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
 @click.option("--steps-file", type=PATH, metavar="FILE",
               help="A sampler that `ddpm-rt steps` compiled; replaces the options above.")  # fmt: skip
 @request_options
+@input_options
 @click.option("--first", type=NUMBER, default=0, show_default=True, help="Number of the first sample.")
 @click.option("--count", type=click.IntRange(1, MAX_COUNT),
               help="How many samples. [default: 16, or as many as the .npy to start from holds]")  # fmt: skip
@@ -30,7 +33,7 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
 def sample(
     engine: "ChosenEngine", out: Path, scale: int, quiet: bool, steps_file: Path | None, count: int | None,
     init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
-    **asked: Any,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Draw images from a model, the bundled one by default.
 
@@ -41,6 +44,7 @@ def sample(
     ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
     ddpm-rt sample --count 4 --scale 8 --out large.png
+    ddpm-rt sample sr3.onnx --input low_res=photo.png --count 4
     """
     from ..artifacts.steps_file import read_steps
     from ..requests.fitted import with_fitted
@@ -51,10 +55,13 @@ def sample(
     def ask(card: "ModelCard") -> "Request":
         compiled = None if steps_file is None else read_steps(steps_file, card)
         wanted = with_fitted({**asked, "compiled": compiled}, engine.model, card)
+        wanted["inputs"] = read_inputs(card, inputs, resize=resize)
+        wanted["null_inputs"] = read_inputs(card, null_inputs, resize=resize)
         request = Request(count=COUNT if count is None else count, **wanted)
         return with_initial_state(
             request, card, init_image=init_image, strength=strength, mask=mask, resample=resample,
             init_noise=init_noise, count_from_file=count is None,
         )  # fmt: skip
 
-    draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=[steps_file, init_image, mask, init_noise])
+    read = [steps_file, init_image, mask, init_noise, *paths_of(inputs, null_inputs)]
+    draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=read)

@@ -14,7 +14,7 @@ from .talk import say
 @sampler_options
 @click.option("-o", "--out", type=PATH, required=True, metavar="FILE", help="The .steps.json to write.")
 def steps(model: Path, out: Path, **asked: Any) -> None:
-    """Compile a sampler for a model: a table that `sample --steps-file` and embedders run.
+    """Compile a sampler for a model, as a table that `sample --steps-file` and embedders run.
 
     \b
     ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json

@@ -20,37 +20,35 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--calls", type=click.IntRange(min=1), help="Network calls per sample.")
-@click.option(
-    "--timesteps", type=Integers(), metavar="T,T,...", help="The timesteps themselves, descending; replaces calls."
-)
+@click.option("--timesteps", type=Integers(), metavar="T,T,...", help="Timesteps, descending; replaces --calls.")
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="The .steps.json to write.")
 @click.option("--embed", is_flag=True, help="Write the table into the model file, for `--sampler fitted`.")
 @click.option(
-    "--samples", type=click.IntRange(min=1), default=128, show_default=True, help="Samples that the table is fitted to."
+    "--samples", type=click.IntRange(min=1), default=128, show_default=True, help="Number of samples for the fit."
 )
 @click.option(
     "--held-out",
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
-    help="Other samples that its errors are measured on.",
+    help="Number of other samples, on which the errors are measured.",
 )
 @click.option(
     "--teacher-calls",
     type=click.IntRange(min=2),
     default=60,
     show_default=True,
-    help="Network calls per sample of the teacher.",
+    help="Network calls of the teacher per sample.",
 )
 @click.option(
-    "--eta", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Noise of every step, as of ddim."
+    "--eta", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Noise of every step, as in ddim."
 )
 @click.option(
     "--seed",
     type=NUMBER,
     default=900,
     show_default=True,
-    help="Seed of the samples; those held out have the next seed.",
+    help="Seed of the samples; the held-out samples use the next seed.",
 )
 @click.option(
     "--label",
@@ -72,7 +70,7 @@ def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bo
     ddpm-rt tune unet.onnx --calls 8 --embed
     ddpm-rt sample unet.onnx --sampler fitted --steps 8
     The errors are distances to the images of a teacher that makes many calls, on
-    samples that the fit has not seen.
+    samples that the fit has not used.
     """
     from ..engines.opening import open_engine, provider_for
     from ..tune import Tuning
@@ -95,7 +93,7 @@ def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bo
 
 
 def check_outputs(model: Path, out: Path | None, png: Path | None, embed: bool) -> None:
-    """Raises ValueError unless there is an output, and every one is of the right kind and in a place of its own."""
+    """Raises ValueError unless there is an output, and all outputs have the right suffixes and different paths."""
     from ..artifacts.output_path import check_output_path, check_target
     from ..artifacts.plan_record import files_of
 
@@ -110,7 +108,7 @@ def check_outputs(model: Path, out: Path | None, png: Path | None, embed: bool) 
 
 
 def table(fit: "Fit") -> str:
-    """The errors as lines for a person."""
+    """The errors as text."""
     heading = (
         f"RMS distance to the images of the teacher (dpm++, {fit.teacher_calls} calls), "
         f"{fit.held_out} held-out samples, {len(fit.timesteps)} calls:"
@@ -120,7 +118,7 @@ def table(fit: "Fit") -> str:
 
 
 def warn(fit: "Fit") -> None:
-    """One line on stderr where another table of as many calls is nearer to the teacher."""
+    """Print a warning on stderr if a baseline with as many calls is closer to the teacher."""
     if fit.worse_than:
         better = " and ".join(f"{name} ({fit.errors[name]:.4g})" for name in fit.worse_than)
         click.echo(
@@ -149,11 +147,11 @@ def _fitted(engine: "Engine", tuning: "Tuning", ran_on: "RanOn", quiet: bool) ->
 
 @contextmanager
 def _progress(calls: int, quiet: bool) -> "Iterator[Progress]":
-    """A bar on stderr that names what is being done, hidden where stderr is no terminal."""
+    """A progress bar on stderr that names the current stage, hidden if stderr is not a terminal."""
     hidden = quiet or not sys.stderr.isatty()
     with click.progressbar(length=calls, file=sys.stderr, hidden=hidden, item_show_func=lambda stage: stage) as bar:
         yield lambda stage: bar.update(1, stage)
-        bar.update(calls - bar.pos)  # the search for timesteps may need fewer calls than it is allowed
+        bar.update(calls - bar.pos)  # the search for timesteps may need fewer calls than its limit
 
 
 def _write(

@@ -17,8 +17,10 @@ from ..errors import DdpmRtError
 from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
+from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
-from .talk import progress_bar, say
+from .progress import progress_bar
+from .talk import say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -113,11 +115,13 @@ class Reports:
 @click.option("--png", type=FILE, metavar="PNG", help="Write the report as a picture.")
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
+@input_options
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
-    tolerance: float | None, min_psnr: float | None, steps: int | None, quiet: bool, **asked: Any,
+    tolerance: float | None, min_psnr: float | None, steps: int | None,
+    inputs: Values, null_inputs: Values, resize: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Run two chains from the same noise and compare them at every step.
 
@@ -132,10 +136,16 @@ def verify(
     reports = Reports(html=html, png=png, json=json)
     try:
         sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
-        reports.check(engine, engine_b, reference)
+        reports.check(engine, engine_b, reference, *paths_of(inputs, null_inputs))
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
-        report = compared(sides, options, limits, lambda card: _request(engine, card, steps, asked), quiet=quiet)
+
+        def ask(card: "ModelCard") -> "Request":
+            given = {"inputs": read_inputs(card, inputs, resize=resize)}
+            given |= {"null_inputs": read_inputs(card, null_inputs, resize=resize)}
+            return _request(engine, card, steps, asked | given)
+
+        report = compared(sides, options, limits, ask, quiet=quiet)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     reports.write(report)
@@ -150,6 +160,8 @@ def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) 
 
     if asked["sampler"] == FITTED:
         return Request(**with_fitted({"steps": steps, **asked}, engine, card))
+    if card.process is not None and asked["sampler"] == "ddpm":  # the default of this verb
+        asked = {**asked, "sampler": "ddim"}
     steps = steps or (len(card.betas) if asked["sampler"] == "ddpm" else FEW_STEPS)
     return Request(steps=steps, spacing=card.spacing, **asked)
 
@@ -160,9 +172,9 @@ def compared(
     limits: "Tolerance | None",
     ask: Callable[[Any], "Request"],
     *,
-    quiet: bool = False,
+    quiet: bool = True,
 ) -> "Report":
-    """The report of two sides, with a progress bar.
+    """The report of two sides. Without `quiet` it shows a progress bar.
 
     Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
     """
@@ -176,8 +188,8 @@ def compared(
         check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
         other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
-        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet=quiet) as bar:
-            comparison = compare(engine_side(engine, bound), other, bound, bar.update)
+        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet) as advance:
+            comparison = compare(engine_side(engine, bound), other, bound, advance)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 

@@ -11,7 +11,7 @@ from ..denoiser import Batch
 from ..engine import Watch
 from ..errors import DdpmRtError, NotFiniteError
 from ..host_loop import not_finite
-from .device_engine import Buffers, DeviceEngine
+from .device_engine import DeviceEngine, buffers_of, input_part
 from .driver import Arena, Pinned, cuda_core, cuda_errors
 from .frames import Frames
 from .graphs import Launcher, Mode
@@ -41,8 +41,7 @@ class DeviceChain:
             with cuda_errors("the GPU refused"):
                 self._aside = self._hold(device.create_stream())  # for copies that cannot wait behind a while graph
                 self._allocate(device, engine)
-                addresses = Buffers(*map(self._arena.address, Buffers._fields))
-                self._bound = self._hold(engine.bind(layout.images, addresses))
+                self._bound = self._hold(engine.bind(layout.images, buffers_of(self._arena, engine.card)))
                 self._warm_up()
                 possible = (
                     mode if engine.capturable else "stream"
@@ -69,6 +68,11 @@ class DeviceChain:
         self._x = self._hold(Pinned((layout.lanes, *engine.card.image_shape), np.float32))
         self._lanes = self._hold(Pinned((layout.lanes,), LANE))
         self._y = self._hold(Pinned((layout.images,), np.int64)) if self._arena.address("y") else None
+        self._inputs = {
+            name: self._hold(Pinned((layout.images, *facts.shape), np.dtype(facts.dtype)))
+            for name, facts in engine.card.conditions.items()
+        }
+        self._card = engine.card
         images = self._x.array.shape
         self._frames = self._hold(Frames(self._stream, self._arena, images)) if layout.frames else None
         self._done, *self._events = (self._hold(self._stream.record()) for _ in range(4))
@@ -130,12 +134,20 @@ class DeviceChain:
             self._copy_in("x", self._x)
             self._launch(self._stream, "ddpm_rt_resume")
         if self._y is not None and portion.labels is not None:
-            lanes, count = self.layout.lanes, portion.samples
-            self._y.array[:] = 0
-            self._y.array[:count] = portion.labels
-            if self.layout.guided:
-                self._y.array[lanes : lanes + count] = portion.null_class
-            self._copy_in("y", self._y)
+            null = portion.labels if portion.null_class is None else portion.null_class
+            self._condition("y", self._y, portion.labels, null)
+        for name, pinned in self._inputs.items():
+            value = portion.inputs[name]
+            self._condition(input_part(self._card, name), pinned, value, portion.null_inputs.get(name, value))
+
+    def _condition(self, part: str, pinned: Pinned, value: Any, null: Any) -> None:
+        """Copy what the lanes are conditioned on; the images of a guided batch after the lanes get `null`."""
+        lanes, count = self.layout.lanes, len(value)
+        pinned.array[:] = 0
+        pinned.array[:count] = value
+        if self.layout.guided:
+            pinned.array[lanes : lanes + count] = null
+        self._copy_in(part, pinned)
 
     def _look(self, portion: Portion, row: int, watch: Watch) -> None:
         """Start the copy of the images after `row` if `watch` wants them; show the copies that have arrived."""
@@ -143,7 +155,7 @@ class DeviceChain:
             return
         if self._frames.is_full:
             self._show(watch)
-        self._frames.take(row, int(self.rows["t"][row]), portion.samples)
+        self._frames.take(row, self._time(row), portion.samples)
 
     def _show(self, watch: Watch) -> None:
         if self._frames is not None and not self._frames.is_empty:
@@ -171,16 +183,20 @@ class DeviceChain:
         images: Batch = self._x.array[: portion.samples].copy()
         if not np.isfinite(images).all():
             row = portion.rows[-1]
-            raise not_finite("the image", images, self._samples(portion.samples), row, int(self.rows["t"][row]))
+            raise not_finite("the image", images, self._samples(portion.samples), row, self._time(row))
         return images
 
     def _check_outputs(self, count: int) -> None:
         rows = self._lanes.array["not_finite"][:count]
         if (row := int(rows.min())) != FINITE:
-            sample, t = self._samples(count)[int(rows.argmin())], int(self.rows["t"][row])
+            sample, t = self._samples(count)[int(rows.argmin())], self._time(row)
             raise NotFiniteError(
                 f"the network's output of sample {sample} is not finite at step {row}, t = {t}; check the model"
             )
+
+    def _time(self, row: int) -> float:
+        t = float(self.rows["t"][row])
+        return int(t) if t.is_integer() else t
 
     def _samples(self, count: int) -> list[int]:
         numbers: list[int] = self._lanes.array["sample"][:count].tolist()

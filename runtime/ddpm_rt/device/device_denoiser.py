@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..denoiser import Batch, Times
+from ..denoiser import Batch, Inputs, Times, times_as
 from ..engine import Engine, Loop
 from ..errors import DdpmRtError
-from .device_engine import Bound, Buffers, DeviceEngine
+from .device_engine import Bound, DeviceEngine, buffers_of, input_part
 from .driver import Arena, Pinned, cuda_errors
 
 
@@ -33,7 +33,12 @@ class DeviceDenoiser(Engine):
         path: Path | None = getattr(self.device_engine, "path", None)
         return path
 
-    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+    def whole_times(self) -> bool:
+        return self.device_engine.time_type.kind in "iu"
+
+    def __call__(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
+    ) -> Batch:
         if self.device_engine.one_time and (t != t[0]).any():
             raise ValueError(f"the network takes one t for all images, not {t.tolist()}")
         self.gpu.set_current()  # for this thread
@@ -42,7 +47,9 @@ class DeviceDenoiser(Engine):
             size = self.device_engine.batch_for(len(x) - first)
             # the batch is padded with copies of the last image
             chosen = np.minimum(np.arange(first, first + size), len(x) - 1)
-            out = self._room(size).run(x[chosen], t[chosen], None if y is None else y[chosen])
+            given = {"x": x[chosen], "t": t[chosen]} | ({} if y is None else {"y": y[chosen]})
+            given |= {input_part(self.card, name): value[chosen] for name, value in (inputs or {}).items()}
+            out = self._room(size).run(given)
             parts.append(out[: len(x) - first])
             first += size
         return np.concatenate(parts)
@@ -82,10 +89,9 @@ class Room:
                 self._stream = self._hold(gpu.create_stream())
                 self._host = {name: self._hold(Pinned(*of)) for name, of in host_arrays(engine, batch).items()}
                 sizes = {name: pinned.array.nbytes for name, pinned in self._host.items()}
-                sizes["scratch"] = engine.scratch_bytes(batch)
+                sizes |= {"scratch": engine.scratch_bytes(batch)} | ({} if "y" in sizes else {"y": 0})
                 self._arena = self._hold(Arena(gpu, self._stream, sizes))
-                addresses = {name: self._arena.address(name) if name in sizes else 0 for name in Buffers._fields}
-                self._bound: Bound = self._hold(engine.bind(batch, Buffers(**addresses)))
+                self._bound: Bound = self._hold(engine.bind(batch, buffers_of(self._arena, engine.card)))
                 for settle in (self._stream.sync, gpu.set_current):  # closed in reverse order
                     self._close.callback(settle)
                 self._stream.sync()
@@ -97,9 +103,10 @@ class Room:
         self._close.callback(thing.close)
         return thing
 
-    def run(self, x: Batch, t: Times, y: NDArray[np.int64] | None) -> Batch:
-        """One call of the network at this batch size."""
-        given = {"x": x, "t": t[:1] if self._engine.one_time else t} | ({} if y is None else {"y": y})
+    def run(self, given: dict[str, NDArray[Any]]) -> Batch:
+        """One call of the network at this batch size, with the inputs under the names of their buffers."""
+        t = times_as(given["t"], self._engine.time_type)
+        given["t"] = t[:1] if self._engine.one_time else t
         with cuda_errors("the GPU refused"):
             for name, values in given.items():
                 self._host[name].array[...] = values
@@ -124,4 +131,6 @@ def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, 
     arrays["t"] = ((1 if engine.one_time else batch,), engine.time_type)
     if "y" in card.names:
         arrays["y"] = ((batch,), np.int64)
+    for name, facts in card.inputs.items():
+        arrays[input_part(card, name)] = ((batch, *facts.shape), np.dtype(facts.dtype))
     return arrays | {"out": ((batch, card.output_channels, *sides), np.float32)}

@@ -1,5 +1,6 @@
 """The interface between the device loop and TensorRT or ONNX Runtime: a network that is enqueued on a CUDA stream."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +13,7 @@ class Buffers(NamedTuple):
 
     x float32 `[batch, C, H, W]`; t of the engine's `time_type`, `[batch]`, or a single number if `one_time`; y int64
     `[batch]`; out float32 like x, of twice the channels if the variance is learned; scratch of `scratch_bytes(batch)`,
-    aligned to 256 bytes.
+    aligned to 256 bytes; `inputs` the card's named inputs, `[batch, ...]` each.
     """
 
     x: int
@@ -20,6 +21,18 @@ class Buffers(NamedTuple):
     y: int
     out: int
     scratch: int
+    inputs: Mapping[str, int] = {}
+
+
+def buffers_of(arena: Any, card: ModelCard) -> Buffers:
+    """The addresses in an arena whose parts are called as the buffers, and as `input_part` says."""
+    one = {name: arena.address(name) for name in Buffers._fields if name != "inputs"}
+    return Buffers(**one, inputs={name: arena.address(input_part(card, name)) for name in card.inputs})
+
+
+def input_part(card: ModelCard, name: str) -> str:
+    """The part of an arena that holds a named input. Self-conditioning reads the x0 that the loop keeps."""
+    return "x0" if name == card.prev_x0 else f"input {name}"
 
 
 class Bound(Protocol):

@@ -28,7 +28,7 @@ class Frames:
         self._stream, self._arena = stream, arena
         self._close = ExitStack()
         self._free = [self._slot(images) for _ in range(SLOTS)]
-        self._taken: deque[tuple[int, int, int, _Slot]] = deque()
+        self._taken: deque[tuple[int, float, int, _Slot]] = deque()
 
     def _slot(self, images: tuple[int, ...]) -> _Slot:
         slot = _Slot(Pinned(images, np.float32), Pinned(images, np.float32), self._stream.record())
@@ -45,7 +45,7 @@ class Frames:
     def is_empty(self) -> bool:
         return not self._taken
 
-    def take(self, row: int, t: int, count: int) -> None:
+    def take(self, row: int, t: float, count: int) -> None:
         """Queue a copy of the first `count` images at this point of the stream."""
         slot = self._free.pop()
         for name, pinned in (("x", slot.x), ("x0", slot.x0)):

@@ -14,13 +14,14 @@ from ..noise import LIMIT
 from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
 
-ROW = np.dtype([*((name, np.float32) for name in (*StepTable._fields[1:], "clip_low", "clip_high")), ("t", np.int64)])
+ROW = np.dtype([*((name, np.float32) for name in (*StepTable._fields[1:], "clip_low", "clip_high")), ("t", np.float64)])
 LANE = np.dtype(
     [
         *((name, np.uint64) for name in ("seed", "sample")),
         *((name, np.uint32) for name in ("table", "row", "end", "not_finite")),
         ("guidance", np.float32),
-        ("unused", np.uint32, 3),
+        ("initial_scale", np.float32),
+        ("unused", np.uint32, 2),
     ]
 )
 FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose outputs were all finite
@@ -51,6 +52,7 @@ def lanes_of(
     row: int = 0,
     table: int = 0,
     guidance: float = 1.0,
+    initial_scale: float = 1.0,
     batch: int | None = None,
 ) -> Lanes:
     """The lanes of samples that all start at `row` of one table of `end` rows.
@@ -65,7 +67,7 @@ def lanes_of(
         raise ValueError("seed and sample numbers must lie in [0, 2^64)")
     lanes = np.zeros(batch, LANE)
     lanes["seed"], lanes["table"], lanes["row"], lanes["end"] = seed, table, end, end
-    lanes["not_finite"], lanes["guidance"] = FINITE, guidance
+    lanes["not_finite"], lanes["guidance"], lanes["initial_scale"] = FINITE, guidance, initial_scale
     lanes["sample"][: len(samples)] = np.array(samples, np.uint64)
     lanes["row"][: len(samples)] = row
     return lanes

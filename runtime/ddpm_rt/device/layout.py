@@ -1,12 +1,14 @@
 """The memory layout of a batch on the GPU, and the samples of one run."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifacts.card_facts import InputFacts
 from ..denoiser import Batch
-from .device_engine import DeviceEngine
+from .device_engine import DeviceEngine, input_part
 from .driver import Arena
 from .lanes import LANE, STATE, TIME_TYPES, Lanes, Rows
 
@@ -27,8 +29,10 @@ class Portion(NamedTuple):
     lanes: Lanes  # all lanes of the chain; those past `samples` are idle
     samples: int
     labels: NDArray[np.int64] | None = None  # [samples]
+    inputs: Mapping[str, NDArray[Any]] = {}  # conditions by name, [samples, ...] each; null_inputs are for guidance
+    null_inputs: Mapping[str, NDArray[Any]] = {}
     null_class: int | None = None  # with guidance
-    start: Batch | None = None  # [samples, C, H, W], instead of x_T
+    start: Batch | None = None  # [samples, C, ...], instead of x_T
 
     @property
     def rows(self) -> range:
@@ -39,18 +43,25 @@ class Portion(NamedTuple):
 def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]:
     """Buffer name to bytes; 0 for a buffer that the chain does not need."""
     size, out_size = sizes_of(engine)
-    lanes, images = layout.lanes, layout.images
+    lanes, images, card = layout.lanes, layout.images, engine.card
+    kept, conditioned = layout.history or layout.frames, card.prev_x0 is not None
     return {
         "x": 4 * images * size,
-        "x0": 4 * lanes * size if layout.history or layout.frames else 0,
+        "x0": 4 * size * (images if layout.guided or conditioned else lanes) if kept or conditioned else 0,
         "out": 4 * images * out_size,
         "t": np.dtype(engine.time_type).itemsize * (1 if engine.one_time else images),
-        "y": 0 if engine.card.classes is None else 8 * images,
+        "y": 0 if card.classes is None else 8 * images,
         "rows": rows.nbytes,
         "lanes": lanes * LANE.itemsize,
         "state": 4 * STATE,
         "scratch": engine.scratch_bytes(images),
+        **{input_part(card, name): images * bytes_of(facts) for name, facts in card.conditions.items()},
     }
+
+
+def bytes_of(facts: InputFacts) -> int:
+    """Bytes of one entry of a named input."""
+    return int(np.prod(facts.shape, dtype=np.int64)) * np.dtype(facts.dtype).itemsize
 
 
 def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[int | np.uint32, ...]:
@@ -66,5 +77,5 @@ def arguments_of(engine: DeviceEngine, layout: Layout, arena: Arena) -> tuple[in
 def sizes_of(engine: DeviceEngine) -> tuple[int, int]:
     """Elements of an image, and of the network's output for it."""
     channels, *sides = engine.card.image_shape
-    plane = int(np.prod(sides))
+    plane = int(np.prod(sides, dtype=np.int64))
     return channels * plane, engine.card.output_channels * plane

@@ -89,7 +89,7 @@ class DeviceLoop:
 
     def _started(self, request: Chains, samples: Sequence[int], watch: Watch) -> _Run:
         card = self.engine.card
-        table, clip, start, first_row, _ = request.chain(samples)
+        table, clip, start, first_row, _, initial_scale = request.chain(samples)
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
         layout = self._layout(request, len(samples), history=history, frames=frames)
         lanes = lanes_of(
@@ -98,9 +98,12 @@ class DeviceLoop:
             row=first_row,
             end=table.steps,
             guidance=request.guidance,
+            initial_scale=initial_scale,
             batch=layout.lanes,
         )
-        portion = Portion(lanes, len(samples), request.labels(samples), card.null_class, start)
+        null_inputs = request.null_inputs(samples) if layout.guided else {}
+        given = (request.inputs(samples), null_inputs, card.null_class, start)
+        portion = Portion(lanes, len(samples), request.labels(samples), *given)
         chain = self._chain(rows_of(table, clip), layout)  # only this run owns it: nothing may fail before it runs
         return _Run(chain, samples, portion, chain.run(portion, watch))
 

@@ -1,6 +1,6 @@
-"""How many threads an engine on the CPU gets.
+"""The number of threads of an engine on the CPU.
 
-ONNX Runtime counts the machine's cores; a container or `taskset` may grant this process fewer.
+ONNX Runtime counts the machine's cores, but a container or `taskset` may allow this process fewer.
 """
 
 import math
@@ -13,7 +13,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def default_threads() -> int | None:
-    """Threads for this process, at least 1; None where it may use the whole machine: then the engine decides."""
+    """The number of threads, at least 1; None if the process may use the whole machine, so that the engine decides."""
     allowed, quota = allowed_processors(), cpu_quota()
     if quota is None and (not allowed or len(allowed) == os.cpu_count()):
         return None
@@ -22,12 +22,12 @@ def default_threads() -> int | None:
 
 
 def allowed_processors() -> set[int]:
-    """The processors that this process may run on; empty where the system does not tell."""
+    """The processors that this process may run on; empty if the system does not report them."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def physical_cores(processors: set[int], topology: Path = TOPOLOGY) -> int:
-    """Cores behind these processors: two threads of one core count once, since both wait for the same arithmetic."""
+    """The number of physical cores of these processors. Two threads of one core share its arithmetic and count once."""
     siblings = set()
     for number in processors:
         try:
@@ -38,7 +38,7 @@ def physical_cores(processors: set[int], topology: Path = TOPOLOGY) -> int:
 
 
 def cpu_quota(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The CPU time that the control groups (version 2 or 1) grant, in processors; None without a limit."""
+    """The CPU quota of the control groups (version 2 or 1), in processors; None without a limit."""
     quotas = [quota for folder in _groups(root, own) if (quota := _quota_of(folder)) is not None]
     return min(quotas, default=None)
 

@@ -1,4 +1,4 @@
-"""Where and how a network runs: one object for the command line, the Python interface, `verify` and every edit."""
+"""Where and how a network runs: the options shared by the command line, the Python interface, `verify` and edits."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,12 +9,12 @@ MAX_THREADS = 1024  # more would only exhaust the machine
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Options of an engine, for any model. Raises ValueError for values out of range."""
+    """The options of an engine. Raises ValueError for values out of range."""
 
-    provider: Provider = "auto"  # TensorRT for a plan; for an ONNX file CUDA where that works, else the CPU
+    provider: Provider = "auto"  # auto: TensorRT for a plan; for an ONNX file CUDA if it works, else the CPU
     device: int = 0  # number of the GPU
-    threads: int | None = None  # of the CPU, inside one operation; None is every core that this process may use
-    stream_steps: bool = False  # launch each step of a chain by itself, without a CUDA graph
+    threads: int | None = None  # CPU threads of one operation; None: every core that this process may use
+    stream_steps: bool = False  # launch each step of a chain separately, without a CUDA graph
 
     def __post_init__(self) -> None:
         if self.provider not in get_args(Provider):

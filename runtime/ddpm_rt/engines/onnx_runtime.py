@@ -1,4 +1,4 @@
-"""The package onnxruntime: its import, without telemetry, and its errors in our words."""
+"""Imports onnxruntime without its telemetry, and translates its errors."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ REINSTALL = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one of 
 DAMAGED = (
     "INVALID_PROTOBUF",
     "No graph was found",
-)  # parts of its messages about text, a truncated file and an empty one
+)  # parts of its messages for text, truncated and empty files
 
 
 def onnx_runtime() -> Any:
@@ -23,12 +23,12 @@ def onnx_runtime() -> Any:
     import onnxruntime
 
     if not hasattr(onnxruntime, "InferenceSession"):  # onnxruntime and onnxruntime-gpu share their files
-        raise DdpmRtError(f"the onnxruntime here is in pieces: {REINSTALL}")
+        raise DdpmRtError(f"the installation of onnxruntime is broken: {REINSTALL}")
     return onnxruntime
 
 
 def not_a_model(path: Path, error: Exception) -> DdpmRtError:
-    """The error for a file that ONNX Runtime does not open."""
+    """The error for a file that ONNX Runtime cannot open."""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     if any(sign in reason for sign in DAMAGED):
         return DdpmRtError(f"{path} is not a whole ONNX model ({reason}); export the model again")

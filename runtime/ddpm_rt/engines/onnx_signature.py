@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..artifacts.card import ModelCard
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 from ..limits import MAX_BATCH
 
 TIME_TYPES: dict[str, type[Any]] = {kind.onnx: kind.dtype.type for kind in TIME_KINDS}
+INPUT_TYPES = {"float32": "tensor(float)", "int64": "tensor(int64)", "int32": "tensor(int32)"}  # of named inputs
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Signature:
     static_batch: int | None  # the fixed batch of the graph, or None
     time_type: type[Any]  # int64, int32 or float32
     time_shape: tuple[int, ...] | None  # of a t that is one number for all images, () or (1,); None: one for each image
+
+    @property
+    def whole_times(self) -> bool:
+        """Whether t is an integer."""
+        return self.time_type is not np.float32
 
     @property
     def one_time(self) -> bool:
@@ -38,6 +46,10 @@ def read_signature(session: Any, path: Path, card: ModelCard) -> Signature:
         labels = list(inputs[card.names["y"]].shape)
         if len(labels) != 1 or (isinstance(labels[0], int) and labels[0] != batch):
             raise DdpmRtError(f"{path}: {card.names['y']} is {labels}; it must be [batch], a label for each image")
+    for name, facts in card.inputs.items():
+        first, *sides = inputs[name].shape or [None]
+        if tuple(sides) != facts.shape or first is None or (isinstance(first, int) and first != batch):
+            raise DdpmRtError(f"{path}: {name} is {list(inputs[name].shape)}, not {['batch', *facts.shape]}")
     return Signature(card, batch, TIME_TYPES[time.type], shape)
 
 
@@ -57,9 +69,13 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
     names = card.names
     known = {names["x"]: ["tensor(float)"], names["t"]: list(TIME_TYPES)}
     known |= {names["y"]: ["tensor(int64)"]} if "y" in names else {}
+    known |= {name: [INPUT_TYPES[facts.dtype]] for name, facts in card.inputs.items()}
+    if card.process is not None and found.get(names["t"]) not in (None, "tensor(float)"):
+        raise DdpmRtError(f"{path}: {names['t']} must be float32, because its {card.process.kind} is no integer")
     if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
         y = f", {names['y']} (int64)" if "y" in names else ""
-        wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}"
+        more = "".join(f", {name} ({facts.dtype})" for name, facts in card.inputs.items())
+        wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}{more}"
         raise DdpmRtError(f"{path}: inputs must be {wanted}, not {found}")
 
 

@@ -1,4 +1,4 @@
-"""The one place that opens engines: which provider runs a model, and the engine that does."""
+"""Opens engines: chooses the provider for a model, and creates its engine. No other module does this."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ DEFAULT = EngineOptions()
 
 @contextmanager
 def opened(model: Model = None, options: EngineOptions = DEFAULT) -> Iterator[Engine]:
-    """The engine of `model`, closed at the end of a `with` block if it was opened here.
+    """The engine of `model`. If `model` is a path, the engine is opened here and closed at the end of the context.
 
-    An engine that is open already stays its owner's: it is not closed, and `options` do not apply.
+    An open engine is returned unchanged and not closed; `options` are ignored then.
     """
     if model is None or isinstance(model, str | Path):
         with open_engine(model, options) as engine:
@@ -39,8 +39,8 @@ def opened(model: Model = None, options: EngineOptions = DEFAULT) -> Iterator[En
 def open_engine(model: Path | str | None = None, options: EngineOptions = DEFAULT) -> Engine:
     """Open an exported model, by default the bundled one.
 
-    Raises DdpmRtError when the file is not a model that `ddpm-rt export` or `build` wrote, or cannot be run here,
-    ValueError for options that do not go together.
+    Raises DdpmRtError if the file is not a model of `ddpm-rt export` or `build`, or cannot run here, ValueError for
+    options that exclude each other.
     """
     path = bundled_model() if model is None else Path(model)
     chosen = provider_for(path, options.provider, options.device)
@@ -54,9 +54,9 @@ def open_engine(model: Path | str | None = None, options: EngineOptions = DEFAUL
 
 
 def provider_for(path: Path, asked: Provider, device: int = 0) -> Chosen:
-    """The provider that `auto` means: TensorRT for a plan; else CUDA where it works, else the CPU.
+    """The provider that `auto` means: TensorRT for a plan; for an ONNX file CUDA if it works, else the CPU.
 
-    Raises ValueError for options that do not go together.
+    Raises ValueError for options that exclude each other.
     """
     EngineOptions(provider=asked, device=device)
     if is_plan(path):
@@ -71,17 +71,17 @@ def provider_for(path: Path, asked: Provider, device: int = 0) -> Chosen:
 
 
 def lacking_cuda() -> str | None:
-    """The reason why ONNX Runtime cannot use the GPU here, as far as is known without trying, or None."""
+    """The reason why ONNX Runtime cannot use the GPU, as far as it is known without opening a session, or None."""
     if importlib.util.find_spec("onnxruntime") is None:
         return "onnxruntime is not installed"
     from ..device.gpus import gpus
 
     onnxruntime = onnx_runtime()
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return f"the onnxruntime {onnxruntime.__version__} here was built without CUDA"
+        return f"the installed onnxruntime {onnxruntime.__version__} was built without CUDA"
     if importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.core") is None:
         return "cuda-core is not installed"
-    return None if gpus() else "NVIDIA's driver knows no GPU here"
+    return None if gpus() else "NVIDIA's driver finds no GPU"
 
 
 class Opened(NamedTuple):
@@ -94,7 +94,7 @@ class Opened(NamedTuple):
 def open_device_engine(path: Path, provider: Provider = "auto", device: int = 0) -> Opened:
     """Open a plan in TensorRT, or an ONNX file in ONNX Runtime's CUDA or TensorRT provider, on GPU number `device`.
 
-    Raises DdpmRtError when the file, the GPU or an installed package cannot do that, ValueError for the CPU.
+    Raises DdpmRtError if the file, the GPU or an installed package does not allow this, ValueError for the CPU.
     """
     chosen = provider_for(path, provider, device)
     if chosen == "cpu":
@@ -121,7 +121,7 @@ def _open_plan(path: Path, device: int) -> Opened:
         gpu = open_gpu(device)
     except DdpmRtError as error:
         source, reason = next(iter(record.build.onnx), "an .onnx"), str(error).split(";")[0]
-        advice = f"{source}, of which it was built, runs on the CPU too"
+        advice = f"{source}, from which it was built, also runs on the CPU"
         raise DdpmRtError(f"{path} is a TensorRT plan, which needs a GPU ({reason}); {advice}") from error
     return Opened(TensorRtEngine(path, record, gpu), gpu)
 
@@ -129,9 +129,9 @@ def _open_plan(path: Path, device: int) -> Opened:
 def _open_device_denoiser(path: Path, chosen: Literal["cuda", "tensorrt"], options: EngineOptions) -> DeviceDenoiser:
     """A plain engine, `(x, t) -> out`, with a loop that runs whole chains on the device.
 
-    Raises DdpmRtError as well where the loop's kernels cannot be compiled or loaded.
+    Also raises DdpmRtError if the loop's kernels cannot be compiled or loaded.
     """
-    from ..device.loop import DeviceLoop  # a machine without a GPU need not wait for this import
+    from ..device.loop import DeviceLoop  # a slow import, which machines without a GPU do not need
 
     engine, gpu = _open_on_device(path, chosen, options.device)
     try:

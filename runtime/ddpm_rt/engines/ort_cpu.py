@@ -1,5 +1,6 @@
 """The CPU engine: an ONNX file in ONNX Runtime."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..artifacts.digest import file_sha256
 from ..artifacts.onnx_card import check_file, find_onnx_card, read_onnx_card
-from ..denoiser import Batch, Times
+from ..denoiser import Batch, Inputs, Times, times_as
 from ..engine import Engine
 from ..errors import DdpmRtError
 from .cpu_threads import default_threads
@@ -19,10 +20,10 @@ from .onnx_signature import read_signature
 class OrtDenoiser(Engine):
     """`out = denoiser(x, t)` for an ONNX file with a card inside; `denoiser(x, t, y)` if it is class-conditional.
 
-    x float32 `[B, C, H, W]`, t and y int64 `[B]`, out float32 like x, with twice the channels if the variance is
-    learned. B may be any number: a graph of fixed batch is called several times. t in the graph may be int64, int32 or
-    float32, `[B]`, `[1]` or a scalar. `threads` are those inside one operation; the default is every core that this
-    process may use.
+    x float32 `[B, C, ...]`, t int64 or float64 and y int64 `[B]`, out float32 like x, with twice the channels if the
+    variance is learned; named inputs as the fourth argument, `denoiser(x, t, y, inputs)`. B may be any number: a graph
+    of fixed batch is called several times. t in the graph may be int64, int32 or float32, `[B]`, `[1]` or a
+    scalar. `threads` are those inside one operation; the default is every core that this process may use.
     Raises DdpmRtError when the file is not such a model.
     """
 
@@ -32,7 +33,9 @@ class OrtDenoiser(Engine):
         self.session = open_session(self.path, threads)
         known = read_signature(self.session, self.path, card)
         self.card, self.static_batch = known.card, known.static_batch
+        self._outputs = [self.card.names["out"]]
         self.time_type, self.one_time, self._time_shape = known.time_type, known.one_time, known.time_shape
+        self._whole_times = known.whole_times
 
     def model_sha256(self) -> str:
         return file_sha256(self.path)
@@ -40,36 +43,60 @@ class OrtDenoiser(Engine):
     def model_path(self) -> Path | None:
         return self.path
 
-    def __call__(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, /) -> Batch:
+    def whole_times(self) -> bool:
+        return self._whole_times
+
+    def __call__(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
+    ) -> Batch:
         if self.static_batch is None or len(x) == self.static_batch:
-            return self._run(x, t, y)
+            return self._run(x, t, y, inputs or {})
         size, parts = self.static_batch, []
         for first in range(0, len(x), size):
             # the last call is padded with copies of the last image
             filled = np.minimum(np.arange(first, first + size), len(x) - 1)
-            out = self._run(x[filled], t[filled], None if y is None else y[filled])
+            more = {name: value[filled] for name, value in (inputs or {}).items()}
+            out = self._run(x[filled], t[filled], None if y is None else y[filled], more)
             parts.append(out[: len(x) - first])
         return np.concatenate(parts)
 
-    def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
+    def prepared(
+        self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None
+    ) -> Callable[[], object]:
+        """A call on these inputs that runs the network alone, for measurements; the inputs are checked now."""
+        if self.static_batch not in (None, len(x)):
+            return lambda: self(x, t, y, inputs)
+        session, feeds = self.session, self._feeds(x, t, y, inputs or {})
+        return lambda: session.run(None, feeds)
+
+    def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None, more: Inputs) -> Batch:
+        feeds = self._feeds(x, t, y, more)
+        out: Batch = self.session.run(self._outputs, feeds)[0]
+        return out
+
+    def _feeds(self, x: Batch, t: Times, y: NDArray[np.int64] | None, more: Inputs) -> dict[str, Any]:
+        """The session's inputs by name. Raises ValueError for a closed engine, and for times that it cannot take."""
         if self.session is None:
             raise ValueError(f"{self.path} has been closed")
         names = self.card.names
         if self.one_time and (t != t[0]).any():
             raise ValueError(f"{self.path} takes one t for all images, not {t.tolist()}")
-        times = t.astype(self.time_type, copy=False)
-        inputs = {names["x"]: x, names["t"]: times if self._time_shape is None else times[:1].reshape(self._time_shape)}
+        times = times_as(t, self.time_type)
+        times = times if self._time_shape is None else times[:1].reshape(self._time_shape)
+        feeds = {names["x"]: x, names["t"]: times, **more}
         if y is not None:
-            inputs[names["y"]] = y
-        out: Batch = self.session.run(None, inputs)[0]
-        return out
+            feeds[names["y"]] = y
+        return feeds
 
     def close(self) -> None:
         self.session = None
 
 
-def open_session(path: Path, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession on the CPU. Raises DdpmRtError when the file is missing, damaged, or in bf16."""
+def open_session(path: Path, threads: int | None = None, *, optimised: Path | None = None) -> Any:
+    """An onnxruntime.InferenceSession on the CPU, which writes the graph that it runs to `optimised`, if that is given.
+
+    Raises DdpmRtError when the file is missing, damaged, or in bf16.
+    """
     check_file(path)
     onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
@@ -77,6 +104,8 @@ def open_session(path: Path, threads: int | None = None) -> Any:
     threads = default_threads() if threads is None else threads
     if threads is not None:
         options.intra_op_num_threads = threads
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class of their own

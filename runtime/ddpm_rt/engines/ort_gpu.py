@@ -91,6 +91,9 @@ class OrtEngine:
                 binding.bind_output(name, "cuda", self._number, np.float32, shape, address)
             else:
                 binding.bind_input(name, "cuda", self._number, types[key], shapes[key], address)
+        for name, facts in card.inputs.items():
+            kind, shape = np.dtype(facts.dtype).type, [batch, *facts.shape]
+            binding.bind_input(name, "cuda", self._number, kind, shape, buffers.inputs[name])
         return OrtBound(self, binding)
 
     def run(self, binding: Any, stream: int) -> None:

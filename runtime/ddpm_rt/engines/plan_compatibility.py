@@ -1,4 +1,4 @@
-"""Whether a plan fits this machine's GPU and TensorRT, and the command that builds one that does."""
+"""Checks that a plan matches this machine's GPU and TensorRT, and gives the command that builds a matching plan."""
 
 import importlib
 import shlex
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.plan_record import FLAVOURS, Build, PlanRecord
+from ..artifacts.plan_build import FLAVOURS, Build
+from ..artifacts.plan_record import PlanRecord
 from ..device.gpus import NOT_RTX
 from ..errors import DdpmRtError
 
@@ -17,16 +18,16 @@ Version = tuple[int, ...]
 def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
     """The Python module that runs a plan with this record on a GPU of this compute capability.
 
-    Raises DdpmRtError, before the plan is read, when it does not fit the GPU or any installed TensorRT.
+    Raises DdpmRtError, before the plan is read, if it does not match the GPU or any installed TensorRT.
     """
     build = record.build
     again = rebuild_command(plan, build, capability)
     built = f"{plan} was built by {FLAVOURS[build.flavour]} {build.version}"
     if not fits(capability, build.compute_capabilities):
         wanted = ", ".join(build.compute_capabilities)
-        raise DdpmRtError(f"{built} for compute capability {wanted}, the GPU here is {capability}; {again}")
+        raise DdpmRtError(f"{built} for compute capability {wanted}, but this GPU has {capability}; {again}")
     if not record.has_weights:
-        raise DdpmRtError(f"{built} without its weights; give them to it with `ddpm-rt refit`, or {again}")
+        raise DdpmRtError(f"{built} without its weights; add them with `ddpm-rt refit`, or {again}")
     found = {name: module for name in candidates(build) if (module := imported(name)) is not None}
     running = [module for module in found.values() if runs(module, build)]
     if running:  # the module of the same release comes first, then the lean runtime
@@ -34,30 +35,30 @@ def load_runtime(plan: Path, record: PlanRecord, capability: str) -> Any:
     here = " and ".join(f"{name} {module.__version__}" for name, module in found.items())
     if not found:
         wanted = " or ".join(candidates(build))
-        raise DdpmRtError(f"{built}, and {wanted} cannot be imported here: {install(build)}")
-    raise DdpmRtError(f"{built}, here is {here}, which does not run it: {install(build)}, or {again}")
+        raise DdpmRtError(f"{built}, but {wanted} cannot be imported: {install(build)}")
+    raise DdpmRtError(f"{built}, but the installed {here} cannot run it: {install(build)}, or {again}")
 
 
 def candidates(build: Build) -> tuple[str, ...]:
-    """The modules that may run a plan, the best first."""
+    """The modules that may run a plan, in order of preference."""
     if build.flavour == "rtx":
         return ("tensorrt_rtx",)
     return ("tensorrt", LEAN) if build.options.get("version_compatible") else ("tensorrt",)
 
 
 def runs(module: Any, build: Build) -> bool:
-    """Whether a module runs a plan: one release does, and later ones run a version-compatible plan."""
+    """Whether a module runs a plan: the same release does, and later releases run version-compatible plans."""
     here, there = release(module.__version__), release(build.version)
     return here >= there if build.options.get("version_compatible") else here == there
 
 
 def release(version: str) -> Version:
-    """TensorRT's release of a package version: 10.3.0 of 10.3.0.26."""
+    """The release of TensorRT in a package version: 10.3.0 in 10.3.0.26."""
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
 def imported(name: str) -> Any:
-    """The module, or None where it or one of its libraries is missing."""
+    """The module, or None if it or one of its libraries is missing."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError, RuntimeError):
@@ -65,7 +66,7 @@ def imported(name: str) -> Any:
 
 
 def fits(capability: str, wanted: Sequence[str]) -> bool:
-    """Whether a GPU's capability is in a list of `8.9` (exact) and `8.0+` (that one and newer)."""
+    """Whether a GPU's capability is in a list of `8.9` (exact) and `8.0+` (8.0 and newer)."""
     here = numbers(capability)
     return any(here >= numbers(one[:-1]) if one.endswith("+") else here == numbers(one) for one in wanted)
 

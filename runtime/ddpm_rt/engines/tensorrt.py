@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..artifacts.plan_record import FLAVOURS as TITLES
-from ..artifacts.plan_record import PlanRecord, Profile
+from ..artifacts.plan_build import FLAVOURS as TITLES
+from ..artifacts.plan_build import Profile
+from ..artifacts.plan_record import PlanRecord
 from ..denoiser import TIME_KINDS
 from ..device.device_engine import Buffers
 from ..device.gpus import cuda_version
@@ -106,7 +107,7 @@ class TensorRtEngine:
         return min(fitting)[1]
 
     def _addresses(self, buffers: Buffers) -> dict[str, int]:
-        return {name: getattr(buffers, key) for key, name in self.card.names.items()}
+        return {name: getattr(buffers, key) for key, name in self.card.names.items()} | dict(buffers.inputs)
 
     def close(self) -> None:
         if self._closed:

@@ -1,4 +1,4 @@
-"""Pictures of many samples: a grid, or the frames of an animation, filled batch by batch and limited in pixels."""
+"""A picture of many samples, a grid or the frames of an animation, filled batch by batch. Its pixels are limited."""
 
 import math
 
@@ -6,23 +6,24 @@ import numpy as np
 
 from .write import Pixels, enlarged
 
-MAX_PIXELS = 1 << 26  # of a grid, or of all frames of an animation together: 8192 x 8192
-LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels that the format can say
+MAX_PIXELS = 1 << 26  # most pixels of a grid, or of all frames of an animation together: 8192 x 8192
+LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels, limits of the formats
 INSTEAD = "draw fewer or smaller ones, or write .npy or a folder"
 EMPTY = 255  # white: black is the background of many models, so that a black cell would look like a sample
 
 
 def columns_of(count: int) -> int:
-    """Columns of the grid of `count` tiles: from a square to about 4 : 1, the fewest empty cells, then the most square.
+    """The number of columns of the grid of `count` tiles.
 
-    12 tiles are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
+    Of all grids from a square to about 4 : 1, it is the most square one of those with the fewest empty cells: 12 tiles
+    are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
     """
     square = math.isqrt(count - 1) + 1
     return min(range(square, 2 * square + 1), key=lambda columns: (-count % columns, columns))
 
 
 def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) -> None:
-    """Raises ValueError unless `frames` grids of `count` tiles stay within the limits of memory and of the format."""
+    """Raises ValueError if `frames` grids of `count` tiles exceed the limits of memory or of the format."""
     columns = columns_of(count)
     sides = -(-count // columns) * height, columns * width
     if (pixels := frames * sides[0] * sides[1]) > MAX_PIXELS:
@@ -33,9 +34,9 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
 
 
 class Canvas:
-    """`frames` grids of `count` tiles each, empty cells white: `pixels` is uint8 `[frames, rows H, columns W, C]`.
+    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Unset tiles are white.
 
-    `shape` is that of a tile, C, H, W; each pixel of it becomes `scale` x `scale` pixels.
+    `shape` is C, H and W of a tile. Each of its pixels becomes `scale` x `scale` pixels.
     """
 
     def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1, scale: int = 1) -> None:
@@ -47,14 +48,14 @@ class Canvas:
         self.pixels: Pixels = np.full((frames, *sides, channels), EMPTY, np.uint8)
 
     def put(self, frame: int, first: int, tiles: Pixels) -> None:
-        """Set `tiles` `[N, H, W, C]` as the places `first` .. `first + N - 1` of a frame."""
+        """Write `tiles` `[N, H, W, C]` to the places `first` to `first + N - 1` of a frame."""
         for place, tile in enumerate(tiles, first):
             top, left = place // self.columns * self.height, place % self.columns * self.width
             self.pixels[frame, top : top + self.height, left : left + self.width] = enlarged(tile, self.scale)
 
 
 def grid(pixels: Pixels) -> Pixels:
-    """`[N, H, W, C]` side by side in `columns_of(N)` columns, empty cells white: `[rows H, columns W, C]`."""
+    """Arrange images `[N, H, W, C]` in `columns_of(N)` columns, `[rows H, columns W, C]`. Unused places are white."""
     count, height, width, channels = pixels.shape
     canvas = Canvas(count, (channels, height, width))
     canvas.put(0, 0, pixels)

@@ -1,6 +1,7 @@
-"""A folder with a PNG a sample, which grows batch by batch and is resumed by the same command."""
+"""A folder with one PNG for each sample. It grows batch by batch, and the same command resumes it."""
 
 import io
+import math
 import os
 import stat
 import struct
@@ -8,34 +9,36 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..artifacts.folder_owner import Say, owned_folder
 from ..artifacts.output_path import check_writable
 from ..errors import DdpmRtError
 from .read import MODES
-from .write import Pixels, enlarged, save_png
+from .write import enlarged, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SIZE, MODE = "size", "mode"  # beside the text of a PNG: width and height, and the kind of its pixels
-TEXT_BYTES = 1 << 20  # of a PNG besides its pixels, at most
+SIZE, MODE = "size", "mode"  # keys for width and height, and the kind of the pixels, next to the text chunks of a PNG
+TEXT_BYTES = 1 << 20  # most bytes of a PNG besides its pixels
 
 
 class SampleFolder:
-    """The samples of one request in a folder. `text` is what their PNGs say, besides their number.
+    """The samples of one request in a folder. All files have the text `text`, and each has its sample number.
 
-    A PNG has `scale` x `scale` pixels for each of an image of `shape`, C, H, W. Raises DdpmRtError where the folder
-    cannot be made or written to.
+    A PNG has `scale` x `scale` pixels for each pixel of an image of `shape`, C, H and W. Raises DdpmRtError if the
+    folder cannot be created or written to.
     """
 
+    suffix = ".png"
+
     def __init__(
-        self, path: Path, text: Mapping[str, str], shape: tuple[int, int, int], samples: range, scale: int = 1
+        self, path: Path, text: Mapping[str, str], shape: tuple[int, ...], samples: range, scale: int = 1
     ) -> None:
-        self.path, self.text, self.samples, self.scale = path, text, samples, scale
-        channels, height, width = shape
-        self.bytes = channels * height * width * scale**2  # of the pixels of a picture
-        self.format = {SIZE: _size(width * scale, height * scale), MODE: str(MODES.get(channels))}
-        self.kept = 0  # samples that are in the folder
-        self.damaged = 0  # that were, but not whole; they are drawn again
+        self.path, self.text, self.shape, self.samples, self.scale = path, text, shape, samples, scale
+        self.kept = 0  # complete files
+        self.damaged = 0  # incomplete files, whose samples are drawn again
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -43,12 +46,12 @@ class SampleFolder:
         check_writable(path)
 
     def owned(self, say: Say) -> AbstractContextManager[None]:
-        """No other request's samples come into the folder meanwhile. Raises DdpmRtError while some do."""
+        """Keep other requests out of the folder. Raises DdpmRtError while another request uses the folder."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, {**self.text, **self.format}, part, say)
+        return owned_folder(self.path, self.text | self._format(), part, say)
 
     def missing(self) -> list[int]:
-        """The samples to draw. Raises DdpmRtError where another image has the name of one."""
+        """The samples to draw. Raises DdpmRtError if the file of a sample holds another image."""
         self.kept = self.damaged = 0
         missing = []
         for sample in self.samples:
@@ -58,28 +61,33 @@ class SampleFolder:
                 missing.append(sample)
         return missing
 
-    def write(self, samples: Sequence[int], pixels: Pixels) -> None:
+    def write(self, samples: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write a batch, uint8 `[N, H, W, C]`."""
         for sample, picture in zip(samples, pixels, strict=True):
-            save_png(self._file(sample), enlarged(picture, self.scale), self._text_of(sample))
+            save_png(self.file_of(sample), enlarged(picture, self.scale), self.text_of(sample))
             self.kept += 1
 
-    def _file(self, sample: int) -> Path:
-        return self.path / f"{sample:06d}.png"
+    def file_of(self, sample: int) -> Path:
+        return self.path / f"{sample:06d}{self.suffix}"
 
-    def _text_of(self, sample: int) -> dict[str, str]:
+    def text_of(self, sample: int) -> dict[str, str]:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
+    def _format(self) -> dict[str, str]:
+        """Size and mode of the pictures."""
+        channels, height, width = self.shape
+        return {SIZE: _size(width * self.scale, height * self.scale), MODE: str(MODES.get(channels))}
+
     def _is_there(self, sample: int) -> bool:
-        """Whether the file of a sample is whole: after a crash it may have its text and not its pixels."""
-        path = self._file(sample)
-        content = _read(path, 2 * self.bytes + TEXT_BYTES)
+        """Whether the file of a sample is complete: after a crash a file may have its text but not its pixels."""
+        path = self.file_of(sample)
+        content = read_regular(path, 2 * math.prod(self.shape) * self.scale**2 + TEXT_BYTES)
         if content is None:
             return False
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
-            raise DdpmRtError(f"{path} is no PNG of ddpm-rt; use another folder")
+            raise DdpmRtError(f"{path} is not a PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self._text_of(sample), **self.format}.items():
+        for key, value in {**self.text_of(sample), **self._format()}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
@@ -87,8 +95,8 @@ class SampleFolder:
         return is_whole
 
 
-def _read(path: Path, largest: int) -> bytes | None:
-    """The bytes of a regular file, None where there is none. Raises DdpmRtError for anything else."""
+def read_regular(path: Path, largest: int) -> bytes | None:
+    """The bytes of a regular file, or None if there is no file. Raises DdpmRtError for anything else."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -99,7 +107,7 @@ def _read(path: Path, largest: int) -> bytes | None:
     except OSError as error:
         raise DdpmRtError(f"{path} cannot be read: {error.strerror}; use another folder") from error
     if content is None:
-        raise DdpmRtError(f"{path} is no picture of this size; use another folder")
+        raise DdpmRtError(f"{path} is not a picture of this size; use another folder")
     return content
 
 
@@ -108,10 +116,10 @@ def _size(width: int, height: int) -> str:
 
 
 def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
-    """The text, size and mode of a PNG as far as they can be read, and whether all of the file can.
+    """The readable text chunks, size and mode of a PNG, and whether the whole file can be read.
 
-    The size is that of the header: Pillow opens no picture that is very large, which is another image, not a damaged
-    one.
+    The size comes from the header, because Pillow opens no picture that is very large: it is another image, and not a
+    damaged one.
     """
     from PIL import Image
 
@@ -127,7 +135,7 @@ def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
 
 
 def _header(content: bytes) -> dict[str, str]:
-    """The size by the first chunk of a PNG, if that is whole."""
+    """The size in the first chunk of a PNG; empty if the chunk is damaged."""
     chunk = content[12:29]
     if chunk[:4] != b"IHDR" or zlib.crc32(chunk) != int.from_bytes(content[29:33], "big"):
         return {}
@@ -135,7 +143,7 @@ def _header(content: bytes) -> dict[str, str]:
 
 
 def _has_whole_chunks(content: bytes) -> bool:
-    """Whether a PNG ends with its last chunk and every checksum is right; Pillow skips those of the pixels."""
+    """Whether a PNG ends with its last chunk and every checksum is right. Pillow does not check those of the pixels."""
     at = len(SIGNATURE)
     while at + 12 <= len(content):
         size = int.from_bytes(content[at : at + 4], "big")

@@ -1,4 +1,4 @@
-"""Picture files, opened within limits: which formats, how many bytes and pixels, and what a mode means."""
+"""Opens picture files within limits of formats, bytes and pixels, and converts their modes."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from ..artifacts.bounded_read import PICTURE_BYTES, failure, open_regular, size_of
 from ..errors import DdpmRtError
 
-# Formats whose decoders need no other program. Pillow's others start Ghostscript, or are rarely tested.
+# Pillow's decoders of other formats start Ghostscript or are rarely tested.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1 << 26  # 8192 x 8192; checked before a pixel is decoded
 ADVICE = "name a picture"
-ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")  # Pillow's modes
-SEVERAL_IN_ONE = ("JPEG", "MPO")  # cameras keep a preview behind the picture
+ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")  # Pillow's modes with transparency
+SEVERAL_IN_ONE = ("JPEG", "MPO")  # cameras append a preview to the picture
 
 
 @contextmanager
 def open_picture(path: Path, advice: str = ADVICE) -> Iterator[Any]:
-    """A `PIL.Image`, not yet decoded. Raises DdpmRtError unless the file is a picture within the limits.
+    """A `PIL.Image` that is not yet decoded. Raises DdpmRtError unless the file is a picture within the limits.
 
-    That holds for what fails inside the `with` block, too: decoding happens there.
+    Errors inside the `with` block also become DdpmRtError, because Pillow decodes there.
     """
     from PIL import Image
 
@@ -44,21 +44,29 @@ def open_picture(path: Path, advice: str = ADVICE) -> Iterator[Any]:
             raise
         except Image.DecompressionBombError as error:
             raise failure(path, f"has more than the limit of {MAX_PIXELS} pixels", advice) from error
-        except Exception as error:  # of damaged files, decoders raise errors of many kinds
+        except Exception as error:  # decoders raise errors of many kinds for damaged files
             raise failure(path, "is not a picture that can be read", advice) from error
 
 
-def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
-    """The pixels as uint8 `[H, W]` of mode L, or `[H, W, 3]` of mode RGB; palettes and grey are converted.
+def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """uint8 `[H, W]` or `[H, W, 3]` in another size, by Lanczos' filter."""
+    from PIL import Image
 
-    Raises DdpmRtError for what has no one meaning: several frames, pixels that are not opaque, more than 8 bits.
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture, np.uint8)
+
+
+def read_pixels(path: Path, mode: str) -> NDArray[np.uint8]:
+    """The pixels as uint8, `[H, W]` for mode L or `[H, W, 3]` for mode RGB. Palettes and grey are converted.
+
+    Raises DdpmRtError for ambiguous pictures: several frames, transparent pixels, more than 8 bits for each channel.
     """
     with open_picture(path) as picture:
-        if picture.mode.startswith(("I", "F")):  # Pillow would cut them off at 255
-            raise failure(path, "has more than 8 bits a channel", "save it with 8, or as .npy in [-1, 1]")
+        if picture.mode.startswith(("I", "F")):  # Pillow would clip the values at 255
+            raise failure(path, "has more than 8 bits a channel", "save it with 8 bits, or as .npy in [-1, 1]")
         if picture.format not in SEVERAL_IN_ONE and getattr(picture, "is_animated", False):
-            raise failure(path, "has several frames", "save the frame that you mean as a picture of its own")
+            raise failure(path, "has several frames", "save one frame as a separate picture")
         may_be_seen_through = picture.mode in ALPHA or "transparency" in picture.info
         if may_be_seen_through and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-            raise failure(path, "has pixels that are not opaque", "save it without transparency")
+            raise failure(path, "has transparent pixels", "save it without transparency")
         return np.asarray(picture.convert(mode), np.uint8)

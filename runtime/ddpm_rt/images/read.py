@@ -1,4 +1,4 @@
-"""Images and masks from files, as the network takes them."""
+"""Reads images and masks from files into the arrays that the network needs."""
 
 from pathlib import Path
 
@@ -8,44 +8,49 @@ from numpy.typing import NDArray
 from ..artifacts.array_file import read_array
 from ..denoiser import Batch
 from ..text import quoted
-from .picture_file import read_pixels
+from .picture_file import read_pixels, resized
 
-MODES = {1: "L", 3: "RGB"}  # Pillow's, by number of channels
-WHITE = 128  # and above is drawn anew
-LARGEST = 2.0  # of an image's values: a chain without a clip may leave [-1, 1] a little, bytes do by far
+MODES = {1: "L", 3: "RGB"}  # number of channels: Pillow's mode
+WHITE = 128  # mask pixels of at least this value are redrawn
+LARGEST = 2.0  # largest value of an image: a chain without clipping slightly exceeds [-1, 1], bytes do by far
 
 
-def load_images(path: Path, shape: tuple[int, int, int]) -> Batch:
-    """A picture as float32 `[1, C, H, W]` in [-1, 1]: bytes / 127.5 - 1. An .npy is taken as it is, `[N, C, H, W]` too.
+def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> Batch:
+    """Read a picture as float32 `[1, C, H, W]` in [-1, 1], which is bytes / 127.5 - 1, or an .npy file unchanged.
 
-    Palettes and grey pictures are converted to the model's channels. Raises DdpmRtError for a file that is none,
-    ValueError for a size or channels that the model does not draw.
+    An .npy file may hold one image or several. Palettes and grey pictures are converted to the model's channels.
+    `resize` resizes a picture of another size with a Lanczos filter. Raises DdpmRtError for an unreadable file,
+    ValueError for a size or channels other than the model's.
     """
     if path.suffix.lower() == ".npy":
         images = load_array(path, shape)
         if (largest := float(np.maximum(images.max(), -images.min()))) > LARGEST:
-            raise ValueError(f"{path} has values up to {largest:g}; images lie in [-1, 1]: bytes / 127.5 - 1")
+            raise ValueError(f"{path} has values up to {largest:g}; scale images to [-1, 1] with bytes / 127.5 - 1")
         return images
+    if len(shape) != 3 or shape[0] not in MODES:
+        raise ValueError(f"{list(shape)} is no picture: give {path.name} as .npy, {list(shape)} in [-1, 1]")
     channels, height, width = shape
-    if channels not in MODES:
-        raise ValueError(f"the model draws {channels} channels: give the image as .npy, [C, H, W] in [-1, 1]")
     pixels = read_pixels(path, MODES[channels])
     if pixels.shape[:2] != (height, width):
-        raise ValueError(_other_size(path, pixels.shape[:2], (height, width)))
+        if not resize:
+            raise ValueError(_other_size(path, pixels.shape[:2], (height, width)))
+        pixels = resized(pixels, height, width)
     scaled = pixels.reshape(height, width, channels).astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))[None]
 
 
-def load_array(path: Path, shape: tuple[int, int, int]) -> Batch:
-    """Numbers as float32 `[N, C, H, W]`. Raises as `load_images` does."""
+def load_array(path: Path, shape: tuple[int, ...]) -> Batch:
+    """Read an .npy file as float32 `[N, C, ...]`. Raises as `load_images` does."""
     images = read_array(path, np.float32)
-    if images.ndim not in (3, 4) or images.shape[-3:] != shape or not images.size:
+    if images.ndim not in (len(shape), len(shape) + 1) or images.shape[-len(shape) :] != shape or not images.size:
         raise ValueError(f"{path} is {quoted(list(images.shape))} but the model draws {list(shape)}")
     return images.reshape(-1, *shape)
 
 
-def load_mask(path: Path, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """A picture as bool `[H, W]`: white is to be drawn anew, black is kept. Raises as `load_images` does."""
+def load_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Read a picture as a mask, bool `[H, W]`: white is redrawn, black is kept. Raises as `load_images` does."""
+    if len(shape) != 3:
+        raise ValueError(f"the model draws {list(shape)}, which no picture can mask")
     pixels = read_pixels(path, "L")
     if pixels.shape != shape[1:]:
         raise ValueError(_other_size(path, pixels.shape, shape[1:]))

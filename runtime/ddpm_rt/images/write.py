@@ -1,4 +1,4 @@
-"""Images: from the network's range to bytes, in grids, animated, as PNG with their history inside."""
+"""Converts images from the network's range to bytes, and writes PNGs with text chunks, and animations."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ LAST_FRAME_MS = 1500
 
 
 def to_pixels(images: Batch) -> Pixels:
-    """float32 `[N, C, H, W]` in [-1, 1] to uint8 `[N, H, W, C]`: clip, (x + 1) 127.5, rounded with halves to even.
+    """Convert float32 `[N, C, H, W]` in [-1, 1] to uint8 `[N, H, W, C]`: clip, (x + 1) 127.5, round half to even.
 
-    The inverse of x / 127.5 - 1 (Ho et al. 2020, section 3.3): bytes that went through training come back the same.
+    This is the inverse of bytes / 127.5 - 1 (Ho et al. 2020, section 3.3) and reproduces the bytes exactly.
     """
     clipped = np.clip(images.astype(np.float32), -1.0, 1.0)
     bytes_: Pixels = np.rint((clipped + np.float32(1)) * np.float32(127.5)).astype(np.uint8)
@@ -34,7 +34,7 @@ def enlarged(pixels: Pixels, scale: int) -> Pixels:
 
 
 def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
-    """Write uint8 `[H, W, C]` with `text` in PNG text chunks, in one move."""
+    """Atomically write uint8 `[H, W, C]` as a PNG with `text` in text chunks."""
     from PIL import PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
@@ -45,12 +45,12 @@ def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
 
 
 def read_text(path: Path) -> dict[str, str]:
-    """The text chunks of a PNG; empty where there are none, or where the file is no picture.
+    """The text chunks of a PNG; empty if it has none, or if the file is not a picture.
 
-    Raises DdpmRtError for a name that is no regular file, which nobody could replace by a picture.
+    Raises DdpmRtError unless `path` is a regular file: nothing else can be replaced by a picture.
     """
     if not is_regular(path):
-        raise failure(path, "is no regular file", "use another folder")
+        raise failure(path, "is not a regular file", "use another folder")
     try:
         with open_picture(path) as picture:
             return {str(key): value for key, value in picture.info.items() if isinstance(value, str)}
@@ -59,7 +59,7 @@ def read_text(path: Path) -> dict[str, str]:
 
 
 def save_animation(path: Path, frames: Sequence[Pixels], *, frame_ms: int) -> None:
-    """Write uint8 `[H, W, C]` frames as the GIF or WebP that the name says, looping, the last one held."""
+    """Write uint8 `[H, W, C]` frames as a looping GIF or WebP, by the suffix of `path`. The last frame stays longer."""
     first, *rest = [_picture(frame) for frame in frames]
     durations = [frame_ms] * len(rest) + [LAST_FRAME_MS]
     options: dict[str, Any] = {"save_all": True, "append_images": rest, "loop": 0, "duration": durations}

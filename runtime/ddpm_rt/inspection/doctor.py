@@ -1,4 +1,4 @@
-"""What this machine has, which commands work on it, and what to install for the others."""
+"""The report of `ddpm-rt doctor`: hardware and packages, which commands work, and what the others still need."""
 
 import importlib
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..engines.engine_options import Provider
 
 PACKAGES = ("onnxruntime", "cuda.core", "tensorrt", "tensorrt_rtx", "torch", "onnx")
-LEAN = "tensorrt_lean"  # runs version-compatible plans; no extra installs it
+LEAN = "tensorrt_lean"  # TensorRT's lean runtime, for version-compatible plans; no extra installs it
 NO_GPU = "no: it needs a GPU and NVIDIA's driver"
 
 
@@ -30,15 +30,15 @@ def driver_version() -> str | None:
 
 
 def package_version(name: str) -> str | None:
-    """The version of a package that can be imported here, or None."""
+    """The version of an installed package, or None if it cannot be imported."""
     try:
         return str(importlib.import_module(name).__version__)
-    except (ImportError, OSError, RuntimeError, AttributeError):  # for example where a shared library is missing
+    except (ImportError, OSError, RuntimeError, AttributeError):  # for example if a shared library is missing
         return None
 
 
 def facts() -> dict[str, Any]:
-    """The system, its GPUs and driver, the versions of the packages, and what works with them."""
+    """The system, its GPUs and driver, the versions of packages, and the commands that work."""
     versions, python = (
         {name: package_version(name) for name in (*PACKAGES, LEAN)},
         f"Python {platform.python_version()}",
@@ -59,12 +59,18 @@ def providers() -> tuple[str, ...]:
     """The providers that the installed onnxruntime was built with."""
     try:
         return tuple(onnx_runtime().get_available_providers())
-    except (ImportError, OSError, RuntimeError, AttributeError, DdpmRtError):  # the last: two packages, one folder
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+        AttributeError,
+        DdpmRtError,
+    ):  # DdpmRtError: two onnxruntime packages share a folder
         return ()
 
 
 def works(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, ...] = ()) -> dict[str, str]:
-    """Command to answer: `yes`, or what to do first."""
+    """Map each command to `yes`, or to what must be done first."""
     builds = versions["onnx"] is not None
     return {
         "sample unet.onnx, CPU": "yes" if versions["onnxruntime"] else install("cpu"),
@@ -80,7 +86,7 @@ def works(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, .
 
 
 def _run_onnx(versions: dict[str, str | None], found: list[Gpu], taken: tuple[str, ...], provider: "Provider") -> str:
-    """Whether ONNX Runtime works on the GPU. Only opening an engine tells: its libraries may be missing."""
+    """Whether ONNX Runtime works on the GPU. An engine is opened to find out, because libraries may be missing."""
     if not found:
         return NO_GPU
     if f"{provider.lower()}executionprovider" not in map(str.lower, taken):
@@ -104,11 +110,11 @@ def _run_plan(versions: dict[str, str | None], found: list[Gpu], module: str) ->
     if not versions[module] and not lean:
         return install(EXTRAS[module])
     if module == "tensorrt_rtx" and (here := found[0].compute_capability) in NOT_RTX:
-        return f"no: {here} is not among the GPUs of TensorRT-RTX"
+        return f"no: TensorRT-RTX does not support compute capability {here}"
     if not versions["cuda.core"]:
         return install("cuda")
     own = versions[module]
-    return f"yes, those of {own}" if own else f"yes, version-compatible ones of {lean} and older"
+    return f"yes, plans of {own}" if own else f"yes, version-compatible plans of {lean} and older"
 
 
 def _build_tensorrt(versions: dict[str, str | None], found: list[Gpu]) -> str:
@@ -122,8 +128,8 @@ def _build_rtx(versions: dict[str, str | None], found: list[Gpu]) -> str:
         return install("rtx")
     here = [gpu.compute_capability for gpu in found]
     if any(capability in NOT_RTX for capability in here):
-        return f"yes, but not for the GPU here: its {here[0]} is not among those of TensorRT-RTX"
-    return "yes, without a GPU too"
+        return f"yes, but not for this GPU: TensorRT-RTX does not support compute capability {here[0]}"
+    return "yes, even without a GPU"
 
 
 def _refit(versions: dict[str, str | None], found: list[Gpu]) -> str:
@@ -132,25 +138,25 @@ def _refit(versions: dict[str, str | None], found: list[Gpu]) -> str:
     if not versions["onnx"]:
         return install("export")
     there = versions["tensorrt"] or versions["tensorrt_rtx"]
-    return "yes, with the TensorRT that built it; not yet run by us" if there else install("tensorrt")
+    return "yes, with the TensorRT that built the plan; not yet tested on a GPU" if there else install("tensorrt")
 
 
 def install(extra: str) -> str:
-    """The answer for a missing extra."""
+    """The answer if an extra is not installed."""
     return f"no: pip install 'ddpm-rt[{extra}]'"
 
 
 def missing(package: str) -> str:
-    """The text for a package that is not installed: the extra that installs it."""
+    """The text for a missing package, with the extra that installs it."""
     return f"- ('ddpm-rt[{EXTRAS[package]}]')" if package in EXTRAS else "-"
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     cards = [f"{gpu['name']}, {gpu['compute_capability']}, {gpu['memory'] >> 20} MiB" for gpu in found["gpus"]]
     lines = {
         "system": found["system"],
-        "GPU": "; ".join(cards) or "none that NVIDIA's driver knows",
+        "GPU": "; ".join(cards) or "none found by NVIDIA's driver",
         "driver": f"{found['driver'] or 'none'}, CUDA {found['cuda'] or 'none'}",
         **{name: version or missing(name) for name, version in found["packages"].items()},
     }

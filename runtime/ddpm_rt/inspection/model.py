@@ -10,16 +10,19 @@ from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.onnx_card import find_onnx_card
 from ..artifacts.onnx_types import contradiction, graph_precision
+from ..artifacts.quantization_record import read_quantization
 from ..engines.ort_cpu import OrtDenoiser
 from ..errors import DdpmRtError
+from .operators import operators_text, optimised_operators
 
-NOT_OPENED = "not known: ONNX Runtime runs no bf16 on the CPU"
+NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model at `path`. Raises DdpmRtError when the file is no model.
+    """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
 
-    The facts about a bf16 model lack its inputs and outputs where ONNX Runtime cannot open the file.
+    The facts about an int8 model include the operators that ONNX Runtime runs on the CPU. If ONNX Runtime cannot open a
+    bf16 model, its inputs and outputs are empty.
     """
     try:
         model = OrtDenoiser(path)
@@ -29,13 +32,16 @@ def facts(path: Path) -> dict[str, Any]:
         if known is None or known.precision != "bf16":
             raise
         card, inputs, outputs = known, [], []
+    precision = graph_precision(path)
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "sha256": file_sha256(path),
         "inputs": [_tensor(tensor) for tensor in inputs],
         "outputs": [_tensor(tensor) for tensor in outputs],
-        "precision": graph_precision(path),
+        "precision": precision,
+        "quantization": read_quantization(path),
+        "operators": dict(optimised_operators(path)) if "int8" in precision and inputs else None,
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
         "card": asdict(card),
@@ -47,7 +53,7 @@ def _tensor(tensor: Any) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     return table(
         {
             "file": f"{found['file']}, {found['bytes'] / 1e6:.2f} MB",
@@ -57,34 +63,48 @@ def describe(found: dict[str, Any]) -> str:
             "fitted tables": tables_text(found["fitted_tables"]),
             **card_lines(found["card"]),
             "precision": _precision(found["card"]["precision"], found["precision"]),
+            **_quantization_lines(found),
         }
     )
 
 
 def tables_text(calls: list[int]) -> str:
-    """The tables that a model carries for `--sampler fitted`, by their network calls."""
-    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` makes them"
+    """The network calls of the tables in a model for `--sampler fitted`, as text."""
+    return f"of {', '.join(map(str, calls))} calls" if calls else "none: `ddpm-rt tune --embed` adds them"
+
+
+def _quantization_lines(found: dict[str, Any]) -> dict[str, str]:
+    """What an int8 model really runs, and how it was quantised, as far as it says that."""
+    lines = {}
+    if found["operators"] is not None:
+        lines["ONNX Runtime runs"] = operators_text(found["operators"])
+    if (record := found["quantization"]) is not None:
+        layers = record["layers"]
+        count = sum(layer["float"] is None for layer in layers.values())
+        lines["quantised"] = f"{count} of {len(layers)} layers, for {record['for']}; {record['calibration']['sampler']}"
+        kept = [f"{name} ({layer['float']})" for name, layer in layers.items() if layer["float"] is not None]
+        lines["float layers"] = ", ".join(kept) or "none"
+    return lines
 
 
 def _precision(said: str, found: str) -> str:
-    """The precision of the graph's types, with a remark where the card contradicts it."""
+    """The precision of the graph, with a remark if the card contradicts it."""
     wrong = contradiction(said, found)
     return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
 def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """The facts of a card, as text for a person."""
-    betas = np.array(card["betas"])
-    alpha_bar = np.cumprod(1.0 - betas)[-1]
-    provenance = card["provenance"]
+    """The facts of a card: name to text."""
+    provenance, shape = card["provenance"], card["image_shape"]
     return {
-        "images": " x ".join(str(side) for side in card["image_shape"]) + " (C x H x W)",
+        "images": " x ".join(map(str, shape)) + (" (C x H x W)" if len(shape) == 3 else ""),
         "predicts": card["prediction"],
         "variance": card["variance"],
         "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
-        "betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {alpha_bar:.3g}",
+        **_process(card),
         "spacing": card["spacing"],
         "classes": _classes(card["classes"], card["null_class"]),
+        **_more(card),
         "precision": card["precision"],
         "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
         "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
@@ -92,8 +112,29 @@ def card_lines(card: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _process(card: dict[str, Any]) -> dict[str, str]:
+    """The forward process, as a line."""
+    if (process := card["process"]) is None:
+        betas = np.array(card["betas"])
+        end = np.cumprod(1.0 - betas)[-1]
+        return {"betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {end:.3g}"}
+    facts = ", ".join(f"{key} {value}" for key, value in process.items() if value is not None)
+    return {"process": f"{'sigma' if 'sigma_min' in process else 'flow'}: {facts}"}
+
+
+def _more(card: dict[str, Any]) -> dict[str, str]:
+    """Named inputs and latents, where there are any."""
+    lines = {}
+    if card["inputs"]:
+        texts = (f"{name} {one['dtype']} {list(one['shape'])} ({one['role']})" for name, one in card["inputs"].items())
+        lines["takes as well"] = ", ".join(texts)
+    if (latents := card["latents"]) is not None:
+        lines["latents"] = f"decoder(x / {latents['scale']} + {latents['shift']}), {latents['decoder'] or 'no decoder'}"
+    return lines
+
+
 def table(lines: dict[str, str]) -> str:
-    """Lines of names and aligned values."""
+    """Lines with a name and an aligned value each."""
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
 
@@ -101,7 +142,7 @@ def table(lines: dict[str, str]) -> str:
 def _classes(classes: int | None, null_class: int | None) -> str:
     if classes is None:
         return "unconditional"
-    return f"{classes}" if null_class is None else f"{classes}, {null_class} being none of them"
+    return f"{classes}" if null_class is None else f"{classes}, null class {null_class}"
 
 
 def _signature(tensor: dict[str, Any]) -> str:

@@ -1,17 +1,18 @@
-"""Facts about a plan, as text or JSON: from its bytes and its record, without TensorRT and without a GPU."""
+"""Facts about a plan, as text or JSON. They come from its bytes and its record, without TensorRT or a GPU."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artifacts.plan_record import FLAVOURS, Profile, read_plan
+from ..artifacts.plan_build import FLAVOURS, Profile
+from ..artifacts.plan_record import read_plan
 from .model import card_lines, table, tables_text
 
 ARITHMETIC = ("convolution", "matrix_multiply", "normalization", "scale", "softmax", "activation", "resize", "unary")
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the plan at `path`. Raises DdpmRtError when it is no plan, or not that of its record."""
+    """The facts about the plan at `path`. Raises DdpmRtError if it is not a plan or does not match its record."""
     record = read_plan(path)
     return {
         "file": str(path),
@@ -28,7 +29,7 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """`facts` as text for a person."""
+    """`facts` as aligned text."""
     build = found["build"]
     shown = {kind: build["layers"][kind] for kind in ARITHMETIC if kind in build["layers"]}
     options = ", ".join(f"{name} {value}" for name, value in build["options"].items() if value not in (None, False))
@@ -52,13 +53,13 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def weights_text(found: dict[str, Any]) -> str:
-    """Where the weights of the plan come from, and whether `refit` can replace them."""
+    """The source of the plan's weights, and whether `refit` can replace them."""
     if (refit := found["refit"]) is not None:
         source = ", ".join(f"{name} {digest}" for name, digest in refit["onnx"].items())
         return f"refitted from {source}; built as card {refit['built_as']}"
     if not found["has_weights"]:
-        return "none: put them in with `ddpm-rt refit`"
-    return "those it was built with" + ("; `ddpm-rt refit` replaces them" if found["build"]["graph"] else "")
+        return "none: add them with `ddpm-rt refit`"
+    return "from the build" + ("; `ddpm-rt refit` replaces them" if found["build"]["graph"] else "")
 
 
 def profile_text(profile: Profile) -> str:

@@ -18,11 +18,12 @@ from ..host_loop import Step
 from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.schedule import Floats
 from ..samplers.table import StepTable
 from .labels import no_class
 from .request import BoundRequest, Request
 
-Mask = NDArray[np.bool_]  # [H, W]: True is redrawn, False is kept
+Mask = NDArray[np.bool_]  # [H, W], or the sides that the model has: True is redrawn, False is kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +41,7 @@ class Edit(Request):
     Raises ValueError for arguments out of range. `bind` raises ValueError when images or mask do not fit the model.
     """
 
-    images: Batch  # float32 [N, C, H, W] in [-1, 1]: one for all samples, or one a sample
+    images: Batch  # float32 [N, C, ...] in [-1, 1]: one for all samples, or one a sample
     strength: float = 0.5  # share of the steps that are run, in (0, 1]; 1 starts from noise alone
     mask: Mask | None = None  # None redraws everything
     resample: int = 1  # RePaint passes per step, which harmonise the new part with the kept one
@@ -52,7 +53,7 @@ class Edit(Request):
         check_count("resample", self.resample, MAX_RESAMPLE)
         if self.resample > 1 and self.mask is None:
             raise ValueError("resample needs a mask")
-        if self.images.ndim != 4 or len(self.images) not in (1, self.count):
+        if self.images.ndim < 2 or len(self.images) not in (1, self.count):
             raise ValueError(f"images {list(self.images.shape)} must be [1, C, H, W], or {self.count} of them")
         if not np.isfinite(self.images).all():
             raise ValueError("images contain values that are not finite")
@@ -92,23 +93,28 @@ class Edit(Request):
     def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
         """The chain from `first_row` on, started at its noise level. Repeated rows stand in the table several times."""
         card, table, first = bound.card, bound.table, self.first_row
-        level = card.schedule.alpha_bar[table.t[first]]
-        start = noised(self._images(samples), level, self._noise(card, samples, INITIAL_STEP)) if first else None
-        return ChainInputs(repeated(table, self.resample), bound.sampler.clip, start, first * self.resample)
+        level, scale = states_of(card, table)
+        noise, start = self._noise(card, samples, INITIAL_STEP), None
+        if first:
+            start = noised(self._images(samples), level[first], noise, scale[first])
+        rows = repeated(table, self.resample)
+        begun = first * self.resample
+        return ChainInputs(rows, bound.sampler.clip, start, begun, initial_scale=bound.sampler.initial_scale)
 
     def trajectory(self, bound: BoundRequest, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch, from `first_row`; a step that is repeated counts once."""
         card, table, again, images = bound.card, bound.table, self.resample, self._images(samples)
-        level = np.append(card.schedule.alpha_bar[table.t], 1.0)  # of x before each row; the images have 1
+        level, scale = states_of(card, table)
         rows, last = (table.steps - 1) * again + 1, table.steps - 1
         for step in super().trajectory(bound, engine, samples):
             row, time = divmod(step.row, again)
             if self.mask is not None:
-                kept = noised(images, level[row + 1], self._noise(card, samples, step.row))
+                kept = noised(images, level[row + 1], self._noise(card, samples, step.row), scale[row + 1])
                 np.copyto(step.x, kept, where=~self.mask)
             if row < last and time < again - 1:
                 back = level[row] / level[row + 1]  # a forward step, with noise of steps past the table
-                step.x[...] = noised(step.x, back, self._noise(card, samples, rows + step.row))
+                state = step.x / np.float32(scale[row + 1])
+                step.x[...] = noised(state, back, self._noise(card, samples, rows + step.row), scale[row])
             else:
                 yield step._replace(row=row)
 
@@ -128,9 +134,18 @@ class Edit(Request):
         }
 
 
-def noised(images: Batch, alpha_bar: float, noise: Batch) -> Batch:
-    """A sample of q(x_t | x_0), Ho et al. 2020, eq. (4), float32. alpha_bar 1 gives the images themselves."""
-    return np.asarray(np.float32(alpha_bar**0.5) * images + np.float32((1.0 - alpha_bar) ** 0.5) * noise, np.float32)
+def noised(images: Batch, alpha_bar: float, noise: Batch, scale: float = 1.0) -> Batch:
+    """A sample of q(x_t | x_0), Ho et al. 2020, eq. (4), times `scale`, float32. alpha_bar 1 gives the images."""
+    signal, rest = scale * alpha_bar**0.5, scale * (1.0 - alpha_bar) ** 0.5
+    return np.asarray(np.float32(signal) * images + np.float32(rest) * noise, np.float32)
+
+
+def states_of(card: ModelCard, table: StepTable) -> tuple[Floats, Floats]:
+    """alpha_bar and the scale of x before each row, and after the last row, where x is the data: `[steps + 1]` each."""
+    process = card.forward_process
+    levels = process.level_of(table.t)
+    scale = process.scale_at(levels, card.prediction)
+    return np.append(process.alpha_bar_at(levels), 1.0), np.append(scale, 1.0)
 
 
 def without_history(table: StepTable, row: int) -> StepTable:

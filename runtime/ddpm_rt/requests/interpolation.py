@@ -51,7 +51,8 @@ class Between(Request):
             start, end = normal(self.seed, [self.start, self.end], step, size).astype(np.float64)
             return slerp(start, end, share).astype(np.float32)
 
-        return ChainInputs(bound.table, bound.sampler.clip, noise=noise)
+        scale = bound.sampler.initial_scale
+        return ChainInputs(bound.table, bound.sampler.clip, noise=noise, initial_scale=scale)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         ends = {"ddpm-rt.from": str(self.start), "ddpm-rt.to": str(self.end), "ddpm-rt.frames": str(self.count)}

@@ -54,11 +54,11 @@ class FromNoise(Request):
     """
 
     said: ClassVar[str] = "the noise is"  # the start of an error message
-    noise: Batch  # float32 [count, C, H, W]
+    noise: Batch  # float32 [count, C, ...]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.noise.ndim != 4 or len(self.noise) != self.count:
+        if self.noise.ndim < 2 or len(self.noise) != self.count:
             shape = list(self.noise.shape)
             raise ValueError(f"{self.said} {shape} but must be [count, C, H, W], with count {self.count}")
         if not np.isfinite(self.noise).all():
@@ -75,6 +75,7 @@ class FromNoise(Request):
 
     def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
         start = self.noise[[sample - self.first for sample in samples]]
+        start = np.float32(bound.sampler.initial_scale) * start
         return ChainInputs(bound.table, bound.sampler.clip, start)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:

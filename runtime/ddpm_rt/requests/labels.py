@@ -1,18 +1,14 @@
-"""Class labels and classifier-free guidance. They are bound to a denoiser, so the loop does not know them."""
+"""Class labels, and what they and the guidance scale must be for a model."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..artifacts.card import ModelCard
-from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
 from ..limits import FLOAT32_MAX
 from ..text import quoted
-
-Labels = NDArray[np.int64]  # [B]
 
 
 def as_labels(label: Any) -> tuple[int, ...] | None:
@@ -40,42 +36,33 @@ def no_class(card: ModelCard) -> tuple[int, ...] | None:
     return None if card.null_class is None else (card.null_class,)
 
 
-def check_labels(card: ModelCard, labels: Sequence[int] | None, guidance: float) -> None:
-    """Raises ValueError unless a model with this card takes these labels and this guidance."""
+def check_labels(
+    card: ModelCard, labels: Sequence[int] | None, guidance: float, *, has_null_inputs: bool = False
+) -> None:
+    """Raises ValueError unless a model with this card takes these labels and this guidance.
+
+    Guidance needs something to be guided away from: a null class, or null inputs.
+    """
     if not (math.isfinite(guidance) and abs(guidance) <= FLOAT32_MAX):
         raise ValueError(f"guidance must be a finite number of float32, not {guidance}")
-    if card.classes is None and (labels is not None or guidance != 1.0):
-        raise ValueError("the model is unconditional; leave out label and guidance")
-    if card.classes is None:
+    if card.classes is None and labels is not None:
+        raise ValueError("the model is unconditional; leave out label")
+    if card.classes is not None:
+        _check_each(card, labels)
+    if guidance == 1.0 or card.null_class is not None or has_null_inputs:
         return
+    if card.conditions:
+        raise ValueError("guidance needs the inputs that stand for no condition; give them with --null-input")
+    if card.classes is None:
+        raise ValueError("the model is unconditional; leave out guidance")
+    raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
+
+
+def _check_each(card: ModelCard, labels: Sequence[int] | None) -> None:
+    """Raises ValueError unless a class-conditional model has every label, and there is one."""
+    assert card.classes is not None
     known = f"0 to {card.classes - 1}" + ("" if card.null_class is None else f", where {card.null_class} is no class")
     if not labels:
         raise ValueError(f"the model is class-conditional and needs a label: {known}")
     if wrong := [label for label in labels if not 0 <= label < card.classes]:
         raise ValueError(f"label {quoted(wrong[0])} is none of the model's: {known}")
-    if guidance != 1.0 and card.null_class is None:
-        raise ValueError("guidance needs a model that was trained with a null class, and this one has none")
-
-
-def with_labels(
-    engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
-) -> Denoiser:
-    """The denoiser `(x, t) -> out` of a class-conditional engine for images with the labels int64 `[B]`.
-
-    With `guidance` W, out = null + W (labelled - null): Ho and Salimans 2022, eq. (6) with W = 1 + w. One call of twice
-    the batch computes both. A learned variance is taken from the labelled half. W = 1 needs no second half.
-    """
-    if guidance == 1.0:
-        return lambda x, t: engine(x, t, labels)
-    if null_class is None:
-        raise ValueError("guidance needs a null class")
-    both = np.concatenate([labels, np.full_like(labels, null_class)])
-
-    def guided(x: Batch, t: Times, /) -> Batch:
-        count, channels = x.shape[:2]
-        out = engine(np.concatenate([x, x]), np.concatenate([t, t]), both)
-        labelled, null = out[:count], out[count:, :channels]
-        mean = null + np.float32(guidance) * (labelled[:, :channels] - null)
-        return np.concatenate([mean, labelled[:, channels:]], axis=1)
-
-    return guided

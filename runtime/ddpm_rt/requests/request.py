@@ -1,14 +1,15 @@
 """What to sample: which of the images of a seed, and by which sampler; and the same bound to one model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..artifacts.card import ModelCard
 from ..artifacts.steps_file import table_sha256
-from ..denoiser import Batch, Denoiser, LabelledDenoiser
+from ..denoiser import Batch, Denoiser, LabelledDenoiser, times_as
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Step, trajectory
 from ..limits import MAX_BATCH, MAX_COUNT, check_count
@@ -16,7 +17,9 @@ from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable, check_table
 from ..text import quoted
-from .labels import Labels, as_labels, check_labels, every_class, with_labels
+from .conditioned import Conditions, Labels, conditioned
+from .inputs import NOTHING, GivenInputs, as_inputs, check_inputs, inputs_of
+from .labels import as_labels, check_labels, every_class
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
 Kind = TypeVar("Kind", bound="Request")
@@ -38,13 +41,19 @@ class Request(SamplerOptions):
     label: int | Sequence[int] | None = None  # sample n has label n modulo their count; kept as a tuple. None: `bind`
     # asks a model with a null class for every class in turn
     guidance: float = 1.0
+    inputs: Mapping[str, Any] = NOTHING  # values of the model's named inputs; kept as `GivenInputs`
+    null_inputs: Mapping[str, Any] = NOTHING  # with guidance: the values that stand for no condition
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "label", as_labels(self.label))
+        for name in ("inputs", "null_inputs"):
+            object.__setattr__(self, name, as_inputs(getattr(self, name)))
         asked = [field.name for field in fields(SamplerOptions) if getattr(self, field.name) is not None]
         if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
+        if self.null_inputs and self.guidance == 1.0:
+            raise ValueError("null inputs are for guidance; give a guidance other than 1")
         if not 0 <= self.seed < LIMIT:
             raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
         check_count("count", self.count, MAX_COUNT)
@@ -78,7 +87,8 @@ class Request(SamplerOptions):
     def bind(self, card: ModelCard) -> "BoundRequest":
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
         request = self if self.label is not None else replace(self, label=self.default_label(card))
-        check_labels(card, as_labels(request.label), self.guidance)
+        check_inputs(card, self.given_inputs, as_inputs(self.null_inputs))
+        check_labels(card, as_labels(request.label), self.guidance, has_null_inputs=bool(self.null_inputs))
         compiled = request.compile_for(card)
         check_table(compiled.table)
         return BoundRequest(request, card, compiled)
@@ -96,11 +106,11 @@ class Request(SamplerOptions):
 
     def chain(self, bound: "BoundRequest", samples: Sequence[int]) -> ChainInputs:
         """What these samples go through. An edit starts elsewhere."""
-        return ChainInputs(bound.table, bound.sampler.clip)
+        return ChainInputs(bound.table, bound.sampler.clip, initial_scale=bound.sampler.initial_scale)
 
     def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch. An edit changes x between them."""
-        table, clip, start, first_row, noise = bound.chain(samples)
+        table, clip, start, first_row, noise, initial_scale = bound.chain(samples)
         return trajectory(
             bound.denoiser(engine, samples),
             table,
@@ -111,6 +121,8 @@ class Request(SamplerOptions):
             noise=noise,
             start=start,
             first_row=first_row,
+            initial_scale=initial_scale,
+            self_conditioned=bound.card.prev_x0 is not None,
         )
 
     def drawn(self, engine: LabelledDenoiser, progress: Progress | None = None) -> Batch:
@@ -136,7 +148,15 @@ class Request(SamplerOptions):
             "ddpm-rt.label": "-" if self.label is None else " ".join(map(str, as_labels(self.label) or ())),
             "ddpm-rt.guidance": str(self.guidance),
             "ddpm-rt.model": model_sha256,
+            **{f"ddpm-rt.{name}": given.describe() for name, given in self._all_inputs().items() if given},
         }
+
+    @property
+    def given_inputs(self) -> GivenInputs:
+        return as_inputs(self.inputs)
+
+    def _all_inputs(self) -> dict[str, GivenInputs]:
+        return {"inputs": self.given_inputs, "null-inputs": as_inputs(self.null_inputs)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,12 +199,28 @@ class BoundRequest:
             return None
         return np.array([labels[sample % len(labels)] for sample in samples], np.int64)
 
+    def inputs(self, samples: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """The values of the model's conditions for these samples, `[len(samples), ...]` each."""
+        return inputs_of(self.card, self.request.given_inputs, samples)
+
+    def null_inputs(self, samples: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """The same of the values that stand for no condition."""
+        return inputs_of(self.card, as_inputs(self.request.null_inputs), samples)
+
     def denoiser(self, engine: Engine, samples: Sequence[int]) -> Denoiser:
-        """`engine` with the labels of these samples bound to it, if there are any."""
-        labels = self.labels(samples)
-        if labels is None:
+        """`engine` with the labels and inputs of these samples bound to it, if there are any."""
+        conditions = Conditions(self.labels(samples), self.inputs(samples), self.card.prev_x0)
+        if conditions.are_none:
             return engine
-        return with_labels(engine, labels, guidance=self.guidance, null_class=self.card.null_class)
+        return conditioned(engine, conditions, guidance=self.guidance, null=self._null(samples))
+
+    def _null(self, samples: Sequence[int]) -> Conditions | None:
+        """What stands for no condition, if anything does."""
+        null_class, inputs = self.card.null_class, self.null_inputs(samples)
+        if null_class is None and not inputs:
+            return None
+        labels = None if null_class is None else np.full(len(samples), null_class, np.int64)
+        return Conditions(labels, inputs)
 
     def chain(self, samples: Sequence[int]) -> ChainInputs:
         """What these samples go through."""
@@ -213,7 +249,12 @@ class BoundRequest:
         return None if self.request.is_steered else engine.loop
 
     def fitted(self, engine: Engine) -> "BoundRequest":
-        """The same request, in batches that the engine has room for."""
+        """The same request, in batches that the engine has room for.
+
+        Raises ValueError for fractional times where the engine's network takes integers.
+        """
+        if engine.whole_times():
+            times_as(self.table.t, np.int64)
         loop = self._loop_of(engine)
         return self if loop is None else replace(self, request=replace(self.request, batch=loop.batch_for(self)))
 

@@ -8,14 +8,18 @@ import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..limits import MAX_TIMESTEPS, check_count
-from ..samplers import FITTED, NAMES, SAMPLERS
+from ..samplers import FITTED, NAMES, SAMPLERS, samplers_of
 from ..samplers.compiled_sampler import CompiledSampler
+from ..samplers.continuous import Levelled
 from ..samplers.dialects import DIALECTS
-from ..samplers.schedule import Integers, Schedule, Spacing
+from ..samplers.network_table import network_table
+from ..samplers.process import initial_scale
+from ..samplers.schedule import Levels, Schedule, Spacing
 from ..samplers.table import StepTable, check_table
 from ..text import quoted
 
 SAMPLER, STEPS, DIALECT = "ddim", 50, "ho2020"  # defaults
+NUMBERS = (int, float, np.integer, np.floating)
 MODEL_SPACING = "the model's"  # in words, until a request is bound to a model
 
 
@@ -27,7 +31,8 @@ class SamplerOptions:
     steps: int | None = None  # None is 50, or as many as `timesteps`
     eta: float | None = None  # ddim only; None is 0
     spacing: Spacing | None = None  # None is the card's
-    timesteps: Sequence[int] | None = None  # listed, descending, instead of steps and spacing
+    timesteps: Sequence[float] | None = None  # listed, descending, instead of steps and spacing; sigmas of a process of
+    # sigma, times of a flow
     dialect: str | None = None  # None is ho2020
 
     def __post_init__(self) -> None:
@@ -60,19 +65,45 @@ class SamplerOptions:
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         if name == FITTED:
             raise ValueError("a fitted table is in the file of its model, which is not known here; give a steps file")
+        kind = card.forward_process.kind
+        if name not in samplers_of(kind):
+            raise ValueError(f"{name} cannot sample a process of {kind}; these can: {', '.join(samplers_of(kind))}")
+        if card.process is not None:
+            return self._compile_levels(card, card.process)
         schedule, spacing = dialect.schedule(np.array(card.betas), name), None
         if self.timesteps is None:
             spacing = self.spacing or card.spacing
             visited = dialect.timesteps(schedule, self.calls, spacing, name)
         else:
-            visited = np.array(self.timesteps, np.int64)
+            visited = np.array(self.timesteps)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `check_table` says it in words
             rows = self._rows(card, schedule, visited, spacing)
         check_table(rows)
-        words = ", ".join(f"{key} {value}" for key, value in self.describe().items() if value != "-")
-        return CompiledSampler(rows, dialect.clip(card.clip, name), words)
+        return CompiledSampler(rows, dialect.clip(card.clip, name), self._words())
 
-    def _rows(self, card: ModelCard, schedule: Schedule, visited: Integers, spacing: Spacing | None) -> StepTable:
+    def _compile_levels(self, card: ModelCard, process: Levelled) -> CompiledSampler:
+        """As `compile`, for a process of continuous levels, by the conventions of ho2020."""
+        name = self.sampler or SAMPLER
+        if (self.dialect or DIALECT) != DIALECT:
+            raise ValueError(
+                f"dialect {self.dialect} is about processes of betas; the model's process is {process.kind}"
+            )
+        if self.timesteps is None:
+            levels = process.spaced(self.calls, self.spacing or card.spacing)
+        else:
+            levels = np.array(self.timesteps, np.float64)
+        own = process.x0_from(levels, card.prediction) is not None
+        chosen = {"eta": self.eta or 0.0} if _has_eta(name) else {}
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            state = SAMPLERS[name].table(process, levels, prediction="x0" if own else card.prediction, **chosen)
+            rows = network_table(state, process, levels, card.prediction)
+        check_table(rows)
+        return CompiledSampler(rows, card.clip, self._words(), initial_scale(process, levels[0], card.prediction))
+
+    def _words(self) -> str:
+        return ", ".join(f"{key} {value}" for key, value in SamplerOptions.describe(self).items() if value != "-")
+
+    def _rows(self, card: ModelCard, schedule: Schedule, visited: Levels, spacing: Spacing | None) -> StepTable:
         name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
         given = {
             "variance": card.variance,
@@ -81,7 +112,7 @@ class SamplerOptions:
             "raw_eps": dialect.raw_eps,
             "leads_to": dialect.leads_to(visited, len(schedule), spacing),
         }
-        table, options = SAMPLERS[name]
+        table, options, _ = SAMPLERS[name]
         chosen = {option: given[option] for option in options}
         return table(schedule, visited, prediction=card.prediction, **chosen)
 
@@ -107,13 +138,13 @@ def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
         raise ValueError(f"{key} must be one of {', '.join(known)}, not {quoted(value)}")
 
 
-def _as_timesteps(timesteps: Sequence[int]) -> tuple[int, ...]:
-    """The timesteps as ints. Raises ValueError unless they are integers of some type, in range, and not too many."""
+def _as_timesteps(timesteps: Sequence[float]) -> tuple[float, ...]:
+    """The timesteps as ints, or floats where one is fractional. Raises ValueError unless all are numbers in range."""
     if len(timesteps) > MAX_TIMESTEPS:
         raise ValueError(f"timesteps must be at most {MAX_TIMESTEPS}, not {len(timesteps)}")
     array = np.asarray(timesteps, object)
-    if array.ndim != 1 or not all(isinstance(t, int | np.integer) and not isinstance(t, bool) for t in array):
-        raise ValueError(f"timesteps must be a list of integers, not {quoted(timesteps)}")
+    if array.ndim != 1 or not all(isinstance(t, NUMBERS) and not isinstance(t, bool) for t in array):
+        raise ValueError(f"timesteps must be a list of numbers, not {quoted(timesteps)}")
     if wrong := [t for t in array if not 0 <= t < MAX_TIMESTEPS]:
         raise ValueError(f"timesteps must descend strictly and lie in [0, {MAX_TIMESTEPS}), not {quoted(wrong[0])}")
-    return tuple(map(int, array))
+    return tuple(int(t) if t == int(t) else float(t) for t in array)

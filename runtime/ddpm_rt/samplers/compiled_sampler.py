@@ -1,4 +1,4 @@
-"""A sampler compiled for one model: the step table and the clip range."""
+"""A sampler compiled for one model: the step table, the clip range, and the scale of its first noise."""
 
 from typing import NamedTuple
 
@@ -12,3 +12,4 @@ class CompiledSampler(NamedTuple):
     table: StepTable
     clip: Clip
     sampler: str  # a description for people, with the options
+    initial_scale: float = 1.0  # x_T = initial_scale z; 1 for a process of betas

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from .schedule import Integers, Prediction, Schedule
+from .process import Process
+from .schedule import Integers, Levels, Prediction
 from .table import StepTable, alpha_bars, assemble, form
 
 
 def ddim(
-    schedule: Schedule,
-    timesteps: Integers,
+    schedule: Process,
+    timesteps: Levels,
     *,
     prediction: Prediction = "eps",
     eta: float = 0.0,
@@ -39,7 +40,7 @@ def ddim(
     return assemble(timesteps, now, prediction, **columns, sigma=sigma)
 
 
-def euler(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+def euler(schedule: Process, timesteps: Levels, *, prediction: Prediction = "eps") -> StepTable:
     """Euler's method on the probability flow ODE, Karras et al. 2022, algorithm 1 without churn.
 
     The method updates x' = x / sqrt(alpha_bar) at s = sqrt((1 - alpha_bar) / alpha_bar): x' + (s_next - s) eps.
@@ -49,7 +50,7 @@ def euler(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "
     return ddim(schedule, timesteps, prediction=prediction)
 
 
-def euler_ancestral(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+def euler_ancestral(schedule: Process, timesteps: Levels, *, prediction: Prediction = "eps") -> StepTable:
     """An Euler step to s_down, then noise of deviation s_up, which raises the noise level to s_next.
 
     s_up^2 = s_next^2 (s^2 - s_next^2) / s^2, and s_down^2 = s_next^2 - s_up^2. Multiplied by sqrt(alpha_bar_next), s_up

@@ -36,7 +36,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .schedule import Floats, Integers, Schedule, Spacing, logsnr_timesteps, timesteps
+from .schedule import Floats, Integers, Levels, Schedule, Spacing, logsnr_timesteps, timesteps
 
 DialectName = Literal["ho2020", "guided", "diffusers"]
 Clip = tuple[float, float] | None
@@ -66,10 +66,15 @@ class Dialect:
         """The range that `sampler` clips the predicted x0 to: `clip`, or None for a sampler that never clips."""
         return None if sampler in self.unclipped else clip
 
-    def timesteps(self, schedule: Schedule, steps: int, spacing: Spacing, sampler: str) -> Integers:
-        """The timesteps that `sampler` visits, descending, int64 `[steps]`. Raises ValueError as `timesteps` does."""
+    def timesteps(self, schedule: Schedule, steps: int, spacing: Spacing, sampler: str) -> Levels:
+        """The timesteps that `sampler` visits, descending `[steps]`, int64 but for karras.
+
+        Raises ValueError as `timesteps` does.
+        """
         if spacing == "logsnr":  # no other implementation has it
             return logsnr_timesteps(schedule, steps)
+        if spacing == "karras":
+            return schedule.karras_timesteps(steps)
         train_steps, chosen = len(schedule), timesteps(len(schedule), steps, spacing)
         if self.exact_stride and spacing == "leading":
             return _exact_stride(train_steps, steps)

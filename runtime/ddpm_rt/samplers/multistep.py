@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from .schedule import Floats, Integers, Prediction, Schedule
+from .process import Process
+from .schedule import Floats, Levels, Prediction
 from .table import StepTable, alpha_bars, assemble
 
 
-def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+def dpm(schedule: Process, timesteps: Levels, *, prediction: Prediction = "eps") -> StepTable:
     """Algorithm 2 with the data prediction x0, where D = x0 + (h / 2 h_prev) (x0 - prev_x0).
 
     h is the step in lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)). The first step has no history, and the last
@@ -25,7 +26,7 @@ def dpm(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "ep
     )
 
 
-def dpm_sde(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+def dpm_sde(schedule: Process, timesteps: Levels, *, prediction: Prediction = "eps") -> StepTable:
     """SDE-DPM-Solver++(2M), appendix: `dpm` for the reverse SDE. Its first-order steps are DDIM with eta 1."""
     now, before = alpha_bars(schedule, timesteps)
     h = _steps_in_lambda(now, before)

@@ -5,17 +5,19 @@ Symbols follow DDPM (Ho et al. 2020); `t` counts from 0, so `betas[t]` is the pa
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Prediction = Literal["eps", "x0", "v"]
+Levels = NDArray[Any]  # [N], of a process: int64 or float64 timesteps, float64 sigmas or times
+Prediction = Literal["eps", "x0", "v", "edm", "velocity"]
 Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]
-Spacing = Literal["trailing", "leading", "linspace", "logsnr"]
+Spacing = Literal["trailing", "leading", "linspace", "logsnr", "karras"]
 
+RHO = 7.0  # Karras et al. 2022, section 3
 NUMBERS_AT_ONCE = 1 << 22  # of a matrix that is not needed as a whole
 
 
@@ -28,6 +30,7 @@ class Schedule:
     Raises ValueError unless every beta lies inside (0, 1); the last of several may be 1 (zero terminal SNR).
     """
 
+    kind: ClassVar[str] = "betas"
     betas: Floats
     precision: type[np.floating[Any]] = np.float64
     zero_alpha_bar: float = 0.0
@@ -51,6 +54,51 @@ class Schedule:
         product = np.cumprod(alphas, dtype=np.float64).astype(self.precision)  # equals torch's float32 cumprod
         product[product == 0.0] = self.zero_alpha_bar
         return product
+
+    def check_levels(self, levels: Levels) -> None:
+        """Raises ValueError unless the timesteps descend strictly and lie inside the schedule."""
+        valid = levels.ndim == 1 and len(levels) and levels[0] <= len(self) - 1 and levels[-1] >= 0
+        if not valid or (np.diff(levels) >= 0).any():
+            raise ValueError(f"timesteps must descend strictly and lie in [0, {len(self) - 1}]")
+
+    def alpha_bar_at(self, levels: Levels) -> Floats:
+        """alpha_bar at each timestep. Between two timesteps, log(sigma) is linear in t, as in k-diffusion."""
+        if levels.dtype.kind in "iu":
+            return self.alpha_bar[levels]
+        sigma = np.exp(np.interp(levels, np.arange(len(self)), self._log_sigma()))
+        return np.asarray(1.0 / (1.0 + np.square(sigma)))
+
+    def level_of(self, times: Levels) -> Levels:
+        """The timesteps themselves: the network is told nothing else."""
+        return times
+
+    def scale_at(self, levels: Levels, prediction: Prediction) -> Floats:
+        """1: the loop's x is that of a DDPM."""
+        return np.ones(len(levels))
+
+    def karras_timesteps(self, steps: int) -> Floats:
+        """`steps` timesteps, descending, whose sigma = sqrt((1 - alpha_bar) / alpha_bar) is spaced as by `karras`.
+
+        They are fractional, float64. Raises ValueError for more steps than timesteps.
+        """
+        _check_steps(len(self), steps)
+        log_sigma = self._log_sigma()
+        wanted = np.log(karras(float(np.exp(log_sigma[-1])), float(np.exp(log_sigma[0])), steps))
+        return np.interp(wanted, log_sigma, np.arange(len(self), dtype=np.float64))
+
+    def _log_sigma(self) -> Floats:
+        if not self.alpha_bar[-1]:
+            raise ValueError("sigma is infinite where alpha_bar is 0; use whole timesteps and another spacing")
+        return np.asarray(0.5 * (np.log(1.0 - self.alpha_bar) - np.log(self.alpha_bar)), np.float64)
+
+
+def karras(high: float, low: float, steps: int) -> Floats:
+    """Karras et al. 2022, eq. (5) with rho 7: `steps` sigmas from `high` to `low`. A single one is `high`."""
+    if steps == 1:
+        return np.array([high])
+    sigmas = np.linspace(high ** (1 / RHO), low ** (1 / RHO), steps) ** RHO
+    sigmas[0], sigmas[-1] = high, low  # exactly, whatever the powers round to
+    return np.asarray(sigmas)
 
 
 def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> Integers:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .schedule import Floats, Integers, Prediction, Schedule
+from .process import Process
+from .schedule import Floats, Integers, Levels, Prediction
 
 
 class StepTable(NamedTuple):
@@ -21,7 +22,7 @@ class StepTable(NamedTuple):
     a learned variance has; for all others, `log_sigma_from_spread` is 0.
     """
 
-    t: Integers  # int64, the timestep given to the network
+    t: Levels  # the time given to the network: int64, or float64 where one is fractional
     x0_from_x: Floats
     x0_from_out: Floats
     mean_from_x0: Floats
@@ -61,22 +62,21 @@ def form(alpha_bar: Floats, prediction: Prediction) -> Form:
     raise ValueError(f"prediction must be eps, x0 or v, not {prediction!r}")
 
 
-def alpha_bars(schedule: Schedule, timesteps: Integers, leads_to: Integers | None = None) -> tuple[Floats, Floats]:
-    """alpha_bar at each timestep, and at the timestep that its step leads to, each `[steps]`.
+def alpha_bars(process: Process, levels: Levels, leads_to: Integers | None = None) -> tuple[Floats, Floats]:
+    """alpha_bar at each level, and at the level that its step leads to, each `[steps]`.
 
-    By default a step leads to the next timestep, and the last step to the data, where alpha_bar is 1. In `leads_to`, -1
-    is the data. Raises ValueError unless the timesteps descend strictly and lie inside the schedule.
+    By default a step leads to the next level, and the last step to the data, where alpha_bar is 1. `leads_to` gives
+    timesteps instead; there, -1 is the data. Raises ValueError unless the levels descend strictly and lie inside the
+    process.
     """
-    valid = timesteps.ndim == 1 and len(timesteps) and timesteps[0] < len(schedule) and timesteps[-1] >= 0
-    if not valid or (np.diff(timesteps) >= 0).any():
-        raise ValueError(f"timesteps must descend strictly and lie in [0, {len(schedule) - 1}]")
+    process.check_levels(levels)
+    now, data = process.alpha_bar_at(levels), process.precision(1.0)
     if leads_to is None:
-        leads_to = np.append(timesteps[1:], -1)
-    with_data = np.append(schedule.alpha_bar, schedule.precision(1.0))  # index -1 is the data
-    return with_data[timesteps], with_data[leads_to]
+        return now, np.append(now[1:], data)
+    return now, np.where(leads_to < 0, data, process.alpha_bar_at(np.maximum(leads_to, 0)))
 
 
-def assemble(timesteps: Integers, alpha_bar: Floats, prediction: Prediction, **columns: Floats) -> StepTable:
+def assemble(timesteps: Levels, alpha_bar: Floats, prediction: Prediction, **columns: Floats) -> StepTable:
     """A step table in float64 from the columns of x_next; a column that is not given is 0."""
     of_x0 = form(alpha_bar, prediction)
     columns |= {"x0_from_x": of_x0.x0_from_x, "x0_from_out": of_x0.x0_from_out}

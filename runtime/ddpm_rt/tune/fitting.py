@@ -1,4 +1,4 @@
-"""Fit a table to one engine: the teacher, the timesteps, the coefficients, and what the table is worth."""
+"""Fit a table to one engine: run the teacher, choose timesteps, fit coefficients, measure the table."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,22 +24,22 @@ from .settings import Tuning
 from .teacher import Called, Kept, TeacherPaths, on_kept, teacher_grid, teacher_paths
 from .timesteps import cheapest_path, step_errors
 
-Progress = Callable[[str], object]  # after each call of the network: what it was for
+Progress = Callable[[str], object]  # called after each network call with the name of the stage
 
 
 class Fitted(NamedTuple):
-    """A table that was fitted to an engine."""
+    """A table fitted to an engine."""
 
     sampler: CompiledSampler
     fit: Fit
-    distances: Distances  # on the samples that were held out
+    distances: Distances  # on the held-out samples
 
 
 def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lambda stage: None) -> Fitted:
-    """Fit a table to `engine`; `ran_on` says what the engine is.
+    """Fit a table to `engine`; `ran_on` describes the engine.
 
-    The table is an ordinary one: `write_steps` writes it, every loop runs it. Raises ValueError for timesteps, labels
-    or guidance that the model does not allow, DdpmRtError where the network's output is not finite.
+    The result is an ordinary table: `write_steps` writes it, and every loop runs it. Raises ValueError for timesteps,
+    labels or guidance that the model does not allow, DdpmRtError if the network's output is not finite.
     """
     card = engine.card
     bound, held_out = tuning.fitting_to(card), tuning.measured_on(card)
@@ -54,7 +54,7 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
         targets = noisy_targets(engine, bound, rows, grid, lambda: progress("teacher"))
     else:
         targets = paths.after(path, bound.request.count)
-    del paths  # the largest array of all
+    del paths  # frees the largest array
     table, _ = fit_rows(engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
     samplers = {**compared(card, tuning, grid[path]), FITTED: CompiledSampler(table, card.clip, FITTED)}
 
@@ -74,7 +74,7 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
 
 
 def points_of(grid: Integers, timesteps: Integers) -> Points:
-    """Where `timesteps`, of which the grid has each, are in it."""
+    """The positions of `timesteps` in `grid`, which contains all of them."""
     return [int(point) for point in np.flatnonzero(np.isin(grid, timesteps))]
 
 
@@ -85,7 +85,7 @@ def chosen_path(engine: Engine, bound: BoundRequest, paths: TeacherPaths, calls:
 
 
 def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: Integers, called: Called) -> Kept:
-    """What x is to be after each row and before its noise: float32 `[K, N, E]`."""
+    """The target x of each row, before the row adds noise: float32 `[K, N, E]`."""
     portions = []
     for portion in bound.batches(bound.request.samples):
         steps = noisy_steps(engine, bound, portion, rows, grid, called)
@@ -94,10 +94,11 @@ def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: In
 
 
 def compared(card: ModelCard, tuning: Tuning, timesteps: Integers) -> dict[str, CompiledSampler]:
-    """The tables that a fitted one is compared with, by name; each makes as many calls.
+    """The baselines of a fitted table, by name; each makes the same number of network calls.
 
-    They are what `sample --sampler` makes. A table with noise, and one over timesteps that the user chose, is compared
-    at its own timesteps: only then do the chains meet the same noise, or begin alike.
+    The baselines are the samplers of `sample --sampler`. If the fitted table adds noise, or if the user chose the
+    timesteps, the baselines use the table's timesteps: only then do all chains add the same noise or start at the same
+    level.
     """
     if tuning.eta:
         noisy = {f"ddim eta {tuning.eta}": ddim(card.schedule, timesteps, prediction=card.prediction, eta=tuning.eta)}
@@ -117,7 +118,7 @@ def fit_of(
     tuning: Tuning, bound: BoundRequest, held_out: BoundRequest, timesteps: Integers, teacher_calls: int,
     distances: Distances, ran_on: RanOn,
 ) -> Fit:  # fmt: skip
-    """What is to be known of a fit that is done."""
+    """The description of a finished fit."""
     return Fit(
         timesteps=timesteps.tolist(),
         eta=tuning.eta,

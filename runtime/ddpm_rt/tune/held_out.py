@@ -1,4 +1,4 @@
-"""How far tables are from the teacher on samples that the fit has not seen."""
+"""Distances of tables to the teacher on held-out samples, which the fit has not used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,23 +12,23 @@ from ..requests.request import BoundRequest
 from ..samplers.compiled_sampler import CompiledSampler
 from .teacher import Called
 
-SHOWN = 8  # samples that are kept for a picture
+SHOWN = 8  # most samples that are kept for the picture
 
 Teacher = Callable[[Sequence[int]], Batch]  # samples -> the teacher's images [B, C, H, W]
 
 
 @dataclass
 class Distances:
-    """Root mean square distances to the teacher's images, by table, and the images of the first samples."""
+    """Root mean square distances to the teacher's images, and the images of the first samples, by table."""
 
     rms: dict[str, float] = field(default_factory=dict)
-    images: dict[str, Batch] = field(default_factory=dict)  # float32 [SHOWN, C, H, W], the teacher's first
+    images: dict[str, Batch] = field(default_factory=dict)  # float32 [SHOWN, C, H, W]; the first entry is the teacher
 
 
 def measure(
     engine: Engine, bound: BoundRequest, teacher: Teacher, tables: Mapping[str, CompiledSampler], called: Called
 ) -> Distances:
-    """Draw the request's samples by the teacher and by every table, from the same noise."""
+    """Draw the samples of the request with the teacher and with every table, from the same noise."""
     squares = dict.fromkeys(tables, 0.0)
     shown: dict[str, list[Batch]] = {name: [] for name in ("teacher", *tables)}
     for portion in bound.batches(bound.request.samples):
@@ -48,7 +48,7 @@ def measure(
 def end_of(
     engine: Engine, bound: BoundRequest, portion: Sequence[int], compiled: CompiledSampler, called: Called
 ) -> Batch:
-    """The images of some samples of the request by a table, float32 `[B, C, H, W]`."""
+    """The images that a table draws for the samples `portion`, float32 `[B, C, H, W]`."""
     card = engine.card
     steps = trajectory(
         bound.denoiser(engine, portion), compiled.table, card.image_shape,

@@ -1,4 +1,4 @@
-"""The teacher of a table with noise: the probability flow between its rows, and the table's own noise after each."""
+"""The teacher of a table with noise: it follows the probability flow within a row, then adds the table's own noise."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,20 +17,20 @@ from .teacher import Called, initial_noise, row_noise
 
 
 class NoisyRows(NamedTuple):
-    """Rows that add noise: to sqrt(1 - sigma^2) times the point that the probability flow reaches at `level`."""
+    """Rows that add noise. A row ends at sqrt(1 - sigma^2) x + sigma z; the probability flow reaches x at `level`."""
 
     timesteps: Integers
     sigma: Floats  # [K]; 0 in the last row
-    next_level: Floats  # [K]: alpha_bar that each row leads to
+    next_level: Floats  # [K]: alpha_bar after each row, with its noise
 
     @property
     def level(self) -> Floats:
-        """alpha_bar of the point before the noise: sigma^2 of the noise that is due is left out."""
+        """alpha_bar [K] of x before the row adds its noise: next_level / (1 - sigma^2)."""
         return np.asarray(self.next_level / (1.0 - self.sigma**2))
 
 
 def noisy_rows(card: ModelCard, timesteps: Integers, eta: float) -> NoisyRows:
-    """The rows of DDIM with this `eta`."""
+    """The rows of DDIM with `eta`."""
     _, next_level = alpha_bars(card.schedule, timesteps)
     return NoisyRows(timesteps, ddim(card.schedule, timesteps, prediction=card.prediction, eta=eta).sigma, next_level)
 
@@ -38,10 +38,10 @@ def noisy_rows(card: ModelCard, timesteps: Integers, eta: float) -> NoisyRows:
 def noisy_steps(
     engine: Engine, bound: BoundRequest, portion: Sequence[int], rows: NoisyRows, grid: Integers, called: Called
 ) -> Iterator[Batch]:
-    """The teacher of a table with noise: x before the noise of each row, float32 `[B, C, H, W]`, the images last.
+    """Run the teacher of a table with noise. Yields x `[B, C, H, W]` of each row before its noise, the images last.
 
-    Every row follows the probability flow over the timesteps of `grid` that lie within it, then adds the noise that
-    the row of the table adds. The chains of both therefore meet the same noise, and can be compared sample by sample.
+    Each row follows the probability flow over the timesteps of `grid` within the row, then adds the same noise as the
+    row of the table. Teacher and table can therefore be compared sample by sample.
     """
     card = engine.card
     denoise, x = bound.denoiser(engine, portion), initial_noise(bound, card, portion)
@@ -54,7 +54,7 @@ def noisy_steps(
 
 
 def _end(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called: Called) -> Batch:
-    samples = range(len(x))  # their noise is not used: the table has none, and the chain begins at x
+    samples = range(len(x))  # only their number matters: the table adds no noise, and the chain starts at x
     for step in trajectory(denoise, table, card.image_shape, seed=0, samples=samples, clip=card.clip, start=x):
         called()
         end = step.x
@@ -62,14 +62,15 @@ def _end(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called:
 
 
 def flow_table(schedule: Schedule, visited: Sequence[int], level: float, prediction: Prediction) -> StepTable:
-    """DPM-Solver++(2M) over the timesteps `visited`, that leads to alpha_bar `level` instead of to the data.
+    """DPM-Solver++(2M) over the timesteps `visited`, which ends at alpha_bar `level` instead of at the data.
 
-    `dpm` leads to the data: the table is that of a schedule of these levels alone, without its last row.
+    `dpm` always ends at the data. So this function makes a schedule of only these levels, and drops the last row of its
+    table.
     """
     t = np.array(visited, np.int64)
     if level >= 1.0:
         return dpm(schedule, t, prediction=prediction)
-    levels = np.append(schedule.alpha_bar[t], level)[::-1]  # ascends in noise, as a schedule does
+    levels = np.append(schedule.alpha_bar[t], level)[::-1]  # from low to high noise, as in a schedule
     betas = 1.0 - levels / np.append(1.0, levels[:-1])
     table = dpm(Schedule(betas), np.arange(len(levels))[::-1], prediction=prediction)
     columns: list[Any] = [column[:-1] for column in table]

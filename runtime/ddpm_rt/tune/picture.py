@@ -1,4 +1,4 @@
-"""The same samples by the teacher, the fitted table and its rivals, as one PNG."""
+"""One PNG with the same samples, drawn by the teacher, by the fitted table and by its baselines."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from ..denoiser import Batch
 from ..images.write import Pixels, save_png, to_pixels
 from .fitting import Fitted
 
-SIDE = 64  # pixels that an image is at least shown in
+SIDE = 64  # pixels; smaller images are enlarged to about this side
 MARGIN, LINE = 12, 24  # pixels
 INK, PAPER = "#1a1a1a", "#ffffff"
 
 
 def save_comparison(path: Path, fitted: Fitted) -> None:
-    """Write the held-out samples of `fitted`: a row of images for each table, under its name and its error."""
+    """Write the held-out samples of `fitted`: one row of images for each table, below the table's name and error."""
     picture = comparison(fitted)
     save_png(path, picture, {"ddpm-rt.sampler": fitted.sampler.sampler})
 
@@ -37,7 +37,7 @@ def comparison(fitted: Fitted) -> Pixels:
 
 
 def strip(images: Batch) -> Pixels:
-    """Images `[N, C, H, W]` side by side in RGB, enlarged by a whole factor if they are small: uint8 `[H, W, 3]`."""
+    """Images `[N, C, H, W]` side by side in RGB, small ones enlarged by a whole factor: uint8 `[H, W, 3]`."""
     shown = images if images.shape[1] == 3 else np.repeat(images[:, :1], 3, axis=1)
     pixels = to_pixels(shown)
     factor = -(-SIDE // pixels.shape[1])

@@ -1,4 +1,4 @@
-"""What a fitted table was fitted on, in the words that stand in a steps file under `sampler`."""
+"""The provenance of a fitted table, which a steps file holds as text under the key `sampler`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from ..samplers import FITTED
 class RanOn:
     """The engine that a table was fitted on."""
 
-    model: str  # SHA-256 of the model file, without the tables that are embedded in it
-    precision: str  # of the card
+    model: str  # SHA-256 of the model file without its embedded tables
+    precision: str  # as in the card
     provider: str  # cpu, cuda or tensorrt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How a table was fitted, and how good it is."""
+    """The settings of a fit, and the errors of the table and its baselines."""
 
     timesteps: Sequence[int]
     eta: float
     label: Sequence[int] | None
     guidance: float
     teacher_calls: int
-    seed: int  # of the samples that the table was fitted to
+    seed: int  # of the samples used for the fit
     samples: int
-    held_out_seed: int  # of the samples that the errors are of
+    held_out_seed: int  # of the samples used for `errors`
     held_out: int
-    errors: Mapping[str, float]  # by table: root mean square distance to the teacher's images
+    errors: Mapping[str, float]  # table: root mean square distance to the teacher's images
     ran_on: RanOn
 
     @property
     def worse_than(self) -> list[str]:
-        """The tables that are nearer to the teacher than the fitted one."""
+        """The names of the tables that are closer to the teacher than the fitted table."""
         fitted = self.errors[FITTED]
         return [name for name, error in self.errors.items() if error < fitted]
 
     def describe(self) -> str:
-        """`key value` pairs in one line, as a steps file holds them under `sampler`."""
+        """The provenance as `key value` pairs on one line, the form of the key `sampler` in a steps file."""
         words = {
             "sampler": FITTED,
             "steps": str(len(self.timesteps)),

@@ -1,4 +1,4 @@
-"""The coefficients of a table, fitted row by row along the table's own path."""
+"""Fit the coefficients of a table row by row, on the chains that the table itself draws."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,24 +13,24 @@ from ..samplers.schedule import Floats, Integers
 from ..samplers.table import StepTable
 from .teacher import Called, Kept, initial_noise, on_kept, row_noise
 
-RIDGE = 1e-5  # towards DDIM, of the features' mean square: features that say the same do not part into large numbers
+RIDGE = 1e-5  # pull towards DDIM, relative to the features' mean square; keeps coefficients of collinear features small
 
 
 def fit_rows(
     engine: Engine, bound: BoundRequest, timesteps: Integers, targets: Kept, *, eta: float = 0.0,
     ridge: float = RIDGE, called: Called = lambda: None,
 ) -> tuple[StepTable, Batch]:  # fmt: skip
-    """A table over `timesteps` that leads the request's samples through `targets`; and their images `[N, C, H, W]`.
+    """Fit a table over `timesteps` to `targets`. Returns the table and its images `[N, C, H, W]`.
 
-    targets float32 `[K, N, E]`: what x is to be after each row, before the row's noise. Row by row, x_next is the
-    least squares fit to the target by x, x0 and the x0 of the row before, all of them the table's own: a row corrects
-    what the rows before it left. With `eta` a row adds as much noise as that of DDIM.
+    `targets`, float32 `[K, N, E]`, holds the desired x after each row, before the row adds noise. Each row predicts its
+    target from x, x0 and the previous x0 by least squares. These features come from the table's own chains, so a row
+    corrects the errors of the rows before it. With `eta` a row adds as much noise as the same row of DDIM.
     """
     card = engine.card
     columns: list[Any] = [
         column.copy() for column in ddim(card.schedule, timesteps, prediction=card.prediction, eta=eta)
     ]
-    table = StepTable(*columns)  # of its own columns: those that are 0 are one array, and rows are written in place
+    table = StepTable(*columns)  # copies, because `ddim` uses one array for all zero columns, and `set_row` writes
     path = StudentPath(engine, bound)
     for row in range(table.steps):
         path.call(table, row, called)
@@ -42,20 +42,20 @@ def fit_rows(
 
 
 def ddim_row(table: StepTable, row: int, count: int) -> Floats:
-    """The first `count` of the coefficients of x, x0 and the x0 before, of a row as it is."""
+    """The first `count` of a row's present coefficients of x, x0 and the previous x0."""
     return np.array([table.mean_from_x[row], table.mean_from_x0[row], table.mean_from_prev_x0[row]])[:count]
 
 
 def set_row(table: StepTable, row: int, found: Sequence[float] | Floats) -> None:
-    """Write these coefficients into a row of the table, in place."""
+    """Write the coefficients `found` into a row of the table, in place."""
     for column, value in zip((table.mean_from_x, table.mean_from_x0, table.mean_from_prev_x0), found, strict=False):
         column[row] = value
 
 
 def fitted_row(products: Floats, with_target: Floats, prior: Floats, ridge: float) -> Floats:
-    """Least squares of the target on the features, with a ridge towards `prior`.
+    """Ridge regression of the target on the features, which shrinks towards `prior`. Returns coefficients `[F]`.
 
-    products `[F, F]` are the mean products of the features, with_target `[F]` those with the target.
+    `products` `[F, F]` holds the mean products of the features, `with_target` `[F]` those with the target.
     """
     weight = ridge * np.trace(products) / len(prior)
     system = products + weight * np.eye(len(prior))
@@ -63,7 +63,7 @@ def fitted_row(products: Floats, with_target: Floats, prior: Floats, ridge: floa
 
 
 class StudentPath:
-    """The chains of all samples of a request, one row of a table after the other: x, x0 and the x0 before."""
+    """The chains of all samples of a request, advanced row by row. Holds x, x0 and the previous x0."""
 
     def __init__(self, engine: Engine, bound: BoundRequest) -> None:
         self.engine, self.bound, self.card = engine, bound, engine.card
@@ -74,7 +74,7 @@ class StudentPath:
         self.prev_x0: Batch | None = None
 
     def call(self, table: StepTable, row: int, called: Called) -> None:
-        """Ask the network for the x0 of a row: as the loop does, to the bit."""
+        """Compute the x0 of a row with the network, bit-equal to the loop."""
         from_x, from_out = np.float32(table.x0_from_x[row]), np.float32(table.x0_from_out[row])
         self.prev_x0, self.x0 = self.x0, np.empty_like(self.x)
         for portion, at in self._portions():
@@ -86,7 +86,7 @@ class StudentPath:
 
     @property
     def features(self) -> list[Batch]:
-        """x, x0 and, from the second row on, the x0 of the row before."""
+        """x, x0 and, from the second row on, the previous x0."""
         return [part for part in (self.x, self.x0, self.prev_x0) if part is not None]
 
     def products(self, target: Kept) -> tuple[Floats, Floats]:
@@ -101,7 +101,7 @@ class StudentPath:
         return products[:-1, :-1], products[:-1, -1]
 
     def take(self, table: StepTable, row: int) -> None:
-        """The step of a row, in the order of the loop."""
+        """Take the step of a row, with the operations in the order of the loop."""
         for portion, at in self._portions():
             x = self.x[at]  # a view
             x *= np.float32(table.mean_from_x[row])

@@ -1,4 +1,4 @@
-"""Better timesteps than the cheapest path: what counts is where the fitted table ends."""
+"""Local search for better timesteps than the cheapest path, judged by the images of the fitted table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,21 +11,21 @@ from .rows import fit_rows
 from .settings import EVALUATIONS, JUDGED
 from .teacher import Called, TeacherPaths, on_kept
 
-STRIDES = (4, 2, 1)  # of a move, in points of the grid
-GAIN = 1e-3  # share of the error that a move must save
+STRIDES = (4, 2, 1)  # sizes of a move, in points of the grid
+GAIN = 1e-3  # smallest relative gain for which a move is accepted
 
-Points = list[int]  # of the teacher's grid, ascending from 0
+Points = list[int]  # indices into the teacher's grid, ascending from 0
 
 
 def improved_path(
     engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Sequence[int], called: Called,
     *, evaluations: int = EVALUATIONS,
 ) -> Points:  # fmt: skip
-    """A path of as many points of the teacher's grid as `path`, and at least as good: one point at a time is moved.
+    """Improve `path` by moving one point at a time. The result has as many points and is at least as good.
 
-    A path is judged by the root mean square distance between the images of its fitted table and the teacher's, over
-    the first samples of the request. The cost of DDIM steps, which `path` was chosen by, does not know how a fitted
-    row corrects the rows before it, nor which errors the later rows undo.
+    The error of a path is the root mean square distance between the images of its fitted table and the teacher's, over
+    the first samples of the request. `path` was chosen by the cost of DDIM steps, which ignores that a fitted row
+    corrects the errors of earlier rows.
     """
     judged = replace(bound, request=replace(bound.request, count=min(JUDGED, bound.request.count)))
     best = [int(point) for point in path]
@@ -46,7 +46,7 @@ def improved_path(
 
 
 def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points]:
-    """The paths with the point at `place` moved by `stride` to either side, if it stays between its neighbours."""
+    """The paths whose point at `place` is moved by `stride` to either side and stays between its neighbours."""
     after = path[place + 1] if place + 1 < len(path) else points
     for point in (path[place] - stride, path[place] + stride):
         if path[place - 1] < point < after:
@@ -54,9 +54,10 @@ def moves(path: Points, place: int, stride: int, points: int) -> Iterator[Points
 
 
 def end_error(engine: Engine, bound: BoundRequest, paths: TeacherPaths, path: Points, called: Called) -> float:
-    """Root mean square distance to the teacher's images, of a table that is fitted to the request's samples.
+    """Root mean square distance between the teacher's images and those of a table fitted over `path`.
 
-    Over all images together: the few samples that end as another picture weigh most, and are what a table should mend.
+    The mean is over all images together. The few samples that turn into another image therefore weigh most, and they
+    are the ones that a table should improve.
     """
     targets = paths.after(path, bound.request.count)
     _, images = fit_rows(engine, bound, paths.grid[path], targets, called=called)

@@ -1,4 +1,4 @@
-"""The teacher of a fit: DPM-Solver++(2M) over many timesteps, and what it says of the samples that are fitted to."""
+"""The teacher of a fit: DPM-Solver++(2M) over many timesteps, and its chains for the samples of the fit."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,29 +15,29 @@ from ..requests.request import BoundRequest
 from ..samplers import dpm
 from ..samplers.schedule import Integers, Schedule, logsnr_timesteps, timesteps
 
-KEPT = 4096  # elements of an image that a fit looks at: a few coefficients need no more, and memory stays bounded
+KEPT = 4096  # most elements of an image that a fit uses: enough for a few coefficients, and memory stays bounded
 
 Kept = NDArray[np.float32]
-Called = Callable[[], object]  # after every call of the network
+Called = Callable[[], object]  # called after every network call
 
 
 class TeacherPaths(NamedTuple):
-    """Where the teacher takes N samples, on the E elements of each image that `kept_elements` names."""
+    """The teacher's chains of N samples, at the E elements of each image that `kept_elements` selects."""
 
     grid: Integers  # int64 [G], descending
     x: Kept  # float32 [G + 1, N, E]: x at each timestep of the grid, then the images
-    x0: Kept  # float32 [G, N, E]: the clipped x0 that the network gives at each timestep
+    x0: Kept  # float32 [G, N, E]: the clipped x0 of the network at each timestep
 
     def after(self, path: Sequence[int], count: int) -> Kept:
-        """The x that each step of `path`, points of the grid, leads to: float32 `[K, count, E]`, the images last."""
+        """x after each step of `path`, which holds indices into the grid: float32 `[K, count, E]`, images last."""
         return self.x[[*path[1:], len(self.grid)], :count]
 
 
 def teacher_grid(schedule: Schedule, points: int, wanted: Sequence[int] = ()) -> Integers:
-    """At most `points` timesteps, and those of `wanted`, descending, int64.
+    """At most `points` timesteps and those of `wanted`, int64, descending.
 
-    Half of them are even in log(alpha_bar / (1 - alpha_bar)), which is dense near the data, and half even in t, which
-    is dense between. If there are `wanted` timesteps, the grid begins at the first of them.
+    Half of the points are evenly spaced in log(alpha_bar / (1 - alpha_bar)), which is dense near the data. The others
+    are evenly spaced in t, which is dense in the middle. With `wanted` timesteps, the grid starts at the first of them.
     """
     first = wanted[0] if wanted else len(schedule) - 1
     points = min(points, len(schedule))
@@ -48,22 +48,22 @@ def teacher_grid(schedule: Schedule, points: int, wanted: Sequence[int] = ()) ->
 
 
 def kept_elements(card: ModelCard) -> slice:
-    """Those elements of a flat image that a fit looks at: all of a small one, evenly spaced ones of a large one."""
+    """The elements of a flat image that a fit uses: all of a small image, evenly spaced ones of a large image."""
     return slice(None, None, -(-int(np.prod(card.image_shape)) // KEPT))
 
 
 def on_kept(card: ModelCard, images: Batch) -> Kept:
-    """Those elements of images `[B, C, H, W]`: float32 `[B, E]`."""
+    """The kept elements of images `[B, C, H, W]`: float32 `[B, E]`."""
     return images.reshape(len(images), -1)[:, kept_elements(card)]
 
 
 def initial_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int]) -> Batch:
-    """The x_T of these samples, float32 `[B, C, H, W]`."""
+    """The initial noise x_T of `samples`, float32 `[B, C, H, W]`."""
     return row_noise(bound, card, samples, INITIAL_STEP)
 
 
 def row_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int], row: int) -> Batch:
-    """The noise of these samples at a row of the table, float32 `[B, C, H, W]`."""
+    """The noise that `row` of a table adds to `samples`, float32 `[B, C, H, W]`."""
     size = int(np.prod(card.image_shape))
     return normal(bound.seed, samples, row, size).reshape(len(samples), *card.image_shape)
 

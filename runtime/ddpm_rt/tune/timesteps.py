@@ -1,4 +1,4 @@
-"""Which timesteps a table of few calls visits: the cheapest path through the teacher's grid."""
+"""Choose the timesteps of a table with few calls: the cheapest path through the teacher's grid."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,15 +6,15 @@ from numpy.typing import NDArray
 from ..samplers.schedule import Floats, Schedule
 from .teacher import TeacherPaths
 
-CHUNK = 1 << 14  # columns that are taken to float64 at a time
+CHUNK = 1 << 14  # columns that are converted to float64 at once
 
 
 def step_errors(paths: TeacherPaths, schedule: Schedule) -> Floats:
-    """float64 `[G, G + 1]`: the root mean square error of one DDIM step from point i of the grid to point j.
+    """The root mean square error of one DDIM step from point i of the grid to point j, float64 `[G, G + 1]`.
 
-    The step begins at the teacher's x and is compared with the teacher's x; the last point is the data. Infinite where
-    j is not after i. This is the cost of GITS (Chen et al. 2024, section 4.2) in the form of x and x0: all errors
-    follow from the inner products of the points, so that no step has to be taken.
+    The step starts at the teacher's x of i and is compared with the teacher's x of j. The last point is the data. The
+    error is infinite unless j comes after i. This is the cost of GITS (Chen et al. 2024, section 4.2), written in x and
+    x0. All errors follow from the inner products of the points, so no step has to be computed.
     """
     points = len(paths.grid)
     products = inner_products(paths)
@@ -32,7 +32,7 @@ def step_errors(paths: TeacherPaths, schedule: Schedule) -> Floats:
 
 
 def inner_products(paths: TeacherPaths) -> Floats:
-    """float64 `[2 G + 1, 2 G + 1]`: means of the products of all x and x0 of the paths, x first."""
+    """Mean inner products of all x and x0 of the paths, x first: float64 `[2 G + 1, 2 G + 1]`."""
     x, x0 = (array.reshape(len(array), -1) for array in (paths.x, paths.x0))
     products = np.zeros((len(x) + len(x0),) * 2)
     for first in range(0, x.shape[1], CHUNK):
@@ -42,10 +42,10 @@ def inner_products(paths: TeacherPaths) -> Floats:
 
 
 def cheapest_path(errors: Floats, calls: int, growth: float = 1.0) -> NDArray[np.int64]:
-    """The `calls` points of the grid, ascending from 0, whose steps to one another and to the data cost least in sum.
+    """The path of `calls` grid points with the least sum of step errors. Returns ascending indices, the first is 0.
 
-    Dynamic programming over the number of steps. Errors that were made before a step count `growth` times after it.
-    Raises ValueError unless the grid has that many points.
+    The path is found by dynamic programming over the number of steps; its last step leads to the data. Each step
+    multiplies the error before it by `growth`. Raises ValueError unless the grid has that many points.
     """
     points = len(errors)
     if not 1 <= calls <= points:

@@ -1,9 +1,9 @@
-"""Compare two chains from the same noise at every step.
+"""Compare two chains at every step. Both start from the same noise.
 
     comparison = compare(engine_side(a, bound), engine_side(b, bound), bound)
     judge(comparison, default_tolerance("fp32", "fp16")).ok
 
-The second side is the reference, which is trusted. This module does not know what runs either side.
+The second side is the trusted reference. This module does not depend on what runs either side.
 """
 
 import math
@@ -22,7 +22,7 @@ from ..host_loop import trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
-MAX_NUMBERS = 1 << 26  # of the final images of a side: 256 MiB
+MAX_NUMBERS = 1 << 26  # most elements of all final images of one side: 256 MiB
 
 Which = Literal["engine", "reference"]
 RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, C, H, W] after every step, for samples
@@ -30,42 +30,47 @@ RunChain = Callable[[Denoiser, Sequence[int]], Iterator[NDArray[Any]]]  # x [B, 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: a network, and the code that samples with it from `ddpm_rt.noise`."""
+    """One side of a comparison: a network, and a loop that samples with it and with the noise of `ddpm_rt.noise`."""
 
-    network: Callable[[Sequence[int]], Denoiser]  # sample numbers to a denoiser with their labels bound
+    network: Callable[[Sequence[int]], Denoiser]  # from sample numbers to a denoiser with the labels of these samples
     chain: RunChain
     card: ModelCard
 
 
 def engine_side(engine: Engine, bound: BoundRequest) -> Side:
-    """The side of an engine that this package samples."""
+    """The side that runs an engine with the loop of this package."""
     card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
-        table, clip = bound.table, bound.sampler.clip
-        steps = trajectory(denoise, table, card.image_shape, seed=bound.seed, samples=samples, clip=clip)
+        sampler, conditioned = bound.sampler, card.prev_x0 is not None
+        steps = trajectory(
+            denoise, bound.table, card.image_shape, seed=bound.seed, samples=samples, clip=sampler.clip,
+            initial_scale=sampler.initial_scale, self_conditioned=conditioned,
+        )  # fmt: skip
         return (step.x for step in steps)
 
     return Side(lambda samples: bound.denoiser(engine, samples), chain, card)
 
 
 class StepError(NamedTuple):
-    """The differences between the sides at one step; None where a side was not finite."""
+    """The differences between the sides at one step. A value is None if a side was not finite."""
 
     row: int  # of the step table, from 0
-    t: int
-    out_max: float | None  # of the outputs, when both networks get the x of the reference's chain: largest,
-    out_rms: float | None  # and root mean square of the worst image
-    x_max: float | None  # of x after the step, each side on its own chain
+    t: float
+    # The outputs of both networks for the x of the reference's chain: largest difference, and RMS of the worst image.
+    out_max: float | None
+    out_rms: float | None
+    # x after the step, each side on its own chain: likewise.
+    x_max: float | None
     x_rms: float | None
 
 
 class NonFinite(NamedTuple):
-    """A step at which a side gave NaN or infinity."""
+    """A step at which a side produced NaN or infinity."""
 
     side: Which
     row: int
-    t: int
+    t: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +84,32 @@ class Comparison:
 
     @property
     def psnr(self) -> NDArray[np.float64]:
-        """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN where a chain broke."""
+        """PSNR of every final image in dB, peak 2, float64 [N]; infinite for equal images, NaN for broken chains."""
         squares = (self.images.astype(np.float64) - self.reference) ** 2
         with np.errstate(divide="ignore"):
-            return np.asarray(10 * np.log10(PEAK**2 / squares.mean(axis=(1, 2, 3))), np.float64)
+            return np.asarray(10 * np.log10(PEAK**2 / per_image(squares).mean(axis=1)), np.float64)
+
+
+def per_image(values: NDArray[Any]) -> NDArray[Any]:
+    """`[N, C, ...]` as `[N, numbers]`."""
+    return values.reshape(len(values), -1)
 
 
 def compare(
-    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[int], object] = lambda rows: None
+    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[], object] = lambda: None
 ) -> Comparison:
-    """Sample the request on both sides. `progress` is called with the rows of the table that were compared or left out.
+    """Sample the request on both sides. `progress` is called after each step that was compared.
 
-    Values that are not finite end their side's chain and are part of the result. Raises ValueError for more images
-    than memory should hold."""
+    A side's chain ends at its first value that is not finite, and the result says where. Raises ValueError if the
+    images would need too much memory.
+    """
     card = engine.card
     if (size := bound.request.count * math.prod(card.image_shape)) > MAX_NUMBERS:
         raise ValueError(f"count {bound.request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     rows = _Rows(bound.table.t)
     images, trusted = [], []
     for samples in bound.batches(bound.request.samples):
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is part of the result
+        with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are part of the result
             x, expected = _compare_batch(engine, reference, samples, rows, progress)
         blank = np.full((len(samples), *card.image_shape), np.nan, np.float32)
         images.append(blank if x is None else x.astype(np.float32))
@@ -108,9 +119,9 @@ def compare(
 
 
 def _compare_batch(
-    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[int], object]
+    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[], object]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """The final images; None for a chain that broke. A step calls the engine twice and the reference once."""
+    """The final images of both sides; None for a broken chain. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
     ours, theirs = _Recorded(network), _Recorded(reference.network(samples))
     chain = _while_finite(engine.chain(ours, samples), ours)
@@ -120,9 +131,8 @@ def _compare_batch(
         expected = next(trusted, None)
         if expected is None:
             rows.note("reference", row)
-            progress(len(rows.t) - row)
             return None, None
-        out = network(theirs.x, theirs.t)
+        out = network(theirs.x, theirs.t, *theirs.prev_x0)
         if np.isfinite(out).all():
             rows.out.add(row, out, theirs.out)
         else:
@@ -133,7 +143,7 @@ def _compare_batch(
             rows.x.add(row, x, expected)
         elif alive:
             rows.note("engine", row)
-        progress(1)
+        progress()
     return x, expected
 
 
@@ -143,9 +153,10 @@ class _Recorded:
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise = denoise
 
-    def __call__(self, x: Batch, t: Times, /) -> Batch:
-        self.x, self.t = x.copy(), t.copy()  # the loop overwrites its x in place
-        self.out = self.denoise(x, t)
+    def __call__(self, x: Batch, t: Times, /, *prev_x0: Batch) -> Batch:
+        # copies: the loop overwrites its arrays in place
+        self.x, self.t, self.prev_x0 = x.copy(), t.copy(), tuple(one.copy() for one in prev_x0)
+        self.out = self.denoise(x, t, *prev_x0)
         return self.out
 
 
@@ -160,14 +171,14 @@ def _while_finite(chain: Iterator[NDArray[Any]], recorded: _Recorded) -> Iterato
 
 
 class _Errors:
-    """The errors of every row, of the worst image; NaN where nothing was added."""
+    """The errors of the worst image for every row; NaN if nothing was added to a row."""
 
     def __init__(self, rows: int) -> None:
         self.largest, self.rms = np.full(rows, np.nan), np.full(rows, np.nan)
 
     def add(self, row: int, found: NDArray[Any], expected: NDArray[Any]) -> None:
         difference = found.astype(np.float64) - expected
-        rms = np.sqrt((difference**2).mean(axis=(1, 2, 3))).max()
+        rms = np.sqrt(per_image(difference**2).mean(axis=1)).max()
         self.largest[row] = np.fmax(self.largest[row], np.abs(difference).max())
         self.rms[row] = np.fmax(self.rms[row], rms)
 
@@ -177,14 +188,14 @@ class _Errors:
 
 
 class _Rows:
-    """The errors and the broken steps, collected over the batches."""
+    """The errors and the non-finite steps, collected over all batches."""
 
     def __init__(self, t: Times) -> None:
         self.t, self.out, self.x = t, _Errors(len(t)), _Errors(len(t))
         self.broken: set[NonFinite] = set()
 
     def note(self, side: Which, row: int) -> None:
-        self.broken.add(NonFinite(side, row, int(self.t[row])))
+        self.broken.add(NonFinite(side, row, self.t[row].item()))
 
     def errors(self) -> tuple[StepError, ...]:
-        return tuple(StepError(row, int(t), *self.out.at(row), *self.x.at(row)) for row, t in enumerate(self.t))
+        return tuple(StepError(row, t, *self.out.at(row), *self.x.at(row)) for row, t in enumerate(self.t.tolist()))

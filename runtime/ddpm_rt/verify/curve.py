@@ -12,14 +12,14 @@ from typing import NamedTuple
 from .comparison import StepError
 from .report import Report
 
-LOWEST = 1e-9  # float32 values of this range that differ by less are equal
+LOWEST = 1e-9  # bottom of the value axis: far below the spacing of float32 values near 1
 TICKS = 6  # most ticks on the t axis
 
 Point = tuple[float, float]
 
 
 class Line(NamedTuple):
-    """One curve, in pieces: a curve is interrupted where a value is not finite."""
+    """One curve, split into pieces at values that are not finite."""
 
     label: str
     pieces: list[list[Point]]
@@ -46,7 +46,7 @@ class Curve:
 
     def lines(self) -> list[Line]:
         return [
-            Line("network alone: |difference of out|, the same x into both", self._pieces("out_max")),
+            Line("network alone: |difference of out| for the same x", self._pieces("out_max")),
             Line("whole chain: |difference of x|", self._pieces("x_max")),
         ]
 
@@ -62,7 +62,7 @@ class Curve:
         return row / max(len(self.steps) - 1, 1)
 
     def down(self, value: float) -> float:
-        """The vertical position of a value: 0 is the top. Values below the axis, 0 included, lie on the bottom."""
+        """The vertical position of a value: 0 is the top. Values below the axis, including 0, lie at the bottom."""
         exponent = math.log10(max(value, 10.0**self.low))
         return (self.high - exponent) / (self.high - self.low)
 

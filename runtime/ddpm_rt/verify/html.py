@@ -10,7 +10,7 @@ from .curve import Curve, Point
 from .png import GAIN, grids
 from .report import Report, number
 
-WIDTH, HEIGHT = 800, 300  # of the plot box; its labels lie around it
+WIDTH, HEIGHT = 800, 300  # plot box without its labels
 LEFT, TOP, RIGHT, BOTTOM = 60, 30, 20, 40
 
 STYLE = """
@@ -50,7 +50,7 @@ def page(report: Report) -> str:
 {curve_svg(Curve.of(report))}
 <h2>Final images</h2>
 <div class="images">{_figures(report)}</div>
-<p>In the difference, times {GAIN}, grey is none.</p>
+<p>The difference is multiplied by {GAIN}; grey means no difference.</p>
 <h2>Steps</h2>
 {_table(report, shown)}
 <details><summary>All {len(report.comparison.steps)} steps</summary>
@@ -62,7 +62,7 @@ def page(report: Report) -> str:
 
 
 def curve_svg(curve: Curve) -> str:
-    """The curve as SVG; the page's style colours it."""
+    """The curve as SVG. The stylesheet of the page sets its colours."""
 
     def place(point: Point) -> str:
         return f"{LEFT + point[0] * WIDTH:.1f},{TOP + point[1] * HEIGHT:.1f}"

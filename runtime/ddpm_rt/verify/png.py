@@ -1,6 +1,6 @@
 """The report of `verify` as one PNG: the verdict, the error curve, the final images and their difference.
 
-Drawn with Pillow alone.
+Pillow is the only dependency.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from .comparison import Comparison
 from .curve import Curve
 from .report import Report
 
-SHOWN = 16  # most images
-GAIN = 10  # gain of the difference
+SHOWN = 16  # most images in a grid
+GAIN = 10  # the shown difference is multiplied by this
 SIDE = 300  # target side of a grid, in pixels
 MARGIN, TOP, CHART = 24, 96, 280  # pixels
 AXIS = 64  # left of the chart
@@ -34,7 +34,11 @@ def grids(comparison: Comparison) -> dict[str, Pixels]:
 
 
 def _visible(images: Batch) -> Batch:
-    """Channels that a picture can show; black where a value is not finite."""
+    """The channels that a picture can show, of a volume the middle slice. Values that are not finite become black."""
+    if images.ndim == 5:
+        images = images[:, :, images.shape[2] // 2]
+    if images.ndim < 4:  # a sequence is a row a channel
+        images = images.reshape(len(images), 1, -1, images.shape[-1])
     shown = images if images.shape[1] in (1, 3) else images[:, :1]
     return np.nan_to_num(shown, nan=-1.0)
 

@@ -1,4 +1,4 @@
-"""The report of `verify`: lines for a person, JSON for a machine."""
+"""The report of `verify`, as text and as JSON."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from .comparison import Comparison, StepError
 from .verdict import Tolerance, Verdict, judge
 
 FORMAT = 1
-LINES = 8  # of the short table, besides the worst steps
+LINES = 8  # evenly spaced steps in the short table; the worst steps are added
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One side, as the report names it."""
+    """One side of the comparison, as it appears in the report."""
 
     name: str  # of the file or folder
     card: ModelCard
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def lines(self) -> dict[str, str]:
-        """What was compared: name to value."""
+        """Facts about the comparison: name to value."""
         request = self.request
         eta = f", eta {request.eta or 0.0:g}" if request.sampler == "ddim" else ""
         return {
@@ -72,7 +72,7 @@ class Report:
         return one.weights_sha256 == other.weights_sha256
 
     def chosen(self) -> list[StepError]:
-        """The steps of the short table: evenly spaced ones, the worst, and the first beyond the tolerance."""
+        """The steps of the short table: evenly spaced, worst, first over the tolerance, and non-finite steps."""
         steps = self.comparison.steps
         rows = set(np.linspace(0, len(steps) - 1, LINES).round().astype(int).tolist())
         rows |= {step.row for step in (self.verdict.first_over, self.verdict.worst_x) if step is not None}
@@ -89,14 +89,14 @@ class Report:
         return "\n".join(form.format(*row).rstrip() for row in rows)
 
     def remark(self, step: StepError) -> str:
-        """The remark on a step: a side that is not finite, or the first step beyond the tolerance."""
+        """The remark on a step: a side is not finite, or the step is the first over the tolerance."""
         remarks = [f"{place.side} not finite" for place in self.comparison.non_finite if place.row == step.row]
         if step == self.verdict.first_over:
             remarks.append("first over the tolerance")
         return ", ".join(remarks)
 
     def to_json(self) -> str:
-        """The report without the images, as JSON. null stands for a number that is not finite."""
+        """The report as JSON, without the images. Numbers that are not finite become null."""
         verdict, request = self.verdict, self.request
         whole: dict[str, Any] = {
             "format": FORMAT,

@@ -1,4 +1,4 @@
-"""The verdict on two sides: which models may be compared, the tolerances, and the decision."""
+"""The verdict of `verify`: checks that two models are comparable, default tolerances, and the decision."""
 
 import math
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..errors import DdpmRtError
+from ..text import quoted
 from .comparison import Comparison, StepError
 
-SAME_BETAS = 1e-6  # relative; a smaller difference does not change float32 coefficients
+SAME_BETAS = 1e-6  # relative tolerance; a smaller difference does not change float32 coefficients
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The limits of a comparison; None is no limit."""
+    """The limits of a comparison. None means no limit."""
 
-    max_x: float | None  # largest difference of x, at every step
-    min_psnr: float | None  # least PSNR of any final image, dB
+    max_x: float | None  # for the largest difference of x, at every step
+    min_psnr: float | None  # for the PSNR of every final image, in dB
 
     def __post_init__(self) -> None:
         for name, limit in (("max_x", self.max_x), ("min_psnr", self.min_psnr)):
@@ -25,26 +26,31 @@ class Tolerance:
                 raise ValueError(f"{name} must be a finite number of at least 0, not {limit}")
 
 
-# From exact to coarse; docs/verify.md gives the reason of each.
+# From exact to coarse; docs/verify.md gives the reason for each value.
 TOLERANCES = {
     "fp32": Tolerance(2e-4, None),
     "fp16": Tolerance(None, 40.0),
     "bf16": Tolerance(None, 30.0),
+    "int8": Tolerance(None, 30.0),
 }
 
 
 def default_tolerance(*precisions: str) -> Tolerance:
-    """The tolerance of the coarsest of `precisions`. Raises ValueError for a precision without one."""
+    """The default tolerance of the coarsest part of `precisions`, such as fp32+int8.
+
+    Raises ValueError for an unknown precision.
+    """
     known = list(TOLERANCES)
-    for precision in precisions:
-        if precision not in known:
-            raise ValueError(f"precision {precision!r} has no default tolerance; give --tolerance or --min-psnr")
-    return TOLERANCES[max(precisions, key=known.index)]
+    parts = [part for precision in precisions for part in precision.split("+")]
+    for part in parts:
+        if part not in known:
+            raise ValueError(f"precision {quoted(part)} has no default tolerance; give --tolerance or --min-psnr")
+    return TOLERANCES[max(parts, key=known.index)]
 
 
 def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool = False) -> None:
-    """Raises DdpmRtError unless the two are one model; `other_weights` allows different weights."""
-    for name in ("image_shape", "prediction", "variance", "clip", "classes"):
+    """Raises DdpmRtError unless both cards describe the same model; `other_weights` allows different weights."""
+    for name in ("image_shape", "process", "prediction", "variance", "clip", "classes", "inputs", "latents"):
         ours, theirs = getattr(card, name), getattr(other, name)
         if ours != theirs:
             raise DdpmRtError(f"not the same model: {name} is {_text(ours)} but the reference's is {_text(theirs)}")
@@ -60,8 +66,8 @@ def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool =
     mine, its = card.provenance.weights_sha256, other.provenance.weights_sha256
     if mine != its and not other_weights:
         raise DdpmRtError(
-            f"mismatched reference: the engine holds weights {mine[:12]}, the reference {its[:12]};"
-            " export again, or compare all the same with --other-weights"
+            f"mismatched reference: the engine has weights {mine[:12]}, the reference {its[:12]};"
+            " export again, or allow different weights with --other-weights"
         )
 
 
@@ -71,12 +77,12 @@ def _text(value: object) -> object:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision. `first_over` is the first step beyond the tolerance, for sides that differ."""
+    """The decision. `first_over` is the first step over the tolerance, None if the sides are equal within it."""
 
     ok: bool
     first_over: StepError | None
-    worst_psnr: float | None  # of the final images, dB; infinite when they are equal, None when a chain broke
-    worst_x: StepError | None  # the step where x differs most
+    worst_psnr: float | None  # lowest PSNR of the final images, dB; infinite if they are equal, None if a chain broke
+    worst_x: StepError | None  # the step with the largest difference of x
 
     def line(self, comparison: Comparison, tolerance: Tolerance) -> str:
         """The verdict in one line."""
@@ -105,7 +111,7 @@ def _asked(tolerance: Tolerance) -> str:
 
 
 def judge(comparison: Comparison, tolerance: Tolerance) -> Verdict:
-    """The verdict: are the sides equal within `tolerance`, and finite everywhere?"""
+    """Decide whether the sides are finite everywhere and equal within `tolerance`."""
     known = [step for step in comparison.steps if step.x_max is not None]
     over = next((step for step in known if _is_over(step, tolerance)), None)
     psnr = comparison.psnr
@@ -118,6 +124,9 @@ def judge(comparison: Comparison, tolerance: Tolerance) -> Verdict:
 
 
 def _is_over(step: StepError, tolerance: Tolerance) -> bool:
-    """Whether a step is beyond the tolerance. A least PSNR is read as a largest x_rms; only the final one decides."""
+    """Whether a step is over the tolerance. `min_psnr` is converted to a limit of x_rms, to find the first bad step.
+
+    The verdict itself depends on the PSNR of the final images only.
+    """
     far = tolerance.max_x is not None and (step.x_max or 0.0) > tolerance.max_x
     return far or (tolerance.min_psnr is not None and (step.x_rms or 0.0) > 2.0 * 10 ** (-tolerance.min_psnr / 20))

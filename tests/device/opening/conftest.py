@@ -14,7 +14,7 @@ from ddpm_rt.inspection import doctor
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path, stand_in, step_host):
-    """A GPU with everything for it: onnxruntime's state, and in state.world its memory."""
+    """A machine with a GPU and all packages: the state of onnxruntime, with the memory in `state.world`."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     register_kernels(stand_in, step_host)
     state, state.world = State(), DeviceWorld(stand_in)
@@ -26,7 +26,7 @@ def machine(monkeypatch, tmp_path, stand_in, step_host):
 
 @pytest.fixture
 def plan(tmp_path):
-    """Of the Gaussian model, from TensorRT-RTX 1.7.1 for 8.9 and 12.0, batches 1 and 1 to 64."""
+    """A plan of the Gaussian model for TensorRT-RTX 1.7.1, GPUs 8.9 and 12.0, batches 1 and 1 to 64."""
     write_plan(tmp_path / "unet.plan", gaussian_card())
     return tmp_path / "unet.plan"
 

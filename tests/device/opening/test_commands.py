@@ -1,4 +1,4 @@
-"""What the commands and the Python interface do on a GPU: the pictures of the CPU, to the bit."""
+"""The commands and the Python interface draw images on a GPU that are bit-equal to those of the CPU."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ pytest.importorskip("cuda.core")
 
 
 @pytest.mark.parametrize("verb", [(), ("--sampler", "ddpm", "--steps", 7), ("--stream-steps",)])
-def test_the_command_draws_on_the_gpu_what_it_draws_on_the_cpu(machine, gaussian, tmp_path, verb):
+def test_the_command_draws_the_same_images_on_gpu_and_cpu(machine, gaussian, tmp_path, verb):
     for provider in ("cpu", "cuda"):
         result = run("sample", "--engine", gaussian, "--provider", provider, *verb, "--count", 3,
                      "--out", tmp_path / f"{provider}.npy")  # fmt: skip
@@ -25,7 +25,7 @@ def test_the_command_draws_on_the_gpu_what_it_draws_on_the_cpu(machine, gaussian
     assert machine.world.stand_in.live() == []  # given back
 
 
-def test_a_plan_is_drawn_from_by_a_graph_of_tensorrt_and_our_step(rtx, plan, machine, tmp_path):
+def test_a_plan_is_sampled_by_a_graph_of_tensorrt_and_our_step(rtx, plan, machine, tmp_path):
     stand_in = machine.world.stand_in
     result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--seed", 5, "--out", tmp_path / "x.npy")
     assert result.exit_code == 0, result.output
@@ -36,7 +36,7 @@ def test_a_plan_is_drawn_from_by_a_graph_of_tensorrt_and_our_step(rtx, plan, mac
     assert stand_in.live() == []
 
 
-def test_a_plan_that_cannot_be_captured_is_drawn_from_step_by_step(rtx, plan, machine, tmp_path):
+def test_a_plan_that_cannot_be_captured_is_sampled_step_by_step(rtx, plan, machine, tmp_path):
     rtx.capturable = False
     result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--out", tmp_path / "x.npy")
     assert result.exit_code == 0, result.output
@@ -87,7 +87,7 @@ class Known(NamedTuple):
 
 
 def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian):
-    """The stand-in's plan is another function than the model, so that the verdict can only be that."""
+    """The stand-in's plan computes another function than the model, so the verdict must be `different`."""
     result = run("verify", plan, "--engine-b", gaussian, "--provider", "cpu", "--sampler", "ddim", "--steps", 3)
     assert result.exit_code == 1, result.output
     assert result.output.startswith("different: x is off")
@@ -101,7 +101,9 @@ def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian
         ("cuLaunchKernel", 701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"),
     ],
 )
-def test_what_a_gpu_refuses_is_one_line_and_no_file(machine, gaussian, tmp_path, name, error, words):
+def test_a_request_that_the_gpu_refuses_is_a_one_line_error_and_leaves_no_file(
+    machine, gaussian, tmp_path, name, error, words
+):
     stand_in = machine.world.stand_in
     stand_in.fail(name, error)
     result = run("sample", "--engine", gaussian, "--provider", "cuda", "--out", tmp_path / "x.png")
@@ -113,7 +115,7 @@ def test_what_a_gpu_refuses_is_one_line_and_no_file(machine, gaussian, tmp_path,
     assert stand_in.live() == []
 
 
-def test_an_output_that_is_not_finite_is_one_line_and_no_file(machine, tmp_path):
+def test_an_output_that_is_not_finite_is_a_one_line_error_and_leaves_no_file(machine, tmp_path):
     path = write_gaussian(tmp_path / "unet.onnx", poison_at=599)
     result = run("sample", "--engine", path, "--provider", "cuda", "--steps", 10, "--out", tmp_path / "x.png")
     assert result.exit_code == 1
@@ -123,7 +125,7 @@ def test_an_output_that_is_not_finite_is_one_line_and_no_file(machine, tmp_path)
     assert not (tmp_path / "x.png").exists()
 
 
-def test_ctrl_c_in_the_middle_keeps_the_batches_that_are_whole(machine, gaussian, tmp_path, monkeypatch):
+def test_ctrl_c_keeps_the_complete_batches(machine, gaussian, tmp_path, monkeypatch):
     from ddpm_rt.device.chain import DeviceChain
 
     result, runs = DeviceChain.result, []

@@ -1,4 +1,4 @@
-"""Which engine runs a model: --provider, --device, and what is said where there is no GPU."""
+"""Which engine runs a model: --provider, --device, and the errors without a GPU."""
 
 import sys
 from types import ModuleType
@@ -20,7 +20,7 @@ pytest.importorskip("cuda.core")
 WITHOUT_GPU = pytest.mark.skipif(bool(doctor.gpus()), reason="there is a GPU")
 
 
-def test_auto_is_cuda_where_it_is_and_the_cpu_where_it_is_not(machine, gaussian, monkeypatch):
+def test_auto_chooses_cuda_if_available_and_else_the_cpu(machine, gaussian, monkeypatch):
     assert provider_for(gaussian, "auto") == "cuda"
     assert isinstance(ddpm_rt.open_denoiser(gaussian), DeviceDenoiser)
     assert isinstance(ddpm_rt.open_denoiser(gaussian, provider="cpu"), OrtDenoiser)
@@ -31,15 +31,15 @@ def test_auto_is_cuda_where_it_is_and_the_cpu_where_it_is_not(machine, gaussian,
     assert provider_for(gaussian, "auto") == "cpu"
 
 
-def test_auto_goes_on_with_the_cpu_where_cuda_does_not_start(machine, gaussian):
+def test_auto_falls_back_to_the_cpu_if_cuda_does_not_start(machine, gaussian):
     machine.starts = {"CPUExecutionProvider"}
     assert isinstance(ddpm_rt.open_denoiser(gaussian), OrtDenoiser)
-    for options in ({"provider": "cuda"}, {"device": 1}):  # but not where a GPU was asked for
+    for options in ({"provider": "cuda"}, {"device": 1}):  # a GPU that the user asked for is never replaced by the CPU
         with pytest.raises(DdpmRtError):
             ddpm_rt.open_denoiser(gaussian, **options)
 
 
-def test_auto_goes_on_with_the_cpu_where_the_kernels_cannot_be_compiled(machine, gaussian, monkeypatch):
+def test_auto_falls_back_to_the_cpu_if_the_kernels_do_not_compile(machine, gaussian, monkeypatch):
     def without_nvrtc(device):
         raise DdpmRtError("NVRTC is not installed")
 
@@ -49,7 +49,7 @@ def test_auto_goes_on_with_the_cpu_where_the_kernels_cannot_be_compiled(machine,
         ddpm_rt.open_denoiser(gaussian, provider="cuda")
 
 
-def test_a_plan_is_tensorrts(rtx, plan, gaussian):
+def test_a_plan_runs_with_tensorrt(rtx, plan, gaussian):
     assert provider_for(plan, "auto") == provider_for(plan, "tensorrt") == "tensorrt"
     assert open_device_engine(plan).engine.card == gaussian_card()
     assert provider_for(gaussian, "tensorrt") == "tensorrt"
@@ -59,7 +59,7 @@ def test_a_plan_is_tensorrts(rtx, plan, gaussian):
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # before any package that would be of no use
+        (["--provider", "cuda"], 1, ["GPU 0", "driver"]),  # the GPU is checked before the packages
         (["--provider", "tensorrt"], 1, ["GPU 0", "driver"]),
         (["--provider", "cpu", "--device", 1], 2, ["device 1"]),
         (["--device", 3], 1, ["GPU 3", "driver"]),
@@ -67,7 +67,7 @@ def test_a_plan_is_tensorrts(rtx, plan, gaussian):
         (["--provider", "gpu"], 2, ["--provider"]),
     ],
 )
-def test_a_gpu_that_is_not_to_be_had_is_one_line_and_no_file(gaussian, tmp_path, options, code, words):
+def test_an_unavailable_gpu_is_a_one_line_error_and_leaves_no_file(gaussian, tmp_path, options, code, words):
     result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
     assert result.exit_code == code, result.output
     assert result.stderr.startswith("Error: ")
@@ -76,39 +76,39 @@ def test_a_gpu_that_is_not_to_be_had_is_one_line_and_no_file(gaussian, tmp_path,
     assert not (tmp_path / "x.png").exists()
 
 
-def test_a_provider_that_nobody_knows_is_the_callers_mistake(gaussian, plan):
+def test_an_unknown_provider_is_a_value_error(gaussian, plan):
     for path in (gaussian, plan):
         with pytest.raises(ValueError, match="provider must be one of auto, cpu, cuda, tensorrt, not 'bogus'"):
             ddpm_rt.open_denoiser(path, provider="bogus")
 
 
-def test_an_onnxruntime_in_pieces_is_one_line(gaussian, monkeypatch, tmp_path):
-    install(monkeypatch, ModuleType("onnxruntime"))  # what one of two packages leaves
+def test_a_broken_onnxruntime_is_a_one_line_error(gaussian, monkeypatch, tmp_path):
+    install(monkeypatch, ModuleType("onnxruntime"))  # the state after one of two conflicting packages was removed
     for options in ([], ["--provider", "cpu"]):
         result = run("sample", "--engine", gaussian, *options, "--out", tmp_path / "x.png")
         assert result.exit_code == 1
-        assert "in pieces: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
+        assert "of onnxruntime is broken: pip uninstall onnxruntime onnxruntime-gpu" in result.stderr
         assert result.stderr.count("\n") == 1
     assert run("doctor").exit_code == 0
 
 
 @WITHOUT_GPU
-def test_a_plan_without_a_driver_names_what_would_run(plan):
+def test_the_error_for_a_plan_without_a_driver_names_an_alternative(plan):
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    for words in ("driver", "unet.onnx, of which it was built, runs on the CPU"):
+    for words in ("driver", "unet.onnx, from which it was built, also runs on the CPU"):
         assert words in result.stderr
 
 
 @pytest.mark.parametrize("provider", ["cpu", "cuda"])
-def test_a_plan_is_of_no_other_provider(plan, provider):
+def test_a_plan_runs_with_no_other_provider(plan, provider):
     result = run("sample", "--engine", plan, "--provider", provider)
     assert result.exit_code == 2
     assert f"--provider {provider} cannot run it" in result.stderr
 
 
-def test_a_plan_that_is_truncated_is_one_line(rtx, plan):
+def test_a_plan_that_is_truncated_is_a_one_line_error(rtx, plan):
     plan.write_bytes(plan.read_bytes()[:-1])
     result = run("sample", "--engine", plan)
     assert result.exit_code == 1
@@ -117,7 +117,7 @@ def test_a_plan_that_is_truncated_is_one_line(rtx, plan):
     assert not rtx.loaded
 
 
-def test_a_device_that_is_not_there_is_named(machine, gaussian):
+def test_a_missing_device_is_named(machine, gaussian):
     result = run("sample", "--engine", gaussian, "--provider", "cuda", "--device", 3)
     assert result.exit_code == 1
     assert "there is no GPU 3: the only one is 0" in result.stderr
@@ -129,7 +129,7 @@ def test_a_model_without_a_card_is_refused(machine, tmp_path):
         open_device_engine(bare, "cuda")
 
 
-def test_the_cpu_is_no_device(gaussian):
+def test_a_device_number_for_the_cpu_is_refused(gaussian):
     with pytest.raises(ValueError, match="would run on the CPU"):
         open_device_engine(gaussian, "cpu")
 
@@ -142,13 +142,13 @@ def test_doctor_tries_the_providers(machine, monkeypatch):
         return doctor.works(versions, found, doctor.providers())[f"sample unet.{what}"]
 
     assert said("onnx, CUDA") == said("onnx, TensorRT") == "yes"
-    assert said("plan, TensorRT") == said("plan, TensorRT-RTX") == "yes, those of 1"
+    assert said("plan, TensorRT") == said("plan, TensorRT-RTX") == "yes, plans of 1"
     machine.starts = {"CPUExecutionProvider"}
     assert "does not start" in said("onnx, CUDA")
     machine.built_with = ()
     assert said("onnx, CUDA") == "no: pip uninstall onnxruntime, then pip install 'ddpm-rt[gpu]'"
     versions["tensorrt"] = None
-    assert said("plan, TensorRT") == "yes, version-compatible ones of 1 and older"
+    assert said("plan, TensorRT") == "yes, version-compatible plans of 1 and older"
     versions["cuda.core"] = None
     assert said("plan, TensorRT-RTX") == "no: pip install 'ddpm-rt[cuda]'"
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -1,4 +1,4 @@
-"""Networks to build plans of, and a plan."""
+"""Exported networks for builds, and a plan."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from tiny_unet import DIGITS, tiny_card, tiny_unet
 
 from ddpm_export.graph.precision import set_precision
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions
 from ddpm_ref.recipe import load_preset
@@ -21,14 +21,14 @@ def tiny(exported):
 
 @pytest.fixture(scope="session")
 def built(tiny, shared):
-    """A plan of two static batches, for every GPU that TensorRT-RTX takes."""
+    """A plan of two static batches for all GPUs that TensorRT-RTX supports."""
     folder = shared.folder("tiny-plan", lambda folder: build_plan(tiny, folder / "unet.plan", BuildOptions()))
     return folder / "unet.plan"
 
 
 def in_each_precision(folder, config):
-    """A network, random weights, in each precision: its graph is traced once, and typed thrice."""
-    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", hoist=True, threads=1)
+    """A network with random weights in every precision. The graph is traced once and converted to each type."""
+    export_onnx(tiny_unet(config=config), tiny_card(config), folder / "fp32.onnx", ExportOptions(hoist=True, threads=1))
     for precision in ("fp16", "bf16"):
         model = onnx.load(folder / "fp32.onnx")
         set_precision(model, precision, keep=("t",))

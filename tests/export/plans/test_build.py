@@ -1,4 +1,4 @@
-"""Real plans of TensorRT-RTX, which builds without a GPU. Where it cannot be imported these tests fail, on purpose."""
+"""Real plans of TensorRT-RTX, which builds without a GPU. These tests fail on purpose if it cannot be imported."""
 
 import os
 import subprocess
@@ -6,12 +6,12 @@ import sys
 
 import onnx
 import pytest
-import tensorrt_rtx  # not importorskip: a plan that nobody builds is a plan that nobody tests
+import tensorrt_rtx  # not importorskip, which would silently skip all tests of real plans
 from command import failed, run
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
 
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import build_plan
 from ddpm_export.plans.build_options import BuildOptions, parse_batch
 from ddpm_rt.artifacts.fitted_tables import embed, fitted_tables
@@ -40,7 +40,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("capabilities", "batch"), OTHERS)
-def test_plans_for_other_gpus_and_batches_say_so(tiny, tmp_path, capabilities, batch):
+def test_plans_for_other_gpus_and_batches_record_them(tiny, tmp_path, capabilities, batch):
     options = ("--compute-capability", capabilities, "--batch", batch, "--flavour", "rtx")
     result = run("build", tiny, "-o", tmp_path / "unet.plan", *options)
     assert result.exit_code == 0, result.output
@@ -48,24 +48,24 @@ def test_plans_for_other_gpus_and_batches_say_so(tiny, tmp_path, capabilities, b
     build = read_plan(tmp_path / "unet.plan").build
     assert ",".join(build.compute_capabilities) == capabilities
     assert build.profiles == parse_batch(batch)
-    # At offset 32 TensorRT-RTX 1.7 keeps a bit a GPU that the plan is for: what was asked is what was built.
+    # At offset 32, TensorRT-RTX 1.7 stores one bit for each target GPU.
     mask = int.from_bytes((tmp_path / "unet.plan").read_bytes()[32:36], "little")
     assert mask == sum({"8.0": 2, "8.6": 4, "8.9": 8, "12.0": 16}[name] for name in capabilities.split(","))
 
 
 @pytest.mark.slow
 def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", static_batch=3)
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(static_batch=3))
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
     assert record.build.profiles == ((3, 3, 3),)
     failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "fixed batch size 3")
 
 
 @pytest.mark.slow
-def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
+def test_an_unchanged_plan_is_not_built_again(tiny, tmp_path):
     plan = tmp_path / "unet.plan"
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 1).stdout
-    os.utime(plan, ns=(0, 0))  # so that a new file has another time, however coarse the clock
+    os.utime(plan, ns=(0, 0))  # a rewritten file would have another time
     assert "unchanged" in run("build", tiny, "-o", plan, "--batch", 1).stdout
     assert plan.stat().st_mtime_ns == 0
     assert "built in" in run("build", tiny, "-o", plan, "--batch", 1, "--force").stdout
@@ -78,7 +78,7 @@ def test_what_did_not_change_is_not_built_again(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_plan_carries_the_tables_of_the_file_that_it_was_built_from(tiny, tmp_path):
+def test_a_plan_contains_the_tables_of_its_onnx_file(tiny, tmp_path):
     source, plan = tmp_path / "unet.onnx", tmp_path / "unet.plan"
     source.write_bytes(tiny.read_bytes())
     card = read_onnx_card(source)
@@ -89,11 +89,11 @@ def test_a_plan_carries_the_tables_of_the_file_that_it_was_built_from(tiny, tmp_
 
 
 @pytest.mark.slow
-def test_another_models_record_is_refused(built, tiny, tmp_path):
+def test_the_record_of_another_model_is_refused(built, tiny, tmp_path):
     build_plan(changed_card(tiny, tmp_path), tmp_path / "other.plan", BuildOptions())
     (tmp_path / "unet.plan").write_bytes(built.read_bytes())
     sidecar_path(tmp_path / "other.plan").replace(sidecar_path(tmp_path / "unet.plan"))
-    failed(run("inspect", tmp_path / "unet.plan"), "another model's")
+    failed(run("inspect", tmp_path / "unet.plan"), "another model")
 
 
 def changed_card(tiny, tmp_path):
@@ -105,13 +105,13 @@ def changed_card(tiny, tmp_path):
     )
 
 
-# Ctrl-C at the first report of progress. The builder's thread goes on when the main thread has heard of it.
+# Ctrl-C at the first progress report. The builder's thread waits until the main thread has handled it.
 INTERRUPTED = """
 import os, signal, sys, time
 import ddpm_export.plans.builder as builder
 from ddpm_rt.cli import main
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell in the background switches off
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell disables the handler
 make = builder.make_monitor
 
 def make_monitor(trt, report):
@@ -134,12 +134,12 @@ def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     command = [sys.executable, "-c", INTERRUPTED, "build", tiny, "-o", tmp_path / "unet.plan"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 130
-    assert done.stderr.strip() == f"interrupted; {tmp_path / 'unet.plan'} is as it was"
-    assert max(map(float, done.stdout.split())) < 0.5  # of the work: TensorRT is told to stop, and stops
+    assert done.stderr.strip() == f"interrupted; {tmp_path / 'unet.plan'} is unchanged"
+    assert max(map(float, done.stdout.split())) < 0.5  # TensorRT stops before half of the work
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_only_grows_and_comes_near_the_end(tiny, tmp_path):
+def test_progress_never_decreases_and_nearly_reaches_one(tiny, tmp_path):
     seen = []
     build_plan(tiny, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),)), report=seen.append)
     assert all(0 <= share <= 1 for share in seen)
@@ -147,7 +147,7 @@ def test_progress_only_grows_and_comes_near_the_end(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_log_is_shown_when_asked_for(tiny, tmp_path):
+def test_verbose_shows_the_log(tiny, tmp_path):
     result = run("build", tiny, "-o", tmp_path / "unet.plan", "--verbose")
     assert result.exit_code == 0
     assert "[warning]" in result.stderr or "[info]" in result.stderr
@@ -155,12 +155,12 @@ def test_the_log_is_shown_when_asked_for(tiny, tmp_path):
 
 
 def test_building_does_not_need_torch():
-    """A Jetson that only builds has no use for it."""
+    """A Jetson that only builds plans does not need torch."""
     script = "import sys; sys.modules['torch'] = None; import ddpm_export.cli.build, ddpm_export.plans.build"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_message_loses_its_source_files_and_keeps_its_sense():
+def test_a_message_loses_only_its_source_files():
     raw = (
         "IBuilder::buildSerializedNetwork: Error Code 1: Myelin ([myelin_graph.h:1295: attachExceptionMsgToGraph] "
         "Cannot compile for target(s) sm86.\n  In compileGraph at /_src/optimizer/myelin/codeGenerator.cpp:2012)"

@@ -1,4 +1,4 @@
-"""A plan and its record are replaced together, whatever ends the process that does it."""
+"""A plan and its record are replaced together, even if the process is killed."""
 
 import dataclasses
 import hashlib
@@ -16,18 +16,18 @@ from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, pending_path, read_plan, sidecar_path
 from ddpm_rt.stopping import stopped_by_signals
 
-# What `write_pair` does to files, by the functions of `os`.
+# The operations of `write_pair` on files, as functions of `os`.
 OPERATIONS = ("open", "replace", "unlink", "fsync", "chmod")
 
 
 @pytest.fixture(autouse=True)
 def no_flush(monkeypatch):
-    """A process that is ended loses nothing of what it wrote, flushed or not; flushing takes a while."""
+    """Skip flushing, which is slow: killing a process loses no written data, flushed or not."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def pair(seed):
-    """A plan of bytes that only look like TensorRT's, and its record. Plans of one card have the same name inside."""
+    """A fake plan and its record. Plans of the same card contain the same name."""
     content = b"vtrt" + bytes([seed]) * 100 + network_name(gaussian_card()).encode()
     record = PlanRecord(gaussian_card(), BUILD, len(content), hashlib.sha256(content).hexdigest())
     return content, dataclasses.replace(record, build=dataclasses.replace(BUILD, version=str(seed)))
@@ -43,7 +43,7 @@ def is_pair(plan, seed):
 
 
 def end_at(place, number):
-    """From here on, the operation `place` on a file sends this process a signal before it is done."""
+    """Make the operation `place` on a file send this process a signal before it finishes."""
     done = 0
 
     def counted(real):
@@ -61,7 +61,7 @@ def end_at(place, number):
 
 
 def killed(plan, seed, place, number):
-    """A child process that writes a pair and gets a signal at operation `place`; its exit code."""
+    """The exit code of a child process that writes a pair and gets a signal at operation `place`."""
     child = os.fork()
     if child == 0:
         try:
@@ -76,7 +76,7 @@ def killed(plan, seed, place, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_path, number):
+def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, number):
     plan, place, seen = tmp_path / "unet.plan", 0, set()
     put(plan, 0)
     while True:
@@ -91,15 +91,15 @@ def test_whenever_the_process_is_ended_the_old_pair_or_the_new_one_is_there(tmp_
         if code == 0:
             break
         assert code == (-number if number == signal.SIGKILL else 128 + number)
-        put(plan, new)  # what a killed process left is in nobody's way
+        put(plan, new)  # the leftovers of a killed process do not block the next write
         assert is_pair(plan, new)
     assert place > 15
     assert seen == {False, True}
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_a_record_that_waits_is_not_taken_from_its_plan_by_the_next_kill(tmp_path, known):
-    """One process was killed before the plan had its name (0), or after it (1); then another is, anywhere."""
+def test_a_pending_record_survives_another_kill(tmp_path, known):
+    """One process is killed before (0) or after (1) it renames the plan; then another is killed at any place."""
     plan, waiting, place = tmp_path / "unet.plan", tmp_path / "waiting", 0
     put(plan, 1)
     sidecar_path(plan).rename(waiting)
@@ -123,7 +123,7 @@ def test_a_record_that_waits_is_not_taken_from_its_plan_by_the_next_kill(tmp_pat
     assert place > 15
 
 
-def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monkeypatch):
+def test_a_plan_that_cannot_be_written_leaves_the_old_pair(tmp_path, monkeypatch):
     plan = tmp_path / "unet.plan"
     put(plan, 0)
     real = os.replace
@@ -140,7 +140,7 @@ def test_a_plan_that_cannot_be_written_leaves_the_old_pair_alone(tmp_path, monke
     assert sorted(path.name for path in tmp_path.iterdir()) == ["unet.plan", "unet.plan.json"]
 
 
-def test_a_record_that_cannot_have_its_name_is_found_all_the_same(tmp_path, monkeypatch):
+def test_a_record_that_cannot_be_renamed_is_still_found(tmp_path, monkeypatch):
     plan = tmp_path / "unet.plan"
     put(plan, 0)
     real = os.replace
@@ -161,7 +161,7 @@ def test_a_record_that_cannot_have_its_name_is_found_all_the_same(tmp_path, monk
 
 
 @pytest.mark.parametrize("place", [sidecar_path, pending_path])
-def test_a_record_that_is_a_folder_is_refused_before_the_plan_is_touched(tmp_path, place):
+def test_a_folder_in_place_of_the_record_is_refused_before_the_plan_changes(tmp_path, place):
     plan = tmp_path / "unet.plan"
     plan.write_bytes(b"old")
     place(plan).mkdir()
@@ -185,7 +185,7 @@ def test_a_record_keeps_its_mode_and_its_link(tmp_path):
     assert file_sha256(plan) in far.read_text()
 
 
-def test_four_writers_leave_the_pair_of_one(tmp_path):
+def test_four_writers_leave_one_matching_pair(tmp_path):
     plan, children = tmp_path / "unet.plan", []
     for seed in range(4):
         children.append(os.fork())

@@ -1,4 +1,4 @@
-"""What cannot be built is one line, and no file."""
+"""A build that fails prints one line and leaves no file."""
 
 import dataclasses
 import resource
@@ -61,7 +61,7 @@ def test_an_option_that_tensorrt_lacks_is_an_error():
         (("--level", "6"), 2, "0<=x<=5"),
     ],
 )
-def test_options_out_of_range_are_one_line_and_no_file(tiny, tmp_path, option, code, message):
+def test_options_out_of_range_are_a_one_line_error_and_leave_no_file(tiny, tmp_path, option, code, message):
     failed(run("build", tiny, "-o", tmp_path / "unet.plan", *option), message, code=code)
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +76,7 @@ def test_options_out_of_range_are_one_line_and_no_file(tiny, tmp_path, option, c
         (fp8, "fp8"),
     ],
 )
-def test_a_model_that_cannot_be_built_is_one_line_and_no_file(tiny, tmp_path, damage, message):
+def test_a_model_that_cannot_be_built_is_a_one_line_error_and_leaves_no_file(tiny, tmp_path, damage, message):
     out = tmp_path / "out"
     out.mkdir()
     source = changed(tiny, tmp_path / "unet.onnx", damage)
@@ -92,7 +92,7 @@ def test_a_node_that_cannot_be_parsed_is_named(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None], ids=["empty", "text", "truncated"])
-def test_a_file_that_is_no_model_is_one_line(tiny, tmp_path, content):
+def test_a_file_that_is_not_a_model_is_a_one_line_error(tiny, tmp_path, content):
     source = tmp_path / "unet.onnx"
     source.write_bytes(tiny.read_bytes()[:-1000] if content is None else content)
     result = run("build", source, "-o", tmp_path / "unet.plan")
@@ -119,13 +119,13 @@ def test_without_tensorrt_the_extra_is_named(tiny, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_needs_a_gpu_says_so_where_there_is_none(tiny, tmp_path, monkeypatch):
+def test_a_build_that_needs_a_gpu_says_so_without_one(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("ddpm_export.plans.build.gpus", list)
     failed(run("build", tiny, "-o", tmp_path / "unet.plan", "--flavour", "rtx", "--refittable"), "GPU")
 
 
 def limited(tiny, plan, size):
-    """A build in a process that may write no file larger than `size` bytes, as if the disk were full."""
+    """A build in a process with a limit of `size` bytes for files, which acts like a full disk."""
     command = [sys.executable, "-m", "ddpm_rt", "build", tiny, "-o", plan]
     return subprocess.run(
         list(map(str, command)),
@@ -137,7 +137,7 @@ def limited(tiny, plan, size):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [100_000, 4000], ids=["the plan does not fit", "nothing fits"])
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path, size):
+def test_a_full_disk_is_a_one_line_error_and_changes_nothing(tiny, built, tmp_path, size):
     plan = tmp_path / "unet.plan"
     plan.write_bytes(built.read_bytes())
     sidecar_path(plan).write_text(sidecar_path(built).read_text().replace('"batch": null', '"batch": "4"'))
@@ -149,11 +149,11 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, built, tmp_path
     assert result.stderr.count("\n") == 1
     assert plan.read_bytes() == before[plan.name]
     assert {path.name for path in tmp_path.iterdir()} == set(before)
-    # The new plan has the bytes of the old one, so a new record that did fit describes the plan that is there.
+    # The new plan has the bytes of the old one, so a new record that fits on the disk also describes the old plan.
     assert read_plan(plan).build.options["batch"] in (None, "4")
 
 
-def test_a_folder_that_is_not_there_is_one_line(tiny):
+def test_a_missing_folder_is_a_one_line_error(tiny):
     failed(run("build", tiny, "-o", Path("no") / "such" / "unet.plan"), "not a folder")
 
 

@@ -1,4 +1,4 @@
-"""A plan of the stand-in's kind, the file it was built from, other weights for it, and a machine that refits."""
+"""A plan of the stand-in, its ONNX file, other weights, and a machine that can refit."""
 
 import fake_refitter
 import pytest
@@ -9,7 +9,7 @@ from ddpm_export.plans import refit as refit_file
 
 @pytest.fixture(scope="session")
 def source(exported):
-    """What the plans here were built from: the tiny network in fp16, its time embedding in tables."""
+    """The ONNX file of the plans: the tiny network in fp16 with its time embedding in tables."""
     return exported("fp16", hoist=True)
 
 

@@ -1,4 +1,4 @@
-"""Other weights in a plan: everything but TensorRT's own part, which a stand-in plays that objects to a wrong order."""
+"""Refits of plans, with a stand-in for TensorRT that rejects calls in a wrong order."""
 
 import json
 
@@ -13,7 +13,7 @@ from refit_plans import make_plan, refit
 from tiny_unet import tiny_card, tiny_unet
 
 from ddpm_export.graph.identity import graph_of
-from ddpm_export.onnx_export import export_onnx
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.plans.build import read_source, unchanged
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint
@@ -25,7 +25,7 @@ from ddpm_rt.cli import main
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 
-def test_a_refitted_plan_holds_the_new_weights_and_their_card_under_the_old_name(gpu, plan, source, other, tmp_path):
+def test_a_refitted_plan_has_the_new_weights_and_card_under_the_old_name(gpu, plan, source, other, tmp_path):
     card = read_plan(plan).card
     embed(plan, SamplerOptions(steps=6).compile(card), card)
     result = refit(plan, other, tmp_path / "new.plan")
@@ -42,7 +42,7 @@ def test_a_refitted_plan_holds_the_new_weights_and_their_card_under_the_old_name
     assert after.build == before.build
 
 
-def test_a_plan_can_be_refitted_over_itself_and_again_and_is_still_called_as_it_was_built(gpu, plan, source, other):
+def test_a_plan_refitted_in_place_twice_keeps_its_name(gpu, plan, source, other):
     built_as = read_plan(plan).card.sha256
     for weights in (other, source):
         assert refit(plan, weights, plan).exit_code == 0
@@ -53,9 +53,11 @@ def test_a_plan_can_be_refitted_over_itself_and_again_and_is_still_called_as_it_
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
-    """In its precision, for its batch, with its tables: what `ddpm-rt export` gives when it is told so."""
-    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", precision="bf16", static_batch=2, threads=1)
+def test_a_checkpoint_is_exported_with_the_options_of_the_plan_s_network(gpu, tmp_path):
+    """The temporary export has the plan's precision, batch and tables."""
+    export_onnx(
+        tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(precision="bf16", static_batch=2, threads=1)
+    )
     plan, new = make_plan(tmp_path / "unet.plan", tmp_path / "unet.onnx"), tmp_path / "new.plan"
     checkpoint, settings = tmp_path / "longer", (schedules.linear(1000), "eps", "fixed_large", (-1.0, 1.0))
     save_checkpoint(checkpoint, Checkpoint(tiny_unet(seed=1), *settings))
@@ -70,7 +72,7 @@ def test_a_checkpoint_is_exported_as_the_plan_s_network_was(gpu, tmp_path):
     failed(refit(plan, checkpoint, new), "betas are not the plan's")
 
 
-def test_a_stripped_plan_takes_back_what_it_was_built_from_and_nothing_else(gpu, source, other, tmp_path):
+def test_a_stripped_plan_accepts_only_its_own_weights(gpu, source, other, tmp_path):
     plan, new = make_plan(tmp_path / "unet.plan", source, refittable=False, strip_weights=True), tmp_path / "new.plan"
     assert not read_plan(plan).has_weights
     failed(refit(plan, other, new), "not the model that the plan was built from", "--refittable")
@@ -81,7 +83,7 @@ def test_a_stripped_plan_takes_back_what_it_was_built_from_and_nothing_else(gpu,
     failed(refit(new, source, new), "already has the weights it was stripped of")
 
 
-def test_inspect_says_whose_weights_a_plan_holds(gpu, plan, source, other, tmp_path):
+def test_inspect_names_the_source_of_a_plan_s_weights(gpu, plan, source, other, tmp_path):
     def inspect(path):
         return CliRunner().invoke(main, ["inspect", str(path)]).stdout
 
@@ -91,10 +93,10 @@ def test_inspect_says_whose_weights_a_plan_holds(gpu, plan, source, other, tmp_p
         tmp_path / "new.plan"
     )
     stripped = make_plan(tmp_path / "small.plan", source, refittable=False, strip_weights=True)
-    assert "none: put them in with `ddpm-rt refit`" in inspect(stripped)
+    assert "none: add them with `ddpm-rt refit`" in inspect(stripped)
 
 
-def test_a_refitted_plan_is_not_what_a_build_would_make(gpu, plan, other):
+def test_a_refitted_plan_counts_as_changed(gpu, plan, other):
     build = read_plan(plan).build
     wanted = {key: getattr(build, key) for key in ("flavour", "version", "options", "onnx")}
     assert unchanged(plan, wanted) == read_plan(plan)
@@ -121,7 +123,7 @@ def test_the_lean_runtime_stays_out_of_a_version_compatible_plan(gpu, source, ot
         (lambda raw: raw.pop("refit"), "missing key 'refit'"),
     ],
 )
-def test_a_refitted_plan_s_record_is_as_strict_as_any(gpu, plan, other, change, message):
+def test_the_record_of_a_refitted_plan_is_checked_strictly(gpu, plan, other, change, message):
     refit(plan, other, plan)
     raw = json.loads(sidecar_path(plan).read_text())
     change(raw)
@@ -131,14 +133,14 @@ def test_a_refitted_plan_s_record_is_as_strict_as_any(gpu, plan, other, change, 
 
 
 def test_a_plan_and_its_refitted_copy_do_not_share_a_record(gpu, plan, other, tmp_path):
-    """The network's name is the same in both: the bytes tell."""
+    """Both plans contain the same name, so only the bytes distinguish them."""
     refit(plan, other, tmp_path / "new.plan")
     sidecar_path(plan).replace(sidecar_path(tmp_path / "new.plan"))
     with pytest.raises(DdpmRtError, match="not the plan"):
         read_plan(tmp_path / "new.plan")
 
 
-def test_the_identity_of_a_graph_is_free_of_its_weights_and_of_names_in_between(source, other, tmp_path):
+def test_the_identity_of_a_graph_ignores_weights_and_intermediate_names(source, other, tmp_path):
     assert graph_of(other) == graph_of(source)
     model = onnx.load(source)
     renamed = {name: f"other_{name}" for node in model.graph.node for name in node.output if name != "out"}

@@ -1,4 +1,4 @@
-"""What cannot be refitted is one line, and no file."""
+"""A refit that fails prints one line and leaves no file."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ CARDS = [
 
 
 @pytest.mark.parametrize(("card", "message"), CARDS, ids=lambda value: next(iter(value)) if type(value) is dict else "")
-def test_weights_whose_card_differs_are_refused_by_the_field(gpu, plan, source, tmp_path, card, message):
+def test_weights_with_another_card_are_refused_by_field(gpu, plan, source, tmp_path, card, message):
     weights = other_weights(source, tmp_path / "other.onnx", card)
     before = contents(tmp_path)
     failed(refit(plan, weights, plan), message)
@@ -46,13 +46,13 @@ def renamed(model):
 
 
 def reshaped(model):
-    """A kernel of 1 x 1 where there was one of 3 x 3."""
+    """A kernel of 1 x 1 instead of 3 x 3."""
     tensor = next(t for t in model.graph.initializer if t.name == "conv_in.weight")
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:, :, :1, :1], tensor.name))
 
 
 def reheaded(model):
-    """Attention of other heads, the weights being the same: only the constants of Reshape tell."""
+    """Attention with another number of heads: the weights are equal, and only the constants of Reshape differ."""
     users = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
     tensor = next(t for t in model.graph.initializer if t.name in users and len(numpy_helper.to_array(t)) == 4)
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[[0, 2, 1, 3]], tensor.name))
@@ -71,7 +71,7 @@ def newer(model):
         (newer, ("in another graph (opset 19, not 18)",)),
     ],
 )
-def test_weights_of_another_network_are_refused_by_their_names(gpu, plan, source, tmp_path, change, words):
+def test_weights_of_another_network_are_refused_by_name(gpu, plan, source, tmp_path, change, words):
     weights = other_weights(source, tmp_path / "other.onnx", change=change)
     before = contents(tmp_path)
     failed(refit(plan, weights, tmp_path / "new.plan"), *words)
@@ -95,7 +95,7 @@ def no_gpu(monkeypatch):
 
 
 def replaced(kind, **members):
-    """A stand-in one of whose classes does something else."""
+    """A stand-in with one replaced class."""
 
     def change(monkeypatch):
         module = fake_refitter.module(**{kind.__name__: type(kind.__name__, (kind,), members)})
@@ -131,14 +131,16 @@ def renaming(monkeypatch):
     ],
     ids=["no TensorRT", "another TensorRT", "no GPU", "cannot open", "cannot refit", "missing", "without a name"],
 )  # fmt: skip
-def test_what_a_machine_cannot_do_is_one_line_and_no_file(gpu, plan, other, tmp_path, monkeypatch, machine, message):
+def test_a_refit_without_gpu_or_tensorrt_is_a_one_line_error_and_leaves_no_file(
+    gpu, plan, other, tmp_path, monkeypatch, machine, message
+):
     machine(monkeypatch)
     before = contents(tmp_path)
     failed(refit(plan, other, tmp_path / "new.plan"), message)
     assert contents(tmp_path) == before
 
 
-def test_weights_that_tensorrt_wants_beyond_those_of_the_file_are_named(gpu, source, other, tmp_path):
+def test_weights_that_tensorrt_needs_and_the_file_lacks_are_named(gpu, source, other, tmp_path):
     plan = make_plan(tmp_path / "unet.plan", source)
     record = read_plan(plan)
     weights = {**weights_in(plan.read_bytes()), "made by the parser": "0"}
@@ -152,14 +154,14 @@ def test_weights_that_tensorrt_wants_beyond_those_of_the_file_are_named(gpu, sou
     ("damage", "message"),
     [
         (lambda plan, weights: make_plan(plan, weights, refittable=False), "takes no new weights; build it with"),
-        (lambda plan, weights: plan.write_bytes(b"ftrt"), "holds no network of ddpm-rt"),
+        (lambda plan, weights: plan.write_bytes(b"ftrt"), "contains no ddpm-rt network"),
         (lambda plan, weights: sidecar_path(plan).unlink(), "is missing"),
         (lambda plan, weights: weights.unlink(), "is not a file"),
         (lambda plan, weights: weights.write_bytes(weights.read_bytes()[:1000]), "not a whole ONNX model"),
         (lambda plan, weights: weights.write_bytes(b""), "not a whole ONNX model"),
     ],
 )
-def test_files_that_are_not_what_they_should_be_are_one_line_and_no_file(gpu, plan, source, tmp_path, damage, message):
+def test_wrong_files_are_a_one_line_error_and_leave_no_file(gpu, plan, source, tmp_path, damage, message):
     weights = other_weights(source, tmp_path / "other.onnx")
     damage(plan, weights)
     before = contents(tmp_path)
@@ -167,7 +169,7 @@ def test_files_that_are_not_what_they_should_be_are_one_line_and_no_file(gpu, pl
     assert contents(tmp_path) == before
 
 
-def test_a_folder_that_is_no_checkpoint_is_one_line(gpu, plan, tmp_path):
+def test_a_folder_that_is_not_a_checkpoint_is_a_one_line_error(gpu, plan, tmp_path):
     (tmp_path / "empty").mkdir()
     failed(refit(plan, tmp_path / "empty", tmp_path / "new.plan"))
     assert not (tmp_path / "new.plan").exists()

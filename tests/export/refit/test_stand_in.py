@@ -1,4 +1,4 @@
-"""The stand-in for TensorRT's refitter, held against the bindings, and the real one as far as it goes without a GPU."""
+"""The stand-in for TensorRT's refitter has the members of the bindings; the real one runs as far as it can."""
 
 import fake_refitter
 import pytest
@@ -14,7 +14,7 @@ from ddpm_rt.engines.tensorrt_log import make_log
 
 
 def test_a_plan_whose_weights_can_be_replaced_has_one_profile(source, tmp_path):
-    """More than one is not supported for refittable engines (NvInfer.h, IBuilderConfig::addOptimizationProfile)."""
+    """Refittable engines support only one profile (NvInfer.h, IBuilderConfig::addOptimizationProfile)."""
     with pytest.raises(ValueError, match="one profile"):
         BuildOptions(((1, 1, 1), (4, 4, 4)), refittable=True)
     log = make_log(tensorrt_rtx, None)
@@ -22,14 +22,14 @@ def test_a_plan_whose_weights_can_be_replaced_has_one_profile(source, tmp_path):
     assert network.profiles == ((1, 16, 16),)
 
 
-def test_the_real_tensorrt_says_in_one_line_that_it_cannot_open_a_plan_here(plan, source):
-    """TensorRT-RTX itself, on bytes that it does not know: the calls before the first that needs a GPU are real."""
+def test_the_real_tensorrt_cannot_open_a_plan_here_and_says_so_in_one_line(plan, source):
+    """The real TensorRT-RTX with invalid bytes: all calls before the first one that needs a GPU."""
     log = make_log(tensorrt_rtx, None)
     with pytest.raises(DdpmRtError, match=r"^tensorrt_rtx [\d.]+ cannot open the plan here: .+; see `ddpm-rt doctor`$"):
         refit_engine(tensorrt_rtx, plan.read_bytes(), read_plan(plan), source, log=log)
 
 
-def test_the_stand_in_has_no_member_that_the_bindings_are_not_known_to_have():
+def test_the_stand_in_has_only_members_of_the_bindings():
     script = load_script("check_tensorrt_api")
     for kind in fake_refitter.PARTS:
         public = {name for name in vars(kind) if not name.startswith("_")}

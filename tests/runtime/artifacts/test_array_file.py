@@ -52,7 +52,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_or_hostile_array_is_refused_in_a_line(tmp_path, name):
+def test_a_damaged_or_hostile_array_is_refused_in_one_line(tmp_path, name):
     (tmp_path / "x.npy").write_bytes(DAMAGED[name])
     with pytest.raises(DdpmRtError, match="array of numbers") as caught:
         read_array(tmp_path / "x.npy", np.float32)
@@ -60,7 +60,7 @@ def test_a_damaged_or_hostile_array_is_refused_in_a_line(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_no_regular_file_is_refused(tmp_path, name):
+def test_only_regular_files_are_read(tmp_path, name):
     SPECIAL[name](tmp_path / "x.npy")
     with pytest.raises(DdpmRtError, match=r"x\.npy"):
         read_array(tmp_path / "x.npy", np.float32)
@@ -77,7 +77,7 @@ def test_a_pickle_is_never_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_an_array_of_parts_is_what_numpy_saves(tmp_path):
+def test_an_array_written_in_parts_equals_that_of_numpy_save(tmp_path):
     array = np.random.default_rng(0).standard_normal((5, 1, 2, 3)).astype(np.float32)
 
     def fill(append):
@@ -89,7 +89,7 @@ def test_an_array_of_parts_is_what_numpy_saves(tmp_path):
     assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
-def test_parts_that_do_not_make_the_shape_leave_no_file(tmp_path):
+def test_parts_that_do_not_fill_the_shape_leave_no_file(tmp_path):
     with pytest.raises(DdpmRtError, match="was not written"):
         write_array(tmp_path / "x.npy", (3, 2), lambda append: append(np.zeros((2, 2), np.float32)))
     assert list(tmp_path.iterdir()) == []

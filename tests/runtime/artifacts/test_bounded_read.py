@@ -1,4 +1,4 @@
-"""Both readers, the runtime's and the reference's, have the same limits and refuse the same files."""
+"""The readers of the runtime and of the reference have the same limits and refuse the same files."""
 
 import json
 
@@ -39,13 +39,13 @@ def test_a_hostile_text_is_refused_with_the_reason(who, name):
 
 @pytest.mark.parametrize("who", PARSERS)
 @pytest.mark.parametrize("name", FINE)
-def test_a_text_within_the_limits_is_what_json_says(who, name):
+def test_a_text_within_the_limits_is_parsed_as_by_json(who, name):
     assert PARSERS[who](FINE[name]) == json.loads(FINE[name])
 
 
 @pytest.mark.parametrize("who", READERS)
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_no_regular_file_or_too_large_is_refused_at_once(tmp_path, who, name):
+def test_a_file_that_is_not_regular_or_too_large_is_refused_at_once(tmp_path, who, name):
     path = tmp_path / "x\x1b[2J.json"
     SPECIAL[name](path)
     with pytest.raises((DdpmRtError, FileError)) as caught:
@@ -55,7 +55,7 @@ def test_what_is_no_regular_file_or_too_large_is_refused_at_once(tmp_path, who, 
 
 
 @pytest.mark.parametrize("who", READERS)
-def test_a_name_that_no_file_can_have_is_one_line(tmp_path, who):
+def test_a_name_that_no_file_can_have_is_a_one_line_error(tmp_path, who):
     for name in ("a" * 5000, "a\0b"):
         with pytest.raises((DdpmRtError, FileError)) as caught:
             READERS[who](tmp_path / name)

@@ -1,4 +1,4 @@
-"""The card of an ONNX file is found in its bytes, whatever else they hold."""
+"""The card of an ONNX file is found in its bytes; damaged and hostile files are refused."""
 
 import pytest
 from gaussian_model import gaussian_card, write_gaussian
@@ -50,7 +50,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_hostile_file_is_refused_in_a_line(tmp_path, name):
+def test_a_hostile_file_is_refused_in_one_line(tmp_path, name):
     content, reason = DAMAGED[name]
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(DdpmRtError, match=reason) as caught:
@@ -59,7 +59,7 @@ def test_a_hostile_file_is_refused_in_a_line(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_no_regular_file_is_refused(tmp_path, name):
+def test_only_regular_files_are_read(tmp_path, name):
     SPECIAL[name](tmp_path / "x.onnx")
     with pytest.raises(DdpmRtError, match=r"x\.onnx"):
         read_onnx_card(tmp_path / "x.onnx")
@@ -69,11 +69,11 @@ def test_what_is_no_regular_file_is_refused(tmp_path, name):
     {"image_shape": (1, 65536, 65536)}, {"image_shape": (1, 2**40, 1)}, {"betas": (10**400,)}, {"clip": (-1e39, 1e39)},
     {"clip": (1.0, 1.0 + 1e-12)}, {"precision": "x" * 2000}, {"betas": (0.1,) * 70_000},
 ])  # fmt: skip
-def test_facts_that_no_machine_could_hold_are_refused(change):
+def test_facts_that_exceed_any_memory_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))) as caught:
         gaussian_card(**change)
     assert is_line(str(caught.value))
 
 
-def test_a_sound_file_is_read(tmp_path):
+def test_a_valid_file_is_read(tmp_path):
     assert read_onnx_card(write_gaussian(tmp_path / "x.onnx")) == gaussian_card()

@@ -1,4 +1,4 @@
-"""An .npy is written batch by batch, and only where the disk has room for the whole."""
+"""An .npy file is written batch by batch, and only if the disk has enough space."""
 
 import shutil
 
@@ -9,7 +9,7 @@ import ddpm_rt
 from ddpm_rt.artifacts import array_file
 
 
-def test_the_file_holds_the_samples_and_each_batch_is_appended_as_it_is_drawn(gaussian, tmp_path, monkeypatch):
+def test_the_file_contains_the_samples_and_each_batch_is_appended_when_it_is_drawn(gaussian, tmp_path, monkeypatch):
     parts, write = [], array_file.write_array
 
     def spied(path, shape, fill):
@@ -27,7 +27,7 @@ def test_the_file_holds_the_samples_and_each_batch_is_appended_as_it_is_drawn(ga
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), ddpm_rt.sample(gaussian, **options))
 
 
-def test_an_array_that_the_disk_has_no_room_for_is_refused_before_anything_is_drawn(gaussian, tmp_path, monkeypatch):
+def test_an_array_larger_than_the_free_disk_space_is_refused_before_anything_is_drawn(gaussian, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=10**6))
     monkeypatch.setattr("ddpm_rt.host_loop.normal", None)  # a call would fail

@@ -6,7 +6,7 @@ from gaussian_model import gaussian_card, write_gaussian
 from ddpm_rt.images.canvas import MAX_PIXELS, Canvas, check_canvas, columns_of, grid
 
 
-def test_a_canvas_that_is_filled_in_parts_is_the_grid_of_the_whole():
+def test_a_canvas_filled_in_parts_equals_the_grid_of_all_images():
     pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 1), dtype=np.uint8)
     canvas = Canvas(7, (1, 3, 4), frames=2)
     for first in range(0, 7, 3):
@@ -49,7 +49,7 @@ def test_a_scaled_canvas_has_each_pixel_as_a_square():
 @pytest.mark.parametrize(("suffix", "count", "frames", "side"), [
     (".png", MAX_PIXELS + 1, 1, 1), (".gif", 10_000, 50, 28), (".webp", 1, 1, 16_384), (".gif", 1, 1, 65_536),
 ])  # fmt: skip
-def test_a_picture_beyond_the_limits_is_refused_with_what_to_do(suffix, count, frames, side):
+def test_a_picture_beyond_the_limits_is_refused_with_advice(suffix, count, frames, side):
     with pytest.raises(ValueError, match=r"\.npy or a folder"):
         check_canvas(suffix, count, frames, side, side if count > 1 else 1)
 
@@ -66,7 +66,7 @@ def test_a_picture_that_is_too_large_is_refused_before_anything_is_drawn(gaussia
 
 @pytest.mark.parametrize("out", ["x.png", "x.gif", "x.webp", "folder"])
 @pytest.mark.parametrize("channels", [2, 4, 5])
-def test_channels_that_are_no_picture_are_refused_before_anything_is_made(tmp_path, out, channels):
+def test_channels_that_no_picture_can_show_are_refused_before_anything_is_written(tmp_path, out, channels):
     engine = write_gaussian(tmp_path / "m.onnx", card=gaussian_card(image_shape=(channels, 4, 6)))
     result = run("sample", "--engine", engine, "--steps", 2, "--out", tmp_path / out)
     assert result.exit_code == 2

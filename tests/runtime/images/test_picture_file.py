@@ -40,21 +40,21 @@ def test_a_truncated_picture_is_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("name", SPECIAL)
-def test_what_is_no_regular_file_is_refused(tmp_path, name):
+def test_only_regular_files_are_read(tmp_path, name):
     SPECIAL[name](tmp_path / "x.png")
     with pytest.raises(DdpmRtError, match=r"x\.png"), open_picture(tmp_path / "x.png"):
         pass
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "png"])
-def test_several_frames_have_no_one_meaning(tmp_path, kind):
+def test_a_picture_with_several_frames_is_refused(tmp_path, kind):
     frames = [Image.fromarray(np.full((8, 8), 100 * i, np.uint8)) for i in range(2)]
     frames[0].save(tmp_path / f"x.{kind}", save_all=True, append_images=frames[1:])
     with pytest.raises(DdpmRtError, match="several frames"):
         read_pixels(tmp_path / f"x.{kind}", "L")
 
 
-def test_a_palette_and_opaque_alpha_are_what_they_show(tmp_path):
+def test_palettes_and_opaque_alpha_are_read_by_their_colours(tmp_path):
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     for mode in ("P", "RGB", "RGBA", "LA", "1"):
         picture = Image.fromarray(np.where(grey > 32, 255, 0).astype(np.uint8)).convert(mode)
@@ -62,9 +62,9 @@ def test_a_palette_and_opaque_alpha_are_what_they_show(tmp_path):
         np.testing.assert_array_equal(read_pixels(tmp_path / "x.png", "L"), np.where(grey > 32, 255, 0))
 
 
-def test_pixels_that_are_not_opaque_are_refused(tmp_path):
+def test_transparent_pixels_are_refused(tmp_path):
     Image.new("RGBA", (8, 8), (255, 0, 0, 254)).save(tmp_path / "x.png")
-    with pytest.raises(DdpmRtError, match="not opaque"):
+    with pytest.raises(DdpmRtError, match="transparent pixels"):
         read_pixels(tmp_path / "x.png", "RGB")
 
 

@@ -18,7 +18,7 @@ def fit(engine, **asked):
     return tune(engine, Tuning(**{**FEW, **asked}), RAN_ON)
 
 
-def test_a_fitted_table_is_nearer_to_the_teacher_than_ddim_and_dpm_on_samples_it_has_not_seen():
+def test_a_fitted_table_is_closer_to_the_teacher_than_ddim_and_dpm_on_held_out_samples():
     fitted = fit(MixtureEngine(clip=CLIP), calls=5)
     errors = fitted.fit.errors
     assert list(errors) == ["ddim", "dpm++ logsnr", "fitted"]
@@ -27,14 +27,14 @@ def test_a_fitted_table_is_nearer_to_the_teacher_than_ddim_and_dpm_on_samples_it
     assert fitted.sampler.clip == CLIP
 
 
-def test_the_samples_that_are_held_out_are_others():
+def test_the_held_out_samples_differ_from_those_of_the_fit():
     tuning = Tuning(calls=3, seed=2**64 - 1)
     card = MixtureEngine().card
     assert tuning.fitting_to(card).seed == 2**64 - 1
     assert tuning.measured_on(card).seed == 0
 
 
-def test_the_error_is_what_sampling_with_the_table_gives():
+def test_the_error_is_that_of_sampling_with_the_table():
     engine = MixtureEngine(clip=CLIP)
     fitted = fit(engine, calls=4, held_out=SHOWN)
     request = {"seed": 901, "count": SHOWN, "batch": 8}
@@ -42,9 +42,7 @@ def test_the_error_is_what_sampling_with_the_table_gives():
     np.testing.assert_array_equal(images, fitted.distances.images["fitted"])
     wanted = fitted.distances.images["teacher"]
     dense = ddpm_rt.sample(engine, Request(sampler="dpm++", steps=300, spacing="logsnr", **request))
-    assert (
-        np.sqrt(np.mean((dense - wanted) ** 2)) < 0.02
-    )  # the teacher is where the solver goes with ten times the calls
+    assert np.sqrt(np.mean((dense - wanted) ** 2)) < 0.02  # the teacher is close to the solver with ten times the calls
     assert fitted.fit.errors["fitted"] == pytest.approx(float(np.sqrt(np.mean((images - wanted) ** 2))), rel=1e-5)
     for name, asked in (("ddim", {}), ("dpm++", {"spacing": "logsnr"})):
         plain = ddpm_rt.sample(engine, Request(sampler=name, steps=4, **asked, **request))
@@ -53,7 +51,7 @@ def test_the_error_is_what_sampling_with_the_table_gives():
 
 
 @pytest.mark.parametrize("eta", [0.4, 1.0])
-def test_a_table_with_noise_adds_that_of_ddim_and_is_nearer_to_the_teacher_that_meets_the_same_noise(eta):
+def test_a_table_with_noise_adds_the_noise_of_ddim_and_is_closer_to_the_teacher(eta):
     fitted = fit(MixtureEngine(clip=CLIP), calls=5, eta=eta)
     errors = fitted.fit.errors
     plain = ddpm_rt.ddim(MixtureEngine().card.schedule, fitted.sampler.table.t, prediction="eps", eta=eta)
@@ -62,7 +60,7 @@ def test_a_table_with_noise_adds_that_of_ddim_and_is_nearer_to_the_teacher_that_
     assert errors["fitted"] < 0.6 * min(error for name, error in errors.items() if name != "fitted")
 
 
-def test_timesteps_that_are_listed_are_kept_and_all_tables_begin_at_the_first():
+def test_listed_timesteps_are_kept_and_all_tables_start_at_the_first():
     listed = (880, 610, 400, 90)
     fitted = fit(MixtureEngine(clip=CLIP), timesteps=listed)
     assert fitted.sampler.table.t.tolist() == list(listed)
@@ -74,14 +72,14 @@ def conditional_engine(**changes):
     return MixtureEngine(clip=None, **{**kept, **changes})
 
 
-def test_without_a_label_the_samples_have_every_class_in_turn_but_not_that_of_none():
+def test_without_a_label_the_samples_cycle_through_all_classes_but_the_null_class():
     engine = conditional_engine()
     fitted = fit(engine, calls=4)
     assert fitted.fit.label == tuple(label for label in range(len(CLASS_MEANS)) if label != 3)
     assert fit(engine, calls=4, label=[2]).fit.label == (2,)
 
 
-def test_guidance_is_fitted_as_it_will_be_sampled():
+def test_the_fit_uses_the_guidance_of_sampling():
     fitted = fit(conditional_engine(), calls=5, guidance=2.0)
     assert fitted.fit.guidance == 2.0
     assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors["ddim"], fitted.fit.errors["dpm++ logsnr"])
@@ -107,7 +105,7 @@ def test_a_model_without_signal_at_its_last_timestep_is_fitted():
     fit(MixtureEngine(betas=betas, clip=CLIP), timesteps=[998, 500, 100])
 
 
-def test_the_batch_changes_nothing_but_rounding_and_is_kept_to():
+def test_the_fit_keeps_to_the_batch_which_changes_only_rounding():
     engine = MixtureEngine(clip=CLIP)
     one = fit(engine, calls=4, batch=24).sampler.table
     engine.largest = 0
@@ -118,7 +116,7 @@ def test_the_batch_changes_nothing_but_rounding_and_is_kept_to():
 
 
 @pytest.mark.parametrize("asked", [{"calls": 4}, {"calls": 4, "eta": 0.5}, {"timesteps": [900, 500, 100]}])
-def test_a_fit_makes_no_more_calls_than_it_says_and_reports_each(asked):
+def test_a_fit_makes_no_more_calls_than_promised_and_reports_each(asked):
     engine, stages = MixtureEngine(clip=CLIP), []
     tuning = Tuning(**FEW, **asked)
     tune(engine, tuning, RAN_ON, stages.append)
@@ -126,7 +124,7 @@ def test_a_fit_makes_no_more_calls_than_it_says_and_reports_each(asked):
     assert set(stages) == {"teacher", "rows", "held-out samples"} | ({"timesteps"} if "calls" in asked else set())
 
 
-def test_what_a_table_was_fitted_on_is_in_its_steps_file(tmp_path):
+def test_the_steps_file_says_how_a_table_was_fitted(tmp_path):
     engine = MixtureEngine(clip=CLIP)
     fitted = fit(engine, calls=3)
     write_steps(tmp_path / "x.steps.json", fitted.sampler, engine.card)
@@ -140,13 +138,13 @@ def test_what_a_table_was_fitted_on_is_in_its_steps_file(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "one of calls and timesteps"),
-        ({"calls": 3, "timesteps": [9, 0]}, "one of calls and timesteps"),
+        ({}, "either calls or timesteps"),
+        ({"calls": 3, "timesteps": [9, 0]}, "either calls or timesteps"),
         ({"calls": 0}, "calls must be at least 1"),
         ({"calls": 3, "eta": 1.5}, "eta"),
         ({"calls": 3, "samples": 0}, "samples"),
         ({"calls": 3, "held_out": 0}, "samples"),
-        ({"calls": 30}, "more calls than the table"),
+        ({"calls": 30}, "must be more than the table"),
         ({"calls": 3, "batch": 0}, "batch"),
         ({"calls": 3, "seed": -1}, "seed"),
         ({"timesteps": [5, 500]}, "descend"),
@@ -155,7 +153,7 @@ def test_what_a_table_was_fitted_on_is_in_its_steps_file(tmp_path):
         ({"calls": 3, "guidance": 2.0}, "unconditional"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_the_network_is_called(asked, message):
+def test_invalid_settings_are_refused_before_the_network_is_called(asked, message):
     engine = MixtureEngine()
     with pytest.raises(ValueError, match=message):
         fit(engine, **asked)

@@ -30,7 +30,7 @@ def test_the_fit_ends_where_the_loop_ends_to_the_bit(eta, clip, variance):
         np.testing.assert_array_equal(images[portion[0] : portion[-1] + 1], step.x)
 
 
-def test_a_fitted_row_is_numpys_least_squares_where_there_is_no_ridge():
+def test_a_fitted_row_without_a_ridge_is_numpy_s_least_squares():
     engine = MixtureEngine(clip=(-1.0, 1.0))
     bound, targets = taught(engine)
     table, _ = fit_rows(engine, bound, TIMESTEPS, targets, ridge=0.0)
@@ -47,7 +47,7 @@ def test_a_fitted_row_is_numpys_least_squares_where_there_is_no_ridge():
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
-def test_columns_that_are_not_fitted_are_those_of_ddim():
+def test_the_columns_that_are_not_fitted_equal_those_of_ddim():
     engine = MixtureEngine(clip=(-1.0, 1.0))
     bound, targets = taught(engine)
     table, _ = fit_rows(engine, bound, TIMESTEPS, targets, eta=0.5)
@@ -58,7 +58,7 @@ def test_columns_that_are_not_fitted_are_those_of_ddim():
     assert table.mean_from_prev_x0[1:].all()
 
 
-def test_an_infinite_ridge_is_the_prior_and_equal_features_share_a_weight():
+def test_an_infinite_ridge_gives_the_prior_and_equal_features_share_a_weight():
     products, target, prior = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([1.0, -1.0]), np.array([0.3, 0.6])
     np.testing.assert_allclose(fitted_row(products, target, prior, 1e12), prior)
     shared = fitted_row(np.ones((2, 2)), np.ones(2), np.zeros(2), 1e-6)
@@ -66,12 +66,12 @@ def test_an_infinite_ridge_is_the_prior_and_equal_features_share_a_weight():
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v"])
-def test_a_table_does_not_depend_on_what_the_network_says_it_in(prediction):
+def test_a_table_does_not_depend_on_the_prediction_of_the_network(prediction):
     fitted = []
     for said in ("eps", prediction):
         engine = MixtureEngine(clip=(-1.0, 1.0), prediction=said)
         bound, targets = taught(engine)
         fitted.append(fit_rows(engine, bound, TIMESTEPS, targets)[0])
     for name in ("mean_from_x", "mean_from_x0", "mean_from_prev_x0"):
-        # float32 of eps near t = 999 is x0 to 1e-5 only, where x0 is 150 times the error of eps
+        # near t = 999, x0 has 150 times the float32 error of eps, about 1e-5
         np.testing.assert_allclose(getattr(fitted[0], name), getattr(fitted[1], name), atol=2e-3)

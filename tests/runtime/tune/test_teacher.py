@@ -22,7 +22,7 @@ def gaussian_engine():
 
 
 def variance(alpha_bar):
-    """Of x_t, where pixels come from N(0, PIXEL_VARIANCE)."""
+    """The variance of x_t for pixels from N(0, PIXEL_VARIANCE)."""
     return alpha_bar * PIXEL_VARIANCE + 1 - alpha_bar
 
 
@@ -31,7 +31,7 @@ def ignored():
 
 
 @pytest.mark.parametrize("points", [2, 5, 60, 1000, 5000])
-def test_the_grid_descends_from_the_noise_to_0_and_has_at_most_two_points_more(points):
+def test_the_grid_descends_to_0_and_has_at_most_two_extra_points(points):
     grid = teacher_grid(SCHEDULE, points)
     assert grid[0] == 999
     assert grid[-1] == 0
@@ -39,13 +39,13 @@ def test_the_grid_descends_from_the_noise_to_0_and_has_at_most_two_points_more(p
     assert len(grid) <= points + 2
 
 
-def test_the_grid_has_the_timesteps_that_are_wanted_and_begins_at_the_first():
+def test_the_grid_contains_the_wanted_timesteps_and_starts_at_the_first():
     grid = teacher_grid(SCHEDULE, 20, [801, 402, 77])
     assert grid[0] == 801
     assert {801, 402, 77} <= set(grid.tolist())
 
 
-def test_the_paths_are_those_of_the_loop_whatever_the_batch():
+def test_the_paths_equal_those_of_the_loop_for_any_batch():
     engine, grid = MixtureEngine(clip=(-1.0, 1.0)), teacher_grid(SCHEDULE, 12)
     bound = Request(seed=5, first=3, count=7, batch=3).bind(engine.card)
     calls = []
@@ -56,11 +56,13 @@ def test_the_paths_are_those_of_the_loop_whatever_the_batch():
     steps = trajectory(engine, table, engine.card.image_shape, seed=5, samples=range(3, 10))
     np.testing.assert_array_equal(paths.x[0], noise.normal(5, range(3, 10), noise.INITIAL_STEP, 24))
     for step in steps:
-        np.testing.assert_allclose(paths.x[step.row + 1], step.x.reshape(7, 24), atol=1e-6)  # batches round apart
+        np.testing.assert_allclose(
+            paths.x[step.row + 1], step.x.reshape(7, 24), atol=1e-6
+        )  # batch sizes round differently
         np.testing.assert_allclose(paths.x0[step.row], step.x0.reshape(7, 24), atol=1e-6)
 
 
-def test_of_a_large_image_evenly_spaced_elements_are_kept():
+def test_evenly_spaced_elements_of_a_large_image_are_kept():
     small, large = gaussian_card(), gaussian_card(image_shape=(3, 100, 100))
     assert on_kept(small, np.zeros((2, 1, 4, 6), np.float32)).shape == (2, 24)
     images = np.arange(60_000, dtype=np.float32).reshape(2, 3, 100, 100)
@@ -70,8 +72,8 @@ def test_of_a_large_image_evenly_spaced_elements_are_kept():
     assert kept[0, -1] > 29_980
 
 
-def test_the_teacher_takes_gaussian_pixels_where_the_probability_flow_does():
-    """The flow scales x by the root of the ratio of the variances: of a Gaussian, in closed form."""
+def test_the_teacher_follows_the_probability_flow_of_gaussian_pixels():
+    """For a Gaussian, the flow scales x by the square root of the ratio of the variances."""
     engine, grid = gaussian_engine(), teacher_grid(SCHEDULE, 60)
     paths = teacher_paths(engine, Request(count=16).bind(engine.card), grid, ignored)
     levels = np.append(SCHEDULE.alpha_bar[grid], 1.0)
@@ -94,7 +96,7 @@ def test_a_flow_table_ends_at_its_level(level):
 
 @pytest.mark.parametrize("eta", [0.3, 1.0])
 def test_the_teacher_of_a_table_with_noise_keeps_the_variance_of_x_at_every_row(eta):
-    """Before the noise of a row, x has the variance that is due after it less sigma^2."""
+    """Before a row adds its noise, the variance of x is the variance after the row minus sigma^2."""
     engine, timesteps = gaussian_engine(), np.array([999, 700, 400, 150])
     bound = Request(seed=2, count=2000, batch=500).bind(engine.card)
     rows = noisy_rows(engine.card, timesteps, eta)
@@ -105,7 +107,7 @@ def test_the_teacher_of_a_table_with_noise_keeps_the_variance_of_x_at_every_row(
     np.testing.assert_allclose(np.mean(found, axis=0), due, rtol=0.02)  # 48 000 values: 0.65 % is one deviation
 
 
-def test_a_row_with_noise_leads_above_its_own_level_and_the_last_has_none():
+def test_a_row_with_noise_ends_above_its_own_level_and_the_last_row_has_no_noise():
     rows = noisy_rows(gaussian_card(), np.array([999, 500, 20]), 1.0)
     assert (rows.level > SCHEDULE.alpha_bar[[999, 500, 20]]).all()
     assert (rows.level[:-1] < 1).all()

@@ -20,7 +20,7 @@ def taught():
     return engine, bound, teacher_paths(engine, bound, teacher_grid(SCHEDULE, 20), lambda: None)
 
 
-def test_an_error_is_that_of_the_ddim_step_that_it_stands_for(taught):
+def test_a_step_error_equals_the_error_of_that_ddim_step(taught):
     engine, _, paths = taught
     errors = step_errors(paths, SCHEDULE)
     assert np.isinf(errors[np.tril_indices(len(paths.grid))]).all()
@@ -62,7 +62,7 @@ def test_a_move_keeps_the_order_and_the_ends():
     assert list(moves([0, 3, 5], 1, 4, 6)) == []
 
 
-def test_the_search_ends_nearer_to_the_teacher_and_keeps_to_its_allowance(taught):
+def test_the_search_gets_closer_to_the_teacher_within_its_budget(taught):
     engine, bound, paths = taught
     even = [0, 5, 10, 15]
     before, calls = end_error(engine, bound, paths, even, lambda: None), []

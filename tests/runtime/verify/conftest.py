@@ -1,4 +1,4 @@
-"""Engines that are equal, or differ by an error that is known."""
+"""Engines that are equal, or differ by a known error."""
 
 import numpy as np
 import onnx

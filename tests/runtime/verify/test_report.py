@@ -1,4 +1,4 @@
-"""What a comparison leaves: a page, a picture, JSON."""
+"""The reports of a comparison: a page, a picture, JSON."""
 
 import json
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ from ddpm_rt.verify.png import grids
 
 
 class Page(HTMLParser):
-    """Counts tags, checks that they nest, and gathers what is referred to."""
+    """Counts tags, checks that they nest, and collects references."""
 
     VOID = {"meta", "img", "line", "polyline"}
 
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("engine", ["right", "raised", "nan"])
 @pytest.mark.parametrize("steps", [1, 10])
-def test_the_page_is_whole_and_refers_to_nothing_outside(engines, tmp_path, engine, steps):
+def test_the_page_is_complete_and_needs_no_other_file(engines, tmp_path, engine, steps):
     verify(engines[engine], "--engine-b", engines["right"], "--steps", steps, "--out", tmp_path / "x.html")
     text = (tmp_path / "x.html").read_text()
     page = Page(text)
@@ -53,7 +53,7 @@ def test_the_page_is_whole_and_refers_to_nothing_outside(engines, tmp_path, engi
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_picture_shows_both_curves_and_says_the_verdict(engines, tmp_path):
+def test_the_picture_shows_both_curves_and_the_verdict(engines, tmp_path):
     verify(engines["raised"], "--engine-b", engines["right"], "--sampler", "ddim", "--png", tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.format == "PNG"
@@ -78,7 +78,7 @@ def test_colour_images_are_shown_in_colour(tmp_path):
     assert (pixels[-200:].max(axis=2) != pixels[-200:].min(axis=2)).any()
 
 
-def test_a_write_that_fails_leaves_no_file(engines, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_file(engines, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 

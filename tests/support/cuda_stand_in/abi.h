@@ -1,4 +1,4 @@
-// The part of the CUDA driver's ABI that the stand-in speaks; sizes and names are those of
+// The part of the CUDA driver's ABI that the stand-in implements, with the sizes and names of
 // cuda.h 13.
 #pragma once
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Compiled where there is a cuda.h of version 13: the structures of abi.h are the driver's.
+// Compiled if cuda.h 13 is installed: checks that the structures of abi.h equal the driver's.
 #include <cuda.h>
 
 #include "abi.h"

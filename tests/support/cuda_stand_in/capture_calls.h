@@ -39,7 +39,7 @@ int cuStreamEndCapture(Handle handle, Handle* out) {
     if (!stream) return kInvalidHandle;
     auto capture = stream->capture;
     if (!capture)
-      return kIllegalState;  // cuda.core ends a capture again when it drops a builder that failed
+      return kIllegalState;  // cuda.core ends a capture again when it drops a failed builder
     if (capture->origin != handle) return invalidate(*capture, kCaptureUnmatched);
     if (capture->mode != 2 && capture->thread != std::this_thread::get_id())
       return kCaptureWrongThread;

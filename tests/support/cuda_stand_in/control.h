@@ -1,16 +1,16 @@
-// What tests say to the stand-in and ask of it.
+// The interface of the stand-in for tests.
 #pragma once
 #include "capture_calls.h"
 #include "executable_calls.h"
 #include "graph_calls.h"
 
-inline std::string answer;  // of the last question
+inline std::string answer;  // of the last query
 
 extern "C" {
 
 Settings* stand_in_settings() { return &world.settings; }
 
-// Forgets all of the test before. What Python still holds of it is unknown from now on, and no
+// Forgets the previous test. Objects that Python still holds are unknown from now on, which is not a
 // fault.
 void stand_in_reset() {
   std::lock_guard lock(world.mutex);
@@ -50,7 +50,7 @@ int stand_in_enqueue(Handle stream, const char* name, void (*function)(void*), v
   });
 }
 
-// The device's function of that name: for kernels, while they run.
+// The device function of that name, for running kernels.
 void cudaGraphSetConditional(unsigned long long condition, unsigned value) {
   std::lock_guard lock(world.mutex);
   auto found = conditions.find(condition);
@@ -60,7 +60,7 @@ void cudaGraphSetConditional(unsigned long long condition, unsigned value) {
     found->second.value = value;
 }
 
-// For kernels that check by themselves what they touch; 0 if all is well.
+// For kernels that check their own accesses; 0 if an access is valid.
 int stand_in_touch(const char* who, Address at, std::size_t size) {
   std::lock_guard lock(world.mutex);
   std::string wrong = trouble_of_parameter(at, size);

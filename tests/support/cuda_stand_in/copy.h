@@ -35,7 +35,7 @@ inline bool is_capturing(Handle handle) {
   return stream && stream->capture;
 }
 
-// As the driver: from pageable memory the source is read at once, to pageable memory the call
+// As in the driver: a copy from pageable memory reads the source at once, and a copy to it
 // waits.
 inline int copy_async(const char* name, Address to, Address from, std::size_t size, Handle stream) {
   return in_context(name, stream, size, [&]() -> int {
@@ -118,7 +118,7 @@ int cuMemHostGetDevicePointer_v2(Address* out, Address at, unsigned) {
   });
 }
 
-// Stream-ordered: usable at once here, freed when the stream gets there.
+// Stream-ordered: usable at once, freed in the order of the stream.
 int cuMemAllocFromPoolAsync(Address* out, std::size_t size, Handle, Handle stream) {
   return in_context("cuMemAllocFromPoolAsync", stream, size, [&]() -> int {
     if (is_capturing(stream)) return fault("memory allocated inside a graph", kNotSupported);

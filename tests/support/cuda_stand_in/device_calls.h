@@ -9,12 +9,12 @@ inline int attribute_of(int attribute) {
     case 1:
     case 2:
     case 3:
-      return 1024;  // threads a block
+      return 1024;  // threads in a block
     case 4:
     case 64:
       return attribute == 4 ? 64 : 1024;
     case 5:
-      return 2147483647;  // blocks of a grid
+      return 2147483647;  // blocks in a grid
     case 6:
     case 7:
       return 65535;
@@ -84,7 +84,7 @@ constexpr std::pair<int, const char*> error_names[] = {
 
 extern "C" {
 
-// NVRTC asks the driver's private tables something if there is a driver: these say that they are
+// If there is a driver, NVRTC queries its private tables: these report that they are
 // empty.
 int cuGetExportTable(const void** table, const void*) {
   static const std::size_t empty[8] = {0};

@@ -1,4 +1,4 @@
-// The driver's functions on executable graphs, and on what graphs keep alive.
+// The driver's functions on executable graphs, and on objects that graphs keep alive.
 #pragma once
 #include "graph.h"
 

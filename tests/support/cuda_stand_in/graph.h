@@ -1,5 +1,5 @@
-// Graphs: made by capture or node by node, cloned when instantiated, replayed in the least
-// convenient legal order.
+// Graphs: built by capture or node by node, cloned when instantiated, replayed in the worst
+// legal order.
 #pragma once
 #include <algorithm>
 #include <set>
@@ -7,7 +7,7 @@
 #include "device.h"
 #include "stream.h"
 
-struct UserObject {  // what a graph keeps alive
+struct UserObject {  // an object that a graph keeps alive
   Handle handle = 0;
   void* pointer;
   void (*destroy)(void*);
@@ -28,7 +28,7 @@ struct Node {
 
 struct Graph {
   Handle handle = 0;
-  bool is_body = false;  // of a condition, where only some kinds of node may be
+  bool is_body = false;  // the body of a condition, where only some kinds of nodes are allowed
   std::vector<std::shared_ptr<Node>> nodes;
   std::vector<std::uint64_t> conditions;
   std::map<Handle, std::shared_ptr<UserObject>> keeps;
@@ -50,7 +50,7 @@ inline Table<Executable> executables{"an executable graph"};
 inline Table<UserObject> user_objects{"a user object"};
 inline std::map<std::uint64_t, Condition> conditions;
 inline std::set<Handle>
-    abandoned;  // graphs of captures that failed: gone, though cuda.core destroys them once more
+    abandoned;  // graphs of failed captures: gone, although cuda.core destroys them again
 
 inline std::shared_ptr<Graph> graph_of(Handle handle) {
   auto found = bodies.live.find(handle);
@@ -85,7 +85,7 @@ inline int wait_in_capture(Stream& stream, Event& event) {
   return kSuccess;
 }
 
-// Every node that `ends` follow, themselves included.
+// All nodes before `ends`, and `ends` themselves.
 inline std::set<Handle> ancestors(const Graph& graph, std::vector<Handle> ends) {
   std::map<Handle, Node*> of;
   for (auto& node : graph.nodes) of[node->handle] = node.get();
@@ -113,7 +113,7 @@ inline void end_capture(const std::shared_ptr<Capture>& capture) {
   captures.erase(std::find(captures.begin(), captures.end(), capture));
 }
 
-// Nodes in an order that their edges allow, the latest made first: an edge that is missing shows.
+// The nodes in an order that their edges allow, newest first, so that a missing edge has an effect.
 inline std::vector<std::shared_ptr<Node>> inconvenient_order(
     const std::vector<std::shared_ptr<Node>>& given) {
   std::map<Handle, std::size_t> index;
@@ -178,7 +178,7 @@ inline void forget(const Graph& graph) {
   }
 }
 
-// True if the graph or one inside it works on this block.
+// Whether the graph or a nested graph uses this block.
 inline bool works_on(const Graph& graph, const Block& block) {
   for (auto& node : graph.nodes) {
     if (node->work)

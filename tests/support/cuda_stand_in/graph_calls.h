@@ -1,4 +1,4 @@
-// The driver's functions that make graphs node by node.
+// The driver's functions that build graphs node by node.
 #pragma once
 #include "copy.h"
 #include "kernel.h"
@@ -22,7 +22,7 @@ inline int conditional_node(const ConditionalParams& params, Node& node) {
     body->is_body = true;
     node.bodies.push_back(bodies.add(body));
   }
-  // The driver owns the list of bodies; it lives as long as the process here.
+  // The driver owns the list of bodies; here it lives as long as the process.
   auto list = new std::vector<Handle>;
   for (auto& body : node.bodies) list->push_back(body->handle);
   const_cast<ConditionalParams&>(params).bodies = list->data();

@@ -1,11 +1,11 @@
-// Libraries, kernels and launches: a kernel is a function of the host, registered by name.
+// Libraries, kernels and launches. A kernel is a host function, registered by name.
 #pragma once
 #include "graph.h"
 
 using HostKernel = void (*)(void** params, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                             unsigned block_x, unsigned block_y, unsigned block_z);
 using Extents = void (*)(void** params,
-                         std::uint64_t* bytes);  // what it touches behind each pointer
+                         std::uint64_t* bytes);  // the bytes that it touches behind each pointer
 
 struct KernelCode {
   std::string name;
@@ -29,7 +29,7 @@ inline std::map<std::string, std::shared_ptr<const KernelCode>> registered;
 inline Table<Library> libraries{"a library"};
 inline Table<Kernel> kernels{"a kernel"};
 
-// The parameters as they were at the launch: the caller's own may change before the kernel runs.
+// A copy of the parameters at the launch, because the caller may change them before the kernel runs.
 struct Arguments {
   std::vector<std::vector<unsigned char>> bytes;
   std::vector<void*> pointers;
@@ -175,7 +175,7 @@ int cuKernelGetParamInfo(Handle handle, std::size_t index, std::size_t* offset, 
 
 int cuKernelGetAttribute(int* out, int attribute, Handle, int) {
   return call("cuKernelGetAttribute", 0, 0, [&] {
-    *out = attribute == 0 ? 1024 : attribute == 4 ? 32 : 0;  // most threads a block, registers
+    *out = attribute == 0 ? 1024 : attribute == 4 ? 32 : 0;  // most threads in a block, registers
     return kSuccess;
   });
 }

@@ -1,5 +1,5 @@
-// Device and pinned memory: host memory between guards, poisoned when new and when freed, never
-// used twice.
+// Device and pinned memory: host memory between guards, poisoned when allocated and freed, never
+// reused.
 #pragma once
 #include <sys/mman.h>
 
@@ -19,7 +19,7 @@ struct Block {
 
 struct Memory {
   Address base = 0, first_of_test = 0, next = 0;
-  std::map<Address, Block> blocks;  // of this test, freed ones too
+  std::map<Address, Block> blocks;  // of this test, including freed blocks
   std::size_t used = 0;
 };
 
@@ -41,7 +41,7 @@ inline bool is_ours(Address at) {
   return memory.base && at >= memory.base && at < memory.base + kArena;
 }
 
-// The block that `at` lies in or just behind; null for pageable memory and that of earlier tests.
+// The block that contains `at` or ends there; null for pageable memory and that of earlier tests.
 inline Block* block_of(Address at) {
   auto after = memory.blocks.upper_bound(at);
   return after == memory.blocks.begin() ? nullptr : &std::prev(after)->second;
@@ -73,7 +73,7 @@ inline std::string named(const Block& block) {
          std::to_string(block.size) + " bytes";
 }
 
-// What is wrong with touching [at, at + size); empty if nothing is. Pageable memory is not known
+// The fault of an access to [at, at + size); empty if it is valid. Pageable memory is unknown
 // and passes.
 inline std::string trouble(Address at, std::size_t size) {
   if (!is_ours(at)) return at ? "" : "a null pointer";
@@ -87,7 +87,7 @@ inline std::string trouble(Address at, std::size_t size) {
 }
 
 inline void check_guards(const Block& block) {
-  // the pattern behind starts at an even address, whatever the size
+  // the pattern behind the block starts at an even address for any size
   Address before = block.start - kGuardBytes, behind = block.start + block.size + block.size % 2;
   std::size_t rest = block.start + (block.size + 511) / 512 * 512 + kGuardBytes - behind;
   if (is_poison(before, kGuardBytes, kGuard) && is_poison(behind, rest, kGuard)) return;
@@ -108,7 +108,7 @@ inline void check_memory() {
 inline int release(Address at, bool device) {
   if (!at) return kSuccess;
   if (is_ours(at) && at < memory.first_of_test)
-    return kSuccess;  // of an earlier test, collected late
+    return kSuccess;  // a block of an earlier test, collected late
   auto found = memory.blocks.find(at);
   if (found == memory.blocks.end())
     return fault("freed: an address that was never allocated", kInvalidValue);

@@ -1,4 +1,4 @@
-// Streams are lazy queues: work runs when somebody synchronises, one operation at a time, in the
+// Streams are lazy queues: work runs when the host synchronises, one operation at a time, in the
 // stream's order.
 #pragma once
 #include <chrono>
@@ -32,19 +32,19 @@ struct Capture {
   std::thread::id thread;
   bool invalid = false;
   std::map<Handle, std::vector<Handle>>
-      ends;  // of each stream that takes part: the nodes that its next one follows
-  std::vector<Handle> answer;        // what cuStreamGetCaptureInfo points to
-  std::vector<std::uint64_t> plain;  // the data of as many edges, which is all 0
+      ends;                    // for each participating stream: the nodes before its next node
+  std::vector<Handle> answer;  // what cuStreamGetCaptureInfo points to
+  std::vector<std::uint64_t> plain;  // the data of the edges, which is 0
 };
 
 struct Queued {
-  std::uint64_t order;  // over all streams
+  std::uint64_t order;  // order over all streams
   Work work;
 };
 
 struct Stream {
   Handle handle = 0;
-  bool blocking = true;  // orders itself with the default stream
+  bool blocking = true;  // synchronises with the default stream
   int device = 0, priority = 0;
   std::deque<Queued> queue;
   std::shared_ptr<Capture> capture;
@@ -60,14 +60,14 @@ struct Event {
   Handle handle = 0;
   bool timing = true;
   std::shared_ptr<Ticket> ticket;
-  std::shared_ptr<Capture> capture;  // if recorded in one
+  std::shared_ptr<Capture> capture;  // if the event was recorded in a capture
   std::vector<Handle> ends;
 };
 
 inline Table<Stream> streams{"a stream"};
 inline Table<Event> events{"an event"};
 inline std::map<Handle, std::shared_ptr<Stream>> default_streams;
-inline std::vector<std::shared_ptr<Capture>> captures;  // under way
+inline std::vector<std::shared_ptr<Capture>> captures;  // in progress
 inline std::uint64_t queued = 0;
 inline thread_local int capture_mode = 0;
 
@@ -79,8 +79,8 @@ inline std::shared_ptr<Stream> stream_of(Handle handle) {
   return stream;
 }
 
-// Runs one operation now. An access that is wrong breaks the device, as on the real one, and is a
-// fault besides.
+// Runs one operation now. An invalid access breaks the device, as on a real device, and is also a
+// fault.
 inline void perform(const Operation& work, Handle stream) {
   if (world.sticky) return;
   std::size_t index = world.records.size();
@@ -124,7 +124,7 @@ inline int invalidate(Capture& capture, int error) {
   return error;
 }
 
-// For calls that the driver forbids while some stream captures: an error, and the end of that
+// For calls that the driver forbids while a stream captures: an error that also ends this
 // capture.
 inline int not_while_capturing() {
   int error = kSuccess;

@@ -17,7 +17,7 @@ int cuStreamCreate(Handle* out, unsigned flags) {
   return cuStreamCreateWithPriority(out, flags, 0);
 }
 
-// The driver lets the work run on; here that is a fault, as nobody can wait for it any more.
+// The driver lets the work continue. Here this is a fault, because nothing can wait for it any more.
 // Freeing may come late.
 int cuStreamDestroy_v2(Handle handle) {
   return call("cuStreamDestroy", handle, 0, [&]() -> int {
@@ -38,7 +38,7 @@ int cuStreamSynchronize(Handle handle) {
   return in_context("cuStreamSynchronize", handle, 0, [&] { return synchronize(handle); });
 }
 
-int cuStreamQuery(Handle handle) {  // lets the stream go one operation ahead, so that polling ends
+int cuStreamQuery(Handle handle) {  // runs one operation of the stream, so that polling ends
   return in_context("cuStreamQuery", handle, 0, [&]() -> int {
     auto stream = stream_of(handle);
     if (!stream) return kInvalidHandle;
@@ -164,7 +164,7 @@ int cuEventSynchronize(Handle handle) {
   });
 }
 
-int cuEventQuery(Handle handle) {  // as cuStreamQuery
+int cuEventQuery(Handle handle) {  // like cuStreamQuery
   return in_context("cuEventQuery", 0, 0, [&]() -> int {
     auto event = events.find(handle);
     if (!event) return kInvalidHandle;

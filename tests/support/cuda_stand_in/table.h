@@ -1,5 +1,5 @@
-// The functions by the name that cuGetProcAddress is asked for, and the version from which each is
-// the one meant.
+// The functions by the name given to cuGetProcAddress, with the first version for which each is
+// used.
 #pragma once
 #include "control.h"
 

@@ -1,4 +1,4 @@
-// What the stand-in knows: settings, the record of calls, faults found, failures asked for.
+// The state of the stand-in: settings, the record of calls, detected faults, requested failures.
 #pragma once
 #include <functional>
 #include <map>
@@ -20,7 +20,7 @@ struct Record {
 
 struct Failure {
   std::string name;
-  unsigned after;  // calls still to pass
+  unsigned after;  // calls that succeed before
   unsigned times;
   int error;
 };
@@ -39,8 +39,8 @@ struct World {
   std::vector<std::string> faults;
   std::vector<Failure> failures;
   bool initialized = false;
-  int sticky = 0;  // as the driver's: every call returns it until the process (here: the test) ends
-  Handle next = 0x10000;  // handles are never used twice in a process
+  int sticky = 0;         // as in the driver: all calls of the process (here: the test) return it
+  Handle next = 0x10000;  // handles are never reused in a process
   Handle first_of_test = 0x10000;
 };
 
@@ -54,8 +54,8 @@ inline int fault(const std::string& what, int error) {
 
 inline Handle new_handle() { return world.next += 16; }
 
-// Objects of one kind by handle. A handle of an earlier test is unknown here, and no fault of this
-// test.
+// Objects of one kind by handle. A handle of an earlier test is unknown, which is not a fault of
+// this test.
 template <class T>
 struct Table {
   const char* kind;
@@ -76,7 +76,7 @@ struct Table {
     auto found = live.find(handle);
     if (found == live.end() && handle < world.first_of_test) return kSuccess;
     if (found == live.end()) return fault(std::string(kind) + " destroyed twice", kInvalidHandle);
-    auto object = found->second;  // ends after it left the table, as its end may call the driver
+    auto object = found->second;  // destroyed after this, because it may call the driver
     live.erase(found);
     return kSuccess;
   }
@@ -96,21 +96,21 @@ inline int failure_of(const std::string& name) {
   return kSuccess;
 }
 
-// True of calls that give back what they are given even when the device has failed.
+// True for calls that free resources even if the device has failed.
 inline bool gives_back(const std::string& name) {
   for (const char* word : {"Free", "Destroy", "Unload", "Release"})
     if (name.find(word) != std::string::npos) return true;
   return false;
 }
 
-// True of calls that a failed device does not refuse.
+// True for calls that a failed device accepts.
 inline bool is_about_host(const std::string& name) {
   for (const char* word : {"cuCtxGetCurrent", "cuCtxSetCurrent", "cuDevice", "UserObject"})
     if (name.find(word) != std::string::npos) return true;
   return false;
 }
 
-// One call of the driver: recorded, refused where a failure was asked for or the device has failed.
+// One call of the driver: recorded, and refused if a test requested a failure or the device failed.
 template <class Body>
 int call(const char* name, Handle stream, std::size_t size, Body body) {
   std::lock_guard lock(world.mutex);
@@ -125,7 +125,7 @@ int call(const char* name, Handle stream, std::size_t size, Body body) {
   return result;
 }
 
-// The same for a call that needs a current context.
+// Likewise, for a call that needs a current context.
 template <class Body>
 int in_context(const char* name, Handle stream, std::size_t size, Body body) {
   return call(name, stream, size, [&] {

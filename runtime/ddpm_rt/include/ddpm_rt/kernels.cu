@@ -21,8 +21,8 @@
  * with their labels, then all lanes without. Any other batch has one image per lane.
  *
  *     x         [images, size]
- *     x0        [batch, size]: of the previous row, then of this row; NULL if no table and no
- *               preview needs it
+ *     x0        of the previous row, then of this row, [batch, size]; [images, size] in a guided
+ *               batch; NULL if no table, no preview and no self-conditioning needs it
  *     out       [images, out_size]: the output of the network; out_size is size, or 2 * size if
  *               the spread follows
  *     t         [t_count]: the next time for the network; t_count is the number of images, or 1,
@@ -100,7 +100,9 @@ static __device__ void store_x(const Chain& chain, const Quad& quad, const float
 }
 
 static __device__ void store_x0(const Chain& chain, const Quad& quad, const float x0[4]) {
-  if (chain.x0) store(x0, quad, chain.x0 + quad.lane * chain.size);
+  if (!chain.x0) return;
+  store(x0, quad, chain.x0 + quad.lane * chain.size);
+  if (chain.guided) store(x0, quad, chain.x0 + (chain.batch + quad.lane) * chain.size);
 }
 
 /* Loads the output for a quad and applies guidance. Returns whether any value is not finite. */
@@ -162,8 +164,8 @@ static __device__ bool last_block(const Chain& chain) {
   return __syncthreads_or(last) != 0;
 }
 
-static __device__ void tell(const Chain& chain, size_t image, long long t) {
-  if (chain.t_type == 0) ((long long*)chain.t)[image] = t;
+static __device__ void tell(const Chain& chain, size_t image, double t) {
+  if (chain.t_type == 0) ((long long*)chain.t)[image] = (long long)t;
   if (chain.t_type == 1) ((int*)chain.t)[image] = (int)t;
   if (chain.t_type == 2) ((float*)chain.t)[image] = (float)t;
 }
@@ -172,7 +174,7 @@ static __device__ void tell(const Chain& chain, size_t image, long long t) {
 static __device__ bool tell_next(const Chain& chain, ddpm_rt_u32 number) {
   const ddpm_rt_lane* const lane = chain.lanes + number;
   if (lane->row >= lane->end) return false;
-  const long long t = chain.rows[lane->table + lane->row].t;
+  const double t = chain.rows[lane->table + lane->row].t;
   if (chain.t_count != 1) {
     tell(chain, number, t);
     if (chain.guided) tell(chain, (size_t)chain.batch + number, t);
@@ -212,6 +214,7 @@ DDPM_RT_KERNEL ddpm_rt_begin(DDPM_RT_PARAMETERS) {
     const float nothing[4] = {0, 0, 0, 0};
     float z[4];
     ddpm_rt_normal4(lane->seed, lane->sample, DDPM_RT_INITIAL_STEP, quad.number, z);
+    for (int i = 0; i < 4; ++i) z[i] = ddpm_rt_mul(lane->initial_scale, z[i]);
     store_x(chain, quad, z);
     store_x0(chain, quad, nothing);
   }

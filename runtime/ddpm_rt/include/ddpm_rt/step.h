@@ -47,7 +47,7 @@ typedef struct DDPM_RT_ALIGNED ddpm_rt_row {
   float mean_from_x0, mean_from_x, mean_from_out, mean_from_prev_x0;
   float sigma, log_sigma_from_spread;
   float clip_low, clip_high; /* -inf and inf do not clip */
-  long long t;               /* the time that the network is given */
+  double t;                  /* the time that the network is given; an integer if it takes one */
 } ddpm_rt_row;
 
 /* One sample of the batch and its progress through its step table. */
@@ -57,7 +57,8 @@ typedef struct DDPM_RT_ALIGNED ddpm_rt_lane {
   ddpm_rt_u32 row, end;     /* the next row, and the end: a lane with row >= end is done */
   ddpm_rt_u32 not_finite;   /* the first row with an output that is not finite */
   float guidance;           /* read only if the batch is guided */
-  ddpm_rt_u32 unused[3];    /* must be 0: padding to 48 bytes */
+  float initial_scale;      /* x_T = initial_scale * z */
+  ddpm_rt_u32 unused[2];    /* must be 0: padding to 48 bytes */
 } ddpm_rt_lane;
 
 /* Host and device share these bytes. A wrong size makes an array of negative size: an error. */

@@ -5,14 +5,14 @@ import torch
 from diffusers_models import CIFAR, HO, agree, random_model
 from safetensors.torch import save_file
 
-from ddpm_export.sources import open_source, pesser
+from ddpm_export.sources import open_source, pytorch_diffusion
 from ddpm_export.sources.facts import Facts
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
 
 
-def as_pesser(weights, levels, layers):
+def as_pytorch_diffusion(weights, levels, layers):
     """A UNet2DModel's weights under pytorch_diffusion's names, written out one by one."""
     names = {
         "conv_in": "conv_in",
@@ -51,20 +51,22 @@ def as_pesser(weights, levels, layers):
     return result
 
 
-PESSER_TOML = 'image_size = 16\nbetas = "linear:1000:1e-4:0.02"\nprediction = "eps"\nvariance = "fixed_large"\n'
+TOML = 'image_size = 16\nbetas = "linear:1000:1e-4:0.02"\nprediction = "eps"\nvariance = "fixed_large"\n'
 
 
-def save_pesser(folder, weights, toml=PESSER_TOML):
+def save_pytorch_diffusion(folder, weights, toml=TOML):
     torch.save(weights, folder / "model.ckpt")
     if toml:
         (folder / "model.toml").write_text(toml)
     return folder / "model.ckpt"
 
 
-def test_pytorch_diffusion_s_weights_are_the_network_with_ho_s_flags(tmp_path):
+def test_weights_of_pytorch_diffusion_give_the_network_with_ho_s_flags(tmp_path):
     theirs = random_model(CIFAR | HO)
-    weights = as_pesser(theirs.state_dict(), 4, 1)
-    source = open_source(save_pesser(tmp_path, {f"module.{name}": tensor for name, tensor in weights.items()}))
+    weights = as_pytorch_diffusion(theirs.state_dict(), 4, 1)
+    source = open_source(
+        save_pytorch_diffusion(tmp_path, {f"module.{name}": tensor for name, tensor in weights.items()})
+    )
     save_file(weights, tmp_path / "model.safetensors")
     assert open_source(tmp_path / "model.safetensors").weights_sha256 == source.weights_sha256
     agree(source.module, theirs, torch.randn(2, 3, 16, 16), torch.tensor([3, 977]))
@@ -75,10 +77,10 @@ def test_pytorch_diffusion_s_weights_are_the_network_with_ho_s_flags(tmp_path):
     ("preset", "levels", "size", "variance"),
     [("cifar10", 4, 32, "fixed_large"), ("lsun256", 6, 256, "fixed_small")],
 )
-def test_ho_s_two_networks_are_known_by_their_shapes(tmp_path, preset, levels, size, variance):
+def test_ho_s_two_networks_are_recognised_by_their_shapes(tmp_path, preset, levels, size, variance):
     with torch.device("meta"):
         model = UNet(load_preset(preset).model)
-    config, published = pesser.infer(tmp_path, as_pesser(model.state_dict(), levels, 2), Facts())
+    config, published = pytorch_diffusion.infer(tmp_path, as_pytorch_diffusion(model.state_dict(), levels, 2), Facts())
     assert (published.image_size, published.variance) == ((size, size), variance)
     assert config.sample_size == (size, size)
     with torch.device("meta"):
@@ -86,12 +88,12 @@ def test_ho_s_two_networks_are_known_by_their_shapes(tmp_path, preset, levels, s
     assert {n: w.shape for n, w in same.state_dict().items()} == {n: w.shape for n, w in model.state_dict().items()}
 
 
-def test_another_network_in_that_layout_is_asked_what_it_was_trained_for(tmp_path):
-    weights = as_pesser(random_model(CIFAR | HO).state_dict(), 4, 1)
-    with pytest.raises(CheckpointError, match="'image_size' is not known"):
-        open_source(save_pesser(tmp_path, weights, None))
-    with pytest.raises(CheckpointError, match="not one of Ho et al.'s two networks; 'betas' is not known"):
-        open_source(save_pesser(tmp_path, weights, "image_size = 16\n"))
+def test_another_network_of_that_layout_needs_facts_from_the_toml(tmp_path):
+    weights = as_pytorch_diffusion(random_model(CIFAR | HO).state_dict(), 4, 1)
+    with pytest.raises(CheckpointError, match="'image_size' is missing"):
+        open_source(save_pytorch_diffusion(tmp_path, weights, None))
+    with pytest.raises(CheckpointError, match="not one of Ho et al.'s two networks; 'betas' is missing"):
+        open_source(save_pytorch_diffusion(tmp_path, weights, "image_size = 16\n"))
 
 
 @pytest.mark.parametrize(
@@ -102,12 +104,12 @@ def test_another_network_in_that_layout_is_asked_what_it_was_trained_for(tmp_pat
         (lambda w: w.update({"mid.block_3.conv1.weight": torch.ones(1)}), "contain 'mid.block_3"),
         (lambda w: w.update({"norm_out.weight": torch.ones(3)}), "'conv_norm_out.weight' has shape"),
         (lambda w: w.pop("down.1.downsample.conv.weight"), "lack 'down_blocks.1.downsamplers.0.conv.weight'"),
-        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight under 'down.4'"),
+        (lambda w: w.update({"down.7.block.0.conv1.weight": torch.ones(1)}), "no weight starts with 'down.4"),
     ],
 )
-def test_damaged_weights_of_that_layout_are_one_line(tmp_path, change, message):
-    weights = as_pesser(random_model(CIFAR | HO).state_dict(), 4, 1)
+def test_damaged_weights_of_that_layout_are_a_one_line_error(tmp_path, change, message):
+    weights = as_pytorch_diffusion(random_model(CIFAR | HO).state_dict(), 4, 1)
     change(weights)
     with pytest.raises(CheckpointError, match=message) as caught:
-        open_source(save_pesser(tmp_path, weights))
+        open_source(save_pytorch_diffusion(tmp_path, weights))
     assert "\n" not in str(caught.value)

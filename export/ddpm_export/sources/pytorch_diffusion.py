@@ -1,7 +1,7 @@
-"""Ho's network as PyTorch first had it: the state dicts of CompVis/pesser `pytorch_diffusion` and ermongroup/ddim.
+"""The first PyTorch ports of Ho's network: state dicts of CompVis/pesser `pytorch_diffusion` and ermongroup/ddim.
 
-The network is `ddpm_ref.unet.UNet` with Ho's flags, under other names and with 1x1 convolutions for the attention's
-matrices. Two architectures are those of Ho et al.'s published weights; of those alone the rest is known.
+The network is `ddpm_ref.unet.UNet` with Ho's flags. Its weights have other names, and the matrices of attention are 1x1
+convolutions. Only for the two architectures of Ho et al.'s published weights are all other facts known.
 """
 
 import re
@@ -22,7 +22,7 @@ from .source import Source, check_sides
 from .state_file import Weights, count, shape_of
 
 ANCHOR = "temb.dense.0.weight"
-LAYOUT = "a state dict of pytorch_diffusion's layout"
+LAYOUT = "a state dict of pytorch_diffusion"
 FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
 TOP = {
     "temb.dense.0": "time_embedding.linear_1",
@@ -37,17 +37,17 @@ PARTS = {"block": "resnets", "attn": "attentions"}
 
 @dataclass(frozen=True)
 class Published:
-    """What Ho et al.'s code fixed for an architecture: its data set's resolution and its reverse variance.
+    """Facts that Ho et al. fixed for an architecture: the resolution of the data set and the reverse variance.
 
-    The linear betas, eps and clipping are section 4 of the paper; the variances are those that its published scripts
-    pass: fixed_large for CIFAR-10, and fixed_small for CelebA-HQ and LSUN, as google/ddpm-* on the hub have them.
+    The linear betas, eps and clipping are from section 4 of the paper. The variances are from its published scripts
+    and equal those of google/ddpm-* on the hub: fixed_large for CIFAR-10, fixed_small for CelebA-HQ and LSUN.
     """
 
     image_size: tuple[int, int]
     variance: AnyVariance
 
 
-# By width of each level and the levels with attention; three channels, two residual blocks a level.
+# Keys: the width of each level, and the levels with attention. All have three channels and two residual blocks a level.
 PUBLISHED: dict[tuple[tuple[int, ...], tuple[int, ...]], Published] = {
     ((128, 256, 256, 256), (1,)): Published((32, 32), "fixed_large"),
     ((128, 128, 256, 256, 512, 512), (4,)): Published((256, 256), "fixed_small"),
@@ -59,7 +59,7 @@ def matches(weights: Weights) -> bool:
 
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
-    """Build the network that the weights belong to. Raises CheckpointError; the message names what is not known."""
+    """Build the network of the weights. Raises CheckpointError, which names a missing fact."""
     facts.refuse(FOREIGN_KEYS, LAYOUT)
     try:
         config, published = infer(path, weights, facts)
@@ -75,13 +75,13 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
         betas=first(facts.betas, schedules.linear(1000)) if published else facts.need("betas", why),
         prediction=first(facts.prediction, "eps") if published else facts.need("prediction", why),
         variance=first(facts.variance, published.variance) if published else facts.need("variance", why),
-        clip=facts.clip_or((-1.0, 1.0)),  # the code that trains this layout clips whenever it samples
+        clip=facts.clip_or((-1.0, 1.0)),  # the code bases of this layout always clip
         spacing=first(facts.spacing, "trailing"),
     )
 
 
 def infer(path: Path, weights: Weights, facts: Facts) -> tuple[UNetConfig, Published | None]:
-    """The architecture from names and shapes, and what is known of it if it is one of Ho et al.'s."""
+    """Infer the architecture from names and shapes. Also returns the published facts if it is one of Ho et al.'s."""
     levels = range(count(weights, "down", path))
     layers = count(weights, "down.0.block", path)
     widths = tuple(shape_of(weights, f"down.{i}.block.0.conv1.weight", 4, path)[0] for i in levels)
@@ -89,21 +89,21 @@ def infer(path: Path, weights: Weights, facts: Facts) -> tuple[UNetConfig, Publi
     out_channels = shape_of(weights, "conv_out.weight", 4, path)[0]
     if out_channels != channels:
         raise CheckpointError(
-            f"{path}: {channels} channels in, {out_channels} out; this layout has no learned variance"
+            f"{path}: {channels} input channels, {out_channels} output channels; this layout has no learned variance"
         )
     attends = [f"down.{i}.attn.0.q.weight" in weights for i in levels]
     known = PUBLISHED.get((widths, tuple(i for i in levels if attends[i])))
     published = known if (channels, layers) == (3, 2) else None
     size = facts.image_size or (published.image_size if published else None)
     config = UNetConfig(
-        sample_size=size or facts.need("image_size", f"{path}: the network takes images of any size"),
+        sample_size=size or facts.need("image_size", f"{path}: the network accepts images of any size"),
         in_channels=channels,
         out_channels=out_channels,
         block_out_channels=widths,
         layers_per_block=layers,
         down_block_types=tuple("AttnDownBlock2D" if attends[i] else "DownBlock2D" for i in levels),
         up_block_types=tuple("AttnUpBlock2D" if attends[i] else "UpBlock2D" for i in reversed(levels)),
-        # Ho's flags, fixed in the code that this layout comes from.
+        # Ho's flags, which the code bases of this layout hard-code.
         attention_head_dim=None,
         norm_num_groups=32,
         norm_eps=1e-6,
@@ -115,7 +115,7 @@ def infer(path: Path, weights: Weights, facts: Facts) -> tuple[UNetConfig, Publi
 
 
 def renamed(weights: Weights, levels: int) -> dict[str, Tensor]:
-    """The weights under the names of `UNet`, the attention's 1x1 convolutions as matrices."""
+    """The weights under the names of `UNet`. The 1x1 convolutions of attention become matrices."""
     result = {}
     for name, tensor in weights.items():
         new = _name(name, levels)
@@ -124,7 +124,7 @@ def renamed(weights: Weights, levels: int) -> dict[str, Tensor]:
 
 
 def _name(name: str, levels: int) -> str:
-    """The name in `UNet`; one that this layout does not have stays, and is an error where the weights are put in."""
+    """The name in `UNet`. Unknown names are kept, so that loading the weights reports them."""
     stem, _, kind = name.rpartition(".")  # kind: weight or bias
     way, *rest = stem.split(".")
     if stem in TOP:

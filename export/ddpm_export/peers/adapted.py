@@ -1,0 +1,59 @@
+"""What an adapter gives: a module with the inputs of its card, and the card."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_ref.checkpoint import weights_sha256
+from ddpm_rt import ModelCard, Provenance
+
+from ..graph.versions import package_versions
+
+PACKAGES = ("ddpm-rt", "torch", "onnx")
+
+
+class Adapted(NamedTuple):
+    """The arguments of `export_onnx` before the path."""
+
+    module: nn.Module
+    card: ModelCard
+
+
+def adapted(module: nn.Module, source: str, package: str, **facts: Any) -> Adapted:
+    """`module` in eval mode, with the card that `facts` say; `package` is the project's on the package index.
+
+    Raises ValueError for facts that no card can have.
+    """
+    module = module.eval()
+    names = ("x", "t", "out") if facts.get("classes") is None else ("x", "t", "y", "out")
+    defaults: dict[str, Any] = {"variance": "fixed_small", "spacing": "trailing", "classes": None, "null_class": None}
+    provenance = Provenance(source, weights_sha256(module.state_dict()), package_versions((*PACKAGES, package)), {})
+    known = {"names": {name: name for name in names}, "precision": "fp32", "provenance": provenance}
+    return Adapted(module, ModelCard(**{**defaults, **known, **facts}))
+
+
+def float64_betas(betas: Tensor, alpha_bar: Tensor) -> tuple[float, ...]:
+    """The betas that a float32 table of them and one of alpha_bar were rounded from, as nearly as both tell.
+
+    A small beta is exact to 6e-8 of itself in its own table. 1 - beta of a beta near 1 is not, but it is the ratio of
+    two alpha_bars.
+    """
+    own, product = (np.asarray(table.detach().cpu().double().numpy()) for table in (betas, alpha_bar))
+    ratio: NDArray[np.float64] = product / np.append(1.0, product[:-1])
+    return tuple(np.where(own < 0.5, own, 1.0 - ratio).tolist())
+
+
+def copy_of(module: nn.Module) -> Any:
+    """A copy that can be changed, with gradients off."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+def one_of(found: object, known: Mapping[str, Any], what: str) -> Any:
+    """The entry of `known`. Raises ValueError, which names `what`."""
+    if str(found) not in known:
+        raise ValueError(f"{what} must be {' or '.join(known)}, not {found!r}")
+    return known[str(found)]

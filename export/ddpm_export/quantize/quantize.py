@@ -1,0 +1,219 @@
+"""The quantisation of one file, from its reading to the comparison of the result."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import onnx
+
+from ddpm_rt import DdpmRtError, ModelCard
+from ddpm_rt.artifacts.atomic_write import replace_file
+from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
+from ddpm_rt.artifacts.quantization_record import METADATA_KEY as RECORD_KEY
+from ddpm_rt.engines.ort_cpu import OrtDenoiser
+from ddpm_rt.noise import LIMIT
+from ddpm_rt.requests.request import BoundRequest, Request
+from ddpm_rt.samplers.compiled_sampler import CompiledSampler
+from ddpm_rt.verify.comparison import compare, engine_side
+
+from ..graph.onnx_file import load_onnx
+from ..graph.simplify import drop_unused
+from ..graph.time_branch import hoist_time, time_nodes
+from ..graph.versions import package_versions
+from .calibrate import Probe, Watched, calibrate
+from .insert import STYLES
+from .layers import Layer, find_layers
+from .passing import passing_nodes
+from .ranges import Range, Seen, ranges_of
+from .sensitivity import Sensitivity, measure, output_error, quantised
+
+PACKAGES = ("ddpm-rt", "onnx", "onnxruntime")
+STEPS = 50  # of DDIM, without a steps file
+MOST_PSNR = 200.0  # dB, in the card: that of equal images is infinite
+
+Report = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """How a model is quantised. Raises ValueError for what cannot be asked of any model."""
+
+    target: Literal["cpu", "tensorrt"] = "cpu"
+    calibrate: int = 32  # samples that are drawn for the ranges
+    compare: int = 8  # other samples, of the next seed, that the chains of both models are compared on
+    sampler: CompiledSampler | None = None  # None is DDIM with 50 steps
+    keep: Sequence[str] = ()  # names of layers that stay float, or patterns
+    seed: int = 700
+    batch: int = 4
+    label: Sequence[int] | None = None
+    guidance: float = 1.0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.target not in STYLES:
+            raise ValueError(f"target must be one of {', '.join(STYLES)}, not {self.target!r}")
+        self._request(self.seed, self.calibrate)
+        self._request(self.seed, self.compare)
+
+    def drawn_for_ranges(self, card: ModelCard) -> BoundRequest:
+        """The samples that the ranges are taken from. Raises ValueError for what the model does not allow."""
+        return self._request(self.seed, self.calibrate).bind(card)
+
+    def compared_on(self, card: ModelCard) -> BoundRequest:
+        """The samples that the chains of both models are compared on."""
+        return self._request((self.seed + 1) % LIMIT, self.compare).bind(card)
+
+    def _request(self, seed: int, count: int) -> Request:
+        steps = STEPS if self.sampler is None else None
+        return Request(
+            compiled=self.sampler, steps=steps, seed=seed, count=count, batch=min(self.batch, count),
+            label=self.label, guidance=self.guidance,
+        )  # fmt: skip
+
+
+class Quantized(NamedTuple):
+    """What became of a model."""
+
+    card: ModelCard
+    table: list[Sensitivity]
+    relative_rms_error: float  # of a call, over the RMS of the float output
+    chain_psnr: float  # dB, mean over the images of whole chains
+    worst_chain_psnr: float
+
+    @property
+    def quantised(self) -> int:
+        """The number of int8 layers."""
+        return sum(row.stays is None for row in self.table)
+
+
+def quantize(source: Path, out: Path, asked: Quantization, report: Report = lambda stage: None) -> Quantized:
+    """Write the model at `source`, which is float32, to `out` in int8, with a card and a record of what was measured.
+
+    Raises DdpmRtError, and writes nothing, for a file that is not such a model, ValueError for what it does not allow.
+    """
+    report("reading the model")
+    card, model = read_float(source)
+    layers = find_layers(model, card, asked.keep)
+    ranged, compared = asked.drawn_for_ranges(card), asked.compared_on(card)
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / "float.onnx"
+        save(model, card, exact)
+        report("drawing samples for the ranges")
+        with Watched(exact, model, activations(model, layers), threads=asked.threads) as watched:
+            calibrate(watched, ranged)
+            ranges, probes = ranges_by(watched.seen, model, layers, asked), watched.probes
+        report("measuring each layer alone")
+        trial, style = Path(folder) / "trial.onnx", STYLES[asked.target]
+        table = measure(model, layers, ranges, style, probes, trial, threads=asked.threads)
+        chosen = [row.layer for row in table if row.stays is None]
+        if not chosen:
+            raise DdpmRtError(f"{source}: no layer is left to quantise; leave out --keep")
+        passing = [node.makes for node in passing_nodes(model, chosen)] if style.outputs else []
+        made = quantised(model, chosen, passing, ranges, style)
+        done: list[Quantized] = []
+
+        def write(temporary: Path) -> None:
+            save(made, card, temporary)
+            precise = dataclasses.replace(card, precision=graph_precision(temporary))
+            report("comparing whole chains with the float model")
+            measured = errors_of(temporary, exact, probes, compared, asked.threads)
+            parity = {**card.provenance.parity, **measured}
+            provenance = dataclasses.replace(card.provenance, versions=package_versions(PACKAGES), parity=parity)
+            done.append(Quantized(dataclasses.replace(precise, provenance=provenance), table, **measured))
+            save(made, done[0].card, temporary, record_of(asked, ranged, table))
+
+        replace_file(out, write)
+    return done[0]
+
+
+def activations(model: onnx.ModelProto, layers: Sequence[Layer]) -> list[str]:
+    """The values whose ranges may be needed."""
+    layered = {name for layer in layers if layer.stays is None for name in (*layer.inputs, layer.node.output[0])}
+    passing = {name for node in passing_nodes(model, layers) for name in (*node.reads, node.makes)}
+    return sorted(layered | passing)
+
+
+def ranges_by(
+    seen: dict[str, Seen], model: onnx.ModelProto, layers: Sequence[Layer], asked: Quantization
+) -> dict[str, Range]:
+    """The range of every activation, in the style of the target."""
+    groups = [(*node.reads, node.makes) for node in passing_nodes(model, layers) if node.shares]
+    return ranges_of(seen, groups, STYLES[asked.target].scheme)
+
+
+def errors_of(
+    path: Path, exact: Path, probes: Sequence[Probe], compared: BoundRequest, threads: int | None
+) -> dict[str, float]:
+    """How far the model at `path` is from the float one: single calls, and the images of whole chains.
+
+    Raises DdpmRtError for values that are not finite.
+    """
+    with OrtDenoiser(path, threads=threads) as ours, OrtDenoiser(exact, threads=threads) as theirs:
+        error = output_error(ours, probes)
+        psnr = compare(engine_side(ours, compared), engine_side(theirs, compared), compared).psnr
+    if not np.isfinite(error) or np.isnan(psnr).any():
+        raise DdpmRtError("the quantised model gives values that are not finite; keep more layers with --keep")
+    limited = np.minimum(psnr, MOST_PSNR)
+    return {
+        "relative_rms_error": error,
+        "chain_psnr": float(limited.mean()),
+        "worst_chain_psnr": float(limited.min()),
+    }
+
+
+def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
+    """The card and the graph, whose time branch is looked up in tables. Raises DdpmRtError unless it is float32."""
+    card = read_onnx_card(source)
+    found = graph_precision(source)
+    if wrong := contradiction(card.precision, found):
+        raise DdpmRtError(f"{source}: {wrong}; write a new card with `ddpm-rt card`")
+    if found != "fp32":
+        raise DdpmRtError(f"{source} is in {found}; quantise an export in fp32")
+    model = load_onnx(source)
+    hoist(model, card)
+    return card, model
+
+
+def hoist(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Look up what depends on t alone, unless that is done already, or t is not int64 `[batch]`."""
+    name = card.names["t"]
+    t = next(value for value in model.graph.input if value.name == name).type.tensor_type
+    branch = time_nodes(model.graph, name)
+    done = all(node.op_type in ("Gather", "Unsqueeze", "Reshape") for node in branch)
+    if done or t.elem_type != onnx.TensorProto.INT64 or len(t.shape.dim) != 1:
+        return
+    first = next(value for value in model.graph.input if value.name == card.names["x"]).type.tensor_type.shape.dim[0]
+    hoist_time(model, name, len(card.betas), first.dim_value if first.HasField("dim_value") else None)
+    drop_unused(model)
+
+
+def record_of(asked: Quantization, ranged: BoundRequest, table: Sequence[Sensitivity]) -> str:
+    """What was measured, as JSON."""
+    work = max(sum(row.layer.multiply_adds for row in table), 1)
+    layers = {
+        row.layer.name: {
+            "error": row.error,
+            "multiply_adds": round(row.layer.multiply_adds / work, 6),
+            "float": row.stays,
+        }
+        for row in table
+    }
+    calibration = {
+        "sampler": ranged.sampler.sampler, "samples": asked.calibrate, "seed": asked.seed,
+        "label": None if ranged.request.label is None else list(ranged.request.label), "guidance": asked.guidance,  # type: ignore[call-overload]
+    }  # fmt: skip
+    return json.dumps({"format": 1, "for": asked.target, "calibration": calibration, "layers": layers}, allow_nan=False)
+
+
+def save(model: onnx.ModelProto, card: ModelCard, path: Path, record: str | None = None) -> None:
+    """The model with its card, and the record, as its only metadata."""
+    props = {METADATA_KEY: card.to_json()} | ({} if record is None else {RECORD_KEY: record})
+    onnx.helper.set_model_props(model, props)
+    path.write_bytes(model.SerializeToString(deterministic=True))

@@ -1,0 +1,71 @@
+"""A denoiser with what its samples are conditioned on bound to it, so that the loop does not know of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
+from .inputs import doubled
+
+Labels = NDArray[np.int64]  # [B]
+
+
+class Conditions(NamedTuple):
+    """What a batch of samples is conditioned on."""
+
+    labels: Labels | None = None  # of a class-conditional model
+    inputs: Mapping[str, NDArray[Any]] = {}  # named inputs, each [B, ...]
+    prev_x0: str | None = None  # the input that takes the x0 of the step before
+
+    @property
+    def are_none(self) -> bool:
+        """Whether the network takes x and t alone."""
+        return self.labels is None and not self.inputs and self.prev_x0 is None
+
+    def given(self, x0: tuple[Batch, ...]) -> tuple[Any, ...]:
+        """The arguments of an engine after x and t."""
+        inputs = {**self.inputs, **({} if self.prev_x0 is None else {self.prev_x0: x0[0]})}
+        return (self.labels, inputs) if inputs else () if self.labels is None else (self.labels,)
+
+
+def conditioned(
+    engine: LabelledDenoiser, conditions: Conditions, *, guidance: float = 1.0, null: Conditions | None = None
+) -> Denoiser:
+    """The denoiser `(x, t) -> out` of an engine for samples with these conditions.
+
+    With `guidance` W, out = null + W (conditioned - null): Ho and Salimans 2022, eq. (6) with W = 1 + w. One call of
+    twice the batch computes both. A learned variance is taken from the conditioned half. W = 1 needs no second half.
+    """
+    if guidance == 1.0:
+        return lambda x, t, *x0: engine(x, t, *conditions.given(x0))
+    if null is None:
+        raise ValueError("guidance needs a null class, or null inputs")
+    both = Conditions(
+        None if conditions.labels is None else _concatenated(conditions.labels, null.labels),
+        doubled(conditions.inputs, null.inputs),
+        conditions.prev_x0,
+    )
+
+    def guided(x: Batch, t: Times, /, *x0: Batch) -> Batch:
+        count, channels = x.shape[:2]
+        twice = tuple(np.concatenate([one, one]) for one in x0)
+        out = engine(np.concatenate([x, x]), np.concatenate([t, t]), *both.given(twice))
+        labelled, unlabelled = out[:count], out[count:, :channels]
+        mean = unlabelled + np.float32(guidance) * (labelled[:, :channels] - unlabelled)
+        return np.concatenate([mean, labelled[:, channels:]], axis=1)
+
+    return guided
+
+
+def with_labels(
+    engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
+) -> Denoiser:
+    """`conditioned` by labels int64 `[B]` alone. Raises ValueError for guidance without a null class."""
+    null = None if null_class is None else Conditions(np.full_like(labels, null_class))
+    return conditioned(engine, Conditions(labels), guidance=guidance, null=null)
+
+
+def _concatenated(labels: Labels, null: Labels | None) -> Labels:
+    return np.concatenate([labels, labels if null is None else null])

@@ -1,0 +1,1 @@
+"""Networks and sampling loops of other projects, for `scripts/parity_peers.py`."""
