@@ -85,6 +85,7 @@ class Engine(Protocol):
 
     card: ModelCard
     loop: Loop | None = None  # the engine's own loop, which runs every request whose steps the host does not steer
+    one_time: bool = False  # whether the network takes one t for all images of a call
 
     def __call__(
         self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /

@@ -15,6 +15,10 @@ EXTRAS = {
     "tqdm": "train",
     "tomli": "train",
     "datasets": "datasets",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "ray": "ray",
 }
 
 

@@ -12,6 +12,7 @@ from .exponential import exp
 from .noise import INITIAL_STEP, normal, rows_of_noise
 from .samplers.table import StepTable
 
+Numbers = np.float32 | NDArray[np.float32]
 Noise = Callable[[int], Batch]  # step (a row of the table, or INITIAL_STEP) -> standard normals [B, C, ...]
 
 
@@ -59,35 +60,88 @@ def trajectory(
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
-    low, high = (None, None) if clip is None else map(np.float32, clip)
+    bounds = None if clip is None else (np.float32(clip[0]), np.float32(clip[1]))
     call = (lambda x, t: denoise(x, t, x0)) if self_conditioned else denoise
     for row, numbers in enumerate(columns[first_row:], first_row):
-        from_x, from_out, mean_x0, mean_x, mean_out, mean_prev, sigma, from_spread = numbers
-        t = table.t[row].item()
+        row_numbers, t = RowNumbers(*numbers), table.t[row].item()
         output = call(x, times[row])
         if not np.isfinite(output).all():
             raise not_finite("the network's output", output, samples, row, t)
         out, spread = output[:, : shape[0]], output[:, shape[0] :]
         prev_x0, x0 = x0, prev_x0
-        np.multiply(from_x, x, out=x0)
-        x0 += np.multiply(from_out, out, out=part)
-        if low is not None and high is not None:
-            np.minimum(np.maximum(x0, low, out=x0), high, out=x0)  # np.clip does the same, more slowly
-        x *= mean_x
-        x += np.multiply(mean_x0, x0, out=part)
-        if mean_out:
-            x += np.multiply(mean_out, out, out=part)
-        if mean_prev:
-            x += np.multiply(mean_prev, prev_x0, out=part)
-        if sigma:
-            z = next(draw).reshape(x.shape)
-            np.multiply(sigma, z, out=part)
-            if from_spread:
-                part *= exp(from_spread * spread)
-            x += part
+        update(row_numbers, bounds, out, State(x, x0, prev_x0, part))
+        if row_numbers.sigma:
+            add_noise(row_numbers, spread, next(draw).reshape(x.shape), x, part)
         if row == table.steps - 1 and not np.isfinite(x).all():  # no later call of the network would show this
             raise not_finite("the image", x, samples, row, t)
         yield Step(row, t, x, x0)
+
+
+class RowNumbers(NamedTuple):
+    """A row of a table in float32: the columns after t. Each is a number, or `[B, 1, ...]` with one for each image."""
+
+    x0_from_x: Numbers
+    x0_from_out: Numbers
+    mean_from_x0: Numbers
+    mean_from_x: Numbers
+    mean_from_out: Numbers
+    mean_from_prev_x0: Numbers
+    sigma: Numbers
+    log_sigma_from_spread: Numbers
+
+
+class State(NamedTuple):
+    """The images of a batch between two calls of the network, float32 `[B, C, ...]`."""
+
+    x: Batch
+    x0: Batch  # is written, not read
+    prev_x0: Batch  # of the row before
+    part: Batch  # room for a product
+
+
+def update(row: RowNumbers, clip: tuple[Numbers, Numbers] | None, out: Batch, state: State) -> None:
+    """Set x and x0 to their values after a row, without the row's noise. `clip` may be a range for each image."""
+    x, x0, prev_x0, part = state
+    np.multiply(row.x0_from_x, x, out=x0)
+    x0 += np.multiply(row.x0_from_out, out, out=part)
+    if clip is not None:
+        _clip(x0, *clip)
+    x *= row.mean_from_x
+    x += np.multiply(row.mean_from_x0, x0, out=part)
+    _add(row.mean_from_out, out, x, part)
+    _add(row.mean_from_prev_x0, prev_x0, x, part)
+
+
+def add_noise(row: RowNumbers, spread: Batch, z: Batch, x: Batch, part: Batch) -> None:
+    """Add a row's noise to x: sigma z, times the learned share of the deviation where a row has one."""
+    np.multiply(row.sigma, z, out=part)
+    learned = _nonzero(row.log_sigma_from_spread)
+    if learned is not False:
+        np.multiply(part, exp(row.log_sigma_from_spread * spread), out=part, where=learned)
+    np.add(x, part, out=x, where=_nonzero(row.sigma))
+
+
+def _clip(x0: Batch, low: Numbers, high: Numbers) -> None:
+    if low.ndim == 0 and low and high:
+        np.minimum(np.maximum(x0, low, out=x0), high, out=x0)  # the same, faster
+    else:  # minimum and maximum may turn -0 into a bound of 0, or not, by the alignment of the array
+        np.copyto(x0, low, where=x0 < low)
+        np.copyto(x0, high, where=x0 > high)
+
+
+def _add(factor: Numbers, values: Batch, x: Batch, part: Batch) -> None:
+    """x += factor values; a factor of 0 adds nothing, because -0 + 0 would be +0."""
+    counts = _nonzero(factor)
+    if counts is not False:
+        np.add(x, np.multiply(factor, values, out=part), out=x, where=counts)
+
+
+def _nonzero(factor: Numbers) -> bool | NDArray[np.bool_]:
+    """Where a factor is not 0: True or False where that holds for all images."""
+    if factor.ndim == 0:
+        return bool(factor)
+    counts: NDArray[np.bool_] = factor != 0
+    return counts if counts.any() and not counts.all() else bool(counts.any())
 
 
 def not_finite(what: str, values: Batch, samples: Sequence[int], row: int, t: float) -> NotFiniteError:

@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 
 Float32Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
+Key = int | NDArray[np.uint64]  # half of a seed, or `[lanes, 1]` of them
 
 INITIAL_STEP = 0xFFFFFFFF  # the step of x_T
 LIMIT = 1 << 64  # seeds and sample numbers are below it
@@ -51,7 +52,8 @@ C0, C1, C2, C3 = _F(-0.5), _F(0.041666623), _F(-0.0013885986), _F(2.4267682e-05)
 LN2_HIGH, LN2_LOW = _F(0.693359375), _F(-2.1219444e-4)  # LN2_HIGH has 10 bits, so that k * LN2_HIGH is exact
 TURN = _F(3.7450704e-07)  # 2 pi / 2^24
 
-_LOW = np.uint64(0xFFFFFFFF)
+_LOW32 = 0xFFFFFFFF
+_LOW = np.uint64(_LOW32)
 _SHIFT = np.uint64(32)
 _BIAS = np.uint32(0x3F800000 - 0x3F3504F3)
 _ROOT_HALF = np.uint32(0x3F3504F3)
@@ -72,22 +74,52 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 
 def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Float32Array:
     """`normal` for several steps at once, float32 `[len(steps), len(samples), size]`. Raises ValueError as `normal`."""
-    low, high = _halves(samples)
-    if not 0 <= seed < LIMIT:
-        raise ValueError(f"seed must lie in [0, 2^64), not {seed}")
+    numbers = [int(sample) for sample in samples]
+    _check_address([seed], numbers, steps)
+    counters = [_counter(step, sample) for step in steps for sample in numbers]
+    return _drawn(counters, (seed & _LOW32, seed >> 32), size).reshape(len(steps), len(numbers), size)
+
+
+def lane_normals(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[int], size: int) -> Float32Array:
+    """`normal` for lanes that each have their own seed, sample and step: float32 `[lanes, size]`.
+
+    Raises ValueError as `normal`, and for sequences of different lengths.
+    """
+    _check_address(seeds, samples, steps)
+    counters = [_counter(step, sample) for step, sample in zip(steps, samples, strict=True)]
+    keys = np.array([(seed & _LOW32, seed >> 32) for seed in seeds], np.uint64).reshape(-1, 2)
+    if len(keys) != len(counters):
+        raise ValueError(f"{len(keys)} seeds for {len(counters)} samples")
+    return _drawn(counters, (keys[:, :1], keys[:, 1:]), size)
+
+
+def _check_address(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[int]) -> None:
+    if wrong := [seed for seed in seeds if not 0 <= seed < LIMIT]:
+        raise ValueError(f"seed must lie in [0, 2^64), not {wrong[0]}")
     if any(not 0 <= step <= INITIAL_STEP for step in steps):
         raise ValueError(f"steps must lie in [0, 2^32), not {list(steps)}")
+    if any(not 0 <= sample < LIMIT for sample in samples):
+        raise ValueError("sample numbers must lie in [0, 2^64)")
+
+
+def _counter(step: int, sample: int) -> tuple[int, int, int]:
+    return step, sample & _LOW32, sample >> 32
+
+
+def _drawn(counters: list[tuple[int, int, int]], key: tuple[Key, Key], size: int) -> Float32Array:
+    """Normals, float32 `[len(counters), size]`; the halves of `key` are numbers, or `[len(counters), 1]`."""
     blocks = -(-size // 4)
-    rows = np.array([(step, *pair) for step in steps for pair in zip(low, high, strict=True)], np.uint64).reshape(-1, 3)
+    rows = np.array(counters, np.uint64).reshape(-1, 3)
     out = np.empty((len(rows), blocks * 4), np.float32)
     many = max(1, _CHUNK // max(blocks, 1))
     for first in range(0, len(rows), many):
         here = rows[first : first + many, :, None]
+        low, high = (half if isinstance(half, int) else half[first : first + many] for half in key)
         for start in range(0, blocks, _CHUNK):
             quads = np.arange(start, min(start + _CHUNK, blocks), dtype=np.uint64)
-            words = philox4x32((quads[None], here[:, 0], here[:, 1], here[:, 2]), (seed & 0xFFFFFFFF, seed >> 32))
+            words = philox4x32((quads[None], here[:, 0], here[:, 1], here[:, 2]), (low, high))
             out[first : first + many, 4 * start : 4 * start + 4 * len(quads)] = _box_muller(words)
-    return out[:, :size].reshape(len(steps), len(low), size)
+    return out[:, :size]
 
 
 def rows_of_noise(
@@ -99,23 +131,24 @@ def rows_of_noise(
         yield from normals(seed, samples, steps[first : first + ahead], size)
 
 
-def philox4x32(counter: tuple[NDArray[np.uint64], ...], key: tuple[int, int]) -> list[NDArray[np.uint64]]:
-    """Ten rounds of Philox over four 32-bit words, each in the low half of a uint64; the four arrays broadcast."""
+def philox4x32(counter: tuple[NDArray[np.uint64], ...], key: tuple[Key, Key]) -> list[NDArray[np.uint64]]:
+    """Ten rounds of Philox over four 32-bit words, each in the low half of a uint64; all arrays broadcast."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
         p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1 = (p1 >> _SHIFT) ^ c1 ^ np.uint64(k0), p1 & _LOW
-        c2, c3 = (p0 >> _SHIFT) ^ c3 ^ np.uint64(k1), p0 & _LOW
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+        c0, c1 = (p1 >> _SHIFT) ^ c1 ^ _word(k0), p1 & _LOW
+        c2, c3 = (p0 >> _SHIFT) ^ c3 ^ _word(k1), p0 & _LOW
+        k0, k1 = _next(k0, 0x9E3779B9), _next(k1, 0xBB67AE85)
     return [c0, c1, c2, c3]
 
 
-def _halves(samples: Sequence[int] | NDArray[np.integer]) -> tuple[list[int], list[int]]:
-    numbers = [int(sample) for sample in samples]
-    if any(not 0 <= number < LIMIT for number in numbers):
-        raise ValueError("sample numbers must lie in [0, 2^64)")
-    return [number & 0xFFFFFFFF for number in numbers], [number >> 32 for number in numbers]
+def _next(key: Key, increment: int) -> Key:
+    return (key + increment) & _LOW32 if isinstance(key, int) else (key + np.uint64(increment)) & _LOW
+
+
+def _word(key: Key) -> np.uint64 | NDArray[np.uint64]:
+    return np.uint64(key) if isinstance(key, int) else key
 
 
 def _box_muller(words: list[NDArray[np.uint64]]) -> Float32Array:

@@ -8,8 +8,9 @@ import pytest
 from repository import ROOT
 
 REFERENCE = {"numpy", "click", "torch", "PIL", "safetensors", "accelerate", "tqdm", "datasets", "tomli"}
+SERVER = {"starlette", "uvicorn", "prometheus_client"}
 MAY_IMPORT = {
-    "runtime/ddpm_rt": {"numpy", "click", "PIL", "onnxruntime", "cuda", "ddpm_rt"},
+    "runtime/ddpm_rt": {"numpy", "click", "PIL", "onnxruntime", "cuda", "ddpm_rt", *SERVER, "ray"},
     "ddpm_ref": {*REFERENCE, "ddpm_ref"},
     "export/ddpm_export": {
         *("numpy", "click", "torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "tensorrt"),
@@ -46,6 +47,13 @@ def test_engines_are_imported_inside_the_functions_that_open_them(package):
             for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
         }
         assert not top & {"cuda", "onnxruntime", "tensorrt", "tensorrt_rtx"}, source
+
+
+def test_the_server_s_packages_are_imported_by_the_server_alone():
+    for source in (ROOT / "runtime/ddpm_rt").rglob("*.py"):
+        is_server = source.parent.name == "serve"
+        assert is_server or not imported_packages(source) & SERVER, source
+        assert source.name == "ray.py" or "ray" not in imported_packages(source), source
 
 
 def test_the_runtime_imports_neither_torch_nor_an_engine():

@@ -27,6 +27,7 @@ VERBS = {
     "steps": "ddpm_rt.cli.steps:steps",
     "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
+    "serve": "ddpm_rt.cli.serve:serve",
     "interpolate": "ddpm_rt.cli.edit:interpolate",
     "invert": "ddpm_rt.cli.edit:invert",
     "bench": "ddpm_rt.cli.bench:bench",

@@ -74,6 +74,27 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{quoted(value)} is not a list of integers such as 999,500,0", param, ctx)
 
 
+class ShardType(click.ParamType):  # type: ignore[type-arg]
+    """Part I of N, as I/N."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from ..requests.shard import Shard
+
+        if isinstance(value, Shard):
+            return value
+        index, slash, parts = value.partition("/")
+        if not slash or not all(part.isdecimal() and len(part) <= DIGITS for part in (index, parts)):
+            self.fail(f"{quoted(value)} is not a part such as 0/4", param, ctx)
+        shard = Shard(int(index), int(parts))
+        try:
+            shard.check()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return shard
+
+
 def engine_options_of(asked: dict[str, Any]) -> EngineOptions:
     """Takes the options of an engine out of a command's keywords."""
     names = [field.name for field in fields(EngineOptions) if field.name in asked]

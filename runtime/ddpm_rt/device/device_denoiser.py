@@ -23,7 +23,7 @@ class DeviceDenoiser(Engine):
 
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
         self.device_engine, self.gpu = engine, gpu
-        self.card, self.loop = engine.card, loop
+        self.card, self.loop, self.one_time = engine.card, loop, engine.one_time
         self._rooms: dict[int, Room] = {}
 
     def model_sha256(self) -> str:

@@ -1,5 +1,6 @@
 """Converts images from the network's range to bytes, and writes PNGs with text chunks, and animations."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,20 @@ def enlarged(pixels: Pixels, scale: int) -> Pixels:
 
 def save_png(path: Path, pixels: Pixels, text: Mapping[str, str]) -> None:
     """Atomically write uint8 `[H, W, C]` as a PNG with `text` in text chunks."""
+    content = encode_png(pixels, text)
+    replace_file(path, lambda file: file.write_bytes(content))
+
+
+def encode_png(pixels: Pixels, text: Mapping[str, str]) -> bytes:
+    """The bytes of a PNG of uint8 `[H, W, C]` with `text` in its text chunks."""
     from PIL import PngImagePlugin
 
     chunks = PngImagePlugin.PngInfo()
     for key, value in text.items():
         chunks.add_text(key, value)
-    picture = _picture(pixels)
-    replace_file(path, lambda file: picture.save(file, format="PNG", pnginfo=chunks))
+    content = io.BytesIO()
+    _picture(pixels).save(content, format="PNG", pnginfo=chunks)
+    return content.getvalue()
 
 
 def read_text(path: Path) -> dict[str, str]:

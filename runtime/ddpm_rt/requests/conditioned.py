@@ -52,11 +52,19 @@ def conditioned(
         count, channels = x.shape[:2]
         twice = tuple(np.concatenate([one, one]) for one in x0)
         out = engine(np.concatenate([x, x]), np.concatenate([t, t]), *both.given(twice))
-        labelled, unlabelled = out[:count], out[count:, :channels]
-        mean = unlabelled + np.float32(guidance) * (labelled[:, :channels] - unlabelled)
-        return np.concatenate([mean, labelled[:, channels:]], axis=1)
+        return guided_output(out[:count], out[count:], np.float32(guidance), channels)
 
     return guided
+
+
+def guided_output(conditioned: Batch, null: Batch, guidance: np.float32 | Batch, channels: int) -> Batch:
+    """null + guidance (conditioned - null), of the first `channels`; a learned variance is the conditioned half's.
+
+    `guidance` is a number, or `[B, 1, ...]` with one for each image.
+    """
+    null = null[:, :channels]
+    mean = null + guidance * (conditioned[:, :channels] - null)
+    return np.concatenate([mean, conditioned[:, channels:]], axis=1)
 
 
 def with_labels(

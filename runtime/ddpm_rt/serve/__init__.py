@@ -1,0 +1,1 @@
+"""`ddpm-rt serve`: continuous batching, and the HTTP server over it. The extra `serve` brings what it imports."""

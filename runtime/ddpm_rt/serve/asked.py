@@ -1,0 +1,223 @@
+"""A request of a client, from the fields of its JSON or its query to the chains that the scheduler runs."""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+from ..device.lanes import Rows, rows_of
+from ..noise import LIMIT
+from ..requests.request import BoundRequest, Request
+from ..requests.sampler_options import SamplerOptions
+from ..samplers import FITTED
+from ..text import quoted
+from .chain import Chain
+from .job import Priority, as_priority
+from .options import ServerLimits
+from .served_model import NamedTable, ServedModel, is_digest
+
+INTEGER = re.compile(r"-?[0-9]{1,20}")
+NUMBER = re.compile(r"[-+]?[0-9.]{1,40}([eE][-+]?[0-9]{1,4})?")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Samples of one model, checked and bound."""
+
+    model: ServedModel
+    bound: BoundRequest
+    rows: Rows
+    table: NamedTable | None = None
+    priority: Priority = "interactive"
+    is_pinned: bool = False  # the request named the numbers of its sampler, not only a name for them
+
+    @property
+    def samples(self) -> range:
+        return self.bound.request.samples
+
+    def label_of(self, sample: int) -> int | None:
+        labels = self.bound.labels([sample])
+        return None if labels is None else int(labels[0])
+
+    def chains(self) -> list[Chain]:
+        request = self.bound.request
+        return [
+            Chain(self.rows, request.seed, sample, self.label_of(sample), request.guidance) for sample in self.samples
+        ]
+
+    def text_of(self, sample: int) -> dict[str, str]:
+        """What the PNG of a sample says, as in a folder of `ddpm-rt sample`."""
+        return {**self.bound.describe(self.model.sha256), "ddpm-rt.sample": str(sample)}
+
+    def etag(self, sample: int, kind: str) -> str:
+        """Weak, because the network may round differently in another batch; it is known before the picture is."""
+        request = self.bound.request
+        facts = (self.model.sha256, request.seed, sample, self.label_of(sample), request.guidance, kind)
+        digest = hashlib.sha256(repr(facts).encode() + self.rows.tobytes()).hexdigest()
+        return f'W/"{digest[:32]}"'
+
+    def url(self, sample: int, kind: str = "png") -> str:
+        """The URL of a sample, which means the same picture as long as the server has this model and this table."""
+        request, query = self.bound.request, self._sampler()
+        label = self.label_of(sample)
+        query |= {} if label is None else {"label": str(label)}
+        query |= {} if request.guidance == 1.0 else {"guidance": repr(request.guidance)}
+        name = f"{self.model.name}@{self.model.digest}" if self.model.digest else self.model.name
+        return f"/v1/models/{quote(name, safe='@')}/images/{request.seed}/{sample}.{kind}?{urlencode(query, safe='@,')}"
+
+    def command(self, sample: int) -> str:
+        """The command line that draws a sample."""
+        request, options = self.bound.request, list(self.model.options)
+        label = self.label_of(sample)
+        options += ["--seed", str(request.seed), "--first", str(sample), "--count", "1"]
+        if self.table is not None:
+            options += self.table.options
+        else:
+            options += [part for key, value in self._sampler().items() for part in (f"--{key}", value)]
+        options += [] if label is None else ["--label", str(label)]
+        options += [] if request.guidance == 1.0 else ["--guidance", repr(request.guidance)]
+        return shlex.join(["ddpm-rt", "sample", *options, "--out", f"{sample:06d}.png"])
+
+    def _sampler(self) -> dict[str, str]:
+        """What chooses the sampler, as fields of a query."""
+        if self.table is not None:
+            return {"table": f"{self.table.name}@{self.table.digest}"}
+        request = self.bound.request
+        said = SamplerOptions.describe(request)
+        chosen = {"sampler": said["sampler"]}
+        chosen |= {} if request.timesteps is not None else {"steps": said["steps"]}
+        for key in ("eta", "spacing", "dialect"):
+            value = getattr(request, key)
+            chosen |= {} if value is None else {key: str(value)}
+        listed = request.timesteps
+        return chosen if listed is None else {**chosen, "timesteps": ",".join(map(str, listed))}
+
+
+def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits) -> Asked:
+    """The request that these fields mean. Raises ValueError, with a sentence for the client, for any other."""
+    if unknown := [key for key in fields if key not in FIELDS]:
+        raise ValueError(f"there is no field {quoted(unknown[0])}; the fields are {', '.join(FIELDS)}")
+    given = {key: FIELDS[key](key, value) for key, value in fields.items() if value is not None}
+    if named := given.pop("inputs", None):
+        raise ValueError(f"the model has no input {quoted(next(iter(named)))}; leave out inputs")
+    priority = given.pop("priority", "interactive")
+    table = _table(model, _named_table(model, given))
+    if table is not None:
+        given["compiled"] = table[0].compiled
+    _check_labels_listed(given.get("label"), model, limits)
+    count = given.setdefault("count", 1)
+    if count > limits.samples:
+        raise ValueError(f"count must be at most {limits.samples} on this server, not {quoted(count)}")
+    bound = Request(**given).bind(model.engine.card)
+    if bound.request.rows_run > limits.steps:
+        raise ValueError(f"steps must be at most {limits.steps} on this server, not {bound.request.rows_run}")
+    named_table, table_is_pinned = table or (None, False)
+    is_pinned = table_is_pinned if table else "sampler" in given and ("steps" in given or "timesteps" in given)
+    rows = rows_of(bound.table, bound.sampler.clip)
+    return Asked(model, bound, rows, named_table, priority, is_pinned)
+
+
+def _check_labels_listed(labels: Sequence[int] | None, model: ServedModel, limits: ServerLimits) -> None:
+    """Raises ValueError for a list that is longer than any request needs: each PNG carries the list."""
+    most = max(limits.samples, model.engine.card.classes or 0)
+    if labels is not None and len(labels) > most:
+        raise ValueError(f"label must be at most {most} numbers on this server, not {len(labels)}")
+
+
+def _named_table(model: ServedModel, given: dict[str, Any]) -> str | None:
+    """Takes the name of a table out of the fields; sampler `fitted` is one that the file of the model carries."""
+    name: str | None = given.pop("table", None)
+    if given.get("sampler") != FITTED or name is not None:
+        return name
+    del given["sampler"]
+    fitted = [table.compiled.table.steps for table in model.tables.values() if "fitted" in table.options]
+    return f"{FITTED}-{given.pop('steps', max(fitted, default=0))}"
+
+
+def _table(model: ServedModel, named: str | None) -> tuple[NamedTable, bool] | None:
+    """The table of `NAME` or `NAME@DIGEST`, and whether the digest is there."""
+    if named is None:
+        return None
+    name, _, digest = named.partition("@")
+    table = model.tables.get(name)
+    if table is None:
+        known = f"its tables are {', '.join(model.tables)}" if model.tables else "it has none; use sampler and steps"
+        raise ValueError(f"model {model.name} has no table {quoted(name)}; {known}")
+    if digest and not is_digest(digest, table.digest):
+        raise ValueError(f"table {name} is another one now, {name}@{table.digest}")
+    return table, bool(digest)
+
+
+def as_integer(key: str, value: Any) -> int:
+    """An integer, or its digits: JavaScript rounds numbers from 2^53 up."""
+    if isinstance(value, str) and INTEGER.fullmatch(value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{key} must be an integer, not {quoted(value)}")
+
+
+def as_number(key: str, value: Any) -> float:
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        try:
+            return float(value)
+        except ValueError:
+            pass  # such as "1.2.3"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    raise ValueError(f"{key} must be a number, not {quoted(value)}")
+
+
+def as_integers(key: str, value: Any) -> tuple[int, ...]:
+    """A list of integers, one integer, or a comma list of digits."""
+    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    return tuple(as_integer(key, part) for part in parts)
+
+
+def as_text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be a string, not {quoted(value)}")
+    return value
+
+
+def as_labels(key: str, value: Any) -> tuple[int, ...] | None:
+    """No label at all is every class in turn."""
+    return as_integers(key, value) or None
+
+
+def as_number_below(key: str, value: Any) -> int:
+    number = as_integer(key, value)
+    if not 0 <= number < LIMIT:
+        raise ValueError(f"{key} must lie in [0, 2^64), not {quoted(value)}")
+    return number
+
+
+def as_inputs(key: str, value: Any) -> Mapping[str, Any]:
+    """Inputs of the network besides x, t and y, by their names."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{key} must be an object, not {quoted(value)}")
+    return cast("Mapping[str, Any]", value)
+
+
+FIELDS: dict[str, Callable[[str, Any], Any]] = {
+    "seed": as_number_below,
+    "first": as_number_below,
+    "count": as_integer,
+    "sampler": as_text,
+    "steps": as_integer,
+    "eta": as_number,
+    "spacing": as_text,
+    "timesteps": as_integers,
+    "dialect": as_text,
+    "table": as_text,
+    "label": as_labels,
+    "guidance": as_number,
+    "inputs": as_inputs,
+    "priority": lambda key, value: as_priority(value),
+}

@@ -1,0 +1,62 @@
+"""Images in the formats that a response has."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..denoiser import Batch
+from ..images.write import encode_png, to_pixels
+from .asked import Asked
+
+PICTURES = (1, 3)  # channels that a PNG can show
+KINDS = {"png": "image/png", "npy": "application/octet-stream", "json": "application/json", "zip": "application/zip"}
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of a file in a zip: equal requests give equal archives
+
+
+def check_picture(asked: Asked) -> None:
+    """Raises ValueError where the images cannot be shown."""
+    channels = asked.model.engine.card.image_shape[0]
+    if channels not in PICTURES:
+        raise ValueError(f"the model draws {channels} channels, which are no picture; ask for npy")
+
+
+def png_of(asked: Asked, sample: int, image: Batch) -> bytes:
+    """A sample, float32 `[C, H, W]`, as the PNG that `ddpm-rt sample` writes into a folder."""
+    return encode_png(to_pixels(image[None])[0], asked.text_of(sample))
+
+
+def preview_of(image: Batch) -> bytes:
+    """A predicted image, float32 `[C, H, W]`, as a PNG without text."""
+    return encode_png(to_pixels(image[None])[0], {})
+
+
+def npy_of(images: Batch) -> bytes:
+    content = io.BytesIO()
+    np.save(content, images, allow_pickle=False)
+    return content.getvalue()
+
+
+def zip_of(asked: Asked, images: Iterable[Batch]) -> bytes:
+    """A PNG for each sample, stored, under the names of a folder of `ddpm-rt sample`."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for sample, image in zip(asked.samples, images, strict=True):
+            archive.writestr(zipfile.ZipInfo(f"{sample:06d}.png", EPOCH), png_of(asked, sample, image))
+    return content.getvalue()
+
+
+def facts_of(asked: Asked, sample: int, image: Batch) -> dict[str, str | int | None]:
+    """A sample as JSON. Seed and sample are strings, because JavaScript rounds numbers from 2^53 up."""
+    kind = "png" if asked.model.engine.card.image_shape[0] in PICTURES else "npy"
+    content = png_of(asked, sample, image) if kind == "png" else npy_of(image)
+    return {
+        "seed": str(asked.bound.seed),
+        "sample": str(sample),
+        "label": asked.label_of(sample),
+        "url": asked.url(sample, kind),
+        "command": asked.command(sample),
+        kind: base64.b64encode(content).decode(),
+    }

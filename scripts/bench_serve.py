@@ -1,0 +1,195 @@
+"""Measure `ddpm-rt serve` under load against the offline rate, and against plain servers of the same kind.
+
+    python scripts/bench_serve.py > benchmarks/serve.txt
+
+64 clients ask for 1 to 8 samples of 6, 10 or 50 steps, each again as soon as it has its images. Every image is then
+drawn once more offline, by the host loop in whole batches, as `ddpm-rt sample` draws them: that gives the offline rate
+for the same work, and the images that the served ones must equal up to the network's rounding at another batch size.
+The plain servers are the same server with another order of work (`serve_queues.py`).
+"""
+
+import asyncio
+import io
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from serve_queues import ORDERS
+
+import ddpm_rt
+from ddpm_rt.models import bundled_model
+
+STEPS, MOST_SAMPLES = (6, 10, 50), 8
+ROUNDING = 5e-3  # most of a difference of pixels in [-1, 1]: the network at another batch size, over 50 steps
+PORT_LINE = "http://127.0.0.1:"
+
+
+@dataclass
+class Answers:
+    """What the clients got."""
+
+    latencies: list[float] = field(default_factory=list)
+    images: dict[tuple[int, int, int], Any] = field(default_factory=dict)  # (steps, seed, sample) to [C, H, W]
+    errors: list[str] = field(default_factory=list)
+    begin: float = 0.0
+    in_time: int = 0  # images after the warm-up
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any]) -> tuple[int, bytes]:
+    """One POST on an open connection: its status and body."""
+    text = json.dumps(body).encode()
+    head = (
+        f"POST /v1/models/{bundled_model().stem}/images HTTP/1.1\r\n"
+        "Host: localhost\r\nContent-Type: application/json\r\n"
+        f"Accept: application/octet-stream\r\nContent-Length: {len(text)}\r\n\r\n"
+    )
+    writer.write(head.encode() + text)
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    length = next(int(line.split(":")[1]) for line in lines if line.lower().startswith("content-length:"))
+    return int(lines[0].split()[1]), await reader.readexactly(length)
+
+
+async def client(number: int, port: int, until: float, answers: Answers) -> None:
+    rng, first = np.random.default_rng(number), 0
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while time.perf_counter() < until:
+        steps, count = int(rng.choice(STEPS)), int(rng.integers(1, MOST_SAMPLES + 1))
+        started = time.perf_counter()
+        status, content = await ask(reader, writer, {"seed": number, "first": first, "count": count, "steps": steps})
+        ended = time.perf_counter()
+        if status != 200:
+            answers.errors.append(f"{status}: {content[:200]!r}")
+            continue
+        images = np.load(io.BytesIO(content))
+        answers.images |= {(steps, number, first + place): image for place, image in enumerate(images)}
+        if started >= answers.begin and ended <= until:
+            answers.latencies.append(ended - started)
+        answers.in_time += count if answers.begin <= ended <= until else 0
+        first += count
+    writer.close()
+
+
+async def crowd(port: int, clients: int, warm_up: float, seconds: float) -> Answers:
+    now = time.perf_counter()
+    answers = Answers(begin=now + warm_up)
+    await asyncio.gather(*(client(number, port, now + warm_up + seconds, answers) for number in range(clients)))
+    return answers
+
+
+def memory_of(process: int) -> float:
+    """MiB that are resident."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float, float]:
+    """Draw the same samples in whole batches: images a second, and the largest difference."""
+    groups: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for steps, seed, sample in images:
+        groups[steps].append((seed, sample))
+    seconds, largest = 0.0, 0.0
+    with ddpm_rt.open_denoiser() as engine:
+        for steps, addresses in groups.items():
+            table = ddpm_rt.Request(steps=steps).bind(engine.card)
+            for first in range(0, len(addresses), batch):
+                part = addresses[first : first + batch]
+                size, initial = math.prod(engine.card.image_shape), ddpm_rt.noise.INITIAL_STEP
+                noise = np.concatenate([ddpm_rt.noise.normal(seed, [sample], initial, size) for seed, sample in part])
+                denoise = table.denoiser(engine, [sample for _, sample in part])
+                started = time.perf_counter()
+                *_, last = ddpm_rt.trajectory(
+                    denoise, table.table, engine.card.image_shape, seed=0, samples=range(len(part)),
+                    clip=table.sampler.clip, start=noise.reshape(-1, *engine.card.image_shape),
+                )  # fmt: skip
+                seconds += time.perf_counter() - started
+                for (seed, sample), image in zip(part, last.x, strict=True):
+                    largest = max(largest, float(np.abs(image - images[steps, seed, sample]).max()))
+    return len(images) / seconds, largest
+
+
+def served(order: str, clients: int, batch: int, warm_up: float, seconds: float) -> tuple[Answers, list[float]]:
+    """What the clients of a server got, and its memory in the middle and at the end."""
+    command = [sys.executable, __file__, "--as-server", order, "--batch", str(batch)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rsplit(PORT_LINE)[1].strip().strip("/"))
+        memory: list[float] = []
+
+        async def watched() -> Answers:
+            async def look() -> None:
+                for _ in range(2):
+                    await asyncio.sleep((warm_up + seconds) / 2 - 0.5)
+                    memory.append(memory_of(process.pid))
+
+            found, _ = await asyncio.gather(crowd(port, clients, warm_up, seconds), look())
+            return found
+
+        answers = asyncio.run(watched())
+        process.terminate()
+        process.wait()
+    return answers, memory
+
+
+def serve(order: str, batch: int) -> None:
+    """The server of one order, until SIGTERM."""
+    from ddpm_rt.engines.engine_options import EngineOptions
+    from ddpm_rt.serve import server
+    from ddpm_rt.serve.app import Access
+    from ddpm_rt.serve.options import ServerLimits
+    from ddpm_rt.serve.scheduler import Scheduler
+
+    def ordered(lanes: Any, **options: Any) -> Scheduler:
+        return Scheduler(lanes, order=ORDERS[order](), **options)
+
+    server.Scheduler = ordered  # type: ignore[assignment, misc]
+    limits = ServerLimits(batch=batch, queue=4096, connections=1024)
+    with (
+        server.listening("127.0.0.1", 0) as listener,
+        server.opened_service([], [], EngineOptions(), limits) as service,
+    ):
+        server.run(service, Access(), listener, lambda url: click.echo(url))
+
+
+@click.command()
+@click.option("--clients", default=64, show_default=True)
+@click.option("--batch", default=16, show_default=True)
+@click.option("--warm-up", default=10.0, show_default=True, help="Seconds that are not measured.")
+@click.option("--seconds", default=180.0, show_default=True, help="Of the measurement of continuous batching.")
+@click.option("--others", default=60.0, show_default=True, help="Seconds of each plain server.")
+@click.option("--as-server", hidden=True)
+def main(clients: int, batch: int, warm_up: float, seconds: float, others: float, as_server: str | None) -> None:
+    """Print a table. The exit code is 1 if an answer was wrong."""
+    if as_server is not None:
+        serve(as_server, batch)
+        return
+    click.echo(f"{clients} clients; 1 to {MOST_SAMPLES} samples of {', '.join(map(str, STEPS))} steps; batch {batch}")
+    heads = f"{'images/s':>9} {'offline/s':>10} {'share':>6} {'p50 s':>7} {'p99 s':>7}"
+    click.echo(f"{'order':<22} {'s':>4} {heads} errors largest difference   MiB")
+    is_wrong = False
+    for order in ORDERS:
+        span = seconds if order == "continuous" else others
+        answers, memory = served(order, clients, batch, warm_up, span)
+        best, largest = offline(answers.images, batch)
+        rate, latencies = answers.in_time / span, sorted(answers.latencies) or [float("nan")]
+        p50, p99 = statistics.median(latencies), latencies[int(0.99 * len(latencies))]
+        sizes = " -> ".join(f"{size:.0f}" for size in memory)
+        click.echo(f"{order:<22} {span:4.0f} {rate:9.2f} {best:10.2f} {rate / best:6.3f} {p50:7.3f} {p99:7.3f} "
+                   f"{len(answers.errors):6} {largest:18.2g}   {sizes}")  # fmt: skip
+        for error in answers.errors[:3]:
+            click.echo(f"    {error}")
+        is_wrong |= bool(answers.errors) or largest > ROUNDING or not answers.images
+    sys.exit(1 if is_wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The OpenAPI document against the routes and the fields that there are."""
+
+import json
+
+import pytest
+from device_loops import Host
+from served import Server
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server({"toy": Host()}) as running:
+        yield running
+
+
+def test_the_document_has_every_path_and_method_and_no_other(server):
+    from ddpm_rt.serve.app import Access, routes_of
+    from ddpm_rt.serve.openapi import openapi_document
+
+    routes = {(route.path, method.lower()) for route in routes_of(server.service, Access()) for method in route.methods}
+    described = {(path, method) for path, methods in openapi_document()["paths"].items() for method in methods}
+    assert described == {(path, method) for path, method in routes if method != "head"}
+
+
+def test_the_document_has_every_field_of_a_request(server):
+    from ddpm_rt.serve.asked import FIELDS
+    from ddpm_rt.serve.openapi import FIELDS as DESCRIBED
+
+    assert set(DESCRIBED) == {*FIELDS, "previews"}
+    document = json.loads(server.get("/openapi.json").body)
+    one = document["paths"]["/v1/models/{model}/images/{seed}/{file}"]["get"]["parameters"]
+    in_query = {parameter["name"] for parameter in one if parameter["in"] == "query"}
+    for name in FIELDS:
+        path = f"/v1/models/toy/images/1/1.png?{name}="
+        assert (b"must not be in the query" in server.get(path).body) == (name not in in_query), name
+
+
+def test_every_parameter_of_a_path_is_described(server):
+    document = json.loads(server.get("/openapi.json").body)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            found = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+            assert found == {part[1:-1] for part in path.split("/") if part.startswith("{")}
+            assert {"200", "401", "422", "429"} <= operation["responses"].keys()
