@@ -48,7 +48,7 @@ class SampleFolder:
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """Keep other requests out of the folder. Raises DdpmRtError while another request uses the folder."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, self.text | self._format(), part, say)
+        return owned_folder(self.path, {**self.text, **self._format()}, part, say)
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError if the file of a sample holds another image."""
