@@ -8,7 +8,7 @@ FUZZ_FIRST ?= 0
 CONSTRAINTS ?= --constraint constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 
-.PHONY: sample test quick hooks cpp-test docs campaign fuzz check clean
+.PHONY: sample test quick hooks cpp-test js-test docs campaign fuzz check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --count 64 --out samples.png
@@ -24,6 +24,9 @@ hooks: $(VENV)/dev  ## install git hooks that run ruff, clang-format and mypy be
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci tsan
+
+js-test: $(VENV)/dev  ## check and test runtime/js in Node and in Chromium, and compare its images with Python's
+	PYTHON="$(abspath $(BIN))/python" scripts/js_test.sh
 
 docs: $(VENV)/docs  ## build the documentation into build/docs; a warning is an error
 	$(BIN)/sphinx-build --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs build/docs

@@ -80,7 +80,7 @@ def measured(order: str, card: ModelCard, clients: int, batch: int, most: int, s
     before, started = crowd.images, time.perf_counter()
     time.sleep(seconds)
     rate = (crowd.images - before) / (time.perf_counter() - started)
-    latencies = sorted(crowd.latencies)
+    latencies = sorted(crowd.latencies) or [float("nan")]
     crowd.is_over = True
     scheduler.close()
     return rate, 1000 * statistics.median(latencies), 1000 * latencies[int(0.99 * len(latencies))]

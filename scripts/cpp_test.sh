@@ -21,7 +21,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 build=$root/build/cpp
 python=${PYTHON:-python3}
-export PYTHONPATH=$root/runtime${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONPATH=$root/runtime:$root/export${PYTHONPATH:+:$PYTHONPATH}
 export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
 
 # Prints the output of a build only if it fails.
@@ -51,6 +51,15 @@ check_size() {
   size=$(($(stat -c %s "$build/stripped") - kernels))
   echo "stripped library: $size bytes$( ((kernels)) && echo ", and kernels for GPUs of $kernels" )"
   ((size <= 300 * 1024)) || { echo "the library has grown beyond 300 KB" >&2 && return 1; }
+}
+
+# The example that runs a fused chain without this library, with warnings as errors.
+fused_example() {
+  local include
+  include=$(dirname "$(find "$build/deps/include" -name onnxruntime_c_api.h | head -1)")
+  cc -std=c11 -Wall -Wextra -Werror -O2 -I "$include" -o "$build/fused" runtime/cpp/examples/fused.c \
+    -L "$build/deps/lib" -lonnxruntime -Wl,-rpath,"$build/deps/lib"
+  "$python" scripts/fused_compare.py "$build/fused_files" "$build/fused"
 }
 
 # The GPU loop on stand-ins. Sets `gpu`, the CMake options of such a build.
@@ -139,6 +148,7 @@ check_size "$build/gcc/libddpm_rt.so"
 check_symbols "$build/gcc/libddpm_rt.so"
 scripts/cpp_install_test.sh "$build"
 "$python" scripts/cpp_compare.py "$build/prefix/bin/ddpm-rt-cpp" "$build/files" "$build/compare"
+fused_example
 on_stand_ins
 for more in "$@"; do
   case $more in

@@ -23,7 +23,7 @@ def parse_process(
         if shift != 1.0:
             raise ValueError("a shift is for a flow")
         told: Any = time or "sigma"
-        return SigmaProcess(*limits, time=told, time_scale=time_scale, sigma_data=sigma_data)
+        return SigmaProcess(limits[0], limits[1], time=told, time_scale=time_scale, sigma_data=sigma_data)
     if kind == "flow" and not limits:
         if sigma_data is not None:
             raise ValueError("sigma_data is for a process of sigma")

@@ -39,7 +39,7 @@ def reference_side(path: Path, request: Request) -> Side:
         more = () if labels is None else (torch.from_numpy(labels),)
 
         @torch.no_grad()
-        def denoise(x: Batch, t: Times, /) -> Batch:
+        def denoise(x: Batch, t: Times, /, *_: Batch) -> Batch:
             out: Batch = source.module(torch.from_numpy(x), torch.from_numpy(t), *more).numpy()
             return out
 

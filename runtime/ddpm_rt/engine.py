@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from .denoiser import Batch, Inputs, Times
 from .host_loop import Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
+
+Own = TypeVar("Own", bound="Engine")
 
 
 class ChainInputs(NamedTuple):
@@ -113,7 +115,7 @@ class Engine(Protocol):
         """Frees what the engine holds. A second call does nothing."""
         return None
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self: Own) -> Own:
         return self
 
     def __exit__(

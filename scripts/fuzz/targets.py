@@ -23,6 +23,7 @@ from ddpm_ref.scheduler_config import read_scheduler
 from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.artifacts.array_archive import read_byte_array
 from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.artifacts.fused_chain import FusedChain, FusedFacts, read_fused
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.onnx_metadata import write_metadata
 from ddpm_rt.artifacts.plan_build import Build
@@ -56,15 +57,20 @@ class Target(NamedTuple):
     seed: bytes
 
 
-def onnx_file() -> bytes:
+def onnx_file(**texts: str) -> bytes:
     x, t = (helper.make_tensor_value_info(name, kind, ["batch", *rest]) for name, kind, rest in
             (("x", TensorProto.FLOAT, SHAPE), ("t", TensorProto.INT64, ())))  # fmt: skip
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", *SHAPE])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["out"])], "tiny", [x, t], [out])
     model = helper.make_model(graph)
-    helper.set_model_props(model, {METADATA_KEY: CARD.to_json()})
+    helper.set_model_props(model, {METADATA_KEY: CARD.to_json(), **texts})
     content: bytes = model.SerializeToString()
     return content
+
+
+def fused_file() -> bytes:
+    sampler = SamplerOptions(sampler="ddpm", steps=5).compile(CARD)
+    return onnx_file(**FusedChain(CARD, sampler, FusedFacts("float32", 1.0, "0" * 64)).metadata())
 
 
 def quantised_file(folder: Path) -> bytes:
@@ -139,6 +145,7 @@ def all_targets(folder: Path) -> dict[str, Target]:
     config, scheduler = json.dumps(load_preset("mnist").model.to_dict()).encode(), json.dumps(SCHEDULER).encode()
     return {
         "onnx": Target(read_onnx_card, ".onnx", onnx_file()),
+        "fused": Target(read_fused, ".onnx", fused_file()),
         "card": Target(lambda path: ModelCard.from_json(path.read_bytes().decode("utf-8", "replace"), str(path)),
                        ".json", CARD.to_json().encode()),
         "steps": Target(lambda path: read_steps(path, CARD), ".json", steps_file(folder)),

@@ -1,15 +1,15 @@
 """Part step: the step kernel has the bits of the host loop, for step tables of every kind."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ddpm_rt import ModelCard
+from ddpm_rt.artifacts.card_format import PREDICTIONS
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.request import Request
 from ddpm_rt.samplers import samplers_of
-from ddpm_rt.samplers.schedule import Prediction
 
 from .bits import differing, steps_on_device, steps_on_host
 from .check import Ask, Check, Outcome, attempt, held
@@ -34,7 +34,7 @@ def case(name: str, request: dict[str, Any], card: dict[str, Any] | None = None,
 def cases() -> Iterator[Case]:
     """Every sampler with every prediction, with and without a clip; then all variants of tables, lanes and buffers."""
     for sampler in samplers_of("betas"):
-        for prediction in get_args(Prediction):
+        for prediction in PREDICTIONS["betas"]:
             for clip in ((-1.0, 1.0), None):
                 words = f"{sampler} of {prediction}" + ("" if clip else ", unclipped")
                 yield case(words, {"sampler": sampler, "steps": 7}, {"prediction": prediction, "clip": clip})

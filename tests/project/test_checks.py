@@ -74,7 +74,7 @@ def test_arguments_go_to_pytest_and_its_exit_code_is_returned(check):
 
 def test_ci_runs_targets_that_the_makefile_has():
     (targets,) = re.findall(r"^for target in (.*); do$", read(".ci/run"), re.MULTILINE)
-    assert set(targets.split()) == {"test", "docs", "cpp-test"}
+    assert set(targets.split()) == {"test", "docs", "cpp-test", "js-test"}
     assert [name for name in targets.split() if not re.search(rf"^{name}:", read("Makefile"), re.MULTILINE)] == []
 
 

@@ -26,7 +26,7 @@ def test_a_static_batch_is_padded_and_cut(gaussian, tmp_path, count):
 
 
 @pytest.mark.parametrize("batch", [0, 65_536, 2**40])
-def test_a_batch_beyond_the_limits_is_refused(tmp_path, batch):
+def test_a_batch_that_nobody_can_run_is_refused(tmp_path, batch):
     model = write_gaussian(tmp_path / "static.onnx", batch=batch)
     with pytest.raises(DdpmRtError, match=rf"its batch is fixed to {batch}; export it with 1 to 65535, or any"):
         ddpm_rt.open_denoiser(model)

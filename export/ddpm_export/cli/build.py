@@ -1,13 +1,12 @@
 """`ddpm-rt build`. Only click is imported at the top, so that listing the verbs does not import onnx."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ddpm_rt.cli.talk import say
+from ddpm_rt.cli.talk import progress_bar, say
 from ddpm_rt.stopping import line_on_stop
 
 PARTS = 1000  # steps of the progress bar
@@ -62,7 +61,10 @@ def build(
         capabilities = () if compute_capability is None else tuple(compute_capability.split(","))
         profiles = None if batch is None else parse_batch(batch)
         options = BuildOptions(profiles, capabilities, timing_cache=timing_cache is not None, **asked)
-        with progress_bar(quiet or verbose) as bar, line_on_stop(lambda: f"{out} is unchanged"):
+        with (
+            progress_bar(PARTS, "building", quiet=quiet or verbose, counted=False) as bar,
+            line_on_stop(lambda: f"{out} is unchanged"),
+        ):
             record, built = build_plan(
                 model, out, options, flavour=flavour, timing_cache=timing_cache, force=force,
                 report=lambda share: bar.update(max(0, int(PARTS * share) - bar.pos)),
@@ -72,9 +74,3 @@ def build(
         raise click.UsageError(str(error)) from error
     done = f"built in {time.perf_counter() - started:.1f} s" if built else "unchanged, not built again (--force)"
     say(f"{out}: {record.bytes / 1e6:.2f} MB, {record.card.precision}, {done}")
-
-
-def progress_bar(quiet: bool) -> Any:
-    """A progress bar on stderr, if stderr is a terminal."""
-    hidden = quiet or sys.stderr is None or not sys.stderr.isatty()
-    return click.progressbar(length=PARTS, label="building", file=sys.stderr, hidden=hidden)

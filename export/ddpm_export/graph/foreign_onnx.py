@@ -76,7 +76,7 @@ def input_facts(path: Path, graph: onnx.GraphProto, facts: Mapping[str, Any]) ->
     """The named inputs as the graph has them. Raises DdpmRtError for a type or a shape that a card cannot describe."""
     known, found = {value.name: value for value in graph.input}, {}
     for name in named_inputs(facts):
-        kinds = {FLOAT: "float32", INT64: "int64", onnx.TensorProto.INT32: "int32"}
+        kinds: dict[int, Any] = {FLOAT: "float32", INT64: "int64", onnx.TensorProto.INT32: "int32"}
         kind, sides = kinds.get(_kind(known[name])), _sides(known[name])
         if kind is None or not sides or not all(isinstance(side, int) and side > 0 for side in sides[1:]):
             raise DdpmRtError(

@@ -58,8 +58,8 @@ def export_decoder(autoencoder: Any, shape: tuple[int, ...], path: Path | str, *
             with torch.no_grad():
                 expected = module(latents[:size]).numpy()
             images = session.run(None, {"latents": latents[:size].numpy()})[0]
-            error = float(np.abs(images - expected).max())
-            found["max_abs_error"] = max(found.get("max_abs_error", 0.0), error)
+            difference = float(np.abs(images - expected).max())
+            found["max_abs_error"] = max(found.get("max_abs_error", 0.0), difference)
             found["max_abs_out"] = max(found.get("max_abs_out", 0.0), float(np.abs(expected).max()))
         check_parity(found, TOLERANCE)
 

@@ -59,7 +59,7 @@ class Labelled(nn.Module):
     def __init__(self, unet: Any) -> None:
         super().__init__()
         every = torch.cat([unet.classes_emb.weight, unet.null_classes_emb[None]])
-        unet.classes_emb = nn.Embedding.from_pretrained(every)
+        unet.classes_emb = nn.Embedding.from_pretrained(every)  # type: ignore[no-untyped-call]
         self.unet = unet
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from ddpm_rt.denoiser import Batch, Times
+from ddpm_rt.denoiser import Batch, Inputs, Times
 from ddpm_rt.engines.ort_cpu import OrtDenoiser, open_session
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.requests.request import BoundRequest
@@ -47,9 +47,9 @@ class Watched(OrtDenoiser):
         for seen in self.seen.values():
             seen.per_call = max(1, VALUES // calls)
 
-    def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None = None) -> Batch:
+    def _run(self, x: Batch, t: Times, y: NDArray[np.int64] | None, more: Inputs) -> Batch:
         out: Batch
-        out, *values = self.session.run(None, self._inputs(x, t, y))
+        out, *values = self.session.run(None, self._feeds(x, t, y, more))
         for seen, value in zip(self.seen.values(), values, strict=True):
             seen.add(value)
         if self._calls in self._kept:

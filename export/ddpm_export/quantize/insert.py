@@ -7,6 +7,7 @@ is by float nodes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -129,7 +130,7 @@ class _Insertion:
             self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
             self.graph.initializer.append(self.weights[name])
 
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
+    def _add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}.node", **attributes))
 
 

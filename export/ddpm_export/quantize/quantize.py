@@ -19,6 +19,7 @@ from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.quantization_record import METADATA_KEY as RECORD_KEY
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.noise import LIMIT
+from ddpm_rt.requests.labels import as_labels
 from ddpm_rt.requests.request import BoundRequest, Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.verify.comparison import compare, engine_side
@@ -176,6 +177,8 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
         raise DdpmRtError(f"{source}: {wrong}; write a new card with `ddpm-rt card`")
     if found != "fp32":
         raise DdpmRtError(f"{source} is in {found}; quantise an export in fp32")
+    if card.inputs:
+        raise DdpmRtError(f"{source} takes {', '.join(card.inputs)}; models with named inputs cannot be quantised yet")
     model = load_onnx(source)
     hoist(model, card)
     return card, model
@@ -207,7 +210,7 @@ def record_of(asked: Quantization, ranged: BoundRequest, table: Sequence[Sensiti
     }
     calibration = {
         "sampler": ranged.sampler.sampler, "samples": asked.calibrate, "seed": asked.seed,
-        "label": None if ranged.request.label is None else list(ranged.request.label), "guidance": asked.guidance,  # type: ignore[call-overload]
+        "label": as_labels(ranged.request.label), "guidance": asked.guidance,
     }  # fmt: skip
     return json.dumps({"format": 1, "for": asked.target, "calibration": calibration, "layers": layers}, allow_nan=False)
 

@@ -14,8 +14,7 @@ from ..engines.decoder import decoder_of
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
-from .progress import progress_bar
-from .talk import say
+from .talk import progress_bar, say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine
@@ -56,8 +55,8 @@ def _draw(bound: BoundRequest, engine: Engine, output: Output, quiet: bool) -> N
         missing = output.missing()
         calls = bound.calls_for(missing)
         started = time.perf_counter()
-        with progress_bar(calls, "sampling", quiet) as advance:
-            outcome = output.draw(engine, missing, advance)
+        with progress_bar(calls, "sampling", quiet=quiet) as bar:
+            outcome = output.draw(engine, missing, lambda: bar.update(1))
         seconds = time.perf_counter() - started
     notes = [f"{outcome.skipped} were there already"] if outcome.skipped else []
     notes += [f"{outcome.damaged} were damaged and were drawn again"] if outcome.damaged else []

@@ -47,11 +47,14 @@ def evaluate(
     from ..evaluate import FeatureNetwork, PooledPixels, RealImages, Resampling
     from ..evaluate import evaluate as run
     from ..evaluate.report import describe, to_json
+    from ..images.output import picture_shape
 
     try:
         with open_engine(engine.model, engine.options) as opened:
             request = _request(opened, engine.model, steps_file, asked)
-            real = RealImages.open(data, opened.card.image_shape, array)
+            if (shape := picture_shape(opened.card, None)) is None:
+                raise ValueError("the model draws no pictures, and only pictures can be evaluated")
+            real = RealImages.open(data, shape, array)
             network = PooledPixels() if features is None else FeatureNetwork(features, engine.options.threads)
             bound = request.bind(opened.card)
             with progress_bar(bound.calls_for(request.samples), "sampling", quiet) as advance:

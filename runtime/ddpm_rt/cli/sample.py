@@ -58,8 +58,8 @@ COUNT = 16  # samples, unless an .npy to start from says otherwise
 @start_options
 @out_options
 def sample(
-    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, steps_file: Path | None, count: int | None,
-    shard: "Shard | None",
+    engine: "ChosenEngine", out: Path, scale: int, quiet: bool, steps_file: Path | None,
+    count: int | None, shard: "Shard | None",
     init_image: Path | None, strength: float | None, mask: Path | None, resample: int | None, init_noise: Path | None,
     inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
 ) -> None:  # fmt: skip
@@ -71,9 +71,9 @@ def sample(
     ddpm-rt sample --sampler dpm++ --steps 20 --spacing logsnr
     ddpm-rt sample unet.onnx --sampler fitted --steps 8
     ddpm-rt sample --init-image digit.png --strength 0.4 --count 4
-    ddpm-rt sample --count 4 --scale 8 --out large.png
     ddpm-rt sample sr3.onnx --input low_res=photo.png --count 4
     ddpm-rt sample --count 50000 --shard 3/50 --out pictures/
+    ddpm-rt sample --count 4 --scale 8 --out large.png
     """
     from ..artifacts.steps_file import read_steps
     from ..requests.fitted import with_fitted

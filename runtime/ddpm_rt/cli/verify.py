@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from ..artifacts.fused_chain import is_fused
 from ..artifacts.plan_record import files_of, is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
@@ -19,8 +21,7 @@ from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
-from .progress import progress_bar
-from .talk import say
+from .talk import progress_bar, say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
@@ -81,18 +82,23 @@ class Reports:
             check_output_path(path, f".{kind}", inputs=known, strict=True)
             check_target(path)
 
+    def write_json(self, text: str) -> None:
+        from ..artifacts.atomic_write import replace_file
+
+        if (path := self.files().get("json")) is not None:
+            replace_file(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
+
     def write(self, report: "Report") -> None:
         from ..artifacts.atomic_write import replace_file
         from ..verify.html import page
         from ..verify.png import save_picture
 
-        texts: dict[str, Callable[[], str]] = {"html": lambda: page(report), "json": lambda: report.to_json() + "\n"}
         for kind, path in self.files().items():
             if kind == "png":
                 save_picture(path, report)
-            else:
-                text = texts[kind]()
-                replace_file(path, lambda file, text=text: file.write_text(text, encoding="utf-8"))  # type: ignore[misc]
+            elif kind == "html":
+                replace_file(path, lambda file: file.write_text(page(report), encoding="utf-8"))
+        self.write_json(report.to_json())
 
 
 @click.command()
@@ -129,7 +135,8 @@ def verify(
     ddpm-rt verify unet.onnx --reference runs/mnist
     ddpm-rt verify fp16.onnx --engine-b fp32.onnx --sampler ddim --out report.html
     The exit code is 1 when they differ by more than the tolerance, which by default
-    is that of the engine's precision.
+    is that of the engine's precision. A fused chain shows no steps: its images are compared
+    with those that --engine-b draws by the table in the chain.
     """
     from ..verify.verdict import Tolerance
 
@@ -139,6 +146,8 @@ def verify(
         reports.check(engine, engine_b, reference, *paths_of(inputs, null_inputs))
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
+        if not is_plan(engine) and engine.is_file() and is_fused(engine):
+            sys.exit(0 if _same_images(sides, options, limits, reports, asked) else DIFFERENT)
 
         def ask(card: "ModelCard") -> "Request":
             given = {"inputs": read_inputs(card, inputs, resize=resize)}
@@ -152,6 +161,30 @@ def verify(
     say(report.to_json() if reports.json_to_stdout else f"{report.line}\n{report.table()}")
     if not report.verdict.ok:
         sys.exit(DIFFERENT)
+
+
+SHARED = ("engine", "engine_b", "label", "seed", "count", "batch", "tolerance", "min_psnr", "other_weights", "json")
+PLACES = ("threads", "provider", "device")
+
+
+def _same_images(
+    sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: Reports, asked: dict[str, Any]
+) -> bool:
+    """Compare the images of a fused chain and print the verdict. Raises ValueError as `compared`."""
+    from ..verify.fused import compare_fused
+
+    context = click.get_current_context()
+    others = context.params.keys() - {*SHARED, *PLACES}
+    given = [name for name in others if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if given or sides.engine_b is None:
+        raise ValueError("a fused chain has its own sampler and shows no steps; give --engine-b, and --json alone")
+    wanted = {key: asked[key] for key in ("seed", "count", "batch", "label")}
+    report = compare_fused(
+        sides.engine, sides.engine_b, options, wanted, limits, other_weights=sides.other_weights
+    )  # fmt: skip
+    reports.write_json(report.to_json())
+    say(report.to_json() if reports.json_to_stdout else report.line)
+    return report.ok
 
 
 def _request(engine: Path, card: Any, steps: int | None, asked: dict[str, Any]) -> "Request":
@@ -172,9 +205,9 @@ def compared(
     limits: "Tolerance | None",
     ask: Callable[[Any], "Request"],
     *,
-    quiet: bool = True,
+    quiet: bool = False,
 ) -> "Report":
-    """The report of two sides. Without `quiet` it shows a progress bar.
+    """The report of two sides, with a progress bar.
 
     Raises ValueError for options that do not go together, DdpmRtError for models that cannot be compared.
     """
@@ -188,8 +221,8 @@ def compared(
         check = functools.partial(check_comparable, engine.card, other_weights=sides.other_weights)
         other = _other_side(sides, options, bound, stack, check)
         limits = limits or default_tolerance(engine.card.precision, other.card.precision)
-        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet) as advance:
-            comparison = compare(engine_side(engine, bound), other, bound, advance)
+        with progress_bar(bound.calls_for(bound.request.samples), "comparing", quiet=quiet) as bar:
+            comparison = compare(engine_side(engine, bound), other, bound, bar.update)
         names = Compared(sides.engine.name, engine.card), Compared(sides.other.name, other.card)
         return Report(*names, bound.request, comparison, limits)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..artifacts.card import ModelCard
+from ..artifacts.fused_chain import is_fused, not_a_network
 from ..denoiser import TIME_KINDS
 from ..errors import DdpmRtError
 from ..limits import MAX_BATCH
@@ -73,6 +74,8 @@ def _check_inputs(path: Path, card: ModelCard, found: dict[str, str]) -> None:
     if card.process is not None and found.get(names["t"]) not in (None, "tensor(float)"):
         raise DdpmRtError(f"{path}: {names['t']} must be float32, because its {card.process.kind} is no integer")
     if found.keys() != known.keys() or any(found[name] not in types for name, types in known.items()):
+        if is_fused(path):
+            raise not_a_network(path)
         y = f", {names['y']} (int64)" if "y" in names else ""
         more = "".join(f", {name} ({facts.dtype})" for name, facts in card.inputs.items())
         wanted = f"{names['x']} (float32), {names['t']} (int64, int32 or float32){y}{more}"

@@ -14,7 +14,7 @@ from ..artifacts.atomic_write import replace_file
 from ..artifacts.bounded_read import parse_json
 from ..denoiser import Batch
 from ..errors import DdpmRtError
-from .folder import SIZE, TEXT_BYTES, SampleFolder, read_regular
+from .folder import TEXT_BYTES, SampleFolder, read_regular
 
 TEXT = "text.json"
 
@@ -25,7 +25,7 @@ class ArrayFolder(SampleFolder):
     suffix = ".npz"
 
     def _format(self) -> dict[str, str]:
-        return {SIZE: " x ".join(map(str, self.shape))}
+        return {}
 
     def write(self, samples: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write a batch, float32 `[N, C, ...]`."""
@@ -45,9 +45,7 @@ class ArrayFolder(SampleFolder):
                     raise zipfile.BadZipFile
                 text, size = parse_json(_member(file, TEXT).decode()), file.getinfo("x.npy").file_size
         except (zipfile.BadZipFile, ValueError, OSError, KeyError, NotImplementedError):
-            self.damaged += (
-                1  # a write that was killed leaves no such file: another program wrote it, or the disk lost it
-            )
+            self.damaged += 1
             return False
         wanted = self.text_of(sample)
         if not isinstance(text, dict) or text != wanted or size != len(_array_bytes(np.zeros(self.shape, np.float32))):

@@ -9,14 +9,15 @@ from .write import Pixels, enlarged
 MAX_PIXELS = 1 << 26  # most pixels of a grid, or of all frames of an animation together: 8192 x 8192
 LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels, limits of the formats
 INSTEAD = "draw fewer or smaller ones, or write .npy or a folder"
-EMPTY = 255  # white: black is the background of many models, so that a black cell would look like a sample
+EMPTY = 255  # white: black is the background of many models, so a black cell would look like a sample
 
 
 def columns_of(count: int) -> int:
     """The number of columns of the grid of `count` tiles.
 
-    Of all grids from a square to about 4 : 1, it is the most square one of those with the fewest empty cells: 12 tiles
-    are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
+    The grid is between a square and about 4 : 1, with the fewest empty cells, and then as square as possible.
+
+    12 tiles are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
     """
     square = math.isqrt(count - 1) + 1
     return min(range(square, 2 * square + 1), key=lambda columns: (-count % columns, columns))
@@ -34,9 +35,9 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
 
 
 class Canvas:
-    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Unset tiles are white.
+    """`frames` grids of `count` tiles each, `pixels`: uint8 `[frames, rows H, columns W, C]`. Empty cells are white.
 
-    `shape` is C, H and W of a tile. Each of its pixels becomes `scale` x `scale` pixels.
+    `shape` is that of a tile, C, H, W; each pixel of it becomes `scale` x `scale` pixels.
     """
 
     def __init__(self, count: int, shape: tuple[int, int, int], frames: int = 1, scale: int = 1) -> None:
@@ -55,7 +56,7 @@ class Canvas:
 
 
 def grid(pixels: Pixels) -> Pixels:
-    """Arrange images `[N, H, W, C]` in `columns_of(N)` columns, `[rows H, columns W, C]`. Unused places are white."""
+    """Arrange images `[N, H, W, C]` in `columns_of(N)` columns: `[rows H, columns W, C]`. Empty cells are white."""
     count, height, width, channels = pixels.shape
     canvas = Canvas(count, (channels, height, width))
     canvas.put(0, 0, pixels)

@@ -20,15 +20,15 @@ from .read import MODES
 from .write import enlarged, save_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-SIZE, MODE = "size", "mode"  # keys for width and height, and the kind of the pixels, next to the text chunks of a PNG
+SIZE, MODE = "size", "mode"  # keys for width and height and for the pixel type, next to the text chunks of a PNG
 TEXT_BYTES = 1 << 20  # most bytes of a PNG besides its pixels
 
 
 class SampleFolder:
     """The samples of one request in a folder. All files have the text `text`, and each has its sample number.
 
-    A PNG has `scale` x `scale` pixels for each pixel of an image of `shape`, C, H and W. Raises DdpmRtError if the
-    folder cannot be created or written to.
+    A PNG has `scale` x `scale` pixels for each pixel of an image of `shape`, C, H, W. Raises DdpmRtError if the folder
+    cannot be created or written to.
     """
 
     suffix = ".png"
@@ -37,6 +37,7 @@ class SampleFolder:
         self, path: Path, text: Mapping[str, str], shape: tuple[int, ...], samples: range, scale: int = 1
     ) -> None:
         self.path, self.text, self.shape, self.samples, self.scale = path, text, shape, samples, scale
+        self.format = self._format()
         self.kept = 0  # complete files
         self.damaged = 0  # incomplete files, whose samples are drawn again
         try:
@@ -45,10 +46,15 @@ class SampleFolder:
             raise DdpmRtError(f"{path} cannot be made: {error.strerror}") from error
         check_writable(path)
 
+    def _format(self) -> dict[str, str]:
+        """What a file must have besides its text chunks."""
+        channels, height, width = self.shape
+        return {SIZE: _size(width * self.scale, height * self.scale), MODE: str(MODES.get(channels))}
+
     def owned(self, say: Say) -> AbstractContextManager[None]:
         """Keep other requests out of the folder. Raises DdpmRtError while another request uses the folder."""
         part = f"{self.samples.start}-{self.samples.stop - 1}"
-        return owned_folder(self.path, {**self.text, **self._format()}, part, say)
+        return owned_folder(self.path, {**self.text, **self.format}, part, say)
 
     def missing(self) -> list[int]:
         """The samples to draw. Raises DdpmRtError if the file of a sample holds another image."""
@@ -73,11 +79,6 @@ class SampleFolder:
     def text_of(self, sample: int) -> dict[str, str]:
         return {**self.text, "ddpm-rt.sample": str(sample)}
 
-    def _format(self) -> dict[str, str]:
-        """Size and mode of the pictures."""
-        channels, height, width = self.shape
-        return {SIZE: _size(width * self.scale, height * self.scale), MODE: str(MODES.get(channels))}
-
     def _is_there(self, sample: int) -> bool:
         """Whether the file of a sample is complete: after a crash a file may have its text but not its pixels."""
         path = self.file_of(sample)
@@ -87,7 +88,7 @@ class SampleFolder:
         if not SIGNATURE.startswith(content[: len(SIGNATURE)]):
             raise DdpmRtError(f"{path} is not a PNG of ddpm-rt; use another folder")
         text, is_whole = _decoded(content)
-        for key, value in {**self.text_of(sample), **self._format()}.items():
+        for key, value in {**self.text_of(sample), **self.format}.items():
             if text.get(key, value) != value or (is_whole and key not in text):
                 name, other = key.removeprefix("ddpm-rt."), text.get(key, "unknown")
                 raise DdpmRtError(f"{path} is another image ({name} {other}, not {value}); use another folder")
@@ -118,8 +119,8 @@ def _size(width: int, height: int) -> str:
 def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
     """The readable text chunks, size and mode of a PNG, and whether the whole file can be read.
 
-    The size comes from the header, because Pillow opens no picture that is very large: it is another image, and not a
-    damaged one.
+    The size comes from the header, because Pillow refuses to open very large pictures. These are other images, not
+    damaged ones.
     """
     from PIL import Image
 
@@ -135,7 +136,7 @@ def _decoded(content: bytes) -> tuple[dict[str, str], bool]:
 
 
 def _header(content: bytes) -> dict[str, str]:
-    """The size in the first chunk of a PNG; empty if the chunk is damaged."""
+    """The size by the first chunk of a PNG, if that is whole."""
     chunk = content[12:29]
     if chunk[:4] != b"IHDR" or zlib.crc32(chunk) != int.from_bytes(content[29:33], "big"):
         return {}

@@ -45,9 +45,9 @@ class Outcome:
 class Output:
     """One destination. The suffix of `path` decides its kind; existing folders and paths without suffix are folders.
 
-    Each pixel of an image becomes `scale` x `scale` pixels of a picture. An array has no scale.
-    Raises ValueError for an unknown suffix, for images that a picture cannot show and for a picture that would be too
-    large, DdpmRtError if the path cannot be written. All checks run before the first image is drawn.
+    Each pixel of an image becomes `scale` x `scale` pixels of a picture; arrays have scale 1. Raises ValueError for an
+    unknown suffix, for images that a picture cannot show and for a picture that would be too large, DdpmRtError if the
+    path cannot be written. All checks run before the first image is drawn.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Output:
 
     def _check_picture(self, suffix: str) -> None:
         """Raises ValueError if a picture cannot show the images, or one file cannot hold all of them."""
-        if self.scale != 1 and (self.kind == "array" or self._shape is None):
-            raise ValueError(f"{self.path}: numbers have no scale, only pictures do; leave it out")
         if self.kind == "array":
+            self._check_no_scale()
             return
         if self._shape is None:
             card = self.bound.card
             if len(card.image_shape) == 3 and card.latents is None:  # a folder of such images would be one of pictures
                 raise ValueError(f"the model draws {card.image_shape[0]} channels, which no picture shows; write .npy")
             if self.kind == "folder":
+                self._check_no_scale()
                 return
             sides = " x ".join(map(str, card.image_shape))
             what = sides if card.latents is None else f"latents of {sides} without a decoder"
@@ -102,6 +102,10 @@ class Output:
             check_canvas(".png", 1, 1, height, width)
         else:
             check_canvas(suffix, *self._tiles_and_frames(), height, width)
+
+    def _check_no_scale(self) -> None:
+        if self.scale != 1:
+            raise ValueError(f"{self.path}: arrays hold the model's numbers and have no scale; leave out --scale")
 
     def _check_space(self) -> None:
         """Raises DdpmRtError if the disk has too little free space for the array."""

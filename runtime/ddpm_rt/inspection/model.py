@@ -8,10 +8,11 @@ import numpy as np
 
 from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
-from ..artifacts.onnx_card import find_onnx_card
+from ..artifacts.fused_chain import FusedChain, is_fused, read_fused
+from ..artifacts.onnx_card import find_onnx_card, read_onnx_card
 from ..artifacts.onnx_types import contradiction, graph_precision
 from ..artifacts.quantization_record import read_quantization
-from ..engines.ort_cpu import OrtDenoiser
+from ..engines.ort_cpu import OrtDenoiser, open_session
 from ..errors import DdpmRtError
 from .operators import operators_text, optimised_operators
 
@@ -19,14 +20,16 @@ NOT_OPENED = "unknown: ONNX Runtime cannot open bf16 models on the CPU"
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The facts about the model at `path`. Raises DdpmRtError if the file is not a model.
+    """The facts about the model, or the fused chain, at `path`. Raises DdpmRtError if the file is neither.
 
     The facts about an int8 model include the operators that ONNX Runtime runs on the CPU. If ONNX Runtime cannot open a
     bf16 model, its inputs and outputs are empty.
     """
+    fused = read_fused(path) if is_fused(path) else None
     try:
-        model = OrtDenoiser(path)
-        card, inputs, outputs = model.card, model.session.get_inputs(), model.session.get_outputs()
+        session = OrtDenoiser(path).session if fused is None else open_session(path)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        card = read_onnx_card(path)
     except DdpmRtError:
         known = find_onnx_card(path) if path.is_file() else None
         if known is None or known.precision != "bf16":
@@ -44,8 +47,13 @@ def facts(path: Path) -> dict[str, Any]:
         "operators": dict(optimised_operators(path)) if "int8" in precision and inputs else None,
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
+        "fused": None if fused is None else _fused_facts(fused),
         "card": asdict(card),
     }
+
+
+def _fused_facts(chain: FusedChain) -> dict[str, Any]:
+    return {"sampler": chain.sampler.sampler, "steps": chain.sampler.table.steps, **asdict(chain.facts)}
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
@@ -60,12 +68,23 @@ def describe(found: dict[str, Any]) -> str:
             "SHA-256": found["sha256"],
             "inputs": ", ".join(_signature(tensor) for tensor in found["inputs"]) or NOT_OPENED,
             "outputs": ", ".join(_signature(tensor) for tensor in found["outputs"]) or NOT_OPENED,
-            "fitted tables": tables_text(found["fitted_tables"]),
+            **_fused_lines(found["fused"], found["fitted_tables"]),
             **card_lines(found["card"]),
             "precision": _precision(found["card"]["precision"], found["precision"]),
             **_quantization_lines(found),
         }
     )
+
+
+def _fused_lines(found: dict[str, Any] | None, tables: list[int]) -> dict[str, str]:
+    """The lines about the table of a fused chain, or about the fitted tables of a network."""
+    if found is None:
+        return {"fitted tables": tables_text(tables)}
+    return {
+        "fused chain": f"{found['sampler']}: {found['steps']} steps",
+        "guidance": f"{found['guidance']:g}",
+        "made of": f"the network of SHA-256 {found['model_sha256']}",
+    }
 
 
 def tables_text(calls: list[int]) -> str:

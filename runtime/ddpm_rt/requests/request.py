@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,7 +211,7 @@ class BoundRequest:
         """`engine` with the labels and inputs of these samples bound to it, if there are any."""
         conditions = Conditions(self.labels(samples), self.inputs(samples), self.card.prev_x0)
         if conditions.are_none:
-            return engine
+            return cast(Denoiser, engine)  # the loop calls it with x and t alone
         return conditioned(engine, conditions, guidance=self.guidance, null=self._null(samples))
 
     def _null(self, samples: Sequence[int]) -> Conditions | None:

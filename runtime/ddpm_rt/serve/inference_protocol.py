@@ -42,7 +42,8 @@ class InferenceProtocol:
         return JSONResponse({"name": NAME, "version": version(NAME), "extensions": ["binary_tensor_data"]})
 
     async def live(self, request: HttpRequest) -> Response:
-        return JSONResponse({"live": True})
+        is_live = self._service.is_well
+        return JSONResponse({"live": is_live}, 200 if is_live else 503)
 
     async def ready(self, request: HttpRequest) -> Response:
         is_ready = self._service.is_ready

@@ -49,8 +49,13 @@ class Service:
             raise Refused(422, str(error)) from error
 
     @property
+    def is_well(self) -> bool:
+        """Whether every engine works; a process whose engine is lost has to be started again."""
+        return all(model.scheduler.is_well for model in self.models.values())
+
+    @property
     def is_ready(self) -> bool:
-        return not self.is_draining and all(model.scheduler.is_well for model in self.models.values())
+        return self.is_well and not self.is_draining
 
     @asynccontextmanager
     async def submitted(self, model: ServedModel, job: Job) -> AsyncIterator[None]:

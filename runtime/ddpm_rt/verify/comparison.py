@@ -96,9 +96,9 @@ def per_image(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def compare(
-    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[], object] = lambda: None
+    engine: Side, reference: Side, bound: BoundRequest, progress: Callable[[int], object] = lambda rows: None
 ) -> Comparison:
-    """Sample the request on both sides. `progress` is called after each step that was compared.
+    """Sample the request on both sides. `progress` is called with the rows of the table that were compared or left out.
 
     A side's chain ends at its first value that is not finite, and the result says where. Raises ValueError if the
     images would need too much memory.
@@ -119,7 +119,7 @@ def compare(
 
 
 def _compare_batch(
-    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[], object]
+    engine: Side, reference: Side, samples: Sequence[int], rows: "_Rows", progress: Callable[[int], object]
 ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """The final images of both sides; None for a broken chain. A step calls the engine twice and the reference once."""
     network = engine.network(samples)
@@ -131,6 +131,7 @@ def _compare_batch(
         expected = next(trusted, None)
         if expected is None:
             rows.note("reference", row)
+            progress(len(rows.t) - row)
             return None, None
         out = network(theirs.x, theirs.t, *theirs.prev_x0)
         if np.isfinite(out).all():
@@ -143,7 +144,7 @@ def _compare_batch(
             rows.x.add(row, x, expected)
         elif alive:
             rows.note("engine", row)
-        progress()
+        progress(1)
     return x, expected
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from device_loops import Host
 from gaussian_model import conditional_card
-from served import Server
+from served import GatedEngine, Server
 from toy_engine import eps_of_label
 
 from ddpm_rt import Request
@@ -173,6 +173,20 @@ def test_bytes_are_little_endian_and_come_back_as_bytes(server):
     engine = Host(eps_of_label, conditional_card())
     for place, sample in enumerate((1, 2**33)):
         np.testing.assert_array_equal(images[place], Request(seed=5, first=sample, count=1).drawn(engine)[0])
+
+
+def test_probes_tell_of_an_engine_that_is_lost_and_of_one_that_is_back():
+    engine = GatedEngine(is_open=True)
+    engine.error = RuntimeError("the GPU is gone")
+    with Server({"toy": engine}) as server:
+        for _ in range(3):
+            assert server.get("/v2/health/live").status == server.get("/v2/health/ready").status == 200
+            assert server.get("/v1/models/toy/images/1/1.npy?steps=2").status == 500
+        for path in ("/v2/health/live", "/v2/health/ready", "/v2/models/toy/ready"):
+            assert server.get(path).status == 503
+        engine.error = None
+        assert server.get("/v1/models/toy/images/1/1.npy?steps=2").status == 200
+        assert server.get("/v2/health/live").status == server.get("/v2/health/ready").status == 200
 
 
 def test_a_version_that_there_is_not_is_not_found(server):

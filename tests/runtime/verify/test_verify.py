@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,15 +186,19 @@ def test_two_engines_are_compared_where_torch_and_onnx_cannot_be_imported(engine
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_every_step_that_is_compared_moves_the_progress_bar(engines, monkeypatch):
+@pytest.mark.parametrize("engine", ["right", "nan"])
+@pytest.mark.parametrize("broken_side", ["engine", "reference"])
+def test_the_progress_bar_reaches_its_end_also_where_a_chain_breaks(engines, monkeypatch, engine, broken_side):
     done = []
 
     @contextlib.contextmanager
-    def recorded(length, label, quiet):
-        assert (length, label, quiet) == (2 * 10, "comparing", True)  # batches and steps
-        yield lambda: done.append(1)
+    def recorded(length, label, *, quiet):
+        assert (label, quiet) == ("comparing", True)
+        yield SimpleNamespace(update=done.append)
+        assert sum(done) == length == 2 * 10  # batches and steps
 
     monkeypatch.setattr("ddpm_rt.cli.verify.progress_bar", recorded)
+    sides = [engines[engine], engines["right"]]
+    first, second = sides if broken_side == "engine" else sides[::-1]
     more = ["--sampler", "ddim", "--steps", 10, "--count", 3, "--batch", 2, "--quiet"]
-    assert verify(engines["right"], "--engine-b", engines["right"], *more).exit_code == 0
-    assert len(done) == 20
+    assert verify(first, "--engine-b", second, *more).exit_code == (engine == "nan")

@@ -1,0 +1,53 @@
+"""`ddpm-rt fuse`. Only click is imported here: listing the verbs must not wait for onnx."""
+
+from pathlib import Path
+
+import click
+
+from ddpm_rt.cli.talk import say
+from ddpm_rt.engines.engine_options import MAX_THREADS
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), metavar="UNET.onnx")
+@click.option("--steps-file", required=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The sampler, as `ddpm-rt steps` compiled it for this model.")  # fmt: skip
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .onnx to write.")
+@click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale, fixed in the file.")
+@click.option("--uint8", is_flag=True, help="Images as bytes [batch, H, W, C], instead of float32 [batch, C, H, W].")
+@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of the comparison. [default: all]")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def fuse(
+    model: Path, steps_file: Path, out: Path, guidance: float, uint8: bool, threads: int | None, quiet: bool
+) -> None:
+    """Write noise, step table and network as one ONNX file, which draws images in one call.
+
+    Any ONNX Runtime runs the file: its inputs are `seed` (int64), `sample` (int64, a number for each image) and, for
+    a model with classes, `y` (int64, a label for each image); its output is `image`. The file is kept only if its
+    images are those of `ddpm-rt sample`.
+
+    \b
+    ddpm-rt steps unet.onnx --sampler dpm++ --steps 20 --spacing logsnr -o unet.steps.json
+    ddpm-rt fuse unet.onnx --steps-file unet.steps.json -o chain.onnx
+    ddpm-rt verify chain.onnx --engine-b unet.onnx
+    """
+    from ddpm_rt.artifacts.onnx_card import read_onnx_card
+    from ddpm_rt.artifacts.output_path import check_output_path, check_target
+    from ddpm_rt.artifacts.steps_file import read_steps
+
+    from ..fuse.fuse import fuse as write_chain
+    from .export import progress
+
+    try:
+        check_output_path(out, ".onnx", inputs=[model, steps_file])
+        check_target(out)
+        sampler = read_steps(steps_file, read_onnx_card(model))
+        with progress(quiet) as report:
+            off = write_chain(
+                model, sampler, out, guidance=guidance, image="uint8" if uint8 else "float32", threads=threads,
+                report=report,
+            )  # fmt: skip
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    megabytes = out.stat().st_size / 1e6
+    say(f"{out}: {megabytes:.2f} MB, {sampler.table.steps} steps, within {off:.1e} of the loop")

@@ -1,0 +1,79 @@
+"""The metadata of a fused chain, an ONNX file of `ddpm-rt fuse` that draws whole images in one call."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import DdpmRtError
+from ..limits import FLOAT32_MAX
+from ..samplers.compiled_sampler import CompiledSampler
+from .bounded_read import failure, parse_json
+from .card import ModelCard
+from .facts import is_digest, is_number, require
+from .onnx_card import read_onnx_card
+from .onnx_metadata import read_metadata
+from .steps_file import parse_steps, steps_text
+
+FORMAT = 1
+METADATA_KEY, STEPS_KEY = "ddpm_rt.fused", "ddpm_rt.fused.steps"  # of ONNX's metadata_props
+IMAGES = ("float32", "uint8")
+AGAIN = "fuse it again with `ddpm-rt fuse`"
+
+
+@dataclass(frozen=True)
+class FusedFacts:
+    """What a fused chain adds to its card and its table. Raises ValueError when they cannot be true."""
+
+    image: str  # float32 [batch, C, H, W], or uint8 [batch, H, W, C]
+    guidance: float  # 1.0: none
+    model_sha256: str  # of the network's file
+
+    def __post_init__(self) -> None:
+        require(self.image in IMAGES, "image", " or ".join(IMAGES), self.image)
+        number = is_number(self.guidance) and abs(self.guidance) <= FLOAT32_MAX
+        require(number, "guidance", "a number that float32 can hold", self.guidance)
+        require(is_digest(self.model_sha256), "model_sha256", "a SHA-256", self.model_sha256)
+
+
+@dataclass(frozen=True)
+class FusedChain:
+    """A fused chain: the card of its network, the table that it runs, and how it was fused."""
+
+    card: ModelCard
+    sampler: CompiledSampler
+    facts: FusedFacts
+
+    def metadata(self) -> dict[str, str]:
+        """The texts that make an ONNX file of this chain known to `read_fused`, without the card's."""
+        facts = json.dumps({"format": FORMAT, **asdict(self.facts)}, allow_nan=False)
+        return {METADATA_KEY: facts, STEPS_KEY: steps_text(self.sampler, self.card)}
+
+
+def is_fused(path: Path) -> bool:
+    """Whether the ONNX file is a fused chain. Raises DdpmRtError when it is no ONNX model."""
+    return METADATA_KEY in read_metadata(path)
+
+
+def read_fused(path: Path) -> FusedChain:
+    """Raises DdpmRtError for anything but a whole fused chain."""
+    card, texts = read_onnx_card(path), read_metadata(path)
+    if METADATA_KEY not in texts or STEPS_KEY not in texts:
+        raise failure(path, "is not a fused chain", AGAIN)
+    sampler = parse_steps(texts[STEPS_KEY], card, f"the step table in {path}")
+    try:
+        return FusedChain(card, sampler, _facts(parse_json(texts[METADATA_KEY], constants=False)))
+    except ValueError as error:
+        raise failure(f"{path}:", f"the facts of the fused chain are wrong: {error}", AGAIN) from error
+
+
+def not_a_network(path: Path) -> DdpmRtError:
+    """The error for a fused chain where a network is needed."""
+    return failure(path, "is a fused chain, which draws whole images", "name the network that it was made from")
+
+
+def _facts(raw: Any) -> FusedFacts:
+    require(isinstance(raw, dict) and raw.get("format") == FORMAT, "format", str(FORMAT), raw)
+    keys = {"format", "image", "guidance", "model_sha256"}
+    require(raw.keys() == keys, "the keys", ", ".join(sorted(keys)), sorted(raw))
+    return FusedFacts(raw["image"], raw["guidance"], raw["model_sha256"])

@@ -1,0 +1,30 @@
+/** A headless Chromium and Python's web server, for tests. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import puppeteer from 'puppeteer-core';
+
+export const CHROMIUM = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => path && existsSync(path));
+
+/** Why the browser tests cannot run here, or false. */
+export const skip = CHROMIUM === undefined ? 'NOT DONE: Chromium is not installed; set CHROMIUM to its path' : false;
+
+export const launch = () => puppeteer.launch({ executablePath: CHROMIUM, headless: true, protocolTimeout: 600_000, args: ['--no-sandbox', '--disable-gpu'] });
+
+/**
+ * `python -m http.server` on a free port.
+ * @param {string} folder
+ * @returns {Promise<{ url: string, close: () => void }>}
+ */
+export async function serve(folder) {
+  const child = spawn(process.env.PYTHON ?? 'python3', ['-u', '-m', 'http.server', '0', '--bind', '127.0.0.1', '--directory', folder], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const port = await new Promise((resolve, reject) => {
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+      const found = /port (\d+)/.exec(text);
+      if (found) resolve(found[1]);
+    });
+    child.on('exit', () => reject(new Error('python -m http.server ended')));
+  });
+  return { url: `http://127.0.0.1:${port}/`, close: () => child.kill() };
+}

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import test from 'node:test';
+
+import { readCard } from '../src/card.js';
+import { DdpmRtError } from '../src/errors.js';
+import { parseJson } from '../src/json.js';
+import { readOnnx } from '../src/onnx_file.js';
+import { sha256 } from '../src/sha256.js';
+import { readSteps } from '../src/steps_file.js';
+import { fileOf, readAsJson } from './files.js';
+
+/**
+ * Whether a reader takes a text; any other error than one line of DdpmRtError is thrown on.
+ * @param {() => unknown} read
+ */
+function reads(read) {
+  try {
+    read();
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof DdpmRtError, String(error));
+    assert.match(error.message, /^[\x20-\x7e]{10,400}$/);
+    return false;
+  }
+}
+
+test('a card or a steps file is read where Python reads it, and refused where Python refuses it', async () => {
+  const texts = await readAsJson('texts.json');
+  const card = readCard(texts.card);
+  for (const [text, ok] of texts.cards) assert.equal(reads(() => readCard(text)), ok, text.slice(-200));
+  for (const [text, ok] of texts.steps) assert.equal(reads(() => readSteps(text, card)), ok, text.slice(0, 200));
+  assert.ok(texts.cards.length > 30 && texts.steps.length > 20);
+});
+
+test('JSON keeps integers exact, and refuses what JSON.parse lets pass', () => {
+  assert.deepEqual(parseJson('[18446744073709551615, 1.5, -0, 1e2, true, null, "\\u00e9"]'), [18446744073709551615n, 1.5, 0n, 100, true, null, 'é']);
+  const long = `{${Array.from({ length: 20_001 }, (_, key) => `"${key}": 0`)}}`;
+  for (const text of ['{"a": 1, "a": 2}', '[01]', '[1,]', '{"a" 1}', '"\\ud800"', '"a\nb"', '[.5]', 'nul', '['.repeat(66), long, '{"__proto__": 1, "__proto__": 2}']) {
+    assert.throws(() => parseJson(text), SyntaxError, text.slice(0, 40));
+  }
+});
+
+test('SHA-256 is that of Node', () => {
+  for (const length of [0, 1, 55, 56, 63, 64, 65, 1000]) {
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 7) % 256);
+    assert.equal(sha256(bytes), createHash('sha256').update(bytes).digest('hex'));
+  }
+});
+
+test('an ONNX file shows its card and its tensors, and every cut of its start is one line', async () => {
+  const content = new Uint8Array(await readFile(fileOf('learned.onnx')));
+  const { card, inputs, outputs } = readOnnx(content);
+  assert.deepEqual([...inputs], [['x', { type: 'float32', shape: [null, 1, 4, 6] }], ['t', { type: 'int64', shape: [null] }], ['y', { type: 'int64', shape: [null] }]]);
+  assert.deepEqual(outputs.get('out')?.shape, [null, 2, 4, 6]);
+  assert.deepEqual([card.classes, card.nullClass, card.outputChannels], [4, 3, 2]);
+  for (let end = 0; end < content.length; end += 997) assert.equal(reads(() => readOnnx(content.subarray(0, end))), false, `cut at ${end}`);
+  for (let at = 0; at < content.length; at += 499) {
+    const damaged = content.slice();
+    damaged[at] ^= 0x55;
+    reads(() => readOnnx(damaged));
+  }
+  const cardless = new Uint8Array(await readFile(fileOf('cardless.onnx')));
+  assert.throws(() => readOnnx(cardless), /has no model card/);
+});

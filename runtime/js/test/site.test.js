@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import test, { after, before } from 'node:test';
+
+import { toRgba } from '../src/pixels.js';
+import { Sampler } from '../src/sampler.js';
+import { launch, serve, skip } from './browser.js';
+import { fileOf, readAsJson } from './files.js';
+
+/** @typedef {import('puppeteer-core').Page} Page */
+const WAIT = { timeout: 300_000 };
+/** @type {Awaited<ReturnType<typeof launch>>} */
+let browser;
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let digits;
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let labelled;
+
+before(async () => {
+  if (skip) return;
+  await mkdir(fileOf('screenshots'), { recursive: true });
+  [browser, digits, labelled] = await Promise.all([launch(), serve(fileOf('site')), serve(fileOf('labelled-site'))]);
+});
+after(async () => {
+  await browser?.close();
+  digits?.close();
+  labelled?.close();
+});
+
+/** @param {Page} page */
+const done = (page) => page.waitForFunction(() => document.body.dataset.done === 'yes', WAIT);
+/** @param {Page} page */
+const pixels = (page) => page.$eval('#canvas', (canvas) => {
+  const { width, height } = /** @type {HTMLCanvasElement} */ (canvas);
+  const image = /** @type {CanvasRenderingContext2D} */ (/** @type {HTMLCanvasElement} */ (canvas).getContext('2d')).getImageData(0, 0, width, height);
+  return { width, height, data: [...image.data] };
+});
+/** @param {Page} page @param {string} name */
+const screenshot = (page, name) => page.screenshot({ path: /** @type {`${string}.png`} */ (fileOf(`screenshots/${name}.png`)) });
+
+/** A page that fails the test for an error in it or a request to another host. */
+async function newPage(url = '', { width = 1000, height = 900 } = {}) {
+  const page = await browser.newPage();
+  /** @type {string[]} */
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('request', (request) => {
+    if (!/^(http:\/\/127\.0\.0\.1:|data:|blob:)/.test(request.url())) problems.push(request.url());
+  });
+  await page.setViewport({ width, height });
+  await page.goto(url, WAIT);
+  return { page, problems };
+}
+
+test('the first picture is there without a click, and is that of the library', { skip }, async () => {
+  const { page, problems } = await newPage(`${digits.url}?seed=7&count=2`);
+  await done(page);
+  await screenshot(page, 'first-picture');
+  const found = await pixels(page);
+  const sampler = await Sampler.open(fileOf('mnist.onnx'), fileOf('mnist-ddim.steps.json'));
+  const expected = toRgba(await sampler.images({ seed: 7, count: 2 }), sampler.card.imageShape, 1);
+  assert.deepEqual([found.width, found.height], [56, 28]);
+  for (let y = 0; y < 28; y += 1) {
+    for (let x = 0; x < 28; x += 1) {
+      const off = Math.abs(found.data[4 * (56 * y + 28 + x)] - expected[4 * (28 * y + x)]);
+      assert.ok(off <= 1, `the second image at ${x}, ${y} is off by ${off}`); // WebAssembly rounds otherwise
+    }
+  }
+  assert.deepEqual(problems, []);
+});
+
+test('the keyboard alone draws another seed, and the address of it gives the same picture', { skip }, async () => {
+  const { page, problems } = await newPage(digits.url);
+  await done(page);
+  await page.focus('#seed');
+  await page.keyboard.down('Control');
+  await page.keyboard.press('a');
+  await page.keyboard.up('Control');
+  await page.keyboard.type('18446744073709551615');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'count');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.body.dataset.done === undefined || location.search.includes('1844'), WAIT);
+  await done(page);
+  const drawn = await pixels(page), url = page.url();
+  assert.match(url, /\?seed=18446744073709551615&count=4$/);
+  const href = await page.$eval('#download', (link) => [link.getAttribute('download'), link.getAttribute('href')]);
+  assert.match(href.join(' '), /^seed-18446744073709551615\.png blob:/);
+  const again = await newPage(url);
+  await done(again.page);
+  assert.deepEqual(await pixels(again.page), drawn);
+  assert.deepEqual([...problems, ...again.problems], []);
+});
+
+test('a phone shows everything without scrolling sideways', { skip }, async () => {
+  const { page } = await newPage(digits.url, { width: 360, height: 740 });
+  await done(page);
+  await screenshot(page, 'phone');
+  const sides = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(sides[0] <= sides[1], `${sides}`);
+  const small = await page.$$eval('button, input, a', (all) => all.filter((one) => /** @type {HTMLElement} */ (one).offsetHeight > 0 && /** @type {HTMLElement} */ (one).offsetHeight < 44).map((one) => one.id));
+  assert.deepEqual(small, []);
+});
+
+test('after the first visit the site works offline, isolated for threads', { skip }, async () => {
+  const { page } = await newPage(digits.url);
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null, WAIT);
+  digits.close();
+  await page.goto(`${digits.url}?seed=3&count=1`, WAIT);
+  await done(page);
+  assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+});
+
+test('a model with ten classes writes a number', { skip }, async () => {
+  const { page, problems } = await newPage(labelled.url);
+  await done(page);
+  await screenshot(page, 'number');
+  assert.equal(await page.$eval('#labels-name', (name) => name.textContent), 'A number to write');
+  const { width, height } = await pixels(page);
+  assert.deepEqual([width, height], [4 * 6, 4]);
+  await page.$eval('#labels', (input) => { /** @type {HTMLInputElement} */ (input).value = '12x'; });
+  await page.click('#draw');
+  assert.equal(await page.$eval('#labels', (input) => /** @type {HTMLInputElement} */ (input).validationMessage), 'Write 1 to 16 digits');
+  assert.equal((await readAsJson('labelled-site/site.json')).classes, 11);
+  assert.deepEqual(problems, []);
+});

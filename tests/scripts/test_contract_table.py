@@ -1,0 +1,50 @@
+"""scripts/contract_table.py: a cell is a figure or a reason, and a difference of one bit shows."""
+
+import shutil
+
+import numpy as np
+import pytest
+from contract import measured
+from contract.other_rows import _headers
+from repository import load_script
+
+
+def test_a_cell_is_a_figure_or_the_reason_why_there_is_none():
+    assert measured.cell(lambda: "12") == "12"
+    assert measured.cell(measured.without("no GPU")) == "- (no GPU)"
+    with pytest.raises(measured.Missing, match="not here"):
+        measured.output_of(["sh", "-c", "echo not here >&2; exit 3"])
+    with pytest.raises(measured.Missing, match="No such file"):
+        measured.output_of(["/nowhere/program"])
+
+
+def test_one_bit_shows_in_bits_and_in_the_hash():
+    expected = np.linspace(-1, 1, 100, dtype=np.float32)
+    other = expected.copy()
+    other[7] = np.nextafter(other[7], np.float32(9))
+    assert measured.same_bits(expected, expected) == "all equal"
+    assert measured.same_bits(other, expected) == "1 of 100 differ"
+    assert measured.distance(expected, expected) == "equal"
+    assert measured.distance(other, expected).startswith("within ")
+
+
+def test_inputs_of_the_exponential_have_both_signs_infinities_aside_and_no_nan():
+    x = measured.exp_inputs()
+    assert (len(x), np.isnan(x).any()) == (1 << 20, False)
+    assert len(np.unique(np.frexp(x[np.isfinite(x)])[1])) > 250
+    assert ((x < 0).any(), (x > 0).any()) == (True, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
+def test_the_headers_in_c_have_the_bits_of_numpy(tmp_path):
+    class Folder:
+        folder = tmp_path
+
+    noise, exponential = _headers(Folder(), "gcc", [])
+    assert (noise(), exponential()) == ("all equal", "all equal")
+
+
+def test_columns_are_aligned():
+    text = load_script("contract_table").as_text([["", "a"], ["long name", "b"]])
+    assert text == "           a\nlong name  b"

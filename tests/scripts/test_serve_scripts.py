@@ -1,0 +1,63 @@
+"""The benchmarks of the server and its abuse, in a small form; and the plain servers that it is compared with."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from repository import ROOT, load_script
+from serve_queues import ORDERS
+
+from ddpm_rt.device.lanes import ROW
+from ddpm_rt.serve.chain import Chain
+from ddpm_rt.serve.job import Job
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+
+def jobs_of(*samples_and_steps):
+    return [Job([Chain(np.zeros(steps, ROW), 0, n) for n in range(samples)]) for samples, steps in samples_and_steps]
+
+
+def turns(order, jobs, images):
+    """The numbers of the jobs whose chains run in each turn."""
+    queue, found = ORDERS[order](), []
+    for job in jobs:
+        queue.add(job)
+    while len(queue):
+        entries = queue.turn(images)
+        for entry in entries:
+            entry.chain.row += 1
+        queue.ran(entries)
+        found.append("".join(sorted(str(jobs.index(entry.job)) for entry in entries)))
+    return found
+
+
+def test_the_plain_servers_do_what_they_are_called():
+    wanted = (1, 3), (2, 1), (1, 2)
+    assert turns("one request at a time", jobs_of(*wanted), 4) == ["0", "0", "0", "11", "2", "2"]
+    assert turns("fixed batches", jobs_of(*wanted), 3) == ["011", "0", "0", "2", "2"]
+    assert turns("continuous", jobs_of(*wanted), 3) == ["112", "02", "0", "0"]
+
+
+def test_the_simulated_benchmark_prints_every_order(capsys):
+    load_script("bench_serve_simulated").main(["--seconds", "0.3", "--clients", "6"], standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert "simulated" in lines[0]
+    assert len(lines) == 2 + 2 * len(ORDERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "rows"),
+    [
+        ("bench_serve", ["--clients", "3", "--warm-up", "0.5", "--seconds", "2", "--others", "1"], 2 + 3),
+        ("serve_abuse", ["--scale", "0.004"], 8 + 1),
+    ],
+)
+def test_a_short_run_finds_no_fault(script, arguments, rows):
+    command = [sys.executable, ROOT / "scripts" / f"{script}.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == rows, done.stdout
