@@ -38,7 +38,7 @@ def whole_picture(path: Path) -> None:
 
 
 def whole_folder(path: Path) -> None:
-    for file in path.glob("*.png"):
+    for file in path.glob("[!.]*.png"):  # a killed process may leave its temporary file until the next one sweeps it
         whole_picture(file)
 
 

@@ -44,7 +44,7 @@ def test_a_folder_is_enlarged_resumed_and_not_mixed_with_another_scale(gaussian,
 
 def test_an_array_has_no_scale(gaussian, tmp_path):
     result = draw(gaussian, tmp_path / "x.npy", "--scale", 2)
-    failed(result, "an .npy holds the model's numbers and has no scale", code=2)
+    failed(result, "arrays hold the model's numbers and have no scale", code=2)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -88,11 +88,14 @@ class Output:
             self._check_no_scale()
             return
         if self._shape is None:
+            card = self.bound.card
+            if len(card.image_shape) == 3 and card.latents is None:  # a folder of such images would be one of pictures
+                raise ValueError(f"the model draws {card.image_shape[0]} channels, which no picture shows; write .npy")
             if self.kind == "folder":
                 self._check_no_scale()
                 return
-            sides = " x ".join(map(str, self.bound.card.image_shape))
-            what = sides if self.bound.card.latents is None else f"latents of {sides} without a decoder"
+            sides = " x ".join(map(str, card.image_shape))
+            what = sides if card.latents is None else f"latents of {sides} without a decoder"
             raise ValueError(f"the model draws {what}, which a picture cannot show; write .npy, or a folder of .npz")
         height, width = (side * self.scale for side in self._shape[1:])
         if self.kind == "folder":
