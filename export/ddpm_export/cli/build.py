@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from ddpm_rt.cli.talk import progress_bar, say
+from ddpm_rt.cli.progress import progress_bar
+from ddpm_rt.cli.talk import say
 from ddpm_rt.stopping import line_on_stop
 
 PARTS = 1000  # steps of the progress bar

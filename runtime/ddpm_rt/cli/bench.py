@@ -58,10 +58,10 @@ def bench(
     try:
         request, subject = _prepared(engine, steps_file, against, asked)
         other = None if against is None else _opener(engine._replace(path=against))
-        with progress_bar(len(batches) * rounds, "measuring", quiet) as progress:
+        with progress_bar(len(batches) * rounds, "measuring", quiet=quiet) as bar:
             rows = [
                 measure(_opener(engine), request, batch=batch, limit=Limit(rounds, seconds), against=other,
-                        progress=progress)
+                        progress=lambda: bar.update(1))
                 for batch in batches
             ]  # fmt: skip
     except ValueError as error:

@@ -14,7 +14,8 @@ from ..engines.decoder import decoder_of
 from ..images.output import Output
 from ..requests.request import BoundRequest, Request
 from ..stopping import line_on_stop
-from .talk import progress_bar, say
+from .progress import progress_bar
+from .talk import say
 
 if TYPE_CHECKING:
     from .options import ChosenEngine

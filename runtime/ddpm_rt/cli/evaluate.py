@@ -57,8 +57,8 @@ def evaluate(
             real = RealImages.open(data, shape, array)
             network = PooledPixels() if features is None else FeatureNetwork(features, engine.options.threads)
             bound = request.bind(opened.card)
-            with progress_bar(bound.calls_for(request.samples), "sampling", quiet) as advance:
-                found = run(opened, request, real, network, Resampling(resamples=resamples), advance)
+            with progress_bar(bound.calls_for(request.samples), "sampling", quiet=quiet) as bar:
+                found = run(opened, request, real, network, Resampling(resamples=resamples), lambda: bar.update(1))
             facts = {
                 "model": engine.model.name, "model_sha256": opened.model_sha256(), "precision": opened.card.precision,
                 "sampler": bound.sampler.sampler, "seed": request.seed, "first": request.first,

@@ -21,7 +21,8 @@ from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .inputs import Values, input_options, paths_of, read_inputs
 from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
-from .talk import progress_bar, say
+from .progress import progress_bar
+from .talk import say
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
