@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +86,8 @@ def diffusers_chain(device: Any, model: str, batch: int, quick: bool, *, compile
     unet = UNet2DModel(**config).eval()
     unet.load_state_dict(module.state_dict())
     unet = unet.to(PLACE, getattr(torch, HALF)).to(memory_format=torch.channels_last)
+    if card.classes is not None:  # the pipeline passes no labels
+        unet.forward = partial(unet.forward, class_labels=torch.arange(batch, device=PLACE) % card.classes)
     scheduler = DDPMScheduler(trained_betas=np.array(card.betas), prediction_type=PREDICTIONS[card.prediction])
     pipeline = DDPMPipeline(unet, scheduler)
     if compiled:
@@ -124,7 +127,7 @@ class OrtNetwork:
         self.session, self.card = session, card
 
     def __call__(self, x: Batch, t: Times, y: Times | None = None, /) -> Batch:
-        out: Batch = self.session.run(None, {"x": x, "t": t})[0]
+        out: Batch = self.session.run(None, {"x": x, "t": t} if y is None else {"x": x, "t": t, "y": y})[0]
         return out
 
 

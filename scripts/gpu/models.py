@@ -1,6 +1,5 @@
 """The two measured networks, as torch modules with their cards. The functions import torch when they run."""
 
-from dataclasses import replace
 from typing import Any
 
 from ddpm_rt import ModelCard, Provenance, open_denoiser
@@ -28,20 +27,14 @@ def load_model(name: str) -> tuple[Any, ModelCard]:
 def bundled() -> tuple[Any, ModelCard]:
     """The bundled model as a `UNet`, with the weights and the card of its ONNX file."""
     from ddpm_export.onnx_export import weights_of_onnx
+    from ddpm_ref.recipe import load_preset
     from ddpm_ref.unet import UNet
 
-    unet = UNet(bundled_config())
+    unet = UNet(load_preset("mnist").model)
     weights = weights_of_onnx(bundled_model())
     shaped = {name: weights[name].reshape(value.shape) for name, value in unet.state_dict().items()}
     unet.load_state_dict(shaped)
     return unet.eval(), open_denoiser().card
-
-
-def bundled_config() -> Any:
-    """The architecture of the bundled model, which was trained before the preset `mnist` got classes."""
-    from ddpm_ref.recipe import load_preset
-
-    return replace(load_preset("mnist").model, block_out_channels=(16, 32, 96), num_class_embeds=None)
 
 
 def cifar10(seed: int = 0) -> tuple[Any, ModelCard]:

@@ -10,7 +10,7 @@ import click
 
 @contextmanager
 def progress_bar(length: int, label: str, *, quiet: bool, counted: bool = True) -> Iterator[Any]:
-    """A bar of click on stderr, hidden if stderr is not a terminal. It shows N/length, or a percentage unless `counted`.
+    """A bar of click on stderr, hidden if stderr is no terminal. It shows N/length, or a percentage unless `counted`.
 
     The bar is filled at the end, because work may need fewer steps than `length`.
     """
