@@ -108,7 +108,7 @@ def test_inversion_and_sampling_reconstruct_a_picture(gaussian, files):
 
 
 @pytest.mark.parametrize(("options", "code", "words"), [
-    ("sample --init-image in.png --init-noise two.npy", 2, ["one of"]),
+    ("sample --init-image in.png --init-noise two.npy", 2, ["either --init-image or --init-noise"]),
     ("sample --init-image in.png --strength 0", 2, ["strength must lie in (0, 1]"]),
     ("sample --init-image in.png --strength 1.5", 2, ["strength must lie in (0, 1]"]),
     ("sample --init-image turned.png", 2, ["turned.png is 4 x 6 but the model draws 6 x 4"]),

@@ -165,9 +165,9 @@ def test_one_image_without_a_batch_is_a_batch_of_one(turn):
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(sampler="ddpm")), "only ddim"),
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(eta=0.5)), "only ddim"),
     (lambda: ddpm_rt.invert(np.zeros((1, 1, 5, 6)), Linear()), "1 x 5 x 6 but the model draws 1 x 4 x 6"),
-    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"the images are \[4, 6\] but must be \[count, C, H, W\]"),
+    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"the images are \[4, 6\] but must be \[count, 1, 4, 6\]"),
     (lambda: ddpm_rt.invert(np.full(SHAPE, np.nan), Linear()), "the images are not finite"),
-    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, C, H, W\]"),
+    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, 1, 4, 6\]"),
     (lambda: ddpm_rt.from_noise(np.zeros((1, 3, 4, 6)), Linear()), "3 x 4 x 6 but the model draws 1 x 4 x 6"),
 ])  # fmt: skip
 def test_an_invalid_edit_is_an_error(call, words):

@@ -177,7 +177,7 @@ def test_a_folder_knows_the_table_of_its_images(gaussian, tmp_path):
         ("--steps 1001", 2, "1000"),
         ("--timesteps 5,5", 2, "descend"),
         ("--timesteps 1000,0", 2, "descend"),
-        ("--timesteps 9,x", 2, "list of integers"),
+        ("--timesteps 9,x", 2, "list of numbers"),
         ("--timesteps 9,5 --steps 2", 2, "leave out steps"),
         ("--sampler lcm --eta 0.5", 2, "eta"),
         ("--dialect mine", 2, "mine"),

@@ -18,7 +18,15 @@ from ..samplers.schedule import Prediction, Schedule, Spacing, Variance
 from .bounded_read import failure, parse_json
 from .card_checks import check_inputs, check_process
 from .card_facts import InputFacts, Latents, is_shape
-from .card_format import FORMATS, OF_FORMAT_2, content_of, facts_of_format_2, record, with_tuples
+from .card_format import (
+    FORMATS,
+    OF_FORMAT_2,
+    check_facts_of_format_1,
+    content_of,
+    facts_of_format_2,
+    record,
+    with_tuples,
+)
 from .facts import TEXT, is_clip, is_number, is_text, maps, require
 
 ENTRIES = 100  # of a mapping in a card
@@ -138,6 +146,8 @@ class ModelCard:
             provenance = record(Provenance, raw.get("provenance"), "provenance.")
             known = {**raw, "provenance": provenance} if "provenance" in raw else raw
             facts = with_tuples(known) if number == 1 else facts_of_format_2(known)
+            if number == 1:
+                check_facts_of_format_1(facts)
             return record(cls, facts, "", absent=OF_FORMAT_2 if number == 1 else ())
         except (TypeError, ValueError, AttributeError) as error:
             raise failure(f"{source}:", f"the model card is wrong: {error}", again) from error

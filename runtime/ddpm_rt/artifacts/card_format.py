@@ -49,6 +49,15 @@ def content_of(card: Any) -> dict[str, Any]:
     return {**head, **content, "space": space, **last}
 
 
+def check_facts_of_format_1(facts: Mapping[str, Any]) -> None:
+    """Raises ValueError for values that only format 2 has; readers of format 1 alone refuse them too."""
+    shape, spacing = facts.get("image_shape"), facts.get("spacing")
+    if isinstance(shape, tuple) and len(shape) != 3:
+        raise ValueError(f"image_shape must be C, H, W in format 1, not {quoted(list(shape))}")
+    if spacing in SPACINGS["betas"] and spacing not in SPACINGS_OF_FORMAT_1:
+        raise ValueError(f"spacing {spacing} needs format 2")
+
+
 def facts_of_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a card from the keys of format 2. Raises ValueError for a key that is missing or unknown."""
     if wrong := [key for key in ("image_shape", "betas", "latents") if key in raw]:

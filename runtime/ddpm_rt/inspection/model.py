@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..artifacts.card_format import content_of
 from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
 from ..artifacts.fused_chain import FusedChain, is_fused, read_fused
@@ -48,7 +49,7 @@ def facts(path: Path) -> dict[str, Any]:
         "card_sha256": card.sha256,
         "fitted_tables": list(fitted_tables(path)),
         "fused": None if fused is None else _fused_facts(fused),
-        "card": asdict(card),
+        "card": content_of(card),
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..artifacts.card_format import content_of
 from ..artifacts.plan_build import FLAVOURS, Profile
 from ..artifacts.plan_record import read_plan
 from .model import card_lines, table, tables_text
@@ -24,7 +25,7 @@ def facts(path: Path) -> dict[str, Any]:
         "has_weights": record.has_weights,
         "card_sha256": record.card.sha256,
         "fitted_tables": sorted(map(int, record.steps)),
-        "card": asdict(record.card),
+        "card": content_of(record.card),
     }
 
 

@@ -60,7 +60,7 @@ class FromNoise(Request):
         super().__post_init__()
         if self.noise.ndim < 2 or len(self.noise) != self.count:
             shape = list(self.noise.shape)
-            raise ValueError(f"{self.said} {shape} but must be [count, C, H, W], with count {self.count}")
+            raise ValueError(f"{self.said} {shape} but must be [count, C, ...], with count {self.count}")
         if not np.isfinite(self.noise).all():
             raise ValueError(f"{self.said} not finite everywhere")
 
@@ -68,6 +68,9 @@ class FromNoise(Request):
         return no_class(card)
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
+        if self.noise.ndim != 1 + len(card.image_shape):
+            wanted = ", ".join(map(str, ("count", *card.image_shape)))
+            raise ValueError(f"{self.said} {list(self.noise.shape)} but must be [{wanted}]")
         if self.noise.shape[1:] != card.image_shape:
             sizes = (" x ".join(map(str, shape)) for shape in (self.noise.shape[1:], card.image_shape))
             raise ValueError("{} {} but the model draws {}".format(self.said, *sizes))

@@ -139,8 +139,9 @@ def test_the_bundled_model_draws_the_images_of_the_loop(tmp_path):
     sampler = compiled(read_onnx_card(bundled_model()), sampler="ddpm")
     path = fused(tmp_path, bundled_model(), sampler)
     expected = loop_images(bundled_model(), sampler, 2)
+    labels = np.arange(FIRST, FIRST + 2, dtype=np.int64) % 10  # those of the loop: every class in turn
     for optimised in (True, False):  # without optimisations, sums are taken in another order
-        np.testing.assert_allclose(run(path, 2, optimised=optimised), expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(run(path, 2, optimised=optimised, y=labels), expected, rtol=0, atol=1e-5)
 
 
 def test_a_graph_whose_images_differ_is_not_written(tmp_path, gaussian, monkeypatch):
