@@ -19,8 +19,9 @@ def targets(tmp_path_factory):
     return all_targets(tmp_path_factory.mktemp("seeds"))
 
 
-NAMES = ("onnx", "card", "steps", "record", "config", "scheduler", "recipe", "facts", "betas", "betas npy", "array",
-         "image", "palette", "jpeg", "mask", "text", "npz", "zip", "safetensors", "pt", "old pt")  # fmt: skip
+NAMES = ("onnx", "fused", "card", "steps", "record", "config", "scheduler", "recipe", "facts", "betas", "betas npy",
+         "array", "byte array", "quantization", "image", "palette", "jpeg", "mask", "text", "npz", "zip",
+         "safetensors", "pt", "old pt")  # fmt: skip
 
 
 def test_every_reader_is_fuzzed(targets):
