@@ -50,8 +50,9 @@ class Seen:
         """The values of one call."""
         flat = values.reshape(-1)
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
-        chosen = np.random.default_rng(len(self.values)).integers(0, len(flat), min(len(flat), self.per_call))
-        self.values.append(flat[chosen])  # at random: a stride would meet the same column of every image
+        if len(flat) > self.per_call:  # at random: a stride would meet the same column of every image
+            flat = flat[np.random.default_rng(len(self.values)).integers(0, len(flat), self.per_call)]
+        self.values.append(flat.copy())
 
     def merged(self, other: "Seen") -> "Seen":
         """Of two tensors that get one range."""
@@ -61,8 +62,7 @@ class Seen:
 def best_range(seen: Seen, scheme: Scheme) -> Range:
     """The range, a share of the whole one, whose rounding and clipping errors have the least mean.
 
-    The mean of their squares would be ruled by a few large values, such as those of the first timesteps alone; on two
-    trained models the output of the network is then farther off (`benchmarks/README.md`).
+    A few large values, such as those of the first timesteps, would dominate the mean of squared errors.
     """
     values = np.concatenate(seen.values) if seen.values else np.zeros(1, np.float32)
     ranges = [range_of(seen.low * share, seen.high * share, scheme) for share in SHARES]

@@ -1,11 +1,13 @@
 """Facts about an ONNX model file, as text or JSON."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..artifacts.card import ModelCard
 from ..artifacts.card_format import content_of
 from ..artifacts.digest import file_sha256
 from ..artifacts.fitted_tables import fitted_tables
@@ -113,43 +115,44 @@ def _precision(said: str, found: str) -> str:
     return said if wrong is None else f"{found} ({wrong}; write a new card with `ddpm-rt card`)"
 
 
-def card_lines(card: dict[str, Any]) -> dict[str, str]:
-    """The facts of a card: name to text."""
-    provenance, shape = card["provenance"], card["image_shape"]
+def card_lines(content: dict[str, Any]) -> dict[str, str]:
+    """The facts of a card, given as the content of its JSON: name to text."""
+    card = ModelCard.from_json(json.dumps(content))
+    provenance, shape = card.provenance, card.image_shape
     return {
         "images": " x ".join(map(str, shape)) + (" (C x H x W)" if len(shape) == 3 else ""),
-        "predicts": card["prediction"],
-        "variance": card["variance"],
-        "x0 clipped to": "nothing" if card["clip"] is None else "[{}, {}]".format(*card["clip"]),
+        "predicts": card.prediction,
+        "variance": card.variance,
+        "x0 clipped to": "nothing" if card.clip is None else "[{}, {}]".format(*card.clip),
         **_process(card),
-        "spacing": card["spacing"],
-        "classes": _classes(card["classes"], card["null_class"]),
+        "spacing": card.spacing,
+        "classes": _classes(card.classes, card.null_class),
         **_more(card),
-        "precision": card["precision"],
-        "made from": f"{provenance['source']}, weights {provenance['weights_sha256']}",
-        "made by": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
-        "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance["parity"].items()),
+        "precision": card.precision,
+        "made from": f"{provenance.source}, weights {provenance.weights_sha256}",
+        "made by": ", ".join(f"{name} {version}" for name, version in provenance.versions.items()),
+        "parity": ", ".join(f"{name} {value:.3g}" for name, value in provenance.parity.items()),
     }
 
 
-def _process(card: dict[str, Any]) -> dict[str, str]:
+def _process(card: ModelCard) -> dict[str, str]:
     """The forward process, as a line."""
-    if (process := card["process"]) is None:
-        betas = np.array(card["betas"])
+    if card.process is None:
+        betas = np.array(card.betas)
         end = np.cumprod(1.0 - betas)[-1]
         return {"betas": f"{len(betas)}, {betas[0]:.3g} to {betas[-1]:.3g}; alpha_bar at the end {end:.3g}"}
-    facts = ", ".join(f"{key} {value}" for key, value in process.items() if value is not None)
-    return {"process": f"{'sigma' if 'sigma_min' in process else 'flow'}: {facts}"}
+    facts = ", ".join(f"{key} {value}" for key, value in asdict(card.process).items() if value is not None)
+    return {"process": f"{card.process.kind}: {facts}"}
 
 
-def _more(card: dict[str, Any]) -> dict[str, str]:
-    """Named inputs and latents, where there are any."""
+def _more(card: ModelCard) -> dict[str, str]:
+    """Named inputs and latents, if the card has any."""
     lines = {}
-    if card["inputs"]:
-        texts = (f"{name} {one['dtype']} {list(one['shape'])} ({one['role']})" for name, one in card["inputs"].items())
-        lines["takes as well"] = ", ".join(texts)
-    if (latents := card["latents"]) is not None:
-        lines["latents"] = f"decoder(x / {latents['scale']} + {latents['shift']}), {latents['decoder'] or 'no decoder'}"
+    if card.inputs:
+        texts = (f"{name} {one.dtype} {list(one.shape)} ({one.role})" for name, one in card.inputs.items())
+        lines["named inputs"] = ", ".join(texts)
+    if (latents := card.latents) is not None:
+        lines["latents"] = f"decoder(x / {latents.scale} + {latents.shift}), {latents.decoder or 'no decoder'}"
     return lines
 
 
