@@ -33,8 +33,10 @@ def open_denoiser(
 ) -> Engine:
     """Open an exported model, by default the bundled one: a callable `(x, t) -> out` with a `card`.
 
+    A class-conditional model, such as the bundled one, is called as `(x, t, y)` with y, the labels.
+
     >>> with ddpm_rt.open_denoiser() as denoise:
-    ...     denoise(np.zeros((2, 1, 28, 28), np.float32), np.array([999, 0])).shape
+    ...     denoise(np.zeros((2, 1, 28, 28), np.float32), np.array([999, 0]), np.array([3, 7])).shape
     (2, 1, 28, 28)
 
     `provider` auto is TensorRT for a plan, and for an ONNX file CUDA where that works, else the CPU; `device` is the

@@ -236,4 +236,4 @@ def test_the_command_reads_labels_and_reports_missing_ones(tmp_path, monkeypatch
     assert load_checkpoint(tmp_path / "run").null_class == CLASSES
     lacking = CliRunner().invoke(main, [*command, "--data", "bare.npz", "--out", "other"])
     assert (lacking.exit_code, lacking.stdout) == (1, "")
-    assert lacking.stderr == ("Error: bare.npz holds ['images'], but no labels, which a model with classes needs\n")
+    assert lacking.stderr == ("Error: bare.npz contains ['images'], but no labels, which a model with classes needs\n")

@@ -136,14 +136,16 @@ TEST_CASE("JSON a million deep is refused without a crash, as is any other objec
 
 TEST_CASE("a card and a steps file of format 2 are refused in a line that says so") {
   const std::string wanted = "has format 2, and this library reads format 1";
-  CHECK(has(said(golden_text("format2/sigma.steps.json")), wanted));
-  CHECK(has(said(golden_text("format2/sigma.steps.json")), "run the model with Python"));
+  const std::string sentence = said(golden_text("format2/sigma.steps.json"));
+  CHECK(sentence.find(wanted) != std::string::npos);
+  CHECK(sentence.find("run the model with Python") != std::string::npos);
   try {
     ddpm_rt::read_card(golden_text("format2/sigma.card.json"), "card");
     FAIL("the card was read");
   } catch (const Failure& failure) {
-    CHECK(has(failure.what(), wanted));
-    CHECK(!has(failure.what(), "\n"));
+    const std::string refusal = failure.what();
+    CHECK(refusal.find(wanted) != std::string::npos);
+    CHECK(refusal.find('\n') == std::string::npos);
   }
 }
 

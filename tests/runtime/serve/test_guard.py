@@ -163,7 +163,7 @@ def test_slow_headers_and_slow_bodies_have_a_deadline():
 
 def test_connections_that_wait_give_way_to_others_and_served_ones_do_not():
     engine = GatedEngine()
-    with Server({"toy": engine}, connections=8, header_seconds=60) as server:
+    with Server({"toy": engine}, connections=8, header_seconds=10) as server:
         served = server.connection()
         served.request("GET", IMAGE)
         engine.wait_for_call()
