@@ -2,7 +2,7 @@
 
     python scripts/fused_compare.py FOLDER PROGRAM...
 
-PROGRAM is called with `chain.onnx SEED FIRST COUNT images.f32`, as runtime/cpp/examples/fused.c is.
+PROGRAM is called with `chain.onnx SEED FIRST COUNT images.f32 CLASSES`, as runtime/cpp/examples/fused.c is.
 """
 
 import subprocess
@@ -17,6 +17,7 @@ from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
+CLASSES = "10"  # of the bundled model, without the null class
 SEED, FIRST, COUNT, STEPS = (1 << 64) - 5, (1 << 64) - 3, 3, 8
 TOLERANCE = 1e-5  # another release of ONNX Runtime may sum in another order
 
@@ -28,7 +29,7 @@ def main(folder: Path, *program: str) -> int:
         sampler = SamplerOptions(sampler="dpm++", spacing="logsnr", steps=STEPS).compile(engine.card)
         expected = Request(seed=SEED, first=FIRST, count=COUNT, compiled=sampler).drawn(engine)
     fuse(bundled_model(), sampler, chain)
-    subprocess.run([*program, chain, str(SEED), str(FIRST), str(COUNT), out], check=True)
+    subprocess.run([*program, chain, str(SEED), str(FIRST), str(COUNT), out, CLASSES], check=True)
     found = np.fromfile(out, "<f4").reshape(expected.shape)
     off = float(np.abs(found - expected).max())
     print(f"{Path(program[-1]).name}: images within {off:.1e} of Python's")

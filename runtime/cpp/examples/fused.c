@@ -1,7 +1,9 @@
 /* The images of a fused chain with ONNX Runtime's C API alone:
  *
- *     fused chain.onnx SEED FIRST COUNT images.f32
+ *     fused chain.onnx SEED FIRST COUNT images.f32 [CLASSES]
  *     cc fused.c -lonnxruntime -o fused
+ *
+ * A class-conditional chain needs CLASSES; each class is then drawn in turn.
  */
 #include <inttypes.h>
 #include <onnxruntime_c_api.h>
@@ -24,7 +26,8 @@ static OrtValue* tensor(OrtMemoryInfo* memory, int64_t* values, int64_t count, s
 }
 
 int main(int argc, char** argv) {
-  if (argc != 6) return fprintf(stderr, "fused CHAIN SEED FIRST COUNT OUT\n"), 2;
+  if (argc != 6 && argc != 7)
+    return fprintf(stderr, "fused CHAIN SEED FIRST COUNT OUT [CLASSES]\n"), 2;
   ort = OrtGetApiBase()->GetApi(ORT_API_VERSION);
   if (ort == NULL) return fprintf(stderr, "the ONNX Runtime library is older than its header\n"), 1;
 
@@ -42,15 +45,23 @@ int main(int argc, char** argv) {
   const uint64_t first = strtoull(argv[3], NULL, 10);
   const int64_t count = strtoll(argv[4], NULL, 10);
   if (count < 1 || count > 1000000) return fprintf(stderr, "COUNT must be at least 1\n"), 2;
+  const uint64_t classes = argc == 7 ? strtoull(argv[6], NULL, 10) : 1;
+  if (classes < 1) return fprintf(stderr, "CLASSES must be at least 1\n"), 2;
   int64_t* samples = malloc((size_t)count * sizeof(int64_t));
-  if (samples == NULL) return 1;
-  for (int64_t i = 0; i < count; ++i) samples[i] = (int64_t)(first + (uint64_t)i);
+  int64_t* labels = malloc((size_t)count * sizeof(int64_t));
+  if (samples == NULL || labels == NULL) return 1;
+  for (int64_t i = 0; i < count; ++i) {
+    samples[i] = (int64_t)(first + (uint64_t)i);
+    labels[i] = (int64_t)((first + (uint64_t)i) % classes);
+  }
 
-  const char* input_names[] = {"seed", "sample"};
+  const char* input_names[] = {"seed", "sample", "y"};
+  const size_t input_count = argc == 7 ? 3 : 2;
   const char* output_names[] = {"image"};
-  const OrtValue* inputs[] = {tensor(memory, &seed, 1, 0), tensor(memory, samples, count, 1)};
+  const OrtValue* inputs[] = {tensor(memory, &seed, 1, 0), tensor(memory, samples, count, 1),
+                              tensor(memory, labels, count, 1)};
   OrtValue* image = NULL;
-  check(ort->Run(session, NULL, input_names, inputs, 2, output_names, 1, &image));
+  check(ort->Run(session, NULL, input_names, inputs, input_count, output_names, 1, &image));
 
   OrtTensorTypeAndShapeInfo* info = NULL;
   size_t size = 0;
@@ -69,7 +80,9 @@ int main(int argc, char** argv) {
   ort->ReleaseValue(image);
   ort->ReleaseValue((OrtValue*)inputs[0]);
   ort->ReleaseValue((OrtValue*)inputs[1]);
+  ort->ReleaseValue((OrtValue*)inputs[2]);
   free(samples);
+  free(labels);
   ort->ReleaseMemoryInfo(memory);
   ort->ReleaseSession(session);
   ort->ReleaseSessionOptions(options);

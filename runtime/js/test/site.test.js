@@ -53,12 +53,12 @@ async function newPage(url = '', { width = 1000, height = 900 } = {}) {
 }
 
 test('the first picture is there without a click, and is that of the library', { skip }, async () => {
-  const { page, problems } = await newPage(`${digits.url}?seed=7&count=2`);
+  const { page, problems } = await newPage(`${digits.url}?seed=7&labels=73`);
   await done(page);
   await screenshot(page, 'first-picture');
   const found = await pixels(page);
   const sampler = await Sampler.open(fileOf('mnist.onnx'), fileOf('mnist-ddim.steps.json'));
-  const expected = toRgba(await sampler.images({ seed: 7, count: 2 }), sampler.card.imageShape, 1);
+  const expected = toRgba(await sampler.images({ seed: 7, count: 2, label: [7, 3] }), sampler.card.imageShape, 1);
   assert.deepEqual([found.width, found.height], [56, 28]);
   for (let y = 0; y < 28; y += 1) {
     for (let x = 0; x < 28; x += 1) {
@@ -78,12 +78,12 @@ test('the keyboard alone draws another seed, and the address of it gives the sam
   await page.keyboard.up('Control');
   await page.keyboard.type('18446744073709551615');
   await page.keyboard.press('Tab');
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'count');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'guidance');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.body.dataset.done === undefined || location.search.includes('1844'), WAIT);
   await done(page);
   const drawn = await pixels(page), url = page.url();
-  assert.match(url, /\?seed=18446744073709551615&count=4$/);
+  assert.match(url, /\?seed=18446744073709551615&labels=2026&guidance=1$/);
   const href = await page.$eval('#download', (link) => [link.getAttribute('download'), link.getAttribute('href')]);
   assert.match(href.join(' '), /^seed-18446744073709551615\.png blob:/);
   const again = await newPage(url);
