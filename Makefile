@@ -23,7 +23,7 @@ hooks: $(VENV)/dev  ## install git hooks that run ruff, clang-format and mypy be
 	$(BIN)/pre-commit install
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
-	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci tsan
+	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci
 
 js-test: $(VENV)/dev  ## check and test runtime/js in Node and in Chromium, and compare its images with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/js_test.sh

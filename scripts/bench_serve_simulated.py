@@ -101,7 +101,9 @@ def main(clients: int, batch: int, seconds: float) -> None:
         best = found["continuous"][0]
         for order, (rate, p50, p99) in found.items():
             asked = "1" if most == 1 else f"1 to {most}"
-            click.echo(f"{asked:<8} {order:<22} {rate:9.0f} {p50:8.1f} {p99:8.1f}  {best / rate if rate else float('inf'):.2f}")
+            click.echo(
+                f"{asked:<8} {order:<22} {rate:9.0f} {p50:8.1f} {p99:8.1f}  {best / rate if rate else float('inf'):.2f}"
+            )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # Each command ends with a learning rate of 0 and leaves a finished model; the next one restarts at the full rate. The
 # first command gives an early model to look at.
 ddpm-rt train --preset mnist --data "$data" --out "$run" --steps 4000 --cooldown-steps 1000
-ddpm-rt train --preset mnist --data "$data" --out "$run" --steps 16000 --cooldown-steps 5000
-ddpm-rt train --preset mnist --data "$data" --out "$run" --steps 30000 --cooldown-steps 8000
+ddpm-rt train --preset mnist --data "$data" --out "$run" --steps 12000 --cooldown-steps 3800
 ddpm-rt export "$run" -o runtime/ddpm_rt/models/mnist.onnx
+scripts/fit_bundled.sh
 ddpm-rt sample --count 100 --out samples.png
