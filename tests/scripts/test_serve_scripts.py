@@ -52,7 +52,7 @@ def test_the_simulated_benchmark_prints_every_order(capsys):
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [
-        ("bench_serve", ["--clients", "3", "--warm-up", "0.5", "--seconds", "2", "--others", "1"], 2 + 3),
+        ("bench_serve", ["--clients", "2", "--warm-up", "0.2", "--seconds", "1", "--others", "0.5"], 2 + 3),
         ("serve_abuse", ["--scale", "0.004"], 8 + 1),
     ],
 )
