@@ -116,7 +116,8 @@ typedef struct ddpm_rt_sample_options {
   uint64_t first, count; /* draw samples first .. first + count - 1; at most 10 000 000 in a call */
   uint64_t batch;        /* images per call of the network, at most 65535: changes the speed, not
                             the images */
-  const int64_t* labels; /* sample n has the class labels[n mod label_count]; with no labels, a model
+  const int64_t*
+      labels; /* sample n has the class labels[n mod label_count]; with no labels, a model
                             with a null class draws each of its other classes in turn */
   size_t label_count;
   double guidance;           /* 1: no guidance; above 1: follow the label more, at twice the cost */
