@@ -61,7 +61,9 @@ def test_a_full_queue_answers_429_and_says_when_to_try_again(engine):
         assert refused.status == 429
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
         assert server.error(refused).startswith("the queue is full; try again in")
-        assert server.metric("ddpm_rt_refusals_total", status="429") == 1
+        server.wait_until(
+            lambda: server.metric("ddpm_rt_refusals_total", status="429") == 1
+        )  # counted after the answer
         client.close()
         server.wait_until(lambda: server.scheduler.load() == (0, 0))
         engine.open()
