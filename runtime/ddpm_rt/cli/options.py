@@ -36,42 +36,40 @@ class ChosenEngine(NamedTuple):
         return self.path or bundled_model()
 
 
+def comma_list(value: str, one: str, many: str, number_of: Callable[[str], Any]) -> tuple[Any, ...]:
+    """The numbers of a comma list, at most `MAX_TIMESTEPS`. Raises click.BadParameter, in terms of `one` and `many`."""
+    parts = value.split(",", MAX_TIMESTEPS)
+    if len(parts) > MAX_TIMESTEPS:
+        raise click.BadParameter(f"more than {MAX_TIMESTEPS} {many}")
+    if longest := [part for part in parts if len(part) > DIGITS]:
+        raise click.BadParameter(f"{quoted(longest[0])} is not {one} of at most {DIGITS} digits")
+    try:
+        return tuple(map(number_of, parts))
+    except ValueError:
+        raise click.BadParameter(f"{quoted(value)} is not a list of {many} such as 999,500,0") from None
+
+
 class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """A comma list of numbers: integers where they are whole, and at most `MAX_TIMESTEPS`."""
+    """A comma list of numbers; whole numbers become integers."""
 
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         if isinstance(value, tuple):
             return value
-        parts = value.split(",", MAX_TIMESTEPS)
-        if len(parts) > MAX_TIMESTEPS:
-            self.fail(f"more than {MAX_TIMESTEPS} numbers", param, ctx)
-        if longest := [part for part in parts if len(part) > DIGITS]:
-            self.fail(f"{quoted(longest[0])} is not a number of at most {DIGITS} digits", param, ctx)
-        try:
-            return tuple(int(part) if part.strip().lstrip("+-").isdecimal() else float(part) for part in parts)
-        except ValueError:
-            self.fail(f"{quoted(value)} is not a list of numbers such as 999,500,0", param, ctx)
+        return comma_list(
+            value, "a number", "numbers",
+            lambda part: int(part) if part.strip().lstrip("+-").isdecimal() else float(part),
+        )  # fmt: skip
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
-    """A comma list of integers: at most `MAX_TIMESTEPS`, each of at most `DIGITS` digits."""
+    """A comma list of integers."""
 
     name = "integers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = value.split(",", MAX_TIMESTEPS)
-        if len(parts) > MAX_TIMESTEPS:
-            self.fail(f"more than {MAX_TIMESTEPS} integers", param, ctx)
-        if longest := [part for part in parts if len(part) > DIGITS]:
-            self.fail(f"{quoted(longest[0])} is not an integer of at most {DIGITS} digits", param, ctx)
-        try:
-            return tuple(map(int, parts))
-        except ValueError:
-            self.fail(f"{quoted(value)} is not a list of integers such as 999,500,0", param, ctx)
+        return value if isinstance(value, tuple) else comma_list(value, "an integer", "integers", int)
 
 
 class ShardType(click.ParamType):  # type: ignore[type-arg]

@@ -15,8 +15,7 @@ EMPTY = 255  # white: black is the background of many models, so a black cell wo
 def columns_of(count: int) -> int:
     """The number of columns of the grid of `count` tiles.
 
-    The grid is between a square and about 4 : 1, with the fewest empty cells, and then as square as possible.
-
+    The grid is between a square and about 4 : 1, with the fewest empty cells, and then as square as possible:
     12 tiles are 4 x 3, 10 are 5 x 2, and 7 are 4 x 2 with one empty cell.
     """
     square = math.isqrt(count - 1) + 1

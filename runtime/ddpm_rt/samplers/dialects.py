@@ -1,19 +1,10 @@
 """Dialects: the conventions in which implementations of the same paper differ.
 
-ho2020     Ho et al. 2020 and its corrections: float64 tables, x0 clipped, DDIM's eps derived again after the clip, each
-           step leading to the next timestep and the last to the data without noise.
-guided     guided-diffusion and improved-diffusion: the same, but `linspace` adds up its stride in floating point and
-           rounds as it goes, which for 278 of the 999 step counts from 2 to 1000 is another set of timesteps; and
-           `leading` is its `ddimN`: the smallest stride that gives N timesteps, an error where there is none.
-diffusers  float32 alpha_bar and everything derived from it, betas included; DDIM keeps the network's eps when x0 is
-           clipped and leads to t - T // steps; DDPM adds noise in its last step unless that is at t = 0;
-           DPM-Solver++ counts one timestep more than it uses, and like Euler never clips, and takes 2^-24 for an
-           alpha_bar of 0.
-
 ho2020     Ho et al. 2020 and its corrections. Tables are float64 and x0 is clipped. DDIM derives eps again from the
            clipped x0. Each step leads to the next timestep, and the last step to the data, without noise.
 guided     guided-diffusion and improved-diffusion: as ho2020, but `linspace` accumulates its stride in floating point
-           and rounds every sum. The timesteps differ for 278 of the 999 step counts from 2 to 1000.
+           and rounds every sum. The timesteps differ for 278 of the 999 step counts from 2 to 1000. `leading` is its
+           `ddimN`: the smallest stride that gives N timesteps, and an error if no stride does.
 diffusers  The betas, alpha_bar and everything derived from them are float32. DDIM keeps the network's eps when x0 is
            clipped, and each step leads to t - T // steps. DDPM adds noise in its last step, unless that is at t = 0.
            DPM-Solver++ spaces one timestep more than it uses. DPM-Solver++ and Euler never clip, and use 2^-24 in
