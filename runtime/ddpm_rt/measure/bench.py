@@ -11,7 +11,7 @@ from ..engine import Engine, Watch
 from ..engines.ort_cpu import OrtDenoiser
 from ..noise import INITIAL_STEP, normal
 from ..requests.request import BoundRequest, Request
-from .machine import forget_peak_memory, peak_memory
+from .machine import PeakMemory
 from .timing import Spread, Timed, in_turn, seconds
 
 LEAST_ROUNDS = 3
@@ -68,7 +68,7 @@ def measure(
     twice the batch, as in the chain. Raises ValueError for what the model does not allow, DdpmRtError where an engine
     cannot be opened.
     """
-    forget_peak_memory()
+    peak = PeakMemory()
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine())
         bound = replace(request, count=batch, batch=batch).bind(engine.card).fitted(engine)
@@ -91,7 +91,7 @@ def measure(
         ms_per_call=_milliseconds(times["network"]),
         images_per_second=Spread.of([batch / chain for chain in chains]),
         loop_overhead=Spread.of([chain / alone for chain, alone in zip(chains, calls["network"], strict=True)]),
-        peak_memory=peak_memory(),
+        peak_memory=peak.read(),
         against=None if against is None else Against(
             _milliseconds(times["other"]),
             Spread.of([theirs / ours for ours, theirs in zip(calls["network"], calls["other"], strict=True)]),

@@ -16,6 +16,7 @@ PACKAGES = ("ddpm-rt", "numpy", "onnxruntime", "onnxruntime-gpu")
 CPU_FACTS = Path("/proc/cpuinfo")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # what Linux takes to forget the peak of a process (proc_pid_clear_refs(5))
+ROUNDING = 16 << 20  # bytes; Linux counts the memory of each thread in steps
 INT8_FLAGS = {
     "amx_int8": "AMX",
     "avx512_vnni": "AVX-512 VNNI",
@@ -62,21 +63,41 @@ def versions() -> dict[str, str]:
     return found | {"numpy": np.__version__}
 
 
-def forget_peak_memory() -> None:
-    """Begin the peak of this process anew, where the system can (Linux); elsewhere it is that since its start."""
-    with suppress(OSError):
-        CLEAR.write_text(RESET_PEAK)
+class PeakMemory:
+    """The most memory that this process holds from now on.
+
+    Linux can begin the peak of a process anew. Where the system only has the peak since the start of the process, that
+    peak is the answer if it rises from now on.
+    """
+
+    def __init__(self) -> None:
+        with suppress(OSError):
+            CLEAR.write_text(RESET_PEAK)
+        self._before = _peak_since_start()
+        held = _status("VmRSS")  # some systems take the write above, and keep the peak
+        self._fresh = held is not None and self._before is not None and self._before <= held + ROUNDING
+
+    def read(self) -> int | None:
+        """The peak in bytes; None where the system does not tell it."""
+        peak = _peak_since_start()
+        known = self._fresh or (peak is not None and self._before is not None and peak > self._before)
+        return peak if known else None
 
 
-def peak_memory() -> int | None:
+def _peak_since_start() -> int | None:
     """The most memory that this process has held, in bytes; None where the system does not tell."""
-    with suppress(OSError):
-        found = re.search(r"^VmHWM:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
-        if found:
-            return int(found[1]) * 1024
-    if sys.platform == "win32":
-        return None
+    found = _status("VmHWM")
+    if found is not None or sys.platform == "win32":
+        return found
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(most if sys.platform == "darwin" else most * 1024)  # macOS counts bytes
+
+
+def _status(key: str) -> int | None:
+    """The bytes of a key of /proc/self/status; None where the system does not tell."""
+    with suppress(OSError):
+        found = re.search(rf"^{key}:\s*(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else None
+    return None

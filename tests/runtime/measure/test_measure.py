@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -119,10 +121,38 @@ def test_the_processor_is_read_from_the_system(tmp_path):
     assert machine.cpu_name(tmp_path / "none")
 
 
-def test_the_peak_of_the_memory_grows_with_what_is_held_and_is_forgotten(monkeypatch, tmp_path):
-    machine.forget_peak_memory()
-    before = machine.peak_memory()
-    held = np.ones(1 << 25)  # 256 MiB
-    assert machine.peak_memory() >= before + 0.9 * held.nbytes
-    monkeypatch.setattr(machine, "STATUS", tmp_path / "none")  # as where there is no /proc
-    assert machine.peak_memory() > 0
+def test_the_peak_of_the_memory_is_that_of_the_measurement(tmp_path):
+    """In a process of its own, so that no earlier peak is higher."""
+    program = """
+import numpy as np
+from ddpm_rt.measure.machine import PeakMemory
+peak, small = PeakMemory(), PeakMemory().read()
+held = np.ones(1 << 25)
+print(peak.read() - (small or 0) >= 0.9 * held.nbytes, small is None or small < held.nbytes)
+del held
+after = PeakMemory().read()
+print(after is None or after < 1 << 28)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]
+
+
+def test_a_peak_before_the_measurement_is_not_reported(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    monkeypatch.setattr(machine, "STATUS", status)
+    monkeypatch.setattr(machine, "CLEAR", tmp_path / "none" / "clear_refs")  # the peak cannot begin anew
+    status.write_text("VmHWM:\t  900000 kB\nVmRSS:\t  100000 kB\n")
+    peak = machine.PeakMemory()
+    assert peak.read() is None
+    status.write_text("VmHWM:\t  900004 kB\nVmRSS:\t  100000 kB\n")
+    assert peak.read() == 900004 * 1024
+    status.write_text("VmHWM:\t  100000 kB\nVmRSS:\t  100000 kB\n")  # as after it began anew
+    assert machine.PeakMemory().read() == 100000 * 1024
+
+
+def test_the_peak_is_that_of_the_start_where_there_is_no_proc(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "STATUS", tmp_path / "none")
+    peak = machine.PeakMemory()
+    assert peak.read() is None
+    monkeypatch.setattr(peak, "_before", 1)
+    assert peak.read() > 1
