@@ -1,7 +1,9 @@
 """The program: `python -m ddpm_rt` and the console script `ddpm-rt`."""
 
+import io
 import os
 import sys
+from typing import Any
 
 from .stopping import stopped_by_signals
 
@@ -16,15 +18,32 @@ def run() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open closed standard streams. Otherwise the next file would get their number and the output of libraries."""
+    """Open closed standard streams, and make all streams whole.
+
+    Without a stream, the next file would get its number and the output of libraries.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    sys.stdout, sys.stderr = map(_complete, (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) == "strict":  # a file name may contain bytes that are not text
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _complete(stream: Any) -> Any:
+    """The stream, or one that writes all of a line where Python was told not to buffer (PYTHONUNBUFFERED).
+
+    Unbuffered, Python loses the rest of a line without an error if the disk has room for its first part only.
+    """
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=True
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

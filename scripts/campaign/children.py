@@ -1,5 +1,6 @@
 """Commands as child processes: forked from this process, which has the libraries loaded, or newly started."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -119,15 +120,21 @@ def _run(arguments: Sequence[str]) -> None:
     try:
         program.run()
     except SystemExit as end:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)
     except BaseException:
         import traceback
 
         traceback.print_exc(file=sys.stderr)
-        sys.stderr.flush()
+        _flush()
         os._exit(1)
+
+
+def _flush() -> None:
+    """Flush both streams, of which the program has handled the failures."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 def command(arguments: Sequence[str], folder: Path, **how: object) -> Ended:

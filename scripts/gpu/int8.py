@@ -45,9 +45,9 @@ def checks(ask: Ask) -> Iterator[Check]:
 
         def in_onnx_runtime() -> Outcome:
             runtime_with_cuda()
-            from ddpm_rt.engines.ort_gpu import OrtEngine
+            from ddpm_rt.engines.ort_gpu import OrtDeviceEngine
 
-            engine = OrtEngine(made[0], "cuda", ask.device)
+            engine = OrtDeviceEngine(made[0], "cuda", ask.device)
             return chain_of(ask.device, engine, 20 if ask.quick else 50, LIMIT, made[0])
 
         yield attempt("ONNX Runtime's CUDA provider: every step is that of its CPU provider", in_onnx_runtime)

@@ -50,9 +50,9 @@ def ort_checks(ask: Ask) -> Iterator[Check]:
 
     def run() -> Outcome:
         runtime_with_cuda()
-        from ddpm_rt.engines.ort_gpu import OrtEngine
+        from ddpm_rt.engines.ort_gpu import OrtDeviceEngine
 
-        return chain_of(ask.device, OrtEngine(bundled_model(), "cuda", ask.device), 20 if ask.quick else 50)
+        return chain_of(ask.device, OrtDeviceEngine(bundled_model(), "cuda", ask.device), 20 if ask.quick else 50)
 
     yield attempt("bundled: every step is that of ONNX Runtime on the CPU", run)
 
@@ -76,13 +76,13 @@ def plan_outcome(ask: Ask, module: str, flavour: Any, model: Path, limit: float 
     from ddpm_export.plans.build import build_plan
     from ddpm_export.plans.build_options import BuildOptions
     from ddpm_rt.artifacts.plan_record import read_plan
-    from ddpm_rt.engines.tensorrt import TensorRtEngine
+    from ddpm_rt.engines.tensorrt import TensorRtDeviceEngine
 
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "unet.plan"
         try:
             build_plan(model, plan, BuildOptions(), flavour=flavour)
-            engine = TensorRtEngine(plan, read_plan(plan), ask.device)
+            engine = TensorRtDeviceEngine(plan, read_plan(plan), ask.device)
         except DdpmRtError as error:  # such as a GPU that this TensorRT does not support
             return noted(f"no: {error}")
         return chain_of(ask.device, engine, 20 if ask.quick else 50, limit, model)

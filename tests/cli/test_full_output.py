@@ -1,6 +1,7 @@
 """Stdout and stderr on a full disk, closed or missing: the command prints at most one line and does not succeed."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -38,6 +39,19 @@ def test_a_full_disk_behind_stdout_is_a_one_line_error(tmp_path, arguments, laun
         )
     assert done.returncode == 1
     assert done.stderr == "Error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_with_room_for_half_a_line_is_a_one_line_error(tmp_path, gaussian, unbuffered):
+    """Unbuffered, Python itself takes half a line for a line."""
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [*LAUNCHERS["module"], "inspect", gaussian], stdout=out, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY)),
+        )  # fmt: skip
+    assert (done.returncode, (tmp_path / "out").stat().st_size) == (1, 10)
+    assert done.stderr == "Error: standard output cannot be written: File too large\n"
 
 
 @needs_full

@@ -5,7 +5,7 @@ from PIL import Image
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.images.canvas import grid
-from ddpm_rt.images.write import read_text, save_animation, save_png, to_pixels
+from ddpm_rt.images.write import FORMATS, read_text, save_png, to_pixels
 
 
 def test_every_byte_survives_the_round_trip_through_the_training_range():
@@ -42,8 +42,8 @@ def test_a_png_contains_its_pixels_and_its_text(tmp_path, channels):
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_an_animation_has_its_frames_and_shows_the_last_one_longer(tmp_path, suffix):
-    frames = [np.full((8, 8, 1), 50 * i, np.uint8) for i in range(4)]
-    save_animation(tmp_path / f"a.{suffix}", frames, frame_ms=60)
+    frames = np.stack([np.full((8, 8, 1), 50 * i, np.uint8) for i in range(4)])
+    FORMATS[f".{suffix}"].save(tmp_path / f"a.{suffix}", frames, {})
     with Image.open(tmp_path / f"a.{suffix}") as picture:
         assert picture.n_frames == 4
         picture.seek(3)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ddpm_rt.cli.options import quiet_option
 from ddpm_rt.cli.progress import progress_bar
 from ddpm_rt.cli.talk import say
 from ddpm_rt.stopping import line_on_stop
@@ -37,7 +38,7 @@ PARTS = 1000  # steps of the progress bar
 @click.option("--workspace", type=click.IntRange(min=1), metavar="MIB", help="Scratch memory. [default: TensorRT's]")
 @click.option("--force", is_flag=True, help="Build even if nothing changed.")
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 def build(
     model: Path, out: Path, flavour: Any, batch: str | None, compute_capability: str | None, timing_cache: Path | None,
     force: bool, verbose: bool, quiet: bool, **asked: Any,

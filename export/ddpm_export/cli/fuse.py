@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from ddpm_rt.cli.options import quiet_option, threads_option
 from ddpm_rt.cli.talk import say
-from ddpm_rt.engines.engine_options import MAX_THREADS
 
 
 @click.command()
@@ -15,8 +15,8 @@ from ddpm_rt.engines.engine_options import MAX_THREADS
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .onnx to write.")
 @click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale, fixed in the file.")
 @click.option("--uint8", is_flag=True, help="Images as bytes [batch, H, W, C], instead of float32 [batch, C, H, W].")
-@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of the comparison. [default: all]")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@threads_option
+@quiet_option
 def fuse(
     model: Path, steps_file: Path, out: Path, guidance: float, uint8: bool, threads: int | None, quiet: bool
 ) -> None:
@@ -34,15 +34,15 @@ def fuse(
     from ddpm_rt.artifacts.onnx_card import read_onnx_card
     from ddpm_rt.artifacts.output_path import check_output_path, check_target
     from ddpm_rt.artifacts.steps_file import read_steps
+    from ddpm_rt.cli.progress import stage_line
 
     from ..fuse.fuse import fuse as write_chain
-    from .export import progress
 
     try:
         check_output_path(out, ".onnx", inputs=[model, steps_file])
         check_target(out)
         sampler = read_steps(steps_file, read_onnx_card(model))
-        with progress(quiet) as report:
+        with stage_line(quiet) as report:
             off = write_chain(
                 model, sampler, out, guidance=guidance, image="uint8" if uint8 else "float32", threads=threads,
                 report=report,

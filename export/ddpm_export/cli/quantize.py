@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddpm_rt.cli.options import NUMBER, PATH, Integers
+from ddpm_rt.cli.options import (
+    PATH,
+    batch_option,
+    guidance_option,
+    label_option,
+    seed_option,
+    threads_option,
+)
+from ddpm_rt.cli.progress import stage_line
 from ddpm_rt.cli.talk import say
-from ddpm_rt.engines.engine_options import MAX_THREADS
-from ddpm_rt.limits import MAX_BATCH
 from ddpm_rt.stopping import line_on_stop
-
-from .export import progress
 
 if TYPE_CHECKING:
     from ..quantize import Quantization, Quantized
@@ -32,15 +36,11 @@ ENOUGH = 30.0  # dB, of whole chains; below it, images are visibly others
 @click.option("--steps-file", type=PATH, metavar="FILE",
               help="The sampler that will be used, from `steps` or `tune`. [default: ddim, 50 steps]")  # fmt: skip
 @click.option("--keep", metavar="NAME,NAME,...", help="Layers that stay float; * stands for any text.")
-@click.option("--seed", type=NUMBER, default=700, show_default=True,
-              help="Seed of the samples; those that are compared have the next seed.")  # fmt: skip
-@click.option("--label", type=Integers(), metavar="N,N,...",
-              help="Class of the samples; sample n has label n modulo their count. [default: every class]")  # fmt: skip
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale of the label.")
-@click.option(
-    "--batch", type=click.IntRange(1, MAX_BATCH), default=4, show_default=True, help="Samples per network call."
-)
-@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads. [default: all cores]")
+@seed_option(700, "Seed of the samples; those that are compared have the next seed.")
+@label_option("every class")
+@guidance_option
+@batch_option(4)
+@threads_option
 @click.option("--quiet", is_flag=True, help="No progress, and no table of the layers.")
 def quantize(
     model: Path, out: Path, steps_file: Path | None, keep: str | None, quiet: bool, **asked: Any
@@ -68,7 +68,7 @@ def quantize(
         sampler = None if steps_file is None else read_steps(steps_file, read_onnx_card(model))
         patterns = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
         wanted = Quantization(sampler=sampler, keep=patterns, **asked)
-        with progress(quiet) as report, line_on_stop(lambda: f"{out} is as it was"):
+        with stage_line(quiet) as report, line_on_stop(lambda: f"{out} is as it was"):
             done = run(model, out, wanted, report)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from ddpm_rt.cli.options import threads_option
 from ddpm_rt.cli.talk import say
-from ddpm_rt.engines.engine_options import MAX_THREADS
 from ddpm_rt.stopping import line_on_stop
 
 
@@ -16,7 +16,7 @@ from ddpm_rt.stopping import line_on_stop
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .plan to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file for the checkpoint, as in export.")
-@click.option("--threads", type=click.IntRange(1, MAX_THREADS), help="CPU threads of an export. [default: all cores]")
+@threads_option
 @click.option("--verbose", is_flag=True, help="Show TensorRT's log.")
 def refit(plan: Path, weights: Path, out: Path, config: Path | None, threads: int | None, verbose: bool) -> None:
     """Replace the weights of a plan without building it again. This needs the plan's target GPU.

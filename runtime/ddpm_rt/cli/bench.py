@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..limits import MAX_BATCH
-from .options import NUMBER, PATH, Integers, engine_options, sampler_options
+from .options import PATH, Integers, engine_options, guidance_option, label_option, sampler_options, seed_option
 from .progress import progress_bar
 from .talk import say
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 @sampler_options
 @click.option("--steps-file", type=PATH, metavar="FILE",
               help="A sampler that `ddpm-rt steps` or `tune` compiled; replaces the options above.")  # fmt: skip
-@click.option("--seed", type=NUMBER, default=0, show_default=True)
-@click.option("--label", type=Integers(), metavar="N,N,...",
-              help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale of the label.")
+@seed_option()
+@label_option()
+@guidance_option
 @click.option("--rounds", type=click.IntRange(min=3), default=15, show_default=True,
               help="Chains per batch size; the bare calls of each are timed in turn with it.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0), default=30.0, show_default=True,

@@ -19,7 +19,7 @@ from .exit_codes import INTERRUPTED
 VERBS = {
     "train": "ddpm_ref.cli:train",
     "export": "ddpm_export.cli.export:export",
-    "card": "ddpm_export.cli.export:card",
+    "card": "ddpm_export.cli.card:card",
     "verify": "ddpm_rt.cli.verify:verify",
     "build": "ddpm_export.cli.build:build",
     "quantize": "ddpm_export.cli.quantize:quantize",
@@ -29,13 +29,13 @@ VERBS = {
     "tune": "ddpm_rt.cli.tune:tune",
     "sample": "ddpm_rt.cli.sample:sample",
     "serve": "ddpm_rt.cli.serve:serve",
-    "interpolate": "ddpm_rt.cli.edit:interpolate",
-    "invert": "ddpm_rt.cli.edit:invert",
+    "interpolate": "ddpm_rt.cli.interpolate:interpolate",
+    "invert": "ddpm_rt.cli.invert:invert",
     "web": "ddpm_rt.cli.web:web",
     "bench": "ddpm_rt.cli.bench:bench",
     "evaluate": "ddpm_rt.cli.evaluate:evaluate",
     "inspect": "ddpm_rt.cli.inspect:inspect",
-    "doctor": "ddpm_rt.cli.inspect:doctor",
+    "doctor": "ddpm_rt.cli.doctor:doctor",
 }
 
 

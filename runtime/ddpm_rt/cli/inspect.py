@@ -1,4 +1,4 @@
-"""`ddpm-rt inspect` and `doctor`: facts about a model file, and about this machine."""
+"""`ddpm-rt inspect`."""
 
 import json
 from pathlib import Path
@@ -20,13 +20,3 @@ def inspect(file: Path, as_json: bool) -> None:
     kind = plan if is_plan(file) else model
     found = kind.facts(file)
     say(json.dumps(found, indent=2) if as_json else kind.describe(found))
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-def doctor(as_json: bool) -> None:
-    """Show this machine's hardware and packages, which commands work, and what the others need."""
-    from ..inspection.doctor import describe, facts
-
-    found = facts()
-    say(json.dumps(found, indent=2) if as_json else describe(found))

@@ -110,13 +110,37 @@ def together(options: Sequence[Callable[[Command], Command]]) -> Callable[[Comma
     return add
 
 
-# What makes `SamplerOptions`.
+def seed_option(default: int = 0, help: str = "Seed of the noise.") -> Callable[[Command], Command]:
+    """--seed."""
+    return click.option("--seed", type=NUMBER, default=default, show_default=True, help=help)
+
+
+def batch_option(default: int = 16, help: str = "Samples per network call.") -> Callable[[Command], Command]:
+    """--batch."""
+    return click.option("--batch", type=BATCH, default=default, show_default=True, help=help)
+
+
+def label_option(default: str = "") -> Callable[[Command], Command]:
+    """--label; `default` describes what a command does without it."""
+    text = "Class of the samples; sample n has label n modulo their count."
+    return click.option("--label", type=Integers(), metavar="N,N,...",
+                        help=text + (f" [default: {default}]" if default else ""))  # fmt: skip
+
+
+eta_option = click.option("--eta", type=click.FloatRange(0, 1),
+                          help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]")  # fmt: skip
+guidance_option = click.option("--guidance", type=float, default=1.0, show_default=True,
+                               help="Guidance scale of the label.")  # fmt: skip
+threads_option = click.option("--threads", type=click.IntRange(1, MAX_THREADS),
+                              help="CPU threads. [default: all cores that this process may use]")  # fmt: skip
+quiet_option = click.option("--quiet", is_flag=True, help="No progress bar.")
+
+# The fields of `SamplerOptions`.
 sampler_options = together([
     click.option("--sampler", type=click.Choice(NAMES), help="[default: ddim]"),
     click.option("--steps", type=STEPS,
                  help="Network calls per sample. [default: 50; fitted: the most there are]"),
-    click.option("--eta", type=click.FloatRange(0, 1),
-                 help="Noise of ddim: 0 is deterministic, 1 is ddpm. [default: 0]"),
+    eta_option,
     click.option("--spacing", type=click.Choice(get_args(Spacing)),
                  help="Spacing of the timesteps. [default: the model's]"),
     click.option("--timesteps", type=Numbers(), metavar="T,T,...",
@@ -125,20 +149,12 @@ sampler_options = together([
                  help="Match this implementation's conventions. [default: ho2020]"),
 ])  # fmt: skip
 
-# What else decides the images, except which of them are drawn.
-request_options = together([
-    click.option("--seed", type=NUMBER, default=0, show_default=True),
-    click.option("--batch", type=BATCH, default=16, show_default=True,
-                 help="Samples per network call."),
-    click.option("--label", type=Integers(), metavar="N,N,...",
-                 help="Class of the samples; sample n has label n modulo their count."),
-    click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale of the label."),
-])  # fmt: skip
+# The fields of `Request` that every kind of request has.
+request_options = together([seed_option(), batch_option(), label_option(), guidance_option])
 
-# Where the network runs.
+# The fields of `EngineOptions` that every verb takes.
 place_options = together([
-    click.option("--threads", type=click.IntRange(1, MAX_THREADS),
-                 help="CPU threads. [default: all cores that this process may use]"),
+    threads_option,
     click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True,
                  help="auto: TensorRT for a plan; for an .onnx CUDA where it works, else the CPU."),
     click.option("--device", type=click.IntRange(0, MAX_GPUS - 1), default=0, show_default=True,
@@ -168,11 +184,11 @@ def model_option(command: Command) -> Command:
         click.option("--engine", type=PATH, metavar="FILE", help=".onnx or .plan to run. [default: bundled, MNIST]"),
         place_options,
         click.option("--stream-steps", is_flag=True, help="Launch each step on the stream, without a CUDA graph."),
-        click.option("--quiet", is_flag=True, help="No progress bar."),
+        quiet_option,
     ])(gathered)  # type: ignore[return-value]  # fmt: skip
 
 
-# Where the images go.
+# The destination of the images.
 out_options = together([
     click.option("-o", "--out", type=PATH, default="samples.png", show_default=True, metavar="PATH",
                  help="x.png: a grid. x.gif, x.webp: an animation. x.npy: float32 numbers. DIR/: one PNG per sample."),
@@ -180,7 +196,7 @@ out_options = together([
                  help="Enlarge pictures: N x N pixels for each of the model."),
 ])  # fmt: skip
 
-# What a chain starts from, instead of its noise.
+# The state that a chain starts from, instead of noise.
 start_options = together([
     click.option("--init-image", type=PATH, metavar="FILE",
                  help="Start from this picture, or from an .npy of one or many images."),

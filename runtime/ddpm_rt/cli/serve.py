@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .options import BATCH, PATH, STEPS, engine_options_of, place_options
+from .options import PATH, STEPS, batch_option, engine_options_of, place_options
 from .talk import say
 
 POSITIVE = click.IntRange(min=1)
@@ -30,7 +30,7 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 chooses a free one.")
-@click.option("--batch", type=BATCH, default=16, show_default=True, help="Images per network call, at most.")
+@batch_option(help="Images per network call, at most.")
 @click.option(
     "--queue",
     type=POSITIVE,

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import NUMBER, PATH, Integers, engine_options_of, place_options
+from .options import (
+    PATH,
+    Integers,
+    batch_option,
+    engine_options_of,
+    guidance_option,
+    label_option,
+    place_options,
+    quiet_option,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,24 +53,13 @@ if TYPE_CHECKING:
 @click.option(
     "--eta", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Noise of every step, as in ddim."
 )
-@click.option(
-    "--seed",
-    type=NUMBER,
-    default=900,
-    show_default=True,
-    help="Seed of the samples; the held-out samples use the next seed.",
-)
-@click.option(
-    "--label",
-    type=Integers(),
-    metavar="N,N,...",
-    help="Class of the samples; sample n has label n modulo their count. [default: every class]",
-)
-@click.option("--guidance", type=float, default=1.0, show_default=True, help="Guidance scale of the label.")
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Samples per network call.")
+@seed_option(900, "Seed of the samples; the held-out samples use the next seed.")
+@label_option("every class")
+@guidance_option
+@batch_option()
 @click.option("--png", type=PATH, metavar="FILE", help="Show held-out samples of every table side by side.")
 @place_options
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bool, **asked: Any) -> None:
     """Fit a table of few network calls to a model, on the engine that will run it.
 

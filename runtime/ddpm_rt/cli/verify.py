@@ -13,14 +13,23 @@ import click
 from click.core import ParameterSource
 
 from ..artifacts.fused_chain import is_fused
-from ..artifacts.plan_record import files_of, is_plan
+from ..artifacts.plan_record import is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
 from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
 from .inputs import Values, input_options, paths_of, read_inputs
-from .options import BATCH, NUMBER, STEPS, Integers, engine_options_of, place_options
+from .options import (
+    STEPS,
+    batch_option,
+    engine_options_of,
+    eta_option,
+    label_option,
+    place_options,
+    quiet_option,
+    seed_option,
+)
 from .progress import progress_bar
 from .talk import say
 
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from ..requests.request import BoundRequest, Request
     from ..verify.comparison import Side
     from ..verify.report import Report
+    from ..verify.report_files import ReportFiles
     from ..verify.verdict import Tolerance
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,51 +67,6 @@ class Sides:
         return path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reports:
-    """The files that the report is written to."""
-
-    html: Path | None = None
-    png: Path | None = None
-    json: Path | None = None  # "-" is stdout
-
-    @property
-    def json_to_stdout(self) -> bool:
-        return self.json == Path("-")
-
-    def files(self) -> dict[str, Path]:
-        """Kind to path, without stdout."""
-        paths = {"html": self.html, "png": self.png, "json": None if self.json_to_stdout else self.json}
-        return {kind: path for kind, path in paths.items() if path is not None}
-
-    def check(self, *inputs: Path | None) -> None:
-        """Raises ValueError for a report of the wrong suffix, or one that would overwrite an input."""
-        from ..artifacts.output_path import check_output_path, check_target
-
-        known = [file for path in inputs if path is not None for file in files_of(path)]
-        for kind, path in self.files().items():
-            check_output_path(path, f".{kind}", inputs=known, strict=True)
-            check_target(path)
-
-    def write_json(self, text: str) -> None:
-        from ..artifacts.atomic_write import replace_file
-
-        if (path := self.files().get("json")) is not None:
-            replace_file(path, lambda file: file.write_text(text + "\n", encoding="utf-8"))
-
-    def write(self, report: "Report") -> None:
-        from ..artifacts.atomic_write import replace_file
-        from ..verify.html import page
-        from ..verify.png import save_picture
-
-        for kind, path in self.files().items():
-            if kind == "png":
-                save_picture(path, report)
-            elif kind == "html":
-                replace_file(path, lambda file: file.write_text(page(report), encoding="utf-8"))
-        self.write_json(report.to_json())
-
-
 @click.command()
 @click.argument("engine", type=click.Path(path_type=Path))
 @click.option("--reference", type=click.Path(path_type=Path), metavar="CHECKPOINT", help="Compare with PyTorch.")
@@ -109,12 +74,11 @@ class Reports:
 @click.option("--sampler", type=click.Choice(NAMES), default="ddpm", show_default=True)
 @click.option("--steps", type=STEPS,
               help="Network calls per sample. [default: ddpm: every timestep; fitted: the most; else 50]")  # fmt: skip
-@click.option("--eta", type=click.FloatRange(0, 1), help="Noise of ddim. [default: 0]")
-@click.option("--label", type=Integers(), metavar="N,N,...",
-              help="Class of the samples; sample n has label n modulo their count.")  # fmt: skip
-@click.option("--seed", type=NUMBER, default=0, show_default=True)
+@eta_option
+@label_option()
+@seed_option()
 @click.option("--count", type=click.IntRange(1, MAX_COUNT), default=4, show_default=True, help="How many samples.")
-@click.option("--batch", type=BATCH, default=4, show_default=True, help="Samples per network call.")
+@batch_option(4)
 @click.option("--tolerance", type=click.FloatRange(min=0), metavar="X", help="Largest |difference of x| at any step.")
 @click.option("--min-psnr", type=click.FloatRange(min=0), metavar="DB", help="Least PSNR of any final image.")
 @click.option("--other-weights", is_flag=True, help="Compare two models of different weights.")
@@ -123,7 +87,7 @@ class Reports:
 @click.option("--json", type=FILE, metavar="FILE", help="Write the report for machines; - prints it instead of text.")
 @place_options
 @input_options
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@quiet_option
 def verify(
     engine: Path, reference: Path | None, engine_b: Path | None, other_weights: bool,
     html: Path | None, png: Path | None, json: Path | None,
@@ -139,9 +103,10 @@ def verify(
     is that of the engine's precision. A fused chain shows no steps: its images are compared
     with those that --engine-b draws by the table in the chain.
     """
+    from ..verify.report_files import ReportFiles
     from ..verify.verdict import Tolerance
 
-    reports = Reports(html=html, png=png, json=json)
+    reports = ReportFiles(html=html, png=png, json=json)
     try:
         sides = Sides(engine=engine, reference=reference, engine_b=engine_b, other_weights=other_weights)
         reports.check(engine, engine_b, reference, *paths_of(inputs, null_inputs))
@@ -169,7 +134,7 @@ PLACES = ("threads", "provider", "device")
 
 
 def _same_images(
-    sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: Reports, asked: dict[str, Any]
+    sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: "ReportFiles", asked: dict[str, Any]
 ) -> bool:
     """Compare the images of a fused chain and print the verdict. Raises ValueError as `compared`."""
     from ..verify.fused import compare_fused

@@ -105,16 +105,16 @@ def open_device_engine(path: Path, provider: Provider = "auto", device: int = 0)
 def _open_on_device(path: Path, chosen: Literal["cuda", "tensorrt"], device: int) -> Opened:
     if is_plan(path):
         return _open_plan(path, device)
-    from .ort_gpu import OrtEngine, usable_runtime
+    from .ort_gpu import OrtDeviceEngine, usable_runtime
 
     read_onnx_card(path)
     gpu = open_gpu(device)
     usable_runtime(chosen)
-    return Opened(OrtEngine(path, chosen, gpu), gpu)
+    return Opened(OrtDeviceEngine(path, chosen, gpu), gpu)
 
 
 def _open_plan(path: Path, device: int) -> Opened:
-    from .tensorrt import TensorRtEngine
+    from .tensorrt import TensorRtDeviceEngine
 
     record = read_plan(path)
     try:
@@ -123,7 +123,7 @@ def _open_plan(path: Path, device: int) -> Opened:
         source, reason = next(iter(record.build.onnx), "an .onnx"), str(error).split(";")[0]
         advice = f"{source}, from which it was built, also runs on the CPU"
         raise DdpmRtError(f"{path} is a TensorRT plan, which needs a GPU ({reason}); {advice}") from error
-    return Opened(TensorRtEngine(path, record, gpu), gpu)
+    return Opened(TensorRtDeviceEngine(path, record, gpu), gpu)
 
 
 def _open_device_denoiser(path: Path, chosen: Literal["cuda", "tensorrt"], options: EngineOptions) -> DeviceDenoiser:

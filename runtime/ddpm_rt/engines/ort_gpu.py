@@ -33,7 +33,7 @@ WORK = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Softmax", "Resize", "Attenti
 WORK |= {"InstanceNormalization", "GroupNormalization", "LayerNormalization", "FusedConv", "FusedMatMul", "FusedGemm"}
 
 
-class OrtEngine:
+class OrtDeviceEngine:
     """The DeviceEngine of an ONNX file with a card inside, on the GPU that is current: a `cuda.core.Device`.
 
     A session runs on the stream that it was opened with. Therefore the engine has its own stream: events order it
@@ -120,7 +120,7 @@ class OrtEngine:
 class OrtBound:
     """A session bound to its buffers."""
 
-    def __init__(self, engine: OrtEngine, binding: Any) -> None:
+    def __init__(self, engine: OrtDeviceEngine, binding: Any) -> None:
         self._engine, self._binding = engine, binding
 
     def enqueue(self, stream: int) -> None:

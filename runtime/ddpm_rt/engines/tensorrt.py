@@ -20,7 +20,7 @@ from .tensorrt_network import first_sides, network_fault
 TIME_TYPES = {kind.tensorrt: kind.dtype for kind in TIME_KINDS}
 
 
-class TensorRtEngine:
+class TensorRtDeviceEngine:
     """The DeviceEngine of a plan and its record, on the GPU that is current: a `cuda.core.Device`.
 
     Raises DdpmRtError when the plan is not for this GPU or TensorRT, or not the network that its card describes.

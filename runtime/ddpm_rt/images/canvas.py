@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from .write import Pixels, enlarged
+from .write import FORMATS, Pixels, enlarged
 
 MAX_PIXELS = 1 << 26  # most pixels of a grid, or of all frames of an animation together: 8192 x 8192
-LARGEST_SIDE = {".png": 2**31 - 1, ".gif": 65_535, ".webp": 16_383}  # pixels, limits of the formats
 INSTEAD = "draw fewer or smaller ones, or write .npy or a folder"
 EMPTY = 255  # white: black is the background of many models, so a black cell would look like a sample
 
@@ -29,8 +28,8 @@ def check_canvas(suffix: str, count: int, frames: int, height: int, width: int) 
     if (pixels := frames * sides[0] * sides[1]) > MAX_PIXELS:
         what = "the grid" if frames == 1 else f"{frames} frames"
         raise ValueError(f"{what} would have {pixels} pixels, more than the limit of {MAX_PIXELS}; {INSTEAD}")
-    if max(sides) > LARGEST_SIDE[suffix]:
-        raise ValueError(f"a {suffix} holds at most {LARGEST_SIDE[suffix]} pixels a side, not {max(sides)}; {INSTEAD}")
+    if max(sides) > (largest := FORMATS[suffix].largest_side):
+        raise ValueError(f"a {suffix} holds at most {largest} pixels a side, not {max(sides)}; {INSTEAD}")
 
 
 class Canvas:

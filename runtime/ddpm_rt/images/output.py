@@ -25,12 +25,11 @@ from ..requests.request import BoundRequest
 from .array_folder import ArrayFolder
 from .canvas import Canvas, check_canvas
 from .folder import SampleFolder
-from .write import Pixels, save_animation, save_png, to_pixels
+from .write import FORMATS, Pixels, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
-KINDS: dict[str, Kind] = {".png": "grid", ".gif": "animation", ".webp": "animation", ".npy": "array", "": "folder"}
+KINDS: dict[str, Kind] = {**{suffix: format.shows for suffix, format in FORMATS.items()}, ".npy": "array", "": "folder"}
 FRAMES = 50  # most frames of an animation
-FRAME_MS = 60
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,9 @@ class Output:
         is_folder = os.path.isdir(path)
         suffix = "" if is_folder else path.suffix.lower()
         if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
-            raise ValueError(f"{path}: write .png, .gif, .webp, .npy, or a folder name without a suffix")
-        self.kind = KINDS[suffix]
-        self._check_picture(suffix)
+            raise ValueError(f"{path}: write {', '.join(filter(None, KINDS))}, or a folder name without a suffix")
+        self.kind, self._suffix = KINDS[suffix], suffix
+        self._check_picture()
         self.is_written = False  # whether the file is complete; not used for a folder
         self.folder: SampleFolder | None = None
         if self.kind == "folder":
@@ -82,7 +81,7 @@ class Output:
         """
         return contextlib.nullcontext() if self.folder is None else self.folder.owned(say)
 
-    def _check_picture(self, suffix: str) -> None:
+    def _check_picture(self) -> None:
         """Raises ValueError if a picture cannot show the images, or one file cannot hold all of them."""
         if self.kind == "array":
             self._check_no_scale()
@@ -101,7 +100,7 @@ class Output:
         if self.kind == "folder":
             check_canvas(".png", 1, 1, height, width)
         else:
-            check_canvas(suffix, *self._tiles_and_frames(), height, width)
+            check_canvas(self._suffix, *self._tiles_and_frames(), height, width)
 
     def _check_no_scale(self) -> None:
         if self.scale != 1:
@@ -187,12 +186,9 @@ class Output:
         return self.text | ({} if self._decoder is None else {"ddpm-rt.decoder": self._decoder.sha256()})
 
     def _write_picture(self, canvas: Canvas) -> None:
-        if self.kind == "grid":
-            last = self.request.first + self.request.count - 1
-            samples = f"{self.request.first}-{last}"
-            save_png(self.path, canvas.pixels[0], {**self._picture_text(), "ddpm-rt.samples": samples})
-        else:
-            save_animation(self.path, list(canvas.pixels), frame_ms=FRAME_MS)
+        last = self.request.first + self.request.count - 1
+        text = {**self._picture_text(), "ddpm-rt.samples": f"{self.request.first}-{last}"}
+        FORMATS[self._suffix].save(self.path, canvas.pixels, text)
 
 
 def picture_shape(card: ModelCard, decoder: Decoder | None) -> tuple[int, int, int] | None:

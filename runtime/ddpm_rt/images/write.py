@@ -1,9 +1,10 @@
-"""Converts images from the network's range to bytes, and writes PNGs with text chunks, and animations."""
+"""Converts images from the network's range to bytes, and writes pictures; `FORMATS` lists the formats."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from .picture_file import open_picture
 
 Pixels = NDArray[np.uint8]  # [..., H, W, C]
 
-LAST_FRAME_MS = 1500
+FRAME_MS, LAST_FRAME_MS = 60, 1500
 
 
 def to_pixels(images: Batch) -> Pixels:
@@ -66,15 +67,23 @@ def read_text(path: Path) -> dict[str, str]:
         return {}
 
 
-def save_animation(path: Path, frames: Sequence[Pixels], *, frame_ms: int) -> None:
-    """Write uint8 `[H, W, C]` frames as a looping GIF or WebP, by the suffix of `path`. The last frame stays longer."""
+def _save_grid(path: Path, frames: Pixels, text: Mapping[str, str]) -> None:
+    save_png(path, frames[0], text)
+
+
+def _save_gif(path: Path, frames: Pixels, text: Mapping[str, str]) -> None:
+    _save_animation(path, frames, format="GIF")
+
+
+def _save_webp(path: Path, frames: Pixels, text: Mapping[str, str]) -> None:
+    _save_animation(path, frames, format="WEBP", lossless=True)
+
+
+def _save_animation(path: Path, frames: Pixels, **options: Any) -> None:
+    """Atomically write the frames as a loop. The last frame stays longer."""
     first, *rest = [_picture(frame) for frame in frames]
-    durations = [frame_ms] * len(rest) + [LAST_FRAME_MS]
-    options: dict[str, Any] = {"save_all": True, "append_images": rest, "loop": 0, "duration": durations}
-    if path.suffix.lower() == ".webp":
-        options |= {"lossless": True, "format": "WEBP"}
-    else:
-        options |= {"format": "GIF"}
+    durations = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
+    options |= {"save_all": True, "append_images": rest, "loop": 0, "duration": durations}
     replace_file(path, lambda file: first.save(file, **options))
 
 
@@ -82,3 +91,23 @@ def _picture(pixels: Pixels) -> Any:
     from PIL import Image
 
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """A format of picture files.
+
+    `save` atomically writes frames, uint8 `[frames, H, W, C]`; a grid is one frame. It stores the text if the format
+    has a place for it.
+    """
+
+    shows: Literal["grid", "animation"]
+    largest_side: int  # pixels, the limit of the format
+    save: Callable[[Path, Pixels, Mapping[str, str]], None]
+
+
+FORMATS = {  # by suffix
+    ".png": PictureFormat("grid", 2**31 - 1, _save_grid),
+    ".gif": PictureFormat("animation", 65_535, _save_gif),
+    ".webp": PictureFormat("animation", 16_383, _save_webp),
+}

@@ -1,4 +1,4 @@
-"""`ddpm-rt interpolate` and `invert`."""
+"""`ddpm-rt interpolate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,13 +8,8 @@ import click
 from ..limits import MAX_COUNT
 from .inputs import Values, input_options, paths_of, read_inputs
 from .options import (
-    BATCH,
     NUMBER,
-    PATH,
-    STEPS,
-    Integers,
     engine_options,
-    model_option,
     out_options,
     request_options,
     sampler_options,
@@ -22,7 +17,6 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..artifacts.card import ModelCard
-    from ..requests.inversion import Inversion
     from .options import ChosenEngine
 
 
@@ -55,37 +49,3 @@ def interpolate(
         return Between(start=start, end=end, count=frames, inputs=given, null_inputs=null, **wanted)
 
     draw_images(ask, engine, out, scale=scale, quiet=quiet, inputs=paths_of(inputs, null_inputs))
-
-
-@click.command()
-@click.argument("image", type=PATH)
-@click.option("-o", "--out", type=PATH, default="x_T.npy", show_default=True, help="The .npy to write.")
-@model_option
-@click.option("--steps", type=STEPS, help="Network calls per sample. [default: 50]")
-@click.option("--batch", type=BATCH, default=16, show_default=True)
-@click.option("--label", type=Integers(), metavar="N,N,...", help="Class of the images.")
-@input_options
-def invert(
-    image: Path, engine: "ChosenEngine", out: Path, quiet: bool,
-    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
-) -> None:  # fmt: skip
-    """Find the noise that DDIM draws a picture from.
-
-    \b
-    ddpm-rt invert digit.png -o x_T.npy --steps 100
-    ddpm-rt sample --init-noise x_T.npy --steps 100 --out digit-again.png
-    """
-    from ..images.read import load_images
-    from ..requests.inversion import Inversion
-    from .drawing import draw_images
-
-    if out.suffix != ".npy":
-        raise click.UsageError(f"{out}: write .npy")
-
-    def ask(card: "ModelCard") -> "Inversion":
-        images = load_images(image, card.image_shape)
-        given = read_inputs(card, inputs, resize=resize)
-        null = read_inputs(card, null_inputs, resize=resize)
-        return Inversion(noise=images, count=len(images), inputs=given, null_inputs=null, **asked)
-
-    draw_images(ask, engine, out, quiet=quiet, inputs=[image, *paths_of(inputs, null_inputs)])
