@@ -14,9 +14,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+from condition_files import super_resolution_card, write_denoiser, write_super_resolution
 from gaussian_model import gaussian_card, write_gaussian
+from other_kinds import SIGMAS, sigma_card
 
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_build import Build, Flavour, Profile, Refit
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
@@ -24,6 +27,7 @@ from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 STEPS = 20
+SHAPES = {"sequence": (2, 256), "volume": (1, 4, 6, 5), "image": (1, 4, 6)}
 TIMES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
 
 Target = tuple[Flavour, str]  # flavour of TensorRT, compute capability
@@ -63,6 +67,51 @@ def with_classes(path: Path, card: ModelCard) -> None:
     onnx.save(model, path)
 
 
+def with_integer(path: Path, name: str, type_: int, card: ModelCard) -> None:
+    """Make the float32 input `name` an integer, in place."""
+    model = onnx.load(path)
+    graph = model.graph
+    (found,) = [one for one in graph.input if one.name == name]
+    found.type.tensor_type.elem_type = type_
+    for node in graph.node:
+        node.input[:] = ["as float" if one == name else one for one in node.input]
+    graph.node.insert(0, helper.make_node("Cast", [name], ["as float"], to=TensorProto.FLOAT))
+    set_card(model, card.to_json())
+    onnx.save(model, path)
+
+
+def write_table(folder: Path, name: str, card: ModelCard, **options) -> None:
+    write_steps(folder / f"{name}.steps.json", SamplerOptions(**{"steps": STEPS} | options).compile(card), card)
+
+
+def write_other_kinds(folder: Path) -> None:
+    """Networks that take named inputs and a previous x0, of several ranks, and one that is told its noise level."""
+    values = np.random.default_rng(0)
+    for name, shape in SHAPES.items():
+        write_super_resolution(folder / f"{name}.onnx", shape)
+        for sampler in ("ddpm", "ddim"):
+            write_table(folder, f"{name}-{sampler}", super_resolution_card(shape), sampler=sampler)
+        np.save(folder / f"{name}.npy", values.uniform(-1, 1, (3, *shape)))
+    write_super_resolution(folder / "fixed_sequence.onnx", SHAPES["sequence"], batch=2)
+    names = {"x": "noisy", "t": "sigma", "out": "denoised"}
+    for kind, type_ in (("float32", 0), ("int64", TensorProto.INT64), ("int32", TensorProto.INT32)):
+        card = sigma_card(image_shape=(1, 5, 6), names=names, inputs={"difficulty": InputFacts(kind, ())})
+        path = write_denoiser(folder / f"sigma-{kind}.onnx")
+        model = onnx.load(path)
+        set_card(model, card.to_json())
+        onnx.save(model, path)
+        if type_:
+            with_integer(path, "difficulty", type_, card)
+        for sampler, steps in {"dpm++": STEPS, "euler-a": STEPS, "consistency": 3}.items():
+            write_table(folder, f"sigma-{kind}-{sampler.replace('++', '')}", card, sampler=sampler, steps=steps)
+    np.save(folder / "difficulty.npy", np.array([1, 20, 42, 3, 7], ">i2"))
+    np.save(folder / "fortran.npy", np.asfortranarray(values.uniform(-1, 1, SHAPES["sequence"]).astype(np.float16)))
+    write_table(folder, "fractional", gaussian_card(spacing="karras"), sampler="dpm++")
+    for name, type_ in {"fractional": TensorProto.FLOAT, "fractional_int64": TensorProto.INT64}.items():
+        path = write_gaussian(folder / f"{name}.onnx", card=gaussian_card(spacing="karras"))
+        with_time(path, type_)
+
+
 def write_plan(
     path: Path, card: ModelCard, *, time: str = "int64 1 -1", more: str = "", magic: str = "ftrt stand-in",
     profiles: tuple[Profile, ...] = ((1, 1, 1), (1, 2, 4)), target: Target = ("tensorrt", "8.9"),
@@ -74,15 +123,42 @@ def write_plan(
     out = " ".join(map(str, (channels * (2 if card.variance.startswith("learned") else 1), *rest)))
     lines = [magic, f"name {network_name(built_as or card)}", "scratch 100", more]
     lines += [f"profile {low} {high}" for low, _, high in profiles]
-    lines += [f"tensor x input float 4 -1 {sides}", f"tensor t input {time}", f"tensor out output float 4 -1 {out}"]
+    rank = 1 + len(card.image_shape)
+    lines += [f"tensor x input float {rank} -1 {sides}", f"tensor t input {time}"]
+    lines.append(f"tensor out output float {rank} -1 {out}")
     if card.classes is not None:
         lines.append("tensor y input int64 1 -1")
+    for name, one in card.inputs.items():
+        kind = one.dtype.replace("float32", "float")
+        lines.append(" ".join(map(str, ("tensor", name, "input", kind, 1 + len(one.shape), -1, *one.shape))))
     path.write_text("\n".join(lines) + "\n")
     flavour, capability = target
     build = Build(flavour, "10.3.0.26", (capability,), profiles, {}, {}, options, {})
     refit = Refit((built_as or card).sha256, card.sha256, {}) if refitted else None
     record = PlanRecord(card, build, path.stat().st_size, file_sha256(path), refit)
     sidecar_path(path).write_text(record.to_json())
+
+
+def write_plans_of_other_kinds(folder: Path) -> None:
+    shape = (2, 5)
+    inputs = {
+        "number": InputFacts("int64", ()),
+        "image": InputFacts("float32", shape),
+        "before": InputFacts("float32", shape, "prev_x0"),
+        "third": InputFacts("int32", (1, 3)),
+    }
+    facts = {"image_shape": shape, "clip": (-1.0, 1.0), "inputs": inputs}
+    card, names = gaussian_card(**facts), {"x": "x", "t": "t", "y": "y", "out": "out"}
+    write_plan(folder / "conditions.plan", card)
+    write_plan(folder / "conditions-four.plan", card, profiles=((4, 4, 4), (8, 8, 8)))
+    classes = gaussian_card(**facts, classes=3, names=names)
+    write_plan(folder / "conditions-classes.plan", classes, profiles=((1, 4, 8),))
+    for name, one in {"conditions": card, "conditions-four": card, "conditions-classes": classes}.items():
+        write_table(folder, name, one, sampler="dpm++")
+    levels = sigma_card(process=SIGMAS, image_shape=(2, 7))
+    write_plan(folder / "levels.plan", levels, time="float 1 -1")
+    write_table(folder, "levels", levels, sampler="dpm++")
+    write_table(folder, "levels-noise", levels, sampler="euler-a")
 
 
 def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
@@ -148,6 +224,8 @@ def main(folder: Path) -> None:
     with_classes(write("classes"), classes)
     write_steps(folder / "classes.steps.json", SamplerOptions(steps=STEPS).compile(classes), classes)
     write_plans(folder, card, classes)
+    write_other_kinds(folder)
+    write_plans_of_other_kinds(folder)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_rt import ModelCard, Provenance
-from ddpm_rt.artifacts.card_facts import InputFacts
+from ddpm_rt.artifacts.card_facts import InputFacts, Latents
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
@@ -86,6 +86,7 @@ CHAINS_2 = {
     "volume": ({"image_shape": (1, 2, 3, 4)}, {"sampler": "ddim"}),
     "self-conditioned": ({"inputs": BEFORE}, {"sampler": "ddpm"}),
     "self-conditioned-guided": (GUIDED, {"sampler": "dpm++"}),
+    "latents": ({"image_shape": (4, 2, 3), "latents": Latents(0.18215, 0.5, "decoder.onnx")}, {"sampler": "ddim"}),
 }
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ddpm_rt import limits, text
-from ddpm_rt.artifacts import bounded_read, facts
+from ddpm_rt.artifacts import bounded_read, card, card_facts, facts
 from ddpm_rt.engines import engine_options
 from ddpm_rt.images import canvas
 
@@ -18,6 +18,9 @@ ELSEWHERE = {  # in Python; the others have the same name in `ddpm_rt.limits`
     "MAX_DIGITS": bounded_read.DIGITS,
     "MAX_KEYS": bounded_read.KEYS,
     "MAX_NAME_CHARACTERS": facts.TEXT,
+    "MAX_CARD_ENTRIES": card.ENTRIES,
+    "MAX_INPUTS": card_facts.INPUTS,
+    "MAX_INPUT_RANK": card_facts.RANK,
     "MAX_THREADS": engine_options.MAX_THREADS,
     "MAX_PIXELS": canvas.MAX_PIXELS,
     "MAX_MESSAGE_CHARACTERS": text.MESSAGE,

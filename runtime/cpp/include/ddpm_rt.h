@@ -2,7 +2,7 @@
  *
  * A sampler is made from two files: a model (an ONNX file of `ddpm-rt export`, or a TensorRT plan
  * of `ddpm-rt build`) and a steps file of `ddpm-rt steps`. It writes images into memory of the
- * caller. Sample 40 of seed 7 is the same image in every batch, in every order and on every
+ * caller; a model may also draw sequences, volumes or latents. Sample 40 of seed 7 is the same image in every batch, in every order and on every
  * machine.
  *
  * Functions that can fail return a ddpm_rt_status. ddpm_rt_last_error() then returns the reason.
@@ -82,14 +82,37 @@ typedef struct ddpm_rt_open_options {
 
 typedef struct ddpm_rt_info {
   uint32_t struct_size;
-  uint32_t channels, height, width; /* of an image, in this order in memory */
+  uint32_t channels, height, width; /* of an image, in this order in memory; for other shapes,
+                                       their product is the number of floats in a sample */
   uint32_t steps;                   /* calls of the network per image; guidance doubles the work */
   int64_t classes;                  /* -1: the model is unconditional and takes no labels */
   int64_t null_class;               /* the label for "no class"; -1: none, and so no guidance */
   const char* sampler;              /* describes the sampler; valid until ddpm_rt_close() */
+  uint32_t rank, shape[4];          /* of a sample: 1 to 4 sides, C first */
+  uint32_t inputs;                  /* named inputs, which ddpm_rt_set_input() gives */
+  uint32_t is_picture;              /* 1: a sample is a grey or an RGB image of pixels */
+  uint32_t is_latent;               /* 1: a sample is an image in the latents of a decoder */
 } ddpm_rt_info;
 
-#define DDPM_RT_INFO {(uint32_t)sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL}
+#define DDPM_RT_INFO \
+  {(uint32_t)sizeof(ddpm_rt_info), 0, 0, 0, 0, -1, -1, NULL, 0, {0, 0, 0, 0}, 0, 0, 0}
+
+/* The type of numbers. */
+typedef int32_t ddpm_rt_type;
+enum { DDPM_RT_FLOAT32 = 0, DDPM_RT_INT64 = 1, DDPM_RT_INT32 = 2, DDPM_RT_FLOAT64 = 3 };
+
+/* A named input of the network: a condition, such as an image or an observation. */
+typedef struct ddpm_rt_input {
+  uint32_t struct_size;
+  ddpm_rt_type type; /* DDPM_RT_FLOAT32, DDPM_RT_INT64 or DDPM_RT_INT32 */
+  uint32_t rank;     /* at most 6; 0: one number for each sample */
+  uint32_t shape[6]; /* of one entry */
+  uint32_t unused;
+  const char* name; /* valid until ddpm_rt_close() */
+} ddpm_rt_input;
+
+#define DDPM_RT_INPUT \
+  {(uint32_t)sizeof(ddpm_rt_input), DDPM_RT_FLOAT32, 0, {0, 0, 0, 0, 0, 0}, 0, NULL}
 
 /* The argument of the progress callback, which is called after every step of every batch. A GPU
  * does not wait for the callback: it is ahead by at most 48 steps or about 60 milliseconds (with
@@ -98,13 +121,14 @@ typedef struct ddpm_rt_step {
   uint32_t struct_size;
   uint32_t row;          /* the row of the step table, from 0 */
   uint32_t steps;        /* the number of rows */
-  int64_t t;             /* the timestep that the network was given */
+  int64_t t;             /* the timestep that the network was given, without a fraction */
   uint64_t first, count; /* this batch is samples first .. first + count - 1 */
   uint64_t done, total;  /* steps of all batches: finished, and in all */
   double seconds;        /* the time of this step; on a GPU a mean over up to 16 steps */
   double engine_seconds; /* the part of it that the network took; 0 on a GPU */
-  const float* x0;       /* the current estimate of the images, [count, C, H, W], valid until the
+  const float* x0;       /* the current estimate of the images, [count, C, ...], valid until the
                             callback returns; NULL without preview */
+  double time;           /* t with its fraction: a noise level or a time of a flow has one */
 } ddpm_rt_step;
 
 /* Returns 0 to continue, any other value to cancel. */
@@ -120,7 +144,8 @@ typedef struct ddpm_rt_sample_options {
       labels; /* sample n has the class labels[n mod label_count]; with no labels, a model
                             with a null class draws each of its other classes in turn */
   size_t label_count;
-  double guidance;           /* 1: no guidance; above 1: follow the label more, at twice the cost */
+  double guidance;           /* 1: no guidance; above 1: follow the label and the inputs more, at
+                                twice the cost */
   ddpm_rt_progress progress; /* NULL: no callback */
   void* user;                /* passed to the callback */
   int32_t preview;           /* 1: the callback gets x0 */
@@ -134,6 +159,7 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_open_options_init(ddpm_rt_open_options* optio
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample_options_init(ddpm_rt_sample_options* options,
                                                        size_t size);
 DDPM_RT_API ddpm_rt_status ddpm_rt_info_init(ddpm_rt_info* info, size_t size);
+DDPM_RT_API ddpm_rt_status ddpm_rt_input_init(ddpm_rt_input* input, size_t size);
 
 /* Opens a model and a steps file, and checks that they belong together. Both must be regular
  * files. A plan needs its record (PLAN.json) beside it. `options` may be NULL. On failure *sampler
@@ -160,7 +186,26 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_open_memory(const ddpm_rt_bytes* model,
 /* Fills `info`. The caller sets info->struct_size, with DDPM_RT_INFO or ddpm_rt_info_init(). */
 DDPM_RT_API ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* info);
 
-/* Draws float32 images [count, C, H, W], in the range of the model, into `images`, which has room
+/* Fills `input` with the facts of input `number`, below info->inputs. The inputs are in the order of
+ * their names. The caller sets input->struct_size. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_describe_input(const ddpm_rt_sampler* sampler, size_t number,
+                                                  ddpm_rt_input* input);
+
+/* Sets the value of a named input for the calls that follow. `data` has `count` numbers of `type`,
+ * which are copied and converted: one number for all elements of the input, or one entry or several.
+ * Sample n takes entry n modulo the number of entries, so neither `batch` nor `first` changes an
+ * image. Integer inputs take only whole numbers. NULL with count 0 removes the value. Every input
+ * needs a value before ddpm_rt_sample(). */
+DDPM_RT_API ddpm_rt_status ddpm_rt_set_input(ddpm_rt_sampler* sampler, const char* name,
+                                             ddpm_rt_type type, const void* data, size_t count);
+
+/* The same for the value that stands for no condition. Only guidance reads it. With guidance, an
+ * input without a null value is the same in both halves of the batch. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_set_null_input(ddpm_rt_sampler* sampler, const char* name,
+                                                  ddpm_rt_type type, const void* data,
+                                                  size_t count);
+
+/* Draws float32 images [count, C, ...], in the range of the model, into `images`, which has room
  * for `floats` floats. Each batch is written when it is finished. If the call fails or is
  * cancelled, the batches before are there. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler,

@@ -1,6 +1,7 @@
 // ddpm_rt.h for C++20: a class that owns the sampler, exceptions, and spans.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -59,6 +60,16 @@ struct OpenOptions {
 
 using Bytes = std::span<const std::byte>;
 
+// The types that values of inputs may have.
+template <class T>
+concept Number = std::same_as<T, float> || std::same_as<T, double> ||
+                 std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t>;
+template <Number T>
+inline constexpr ddpm_rt_type type_of = std::same_as<T, float>          ? DDPM_RT_FLOAT32
+                                        : std::same_as<T, double>       ? DDPM_RT_FLOAT64
+                                        : std::same_as<T, std::int32_t> ? DDPM_RT_INT32
+                                                                        : DDPM_RT_INT64;
+
 class Sampler {
  public:
   Sampler(const std::string& model, const std::string& steps, int threads = 0)
@@ -90,20 +101,65 @@ class Sampler {
     return info;
   }
 
-  // The number of floats in one image: C * H * W.
+  // The shape of a sample: [C, ...].
+  std::vector<std::size_t> shape() const {
+    const ddpm_rt_info facts = info();
+    return {facts.shape, facts.shape + facts.rank};
+  }
+
+  // The number of floats in one sample: C * H * W for an image.
   std::size_t image_size() const {
     const ddpm_rt_info facts = info();
     return std::size_t{facts.channels} * facts.height * facts.width;
   }
 
-  // Draws [count, C, H, W] into `images`. Throws Error.
+  // The named inputs of the network.
+  std::vector<ddpm_rt_input> inputs() const {
+    std::vector<ddpm_rt_input> found(info().inputs, ddpm_rt_input DDPM_RT_INPUT);
+    for (std::size_t number = 0; number < found.size(); ++number)
+      check(ddpm_rt_describe_input(handle_.get(), number, &found[number]));
+    return found;
+  }
+
+  // Sets the value of a named input for the calls that follow, from float, double, int32_t or
+  // int64_t: one number, or entries. Sample n takes entry n modulo their count. Throws Error.
+  template <Number T>
+  void set_input(const std::string& name, std::span<const T> numbers) {
+    check(
+        ddpm_rt_set_input(handle_.get(), name.c_str(), type_of<T>, numbers.data(), numbers.size()));
+  }
+  template <Number T>
+  void set_input(const std::string& name, const std::vector<T>& numbers) {
+    set_input(name, std::span<const T>(numbers));
+  }
+  template <Number T>
+  void set_input(const std::string& name, T number) {
+    set_input(name, std::span<const T>(&number, 1));
+  }
+
+  // The same for the value that stands for no condition, with guidance. Throws Error.
+  template <Number T>
+  void set_null_input(const std::string& name, std::span<const T> numbers) {
+    check(ddpm_rt_set_null_input(handle_.get(), name.c_str(), type_of<T>, numbers.data(),
+                                 numbers.size()));
+  }
+  template <Number T>
+  void set_null_input(const std::string& name, const std::vector<T>& numbers) {
+    set_null_input(name, std::span<const T>(numbers));
+  }
+  template <Number T>
+  void set_null_input(const std::string& name, T number) {
+    set_null_input(name, std::span<const T>(&number, 1));
+  }
+
+  // Draws [count, C, ...] into `images`. Throws Error.
   void sample(const Options& wanted, std::span<float> images) {
     draw(wanted, [&](const ddpm_rt_sample_options& options) {
       return ddpm_rt_sample(handle_.get(), &options, images.data(), images.size());
     });
   }
 
-  // Returns [count, C, H, W]. Throws Error, and std::bad_alloc if the images do not fit in memory.
+  // Returns [count, C, ...]. Throws Error, and std::bad_alloc if the images do not fit in memory.
   std::vector<float> sample(const Options& wanted) {
     const std::size_t size = image_size();
     if (wanted.count > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(float) / size)

@@ -20,8 +20,12 @@
 #define DDPM_RT_TEXT(number) DDPM_RT_TEXT_OF(number)
 
 struct ddpm_rt_sampler {
-  ddpm_rt::StepsFile steps;
-  std::unique_ptr<ddpm_rt::Runner> runner;  // refers to `steps`
+  explicit ddpm_rt_sampler(ddpm_rt::StepsFile read)
+      : steps(std::move(read)), inputs(steps.model), null_inputs(steps.model) {}
+
+  const ddpm_rt::StepsFile steps;
+  ddpm_rt::GivenInputs inputs, null_inputs;  // refer to `steps`, as the runner does
+  std::unique_ptr<ddpm_rt::Runner> runner;
 };
 
 namespace ddpm_rt {
@@ -105,14 +109,48 @@ void check_open(const ddpm_rt_open_options& options) {
     engine_failed("this build does not compute exact noise; build it with -ffp-contract=off");
 }
 
-// The options of a call that draws, checked against the model.
-ddpm_rt_sample_options checked(const ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* given,
-                               const float* images, std::size_t floats) {
+// The request of a call that draws, checked against the model.
+Request checked(const ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* given,
+                const float* images, std::size_t floats) {
   if (sampler == nullptr) bad_argument("the sampler must not be NULL");
-  const auto options =
-      converted<ddpm_rt_sample_options>(given, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS");
-  check_request(options, sampler->steps.model, images, floats);
-  return options;
+  const Request request = {
+      converted<ddpm_rt_sample_options>(given, DDPM_RT_SAMPLE_OPTIONS, "DDPM_RT_SAMPLE_OPTIONS"),
+      sampler->inputs, sampler->null_inputs};
+  check_request(request, sampler->steps.model, images, floats);
+  return request;
+}
+
+ddpm_rt_status set_value(ddpm_rt_sampler* sampler, GivenInputs ddpm_rt_sampler::* values,
+                         const char* name, ddpm_rt_type type, const void* data,
+                         std::size_t count) noexcept {
+  return guarded([&] {
+    if (sampler == nullptr || name == nullptr)
+      bad_argument("the sampler and the name must not be NULL");
+    (sampler->*values).set(name, type, data, count);
+  });
+}
+
+// The inputs that the caller gives.
+std::vector<const Input*> conditions_of(const Model& model) {
+  std::vector<const Input*> found;
+  for (const Input& input : model.inputs)
+    if (!input.is_previous) found.push_back(&input);
+  return found;
+}
+
+ddpm_rt_type type_of(InputType type) {
+  if (type == InputType::INT64) return DDPM_RT_INT64;
+  return type == InputType::INT32 ? DDPM_RT_INT32 : DDPM_RT_FLOAT32;
+}
+
+// C, H and W of an image. For another shape their product is the size of a sample as well.
+void set_shape(ddpm_rt_info& info, const Sides& shape) {
+  info.rank = static_cast<std::uint32_t>(shape.size());
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    info.shape[i] = static_cast<std::uint32_t>(shape[i]);
+  info.channels = info.shape[0];
+  info.width = shape.size() > 1 ? static_cast<std::uint32_t>(shape.back()) : 1;
+  info.height = static_cast<std::uint32_t>(numbers_of(shape) / info.channels / info.width);
 }
 
 std::string_view view(const ddpm_rt_bytes& bytes) {
@@ -130,10 +168,12 @@ ddpm_rt_sampler* open(const ModelSource& source, const std::string& steps_name, 
   const auto options =
       converted<ddpm_rt_open_options>(given, DDPM_RT_OPEN_OPTIONS, "DDPM_RT_OPEN_OPTIONS");
   check_open(options);
-  auto opened = std::make_unique<ddpm_rt_sampler>();
-  opened->steps = read();
+  auto opened = std::make_unique<ddpm_rt_sampler>(read());
   opened->runner = open_runner(source, opened->steps, options);
   check_same_model(opened->steps, opened->runner->card(), steps_name);
+  if (opened->runner->whole_times() && !opened->steps.has_whole_times())
+    bad_file(steps_name + " has fractional times, and the network of " + source.name +
+             " takes integers; choose another spacing, or list timesteps");
   return opened.release();
 }
 
@@ -189,16 +229,54 @@ ddpm_rt_status ddpm_rt_describe(const ddpm_rt_sampler* sampler, ddpm_rt_info* in
       bad_argument("the sampler and the info must not be NULL");
     check_struct_size(info->struct_size, "DDPM_RT_INFO");
     const Model& model = sampler->steps.model;
-    const ddpm_rt_info facts = {info->struct_size,
-                                model.channels,
-                                model.height,
-                                model.width,
-                                static_cast<std::uint32_t>(sampler->steps.rows.size()),
-                                model.classes,
-                                model.null_class,
-                                sampler->steps.sampler.c_str()};
+    const Card& card = sampler->runner->card();
+    ddpm_rt_info facts = DDPM_RT_INFO;
+    facts.struct_size = info->struct_size;
+    set_shape(facts, model.shape);
+    facts.steps = static_cast<std::uint32_t>(sampler->steps.rows.size());
+    facts.classes = model.classes;
+    facts.null_class = model.null_class;
+    facts.sampler = sampler->steps.sampler.c_str();
+    facts.inputs = static_cast<std::uint32_t>(conditions_of(model).size());
+    facts.is_picture = card.is_picture() ? 1 : 0;
+    facts.is_latent = card.latents ? 1 : 0;
     std::memcpy(info, &facts, std::min<std::size_t>(info->struct_size, sizeof facts));
   });
+}
+
+ddpm_rt_status ddpm_rt_input_init(ddpm_rt_input* input, size_t size) {
+  return initialize<ddpm_rt_input>(input, size, DDPM_RT_INPUT, "sizeof(ddpm_rt_input)");
+}
+
+ddpm_rt_status ddpm_rt_describe_input(const ddpm_rt_sampler* sampler, size_t number,
+                                      ddpm_rt_input* input) {
+  return guarded([&] {
+    if (sampler == nullptr || input == nullptr)
+      bad_argument("the sampler and the input must not be NULL");
+    check_struct_size(input->struct_size, "DDPM_RT_INPUT");
+    const auto known = conditions_of(sampler->steps.model);
+    if (number >= known.size())
+      bad_argument("the model has " + std::to_string(known.size()) + " inputs, and no input " +
+                   std::to_string(number));
+    ddpm_rt_input facts = DDPM_RT_INPUT;
+    facts.struct_size = input->struct_size;
+    facts.type = type_of(known[number]->type);
+    facts.rank = static_cast<std::uint32_t>(known[number]->shape.size());
+    for (std::size_t i = 0; i < facts.rank; ++i)
+      facts.shape[i] = static_cast<std::uint32_t>(known[number]->shape[i]);
+    facts.name = known[number]->name.c_str();
+    std::memcpy(input, &facts, std::min<std::size_t>(input->struct_size, sizeof facts));
+  });
+}
+
+ddpm_rt_status ddpm_rt_set_input(ddpm_rt_sampler* sampler, const char* name, ddpm_rt_type type,
+                                 const void* data, size_t count) {
+  return set_value(sampler, &ddpm_rt_sampler::inputs, name, type, data, count);
+}
+
+ddpm_rt_status ddpm_rt_set_null_input(ddpm_rt_sampler* sampler, const char* name, ddpm_rt_type type,
+                                      const void* data, size_t count) {
+  return set_value(sampler, &ddpm_rt_sampler::null_inputs, name, type, data, count);
 }
 
 ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler, const ddpm_rt_sample_options* options,

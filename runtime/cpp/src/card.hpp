@@ -1,36 +1,37 @@
-// The model card: the part of it that sampling with a steps file needs.
-// runtime/ddpm_rt/artifacts/card.py has the definition.
+// The model card. runtime/ddpm_rt/artifacts/card.py and card_format.py have the definition.
 #pragma once
 
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "model.hpp"
+#include "process.hpp"
 
 namespace ddpm_rt {
 
 inline constexpr const char* CARD_KEY = "ddpm_rt.card";  // in metadata_props of an ONNX file
 
-// The shape of an image, and the names of the graph's tensors. Cards and steps files have both.
-struct Model {
-  std::uint32_t channels, height, width, output_channels;
-  std::int64_t classes, null_class;  // -1: none
-  std::string x, t, y, out;          // y is "" for an unconditional model
-
-  std::size_t image() const { return std::size_t{channels} * height * width; }
-  std::size_t output() const { return std::size_t{output_channels} * height * width; }
-  bool operator==(const Model&) const = default;
+// The network draws latents; an image is decoder(x / scale + shift).
+struct Latents {
+  double scale, shift;
+  std::string decoder;  // the name of an ONNX file beside the model; "": none
 };
 
 struct Card {
+  int format;
   Model model;
-  std::int64_t train_steps;
+  Process process;
+  std::string prediction;
+  std::optional<Latents> latents;
   std::string sha256;  // of the text of the card; a steps file refers to its card by it
+
+  // Whether a sample is a grey or an RGB image of pixels.
+  bool is_picture() const;
 };
 
-// Throws Failure, whose message begins with `source`, for anything but a complete card of format 1.
+// Throws Failure, whose message begins with `source`, for anything but a complete card of format 1
+// or 2.
 Card read_card(std::string_view text, const std::string& source);
-
-// Throws Failure if an image has more than MAX_ELEMENTS values.
-void check_image_size(const Model& model, const std::string& source);
 
 }  // namespace ddpm_rt

@@ -26,6 +26,10 @@ Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const
       graph_(nullptr, driver_.destroy_exec),
       wait_at_end_{driver_, stream_.get()} {
   if (parts_.has_y) labels_.emplace(driver_, layout.images);
+  for (const Input& input : steps.model.inputs)
+    inputs_.push_back(input.is_previous ? nullptr
+                                        : std::make_unique<PinnedMemory<std::byte>>(
+                                              driver_, layout.images * input.bytes()));
   if (layout.frames)
     for (auto& frame : frames_) frame.emplace(driver_, layout.lanes * steps.model.image());
   warm_up();
@@ -33,8 +37,11 @@ Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const
 }
 
 DeviceBuffers Chain::buffers() const {
-  return {begin_ + parts_.x, begin_ + parts_.t, parts_.has_y ? begin_ + parts_.y : 0,
-          begin_ + parts_.out, begin_ + parts_.scratch};
+  DeviceBuffers buffers = {
+      begin_ + parts_.x,   begin_ + parts_.t,       parts_.has_y ? begin_ + parts_.y : 0,
+      begin_ + parts_.out, begin_ + parts_.scratch, {}};
+  for (const std::size_t part : parts_.inputs) buffers.inputs.push_back(begin_ + part);
+  return buffers;
 }
 
 // The first call of an engine may allocate memory, which is not allowed during a capture.
@@ -79,19 +86,40 @@ void Chain::launch(Function kernel) {
                        stream_.get(), arguments_.pointers(), nullptr));
 }
 
-void Chain::begin(const Samples& samples, const Labels& labels) {
+void Chain::begin(const Samples& samples, const Conditions& conditions) {
   samples_ = samples;
   for (std::size_t lane = 0; lane < samples.count; ++lane)
-    lanes_.data()[lane] = lane_of(samples, lane, steps_.rows.size(), labels.guidance);
+    lanes_.data()[lane] = lane_of(samples, lane, steps_, conditions.guidance);
   check(driver_.copy_in(begin_ + parts_.lanes, lanes_.data(), lanes_.bytes(), stream_.get()));
-  if (labels_) {
-    std::fill_n(labels_->data(), layout_.images, 0);
-    std::copy(labels.classes.begin(), labels.classes.end(), labels_->data());
-    if (layout_.guided)
-      std::fill_n(labels_->data() + layout_.lanes, layout_.lanes, steps_.model.null_class);
-    check(driver_.copy_in(begin_ + parts_.y, labels_->data(), labels_->bytes(), stream_.get()));
-  }
+  if (labels_) copy_labels(conditions.classes);
+  copy_inputs(conditions);
   launch(kernels_.begin());
+}
+
+// Images beyond the samples get 0. With guidance, the second half is that of no condition.
+void Chain::copy_labels(const std::vector<std::int64_t>& classes) {
+  std::fill_n(labels_->data(), layout_.images, 0);
+  std::copy(classes.begin(), classes.end(), labels_->data());
+  if (layout_.guided && steps_.model.null_class >= 0)
+    std::fill_n(labels_->data() + layout_.lanes, layout_.lanes, steps_.model.null_class);
+  else if (layout_.guided)
+    std::copy(classes.begin(), classes.end(), labels_->data() + layout_.lanes);
+  check(driver_.copy_in(begin_ + parts_.y, labels_->data(), labels_->bytes(), stream_.get()));
+}
+
+void Chain::copy_inputs(const Conditions& conditions) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    if (!inputs_[i]) continue;
+    const auto& values = conditions.inputs[i];
+    const bool has_null = layout_.guided && !conditions.null_inputs[i].empty();
+    const auto& null = has_null ? conditions.null_inputs[i] : values;
+    std::byte* const to = inputs_[i]->data();
+    std::fill_n(to, inputs_[i]->bytes(), std::byte{0});
+    std::copy(values.begin(), values.end(), to);
+    if (layout_.guided)
+      std::copy(null.begin(), null.end(), to + layout_.lanes * steps_.model.inputs[i].bytes());
+    check(driver_.copy_in(begin_ + parts_.inputs[i], to, inputs_[i]->bytes(), stream_.get()));
+  }
 }
 
 void Chain::queue_step() {

@@ -5,6 +5,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "cuda_gpu.hpp"
 #include "cuda_kernels.hpp"
@@ -31,7 +32,7 @@ class Chain {
   bool is_graph() const { return graph_ != nullptr; }
 
   // Queues the noise x_T of these samples; there are as many as lanes. The previous run has ended.
-  void begin(const Samples& samples, const Labels& labels);
+  void begin(const Samples& samples, const Conditions& conditions);
   void queue_step();
   // Queues mark `number`, and a copy of x0 to frame(number) if layout() has frames. wait_mark()
   // returns when the GPU has reached the mark.
@@ -58,6 +59,8 @@ class Chain {
   };
 
   DeviceBuffers buffers() const;
+  void copy_labels(const std::vector<std::int64_t>& classes);
+  void copy_inputs(const Conditions& conditions);
   void warm_up();
   void capture();
   void queue_lanes();
@@ -80,6 +83,7 @@ class Chain {
   KernelArguments arguments_;
   PinnedMemory<ddpm_rt_lane> lanes_;
   std::optional<PinnedMemory<std::int64_t>> labels_;
+  std::vector<std::unique_ptr<PinnedMemory<std::byte>>> inputs_;  // by the inputs of the model
   std::optional<PinnedMemory<float>> images_;
   std::array<std::optional<PinnedMemory<float>>, FRAMES> frames_;
   Owned<GraphExec> graph_;

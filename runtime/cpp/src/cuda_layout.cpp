@@ -27,10 +27,13 @@ Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile
   };
   const bool history = std::any_of(steps.rows.begin(), steps.rows.end(),
                                    [](const Row& row) { return row.mean_from_prev_x0 != 0; });
-  parts.has_x0 = history || layout.frames;
+  const bool conditioned = std::any_of(model.inputs.begin(), model.inputs.end(),
+                                       [](const Input& input) { return input.is_previous; });
+  parts.has_x0 = history || layout.frames || conditioned;
   parts.has_y = model.classes >= 0;
   parts.x = take(layout.images * model.image() * sizeof(float));
-  const std::size_t x0s = layout.guided ? layout.images : layout.lanes;
+  // the network reads x0 of all images
+  const std::size_t x0s = layout.guided || conditioned ? layout.images : layout.lanes;
   parts.x0 = take(parts.has_x0 ? x0s * model.image() * sizeof(float) : 0);
   parts.out = take(layout.images * model.output() * sizeof(float));
   parts.t = take(times_of(engine, layout.images) * size_of(engine.time_type()));
@@ -39,6 +42,8 @@ Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile
   parts.lanes = take(layout.lanes * sizeof(ddpm_rt_lane));
   parts.state = take(STATE * sizeof(std::uint32_t));
   parts.scratch = take(scratch_bytes);
+  for (const Input& input : model.inputs)
+    parts.inputs.push_back(input.is_previous ? parts.x0 : take(layout.images * input.bytes()));
   return parts;
 }
 
@@ -68,19 +73,20 @@ std::vector<ddpm_rt_row> rows_of(const StepsFile& steps) {
   for (const Row& row : steps.rows)
     rows.push_back({row.x0_from_x, row.x0_from_out, row.mean_from_x0, row.mean_from_x,
                     row.mean_from_out, row.mean_from_prev_x0, row.sigma, row.log_sigma_from_spread,
-                    steps.clips ? steps.low : -NONE, steps.clips ? steps.high : NONE,
-                    static_cast<double>(row.t)});
+                    steps.clip ? steps.clip->first : -NONE, steps.clip ? steps.clip->second : NONE,
+                    row.t});
   return rows;
 }
 
-ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, std::size_t rows, float guidance) {
+ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, const StepsFile& steps,
+                     float guidance) {
   ddpm_rt_lane lane = {};
   lane.seed = samples.seed;
   lane.sample = samples.first + number;
-  lane.end = static_cast<ddpm_rt_u32>(rows);
+  lane.end = static_cast<ddpm_rt_u32>(steps.rows.size());
   lane.not_finite = DDPM_RT_FINITE;
   lane.guidance = guidance;
-  lane.initial_scale = 1;
+  lane.initial_scale = steps.initial_scale;
   return lane;
 }
 

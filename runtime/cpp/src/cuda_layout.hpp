@@ -26,6 +26,7 @@ struct Layout {
 struct Parts {
   std::size_t x, x0, out, t, y, rows, lanes, state, scratch, all;
   bool has_x0, has_y;
+  std::vector<std::size_t> inputs;  // by the inputs of the model; that of the previous x0 is x0
 };
 Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile& steps,
                std::size_t scratch_bytes);
@@ -48,7 +49,8 @@ class KernelArguments {
 // The step table in the form of the kernels.
 std::vector<ddpm_rt_row> rows_of(const StepsFile& steps);
 
-// The lane of sample `number` of the batch, at the first of `rows` rows.
-ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, std::size_t rows, float guidance);
+// The lane of sample `number` of the batch, at the first row.
+ddpm_rt_lane lane_of(const Samples& samples, std::size_t number, const StepsFile& steps,
+                     float guidance);
 
 }  // namespace ddpm_rt::cuda

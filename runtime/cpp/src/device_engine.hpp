@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "card.hpp"
 #include "cuda_gpu.hpp"
@@ -14,11 +15,12 @@ namespace ddpm_rt {
 
 // Device addresses. They do not change while a call is bound to them. 0: the model has none.
 struct DeviceBuffers {
-  cuda::Address x;        // float32 [batch, C, H, W]
-  cuda::Address t;        // of the time type of the engine, [batch] or one number
-  cuda::Address y;        // int64 [batch]
-  cuda::Address out;      // float32 [batch, output channels, H, W]
-  cuda::Address scratch;  // scratch_bytes() of the call, aligned to 256 bytes
+  cuda::Address x;                    // float32 [batch, C, ...]
+  cuda::Address t;                    // of the time type of the engine, [batch] or one number
+  cuda::Address y;                    // int64 [batch]
+  cuda::Address out;                  // float32 [batch, output channels, ...]
+  cuda::Address scratch;              // scratch_bytes() of the call, aligned to 256 bytes
+  std::vector<cuda::Address> inputs;  // [batch, ...] each, by the inputs of the model
 };
 
 // The type of t, with the numbers of kernels.cu.

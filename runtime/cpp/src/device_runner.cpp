@@ -52,11 +52,12 @@ class DeviceRunner final : public Runner {
   }
 
   const Card& card() const override { return objects_->engine->card(); }
+  bool whole_times() const override { return objects_->engine->time_type() != TimeType::FLOAT32; }
 
-  void sample(const ddpm_rt_sample_options& options, float* images) override {
+  void sample(const Request& request, float* images) override {
     const CurrentGpu current(gpu_);
     const std::size_t size = steps_.model.image();
-    draw(options, {[](Chain& chain, std::size_t) { chain.queue_images(); },
+    draw(request, {[](Chain& chain, std::size_t) { chain.queue_images(); },
                    [&](Chain& chain, std::size_t start, std::size_t count) {
                      chain.check_images();
                      std::copy_n(chain.images(), count * size, images + start * size);
@@ -64,13 +65,13 @@ class DeviceRunner final : public Runner {
                    true});
   }
 
-  void sample_device(const ddpm_rt_sample_options& options, const DeviceTarget& target) override {
+  void sample_device(const Request& request, const DeviceTarget& target) override {
     const CurrentGpu current(gpu_);
     const auto stream = static_cast<Stream>(target.stream);
     check_target(target.images, stream);
     const Owned<Event> before = gpu_.event(NO_TIMING);
     gpu_.driver().check(gpu_.driver().record(before.get(), stream), "the stream is not usable");
-    draw(options, {[&](Chain& chain, std::size_t start) {
+    draw(request, {[&](Chain& chain, std::size_t start) {
                      float* const to = target.images + start * steps_.model.image();
                      chain.queue_images_to(reinterpret_cast<Address>(to), before.get(), stream);
                    },
@@ -83,7 +84,8 @@ class DeviceRunner final : public Runner {
   }
 
  private:
-  void draw(const ddpm_rt_sample_options& options, const Target& target) {
+  void draw(const Request& request, const Target& target) {
+    const ddpm_rt_sample_options& options = request.options;
     finish_pending();
     const std::uint64_t wanted = std::min(options.batch, options.count);
     const std::uint64_t batch = layout(options, wanted).lanes;
@@ -94,7 +96,7 @@ class DeviceRunner final : public Runner {
       try {
         const bool last = count == options.count - start;
         const bool waits = !last || target.waits_for_last_batch || progress.is_wanted();
-        run(chain, options, {options.seed, options.first + start, count}, progress, start, target,
+        run(chain, request, {options.seed, options.first + start, count}, progress, start, target,
             waits);
       } catch (...) {  // the chain may be between two steps: it is not used again
         objects_->chains.pop_front();
@@ -103,9 +105,9 @@ class DeviceRunner final : public Runner {
     }
   }
 
-  void run(Chain& chain, const ddpm_rt_sample_options& options, const Samples& samples,
-           ProgressReporter& progress, std::size_t start, const Target& target, bool waits) {
-    chain.begin(samples, labels_of(options, steps_.model, samples.first, samples.count));
+  void run(Chain& chain, const Request& request, const Samples& samples, ProgressReporter& progress,
+           std::size_t start, const Target& target, bool waits) {
+    chain.begin(samples, conditions_of(request, steps_.model, samples.first, samples.count));
     Throttle throttle(chain, samples, progress);
     for (std::size_t row = 0; row < steps_.rows.size(); ++row) {
       chain.queue_step();

@@ -1,8 +1,10 @@
 // The engine that the loop on the host calls. device_engine.hpp is the one of the loop on a GPU.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "card.hpp"
 #include "ddpm_rt.h"
@@ -13,10 +15,11 @@ namespace ddpm_rt {
 // Buffers of one call in host memory. The caller owns them and keeps them as long as the call.
 struct Buffers {
   std::size_t batch;
-  const float* x;         // [batch, C, H, W]
-  const std::int64_t* t;  // [batch], all equal
+  const float* x;         // [batch, C, ...]
+  const double* t;        // [batch], all equal; whole numbers if whole_times() of the engine
   const std::int64_t* y;  // [batch]; NULL for an unconditional model
-  float* out;             // [batch, output channels, H, W]
+  float* out;             // [batch, output channels, ...]
+  std::vector<const std::byte*> inputs = {};  // [batch, ...] each, by the inputs of the model
 };
 
 // The network, bound to its buffers. run() may be called many times, and allocates no memory in
@@ -31,6 +34,7 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual const Card& card() const = 0;
+  virtual bool whole_times() const = 0;  // whether the network takes t as an integer
   virtual std::unique_ptr<Call> bind(const Buffers& buffers) = 0;
 };
 

@@ -3,14 +3,14 @@
 #include <string>
 
 #include "error.hpp"
+#include "steps_file.hpp"
 
 namespace ddpm_rt {
 
-void output_not_finite(std::size_t row, std::int64_t t, std::uint64_t sample) {
-  throw Failure(DDPM_RT_NOT_FINITE, "the network's output is not finite at step " +
-                                        std::to_string(row) + ", t = " + std::to_string(t) +
-                                        ", for sample " + std::to_string(sample) +
-                                        "; check the model");
+void output_not_finite(std::size_t row, double t, std::uint64_t sample) {
+  throw Failure(DDPM_RT_NOT_FINITE,
+                "the network's output is not finite at step " + std::to_string(row) + ", t = " +
+                    time_text(t) + ", for sample " + std::to_string(sample) + "; check the model");
 }
 
 void image_not_finite(std::uint64_t sample) {

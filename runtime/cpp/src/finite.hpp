@@ -18,7 +18,7 @@ inline bool all_finite(const float* values, std::size_t count) {
 }
 
 // Each throws Failure with DDPM_RT_NOT_FINITE. `sample` is the number of the sample in its seed.
-[[noreturn]] void output_not_finite(std::size_t row, std::int64_t t, std::uint64_t sample);
+[[noreturn]] void output_not_finite(std::size_t row, double t, std::uint64_t sample);
 [[noreturn]] void image_not_finite(std::uint64_t sample);
 
 // Throws Failure if an image [size] of samples first .. first + count - 1 is not finite after the

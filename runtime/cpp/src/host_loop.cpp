@@ -39,18 +39,44 @@ void normals(std::uint64_t seed, std::uint64_t sample, std::uint32_t step, std::
 }
 
 HostLoop::HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples,
-                   const Labels& labels)
-    : steps_(steps), samples_(samples), guidance_(labels.guidance), y_(labels.classes) {
+                   const Conditions& conditions)
+    : steps_(steps), samples_(samples), guidance_(conditions.guidance), y_(conditions.classes) {
+  const Model& model = steps.model;
   const bool guided = guidance_ != 1.0F;
-  // with guidance: all samples with their labels, then all samples with the null class
+  // with guidance: all samples with their conditions, then all samples with none
   const std::size_t batch = guided ? 2 * samples.count : samples.count;
-  if (guided) y_.resize(batch, steps.model.null_class);
-  x_.resize(batch * steps.model.image());
-  x0_.resize(samples.count * steps.model.image());
+  for (std::size_t i = 0; guided && model.classes >= 0 && i < samples.count; ++i)
+    y_.push_back(model.null_class < 0 ? y_[i] : model.null_class);
+  x_.resize(batch * model.image());
+  x0_.resize(samples.count * model.image());
   prev_x0_.resize(x0_.size());
-  out_.resize(batch * steps.model.output());
+  out_.resize(batch * model.output());
   t_.resize(batch);
-  call_ = engine.bind({batch, x_.data(), t_.data(), y_.empty() ? nullptr : y_.data(), out_.data()});
+  take_inputs(conditions, batch);
+  call_ = engine.bind({batch, x_.data(), t_.data(), y_.empty() ? nullptr : y_.data(), out_.data(),
+                       input_buffers()});
+}
+
+void HostLoop::take_inputs(const Conditions& conditions, std::size_t batch) {
+  const auto& known = steps_.model.inputs;
+  inputs_ = conditions.inputs;
+  inputs_.resize(known.size());
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    if (known[i].is_previous) given_x0_.resize(batch * steps_.model.image());
+    if (known[i].is_previous || guidance_ == 1.0F) continue;
+    const bool has_null = i < conditions.null_inputs.size() && !conditions.null_inputs[i].empty();
+    const auto& null = has_null ? conditions.null_inputs[i] : conditions.inputs[i];
+    inputs_[i].insert(inputs_[i].end(), null.begin(), null.end());
+  }
+}
+
+std::vector<const std::byte*> HostLoop::input_buffers() const {
+  std::vector<const std::byte*> buffers;
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
+    buffers.push_back(steps_.model.inputs[i].is_previous
+                          ? reinterpret_cast<const std::byte*>(given_x0_.data())
+                          : inputs_[i].data());
+  return buffers;
 }
 
 void HostLoop::start() {
@@ -61,6 +87,8 @@ void HostLoop::start() {
   for (std::size_t sample = 0; sample < samples_.count; ++sample)
     normals(samples_.seed, samples_.first + sample, DDPM_RT_INITIAL_STEP, size,
             x_.data() + sample * size);
+  if (steps_.initial_scale != 1)
+    for (std::size_t i = 0; i < x0_.size(); ++i) x_[i] = steps_.initial_scale * x_[i];
 }
 
 void HostLoop::step() {
@@ -79,8 +107,10 @@ void HostLoop::step() {
 void HostLoop::call_network() {
   std::fill(t_.begin(), t_.end(), steps_.rows[row_].t);
   const bool guided = guidance_ != 1.0F;
-  if (guided)
-    std::copy_n(x_.begin(), x0_.size(), x_.begin() + static_cast<std::ptrdiff_t>(x0_.size()));
+  const auto images = static_cast<std::ptrdiff_t>(x0_.size());
+  if (guided) std::copy_n(x_.begin(), images, x_.begin() + images);
+  if (!given_x0_.empty()) std::copy_n(x0_.begin(), images, given_x0_.begin());
+  if (!given_x0_.empty() && guided) std::copy_n(x0_.begin(), images, given_x0_.begin() + images);
   const auto before = Clock::now();
   call_->run();
   engine_seconds_ = std::chrono::duration<double>(Clock::now() - before).count();
@@ -90,11 +120,11 @@ void HostLoop::call_network() {
 // null + W (labelled - null), Ho and Salimans 2022, eq. (6) with W = 1 + w. The spread is that of
 // the labelled output.
 void HostLoop::apply_guidance() {
-  const std::size_t output = steps_.model.output();
+  const std::size_t size = steps_.model.image(), output = steps_.model.output();
   for (std::size_t sample = 0; sample < samples_.count; ++sample) {
     float* labelled = out_.data() + sample * output;
     const float* null = out_.data() + (samples_.count + sample) * output;
-    for (std::size_t i = 0; i < steps_.model.image(); ++i)
+    for (std::size_t i = 0; i < size; ++i)
       labelled[i] = null[i] + guidance_ * (labelled[i] - null[i]);
   }
 }
@@ -117,9 +147,10 @@ void HostLoop::update(std::size_t sample) {
   const float* const out = out_.data() + sample * steps_.model.output();
   const float* const prev_x0 = prev_x0_.data() + sample * size;
   for (std::size_t i = 0; i < size; ++i) x0[i] = row.x0_from_x * x[i] + row.x0_from_out * out[i];
-  if (steps_.clips)
-    for (std::size_t i = 0; i < size; ++i)
-      x0[i] = std::min(std::max(x0[i], steps_.low), steps_.high);
+  if (steps_.clip) {
+    const auto [low, high] = *steps_.clip;
+    for (std::size_t i = 0; i < size; ++i) x0[i] = std::min(std::max(x0[i], low), high);
+  }
   for (std::size_t i = 0; i < size; ++i) x[i] = row.mean_from_x * x[i] + row.mean_from_x0 * x0[i];
   if (row.mean_from_out != 0)
     for (std::size_t i = 0; i < size; ++i) x[i] += row.mean_from_out * out[i];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "given_inputs.hpp"
 #include "steps_file.hpp"
 
 namespace ddpm_rt {
@@ -17,16 +18,20 @@ struct Samples {
   std::size_t count;
 };
 
-// The classes of the samples of a batch; empty for an unconditional model.
-struct Labels {
-  std::vector<std::int64_t> classes;
+// What the samples of a batch are conditioned on.
+struct Conditions {
+  std::vector<std::int64_t> classes = {};  // empty for an unconditional model
   float guidance = 1.0F;
+  // With guidance, the null inputs stand for no condition. Of an input without a null value, both
+  // halves of the batch take the same.
+  InputBytes inputs = {}, null_inputs = {};
 };
 
 // One batch: its buffers, and the engine bound to them. Only the constructor allocates memory.
 class HostLoop {
  public:
-  HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples, const Labels& labels);
+  HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples,
+           const Conditions& conditions);
 
   // Draws x_T, and starts at the first row.
   void start();
@@ -42,6 +47,8 @@ class HostLoop {
   const std::vector<float>& x0() const { return x0_; }
 
  private:
+  void take_inputs(const Conditions& conditions, std::size_t batch);
+  std::vector<const std::byte*> input_buffers() const;
   void call_network();
   void apply_guidance();
   void check_output() const;
@@ -54,7 +61,10 @@ class HostLoop {
   std::size_t row_ = 0;
   double engine_seconds_ = 0;
   std::vector<float> x_, x0_, prev_x0_, out_;
-  std::vector<std::int64_t> t_, y_;
+  std::vector<float> given_x0_;  // of the step before, [batch, C, ...], for the network
+  std::vector<double> t_;
+  std::vector<std::int64_t> y_;
+  InputBytes inputs_;
   std::unique_ptr<Call> call_;
 };
 

@@ -18,14 +18,16 @@ class HostRunner final : public Runner {
       : engine_(std::move(engine)), steps_(steps) {}
 
   const Card& card() const override { return engine_->card(); }
+  bool whole_times() const override { return engine_->whole_times(); }
 
-  void sample(const ddpm_rt_sample_options& options, float* images) override {
+  void sample(const Request& request, float* images) override {
+    const ddpm_rt_sample_options& options = request.options;
     ProgressReporter progress(options, steps_, options.batch);
     for (std::uint64_t start = 0; start < options.count; start += options.batch) {
       const auto count = static_cast<std::size_t>(std::min(options.batch, options.count - start));
       const Samples samples = {options.seed, options.first + start, count};
       HostLoop loop(*engine_, steps_, samples,
-                    labels_of(options, steps_.model, samples.first, count));
+                    conditions_of(request, steps_.model, samples.first, count));
       loop.start();
       while (loop.row() < steps_.rows.size()) step(loop, samples, progress);
       std::copy_n(loop.x().data(), count * steps_.model.image(),

@@ -15,11 +15,14 @@ inline constexpr std::size_t MAX_TEXT_BYTES = std::size_t{16} << 20;  // of a JS
 inline constexpr std::size_t MAX_JSON_DEPTH = 64;
 inline constexpr std::size_t MAX_DIGITS = 100;            // side by side, in one number
 inline constexpr std::size_t MAX_KEYS = 20'000;           // of all objects of a text together
-inline constexpr std::size_t MAX_NAME_CHARACTERS = 1000;  // of the name of a tensor
+inline constexpr std::size_t MAX_NAME_CHARACTERS = 1000;  // of a name, or another text of a card
+inline constexpr std::size_t MAX_CARD_ENTRIES = 100;  // of an object in the provenance of a card
 
 // Models
 inline constexpr std::int64_t MAX_SIDE = 65'536;  // of an image, also its channels
 inline constexpr std::int64_t MAX_ELEMENTS = std::int64_t{1} << 26;  // of an image
+inline constexpr std::size_t MAX_INPUTS = 16;     // of a network, besides x, t and y
+inline constexpr std::size_t MAX_INPUT_RANK = 6;  // without the batch
 inline constexpr std::int64_t MAX_CLASSES = 2'147'483'647;
 inline constexpr std::int64_t MAX_TIMESTEPS = 65'536;  // of the process that the model learned
 inline constexpr std::int64_t MAX_ROWS = 1'000'000;    // of a step table

@@ -1,5 +1,6 @@
 #include "one_line.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <vector>
@@ -92,6 +93,12 @@ std::string one_line(std::string_view whole, std::size_t most) {
   shortened += CUT;
   shortened += line.substr(begins[begins.size() - tail]);
   return shortened;
+}
+
+// Only the first byte of a character is not 10xxxxxx.
+std::size_t characters_of(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xC0) != 0x80; }));
 }
 
 }  // namespace ddpm_rt

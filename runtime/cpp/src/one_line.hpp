@@ -13,4 +13,7 @@ namespace ddpm_rt {
 // \u202e. A longer text loses its middle, because the end says what to do.
 std::string one_line(std::string_view text, std::size_t most = MAX_MESSAGE_CHARACTERS);
 
+// The number of characters of a text in UTF-8.
+std::size_t characters_of(std::string_view text);
+
 }  // namespace ddpm_rt

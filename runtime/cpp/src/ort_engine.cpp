@@ -24,6 +24,13 @@ Ort::Value tensor_over(const T* data, std::size_t size, const Shape& shape) {
                                      shape.size());
 }
 
+// The shape of a batch of tensors.
+Shape batched(std::size_t batch, const Sides& sides) {
+  Shape shape = {static_cast<std::int64_t>(batch)};
+  shape.insert(shape.end(), sides.begin(), sides.end());
+  return shape;
+}
+
 // Tensors over the buffers of the caller. If the graph has a fixed batch of another size, the
 // tensors are over buffers of this class, and one run calls the graph several times.
 class OrtCall final : public Call {
@@ -42,17 +49,15 @@ class OrtCall final : public Call {
       y_.resize(size_);
       x = x_.data(), out = out_.data(), y = y == nullptr ? nullptr : y_.data();
     }
-    const auto batch = static_cast<std::int64_t>(size_);
-    const Shape image = {batch, model.channels, model.height, model.width};
-    const Shape result = {batch, model.output_channels, model.height, model.width};
     names_ = {model.x.c_str(), model.t.c_str()};
-    inputs_.push_back(tensor_over(x, size_ * model.image(), image));
+    inputs_.push_back(tensor_over(x, size_ * model.image(), batched(size_, model.shape)));
     inputs_.push_back(time_tensor());
     if (y != nullptr) {
       names_.push_back(model.y.c_str());
-      inputs_.push_back(tensor_over(y, size_, {batch}));
+      inputs_.push_back(tensor_over(y, size_, batched(size_, {})));
     }
-    output_ = tensor_over(out, size_ * model.output(), result);
+    for (std::size_t i = 0; i < model.inputs.size(); ++i) add_named_input(i);
+    output_ = tensor_over(out, size_ * model.output(), batched(size_, model.output_shape()));
   }
 
   void run() override {
@@ -81,6 +86,18 @@ class OrtCall final : public Call {
     }
   }
 
+  void add_named_input(std::size_t number) {
+    const Input& input = model_.inputs[number];
+    const std::byte* data = buffers_.inputs[number];
+    if (has_own_buffers()) data = named_.emplace_back(size_ * input.bytes()).data();
+    const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+    const Shape shape = batched(size_, input.shape);
+    names_.push_back(input.name.c_str());
+    inputs_.push_back(Ort::Value::CreateTensor(memory, const_cast<std::byte*>(data),
+                                               size_ * input.bytes(), shape.data(), shape.size(),
+                                               type_of(input.type)));
+  }
+
   template <class T>
   static Ort::Value sized(std::vector<T>& times, std::size_t count, const Shape& shape) {
     times.resize(count);
@@ -98,11 +115,16 @@ class OrtCall final : public Call {
       std::copy_n(buffers_.x + from * model_.image(), model_.image(),
                   x_.data() + i * model_.image());
       if (buffers_.y != nullptr) y_[i] = buffers_.y[from];
+      for (std::size_t number = 0; number < named_.size(); ++number) {
+        const std::size_t size = model_.inputs[number].bytes();
+        std::copy_n(buffers_.inputs[number] + from * size, size, named_[number].data() + i * size);
+      }
     }
   }
 
   void run_at(std::size_t first) {
-    for (std::size_t i = 0; i < t64_.size(); ++i) t64_[i] = buffers_.t[source(first, i)];
+    for (std::size_t i = 0; i < t64_.size(); ++i)
+      t64_[i] = static_cast<std::int64_t>(buffers_.t[source(first, i)]);
     for (std::size_t i = 0; i < t32_.size(); ++i)
       t32_[i] = static_cast<std::int32_t>(buffers_.t[source(first, i)]);
     for (std::size_t i = 0; i < tf_.size(); ++i)
@@ -123,6 +145,7 @@ class OrtCall final : public Call {
   std::vector<float> x_, out_, tf_;
   std::vector<std::int64_t> t64_, y_;
   std::vector<std::int32_t> t32_;
+  std::vector<std::vector<std::byte>> named_;
   std::vector<const char*> names_;
   std::vector<Ort::Value> inputs_;
   Ort::Value output_{nullptr};
@@ -135,9 +158,10 @@ class OrtEngine final : public Engine {
       : env_(environment_without_telemetry()),
         session_(open_session(env_, source, options)),
         card_(read_card(card_text(source.name), source.name)),
-        signature_(check_signature(session_, card_.model, source.name)) {}
+        signature_(check_signature(session_, card_, source.name)) {}
 
   const Card& card() const override { return card_; }
+  bool whole_times() const override { return signature_.whole_times(); }
 
   std::unique_ptr<Call> bind(const Buffers& buffers) override {
     return std::make_unique<OrtCall>(session_, card_.model, signature_, buffers);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "error.hpp"
+#include "given_inputs.hpp"
 #include "limits.hpp"
 
 namespace ddpm_rt {
@@ -40,17 +41,17 @@ std::vector<Tensor> outputs_of(const Ort::Session& session) {
 }
 
 const Tensor& input(const std::vector<Tensor>& inputs, const std::string& name,
-                    const std::string& path,
-                    std::initializer_list<ONNXTensorElementDataType> types) {
+                    const std::string& path, const std::vector<ONNXTensorElementDataType>& types) {
   for (const Tensor& tensor : inputs)
     if (tensor.name == name && std::find(types.begin(), types.end(), tensor.type) != types.end())
       return tensor;
   bad_file(path + ": the graph must have an input '" + name +
-           "' (x: float32; t: int64, int32 or float32; y: int64); export the model again");
+           "' (x: float32; t: int64, int32 or float32; y: int64; others as the card says); export "
+           "the model again");
 }
 
 void check_inputs(const std::vector<Tensor>& inputs, const Model& model, const std::string& path) {
-  if (inputs.size() != (model.y.empty() ? 2 : 3))
+  if (inputs.size() != (model.y.empty() ? 2 : 3) + model.inputs.size())
     bad_file(path + ": the graph has inputs that the card does not name; export the model again");
 }
 
@@ -64,6 +65,22 @@ void check_labels(const std::vector<Tensor>& inputs, const Model& model, const s
   const Tensor& y = input(inputs, model.y, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64});
   if (!is_one_per_image(y.shape, batch))
     bad_file(path + ": '" + model.y + "' must be [batch], a label for each image; export again");
+}
+
+// Whether the sides after the first are these.
+bool has_sides(const Shape& shape, const Sides& sides) {
+  return shape.size() == sides.size() + 1 &&
+         std::equal(sides.begin(), sides.end(), shape.begin() + 1);
+}
+
+void check_named_inputs(const std::vector<Tensor>& inputs, const Model& model,
+                        const std::string& path, std::int64_t batch) {
+  for (const Input& expected : model.inputs) {
+    const Shape shape = input(inputs, expected.name, path, {type_of(expected.type)}).shape;
+    if (!has_sides(shape, expected.shape) || !is_one_per_image({shape[0]}, batch))
+      bad_file(path + ": the shape of '" + expected.name + "' differs from the card: " +
+               text_of(expected) + " for each sample; export the model again");
+  }
 }
 
 // Of a t that is one number for all images; nothing for a t of one for each image.
@@ -83,31 +100,41 @@ void check_outputs(const std::vector<Tensor>& outputs, const Model& model,
     bad_file(path + ": the graph must have one output, '" + model.out +
              "' (float32); export the model again");
   const Shape& shape = outputs[0].shape;
-  if (shape.size() == 4 && shape[1] >= 0 && shape[1] != std::int64_t{model.output_channels})
+  if (shape.size() > 1 && shape[1] >= 0 && shape[1] != model.output_channels)
     bad_file(path + ": the output has " + std::to_string(shape[1]) +
              " channels, but the card says " + std::to_string(model.output_channels) +
              "; export the model again");
 }
 
+// A time that is no whole number needs a float.
+std::vector<ONNXTensorElementDataType> time_types(const Card& card) {
+  if (card.process.kind != Process::Kind::BETAS) return {ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT};
+  return {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+          ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT};
+}
+
 }  // namespace
 
-Signature check_signature(const Ort::Session& session, const Model& model,
-                          const std::string& path) {
+ONNXTensorElementDataType type_of(InputType type) {
+  if (type == InputType::INT64) return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+  return type == InputType::INT32 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
+                                  : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+}
+
+Signature check_signature(const Ort::Session& session, const Card& card, const std::string& path) {
+  const Model& model = card.model;
   const auto inputs = inputs_of(session);
   check_inputs(inputs, model, path);
   check_outputs(outputs_of(session), model, path);
   const Tensor& x = input(inputs, model.x, path, {ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT});
-  const Tensor& t = input(inputs, model.t, path,
-                          {ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
-                           ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT});
-  const Shape image = {std::int64_t{model.channels}, std::int64_t{model.height},
-                       std::int64_t{model.width}};
-  if (x.shape.size() != 4 || !std::equal(image.begin(), image.end(), x.shape.begin() + 1))
+  const Tensor& t = input(inputs, model.t, path, time_types(card));
+  if (!has_sides(x.shape, model.shape))
     bad_file(path + ": the shape of x differs from the card; export the model again");
   if (x.shape[0] == 0 || x.shape[0] > MAX_BATCH)
     bad_file(path + ": the batch of the graph is " + std::to_string(x.shape[0]) +
              "; export the model again");
   if (!model.y.empty()) check_labels(inputs, model, path, x.shape[0]);
+  check_named_inputs(inputs, model, path, x.shape[0]);
   return {t.type, x.shape[0], time_shape(t, path, x.shape[0])};
 }
 

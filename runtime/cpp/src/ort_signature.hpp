@@ -19,10 +19,14 @@ struct Signature {
   ONNXTensorElementDataType time_type;
   std::int64_t fixed_batch;         // -1: any batch
   std::optional<Shape> time_shape;  // of a t that is one number for all images: {} or {1}
+
+  bool whole_times() const { return time_type != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; }
 };
 
 // Throws Failure unless the graph has the inputs and the output of the card, in types that this
 // library knows.
-Signature check_signature(const Ort::Session& session, const Model& model, const std::string& path);
+Signature check_signature(const Ort::Session& session, const Card& card, const std::string& path);
+
+ONNXTensorElementDataType type_of(InputType type);
 
 }  // namespace ddpm_rt

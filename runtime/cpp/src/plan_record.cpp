@@ -78,7 +78,7 @@ std::string card_in_name(const JsonObject& record, const JsonObject& build,
 }  // namespace
 
 PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
-  const JsonObject record(text, source + ": the record of the plan", REMEDY, FORMAT, KEYS);
+  const JsonObject record(text, source + ": the record of the plan", REMEDY, {KEYS});
   const JsonObject plan = record.object("plan", PLAN_KEYS);
   const JsonObject build = record.object("build", BUILD_KEYS);
   const auto card = card_text(text, record);

@@ -23,14 +23,15 @@ void ProgressReporter::step(std::size_t row, const Samples& samples, double seco
   const ddpm_rt_step step = {sizeof(ddpm_rt_step),
                              static_cast<std::uint32_t>(row),
                              static_cast<std::uint32_t>(steps_.rows.size()),
-                             steps_.rows[row].t,
+                             static_cast<std::int64_t>(steps_.rows[row].t),
                              samples.first,
                              samples.count,
                              done_,
                              total_,
                              seconds,
                              engine_seconds,
-                             wants_x0(options_) ? x0 : nullptr};
+                             wants_x0(options_) ? x0 : nullptr,
+                             steps_.rows[row].t};
   if (options_.progress(&step, options_.user) != 0)
     throw Failure(DDPM_RT_CANCELLED, "cancelled after step " + std::to_string(row));
 }

@@ -1,4 +1,4 @@
-// Checks the options of the caller against the model.
+// What the caller asks for, checked against the model.
 #pragma once
 
 #include <cstddef>
@@ -6,18 +6,25 @@
 
 #include "card.hpp"
 #include "ddpm_rt.h"
+#include "given_inputs.hpp"
 #include "host_loop.hpp"
 
 namespace ddpm_rt {
 
+struct Request {
+  const ddpm_rt_sample_options options;
+  const GivenInputs& inputs;       // of the samples
+  const GivenInputs& null_inputs;  // with guidance: what stands for no condition
+};
+
 // Throws Failure for mistakes of the caller. `images` has room for `floats` floats.
-void check_request(const ddpm_rt_sample_options& options, const Model& model, const float* images,
+void check_request(const Request& request, const Model& model, const float* images,
                    std::size_t floats);
 
-// The labels of samples first .. first + count - 1. Without labels in the options, a model with a
-// null class draws each of its other classes in turn, as Python does: sample n has the class
+// What samples first .. first + count - 1 are conditioned on. Without labels in the options, a model
+// with a null class draws each of its other classes in turn, as Python does: sample n has the class
 // n mod K of the K others.
-Labels labels_of(const ddpm_rt_sample_options& options, const Model& model, std::uint64_t first,
-                 std::size_t count);
+Conditions conditions_of(const Request& request, const Model& model, std::uint64_t first,
+                         std::size_t count);
 
 }  // namespace ddpm_rt

@@ -40,7 +40,7 @@ void check_onnx_options(const ModelSource& source, const ddpm_rt_open_options& o
 
 }  // namespace
 
-void Runner::sample_device(const ddpm_rt_sample_options&, const DeviceTarget&) {
+void Runner::sample_device(const Request&, const DeviceTarget&) {
   bad_argument(
       "this sampler draws into host memory; only a TensorRT plan draws into device memory");
 }

@@ -6,6 +6,7 @@
 #include "card.hpp"
 #include "ddpm_rt.h"
 #include "model_source.hpp"
+#include "request.hpp"
 #include "steps_file.hpp"
 
 namespace ddpm_rt {
@@ -20,13 +21,14 @@ class Runner {
  public:
   virtual ~Runner() = default;
   virtual const Card& card() const = 0;
+  virtual bool whole_times() const = 0;  // whether the network takes t as an integer
 
-  // Draws into host memory. check_request() has accepted the options. Throws Failure.
-  virtual void sample(const ddpm_rt_sample_options& options, float* images) = 0;
+  // Draws into host memory. check_request() has accepted the request. Throws Failure.
+  virtual void sample(const Request& request, float* images) = 0;
 
   // Queues the same into device memory. finish() waits, and throws Failure for errors that happened
   // after the call.
-  virtual void sample_device(const ddpm_rt_sample_options& options, const DeviceTarget& target);
+  virtual void sample_device(const Request& request, const DeviceTarget& target);
   virtual void finish() {}
 };
 

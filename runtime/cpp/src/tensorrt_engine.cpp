@@ -32,8 +32,10 @@ struct LoadedPlan {
   }
 };
 
-Dims shape(std::initializer_list<std::int64_t> sides) {
+// The shape of a batch of tensors with these sides.
+Dims batched(std::int64_t batch, const Sides& sides) {
   Dims dims = {};
+  dims.d[dims.nbDims++] = static_cast<std::remove_reference_t<decltype(dims.d[0])>>(batch);
   for (const std::int64_t side : sides)
     dims.d[dims.nbDims++] = static_cast<std::remove_reference_t<decltype(dims.d[0])>>(side);
   return dims;
@@ -51,9 +53,10 @@ class TensorRtCall final : public DeviceCall {
                "rejects profile " + std::to_string(profile));
     driver.check(driver.synchronize(stream), "the GPU failed");
     const Model& model = plan.model();
-    set(model.x, shape({batch, model.channels, model.height, model.width}));
-    set(model.t, plan.time_shape.value_or(shape({batch})));
-    if (!model.y.empty()) set(model.y, shape({batch}));
+    set(model.x, batched(batch, model.shape));
+    set(model.t, plan.time_shape.value_or(batched(batch, {})));
+    if (!model.y.empty()) set(model.y, batched(batch, {}));
+    for (const Input& input : model.inputs) set(input.name, batched(batch, input.shape));
     plan.check(context_->inferShapes(0, nullptr) == 0, "cannot infer all shapes");
     scratch_bytes_ = context_->updateDeviceMemorySizeForShapes();
     if (scratch_bytes_ == 0)  // none, or unknown: use the size for the largest batch
@@ -72,6 +75,8 @@ class TensorRtCall final : public DeviceCall {
     place(model.t, buffers.t);
     if (!model.y.empty()) place(model.y, buffers.y);
     place(model.out, buffers.out);
+    for (std::size_t i = 0; i < model.inputs.size(); ++i)
+      place(model.inputs[i].name, buffers.inputs[i]);
   }
 
   void enqueue(cuda::Stream stream) override {

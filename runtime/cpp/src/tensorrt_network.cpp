@@ -8,8 +8,6 @@ namespace {
 
 using nvinfer1::DataType, nvinfer1::ICudaEngine, nvinfer1::TensorIOMode, nvinfer1::TensorLocation;
 
-using Sides = std::vector<std::int64_t>;
-
 // The expected facts of a tensor. `sides` follow the batch.
 struct Expected {
   std::string name;
@@ -40,15 +38,24 @@ std::string tensor_fault(const ICudaEngine& engine, const Expected& expected) {
   return shape_fault(engine.getTensorShape(name), expected);
 }
 
-std::vector<Expected> expected_of(const Model& model) {
-  const Sides image = {model.channels, model.height, model.width};
-  const Sides output = {model.output_channels, model.height, model.width};
+DataType type_of(InputType type) {
+  if (type == InputType::INT64) return DataType::kINT64;
+  return type == InputType::INT32 ? DataType::kINT32 : DataType::kFLOAT;
+}
+
+std::vector<Expected> expected_of(const Card& card) {
+  const Model& model = card.model;
   const auto INPUT = TensorIOMode::kINPUT;
+  std::vector<DataType> times = {DataType::kFLOAT};
+  if (card.process.kind == Process::Kind::BETAS)
+    times.insert(times.end(), {DataType::kINT64, DataType::kINT32});
   std::vector<Expected> all = {
-      {model.x, INPUT, {DataType::kFLOAT}, image, false},
-      {model.t, INPUT, {DataType::kINT64, DataType::kINT32, DataType::kFLOAT}, {}, true},
-      {model.out, TensorIOMode::kOUTPUT, {DataType::kFLOAT}, output, false}};
+      {model.x, INPUT, {DataType::kFLOAT}, model.shape, false},
+      {model.t, INPUT, times, {}, true},
+      {model.out, TensorIOMode::kOUTPUT, {DataType::kFLOAT}, model.output_shape(), false}};
   if (!model.y.empty()) all.push_back({model.y, INPUT, {DataType::kINT64}, {}, false});
+  for (const Input& input : model.inputs)
+    all.push_back({input.name, INPUT, {type_of(input.type)}, input.shape, false});
   return all;
 }
 
@@ -57,7 +64,7 @@ std::vector<Expected> expected_of(const Model& model) {
 std::string network_fault(const ICudaEngine& engine, const PlanRecord& record) {
   const char* const name = engine.getName();
   if (name == nullptr || record.name != name) return "it contains another network";
-  const auto expected = expected_of(record.card.model);
+  const auto expected = expected_of(record.card);
   if (engine.getNbIOTensors() != static_cast<int>(expected.size()))
     return "it has " + std::to_string(engine.getNbIOTensors()) + " tensors; the card names " +
            std::to_string(expected.size());

@@ -26,8 +26,8 @@ double bare(Engine& engine, const StepsFile& steps, std::size_t batch) {
   std::vector<float> x(batch * model.image()), out(batch * model.output());
   for (std::size_t n = 0; n < batch; ++n)
     normals(0, n, 0xFFFFFFFF, model.image(), x.data() + n * model.image());
-  std::vector<std::int64_t> t(batch);
-  const auto call = engine.bind({batch, x.data(), t.data(), nullptr, out.data()});
+  std::vector<double> t(batch);
+  const auto call = engine.bind({batch, x.data(), t.data(), nullptr, out.data(), {}});
   return milliseconds([&] {
     for (const Row& row : steps.rows) {
       std::fill(t.begin(), t.end(), row.t);

@@ -1,6 +1,7 @@
 // Draws images of a plan on the stand-ins for the driver and TensorRT, and compares the GPU loop
 // with the host loop.
 #include <cstring>
+#include <functional>
 #include <thread>
 
 #include "host_loop.hpp"
@@ -16,13 +17,26 @@ class ToyCall final : public ddpm_rt::Call {
   ToyCall(const ddpm_rt::Buffers& buffers, const ddpm_rt::Model& model)
       : buffers_(buffers), model_(model) {}
   void run() override {
-    for (std::size_t image = 0; image < buffers_.batch; ++image)
+    for (std::size_t image = 0; image < buffers_.batch; ++image) {
+      float* const out = buffers_.out + image * model_.output();
       toy(buffers_.x + image * model_.image(), static_cast<float>(buffers_.t[image]),
-          buffers_.y == nullptr ? 0 : buffers_.y[image], model_.image(), model_.output(),
-          buffers_.out + image * model_.output());
+          buffers_.y == nullptr ? 0 : buffers_.y[image], model_.image(), model_.output(), out);
+      for (std::size_t i = 0; i < model_.inputs.size(); ++i) add_input(i, image, out);
+    }
   }
 
  private:
+  void add_input(std::size_t i, std::size_t image, float* out) const {
+    const ddpm_rt::Input& input = model_.inputs[i];
+    const std::size_t numbers = input.numbers(), size = model_.image();
+    const std::byte* const entry = buffers_.inputs[i] + image * input.bytes();
+    if (input.type == ddpm_rt::InputType::INT64)
+      return toy_input(reinterpret_cast<const std::int64_t*>(entry), numbers, size, out);
+    if (input.type == ddpm_rt::InputType::INT32)
+      return toy_input(reinterpret_cast<const std::int32_t*>(entry), numbers, size, out);
+    toy_input(reinterpret_cast<const float*>(entry), numbers, size, out);
+  }
+
   const ddpm_rt::Buffers buffers_;
   const ddpm_rt::Model& model_;
 };
@@ -31,6 +45,7 @@ class ToyEngine final : public ddpm_rt::Engine {
  public:
   explicit ToyEngine(const ddpm_rt::Card& card) : card_(card) {}
   const ddpm_rt::Card& card() const override { return card_; }
+  bool whole_times() const override { return false; }
   std::unique_ptr<ddpm_rt::Call> bind(const ddpm_rt::Buffers& buffers) override {
     return std::make_unique<ToyCall>(buffers, card_.model);
   }
@@ -39,16 +54,29 @@ class ToyEngine final : public ddpm_rt::Engine {
   const ddpm_rt::Card card_;
 };
 
+using Values = std::vector<std::pair<std::string, std::vector<double>>>;  // of named inputs
+
+ddpm_rt::InputBytes bytes_of(const ddpm_rt::Model& model, const Values& values,
+                             const ddpm_rt::Options& asked) {
+  ddpm_rt::GivenInputs given(model);
+  for (const auto& [name, numbers] : values)
+    given.set(name, DDPM_RT_FLOAT64, numbers.data(), numbers.size());
+  return given.of_samples(asked.first, asked.count);
+}
+
 // The images of the host loop with the same network. Appends x0 of every step to `x0`.
 std::vector<float> on_host(const std::string& plan, const std::string& steps_file,
                            const ddpm_rt::Options& asked,
-                           std::vector<std::vector<float>>* x0 = nullptr) {
+                           std::vector<std::vector<float>>* x0 = nullptr, const Values& inputs = {},
+                           const Values& null_inputs = {}) {
   const auto steps = ddpm_rt::read_steps(file(steps_file));
   ToyEngine engine(ddpm_rt::read_plan_record({.name = file(plan)}).card);
-  ddpm_rt::Labels labels = {{}, static_cast<float>(asked.guidance)};
+  ddpm_rt::Conditions conditions = {{}, static_cast<float>(asked.guidance)};
   for (std::size_t n = 0; n < asked.count && !asked.labels.empty(); ++n)
-    labels.classes.push_back(asked.labels[(asked.first + n) % asked.labels.size()]);
-  ddpm_rt::HostLoop loop(engine, steps, {asked.seed, asked.first, asked.count}, labels);
+    conditions.classes.push_back(asked.labels[(asked.first + n) % asked.labels.size()]);
+  conditions.inputs = bytes_of(steps.model, inputs, asked);
+  conditions.null_inputs = bytes_of(steps.model, null_inputs, asked);
+  ddpm_rt::HostLoop loop(engine, steps, {asked.seed, asked.first, asked.count}, conditions);
   loop.start();
   while (loop.row() < steps.rows.size()) {
     loop.step();
@@ -60,6 +88,15 @@ std::vector<float> on_host(const std::string& plan, const std::string& steps_fil
 
 bool same(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::string refusal(const std::function<void()>& call) {
+  try {
+    call();
+    return "";
+  } catch (const ddpm_rt::Error& error) {
+    return error.what();
+  }
 }
 
 std::size_t count(const std::vector<std::string>& names, const std::string& name) {
@@ -136,6 +173,38 @@ TEST_CASE("labels and guidance reach the network on the device") {
   auto single = opened("single.plan", "classes.steps.json");
   CHECK_THROWS_WITH(single.sample(asked),
                     "guidance needs a plan for at least two images; build it with --batch 2");
+}
+
+TEST_CASE("named inputs, null inputs and the previous x0 reach the network on the device") {
+  const Values inputs = {
+      {"image", std::vector<double>(3 * 10)}, {"number", {3, -2}}, {"third", {7}}};
+  Values given = inputs;
+  for (std::size_t i = 0; i < 30; ++i) given[0].second[i] = static_cast<double>(i) / 16 - 1;
+  const Values null = {{"image", {0.25}}, {"number", {1}}};
+  for (const char* plan : {"conditions", "conditions-four", "conditions-classes"})
+    for (const double guidance : {1.0, 2.5}) {
+      CAPTURE(plan);
+      const Device device;
+      const std::string file = std::string(plan) + ".plan",
+                        steps = std::string(plan) + ".steps.json";
+      const std::int64_t labels[] = {1};
+      ddpm_rt::Options asked = {
+          .seed = 9, .first = 2, .count = 5, .batch = 3, .guidance = guidance};
+      auto sampler = opened(file, steps);
+      if (sampler.info().classes > 0) asked.labels = labels;
+      CHECK(has(refusal([&] { sampler.sample(asked); }), "the model needs input 'image'"));
+      for (const auto& [name, numbers] : given) sampler.set_input(name, numbers);
+      for (const auto& [name, numbers] : null) sampler.set_null_input(name, numbers);
+      CHECK(same(sampler.sample(asked), on_host(file, steps, asked, nullptr, given, null)));
+    }
+}
+
+TEST_CASE("a process of noise levels on the device: initial scale, fractional times, a sequence") {
+  for (const char* steps : {"levels.steps.json", "levels-noise.steps.json"}) {
+    const Device device;
+    const ddpm_rt::Options asked = {.seed = 4, .count = 3, .batch = 2};
+    CHECK(same(opened("levels.plan", steps).sample(asked), on_host("levels.plan", steps, asked)));
+  }
 }
 
 TEST_CASE("the callback hears of every step in order, and of x0 as it was then") {

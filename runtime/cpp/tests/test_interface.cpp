@@ -22,9 +22,11 @@ ddpm_rt_status status(const ddpm_rt_open_options& options) {
   static_assert(offsetof(type, field) + sizeof(type::field) == sizeof(type))
 DDPM_RT_ENDS_WITH(ddpm_rt_open_options, device);
 DDPM_RT_ENDS_WITH(ddpm_rt_sample_options, step_seconds);
-DDPM_RT_ENDS_WITH(ddpm_rt_info, sampler);
-DDPM_RT_ENDS_WITH(ddpm_rt_step, x0);
-static_assert(sizeof(ddpm_rt_status) == 4 && sizeof(ddpm_rt_provider) == 4);
+DDPM_RT_ENDS_WITH(ddpm_rt_info, is_latent);
+DDPM_RT_ENDS_WITH(ddpm_rt_input, name);
+DDPM_RT_ENDS_WITH(ddpm_rt_step, time);
+static_assert(sizeof(ddpm_rt_status) == 4 && sizeof(ddpm_rt_provider) == 4 &&
+              sizeof(ddpm_rt_type) == 4);
 
 TEST_CASE("header and library have one version") {
   CHECK(std::string(ddpm_rt_version()) == DDPM_RT_VERSION);

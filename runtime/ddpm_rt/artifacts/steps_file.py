@@ -93,7 +93,7 @@ def parse_steps(text: str, card: ModelCard, source: str) -> CompiledSampler:
         raw = parse_json(text, constants=False)
     except ValueError as error:
         raise failure(f"{source}:", f"not a whole steps file ({error})", AGAIN) from error
-    if not isinstance(raw, dict) or raw.get("format") not in FACTS or type(raw["format"]) is not int:
+    if not isinstance(raw, dict) or type(raw.get("format")) is not int or raw["format"] not in FACTS:
         raise failure(f"{source}:", "not a steps file of format 1 or 2", f"{AGAIN}, or use a newer ddpm-rt")
     if raw.get("card_sha256") != card.sha256:
         raise failure(source, "was compiled for another model", "write one for this with `ddpm-rt steps`")

@@ -67,6 +67,7 @@ class IExecutionContext {
   bool refuse(const std::string& why) const;  // a misuse: logged, and a fault
   std::string misuse() const;
   std::size_t bytes_of(const std::string& name) const;
+  void add_input(const std::string& name, std::size_t image, std::size_t size, float* out) const;
   void run() const;
 
   const Network& network_;

@@ -190,6 +190,20 @@ bool IExecutionContext::enqueueV3(cudaStream_t stream) noexcept {
              [](void* user) { static_cast<const IExecutionContext*>(user)->run(); }, this) == 0;
 }
 
+void IExecutionContext::add_input(const std::string& name, std::size_t image, std::size_t size,
+                                  float* out) const {
+  const DataType type = network_.tensors.at(name).type;
+  const std::size_t numbers = bytes_of(name) / size_of(type) / static_cast<std::size_t>(batch_);
+  const void* const entries = addresses_.at(name);
+  if (type == DataType::kINT64)
+    return toy_input(static_cast<const std::int64_t*>(entries) + image * numbers, numbers, size,
+                     out);
+  if (type == DataType::kINT32)
+    return toy_input(static_cast<const std::int32_t*>(entries) + image * numbers, numbers, size,
+                     out);
+  toy_input(static_cast<const float*>(entries) + image * numbers, numbers, size, out);
+}
+
 void IExecutionContext::run() const {
   for (const auto& [name, address] : addresses_)
     if (stand_in_touch(name.c_str(), reinterpret_cast<std::uintptr_t>(address), bytes_of(name)) !=
@@ -215,6 +229,9 @@ void IExecutionContext::run() const {
     float* const out = static_cast<float*>(addresses_.at("out")) + image * out_size;
     toy(static_cast<const float*>(addresses_.at("x")) + image * size, told,
         labels == nullptr ? 0 : labels[image], size, out_size, out);
+    for (const auto& [name, tensor] : network_.tensors)
+      if (tensor.mode == TensorIOMode::kINPUT && name != "x" && name != "t" && name != "y")
+        add_input(name, image, size, out);
     if (told == static_cast<float>(network_.poison)) out[size - 1] = std::nanf("");
   }
 }
