@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "json_object.hpp"
 #include "limits.hpp"
 #include "one_line.hpp"
 #include "sha256.hpp"

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <set>
 
+#include "json_object.hpp"
 #include "limits.hpp"
 #include "one_line.hpp"
 

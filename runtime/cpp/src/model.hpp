@@ -1,13 +1,14 @@
 // The facts of a network that cards and steps files share: shapes, and the names of its tensors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "json_object.hpp"
-
 namespace ddpm_rt {
+
+class JsonObject;
 
 using Sides = std::vector<std::int64_t>;
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "json_object.hpp"
 #include "limits.hpp"
 
 namespace ddpm_rt {
@@ -50,7 +51,7 @@ double number_within(const JsonObject& object, const char* key, double least, do
   return number;
 }
 
-void read_time(Process& process, const JsonObject& object, JsonObject::Keys words) {
+void read_time(Process& process, const JsonObject& object, Words words) {
   process.converted = object.word("time", words) == words[1];
   process.time_scale = object.number("time_scale");
   const double size = std::abs(process.time_scale);
@@ -94,14 +95,14 @@ Process process_of(const JsonObject& card) {
   return process;
 }
 
-JsonObject::Keys spacings_of(const JsonObject& card, const Process& process) {
+Words spacings_of(const JsonObject& card, const Process& process) {
   if (process.kind == Kind::SIGMA) return SIGMA_SPACINGS;
   if (process.kind == Kind::FLOW) return FLOW_SPACINGS;
-  const JsonObject::Keys all = BETAS_SPACINGS;
+  const Words all = BETAS_SPACINGS;
   return card.format() == 1 ? all.first(all.size() - 1) : all;
 }
 
-JsonObject::Keys predictions_of(const Process& process) {
+Words predictions_of(const Process& process) {
   if (process.kind == Kind::SIGMA) return SIGMA_PREDICTIONS;
   if (process.kind == Kind::FLOW) return FLOW_PREDICTIONS;
   return BETAS_PREDICTIONS;

@@ -3,12 +3,13 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "json_object.hpp"
-
 namespace ddpm_rt {
+
+class JsonObject;
 
 struct Process {
   enum class Kind { BETAS, SIGMA, FLOW };
@@ -27,8 +28,10 @@ struct Process {
 // The process of a card of format 1, or of its key "process" in format 2. Throws Failure.
 Process process_of(const JsonObject& card);
 
+using Words = std::span<const char* const>;
+
 // The spacings and the predictions that a card may have with a process.
-JsonObject::Keys spacings_of(const JsonObject& card, const Process& process);
-JsonObject::Keys predictions_of(const Process& process);
+Words spacings_of(const JsonObject& card, const Process& process);
+Words predictions_of(const Process& process);
 
 }  // namespace ddpm_rt

@@ -16,6 +16,11 @@ const char* const USAGE =
     "  --label N       class of the images; repeat to cycle through several\n"
     "                  [every class in turn, if the model has a null class]\n"
     "  --guidance W    above 1: follow the label more                   [1]\n"
+    "  --input NAME=VALUE\n"
+    "                  a named input of the model: a number, or an .npy of one entry or\n"
+    "                  many (sample n takes entry n modulo their count)\n"
+    "  --null-input NAME=VALUE\n"
+    "                  with --guidance: the value that stands for no condition\n"
     "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
     "  --device N      number of the GPU                                [0]\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
@@ -61,6 +66,10 @@ const std::map<std::string, Take>& options() {
        [](auto& all, auto& word) { all.labels.push_back(number<std::int64_t>("--label", word)); }},
       {"--guidance",
        [](auto& all, auto& word) { all.guidance = number<double>("--guidance", word); }},
+      {"--input",
+       [](auto& all, auto& word) { all.inputs.push_back(named_value("--input", word)); }},
+      {"--null-input",
+       [](auto& all, auto& word) { all.null_inputs.push_back(named_value("--null-input", word)); }},
       {"--provider", [](auto& all, auto& word) { all.open.provider = provider(word); }},
       {"--device", [](auto& all, auto& word) { all.open.device = number<int>("--device", word); }},
       {"--threads",
@@ -96,6 +105,8 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
   if (files.size() != 2) throw UsageError("name one model and one steps file");
   if (!all.out.ends_with(".png") && !all.out.ends_with(".npy"))
     throw UsageError("--out must end in .png or .npy");
+  if (!all.null_inputs.empty() && all.guidance == 1.0)
+    throw UsageError("--null-input is for guidance; give a --guidance other than 1");
   all.model = files[0];
   all.steps = files[1];
   return all;

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "named_inputs.hpp"
+
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -17,6 +19,7 @@ struct Arguments {
   std::uint64_t seed = 0, first = 0, count = 16, batch = 16;
   std::vector<std::int64_t> labels;
   double guidance = 1.0;
+  std::vector<NamedValue> inputs, null_inputs;
   ddpm_rt::OpenOptions open;
   bool quiet = false, help = false, version = false;
 };

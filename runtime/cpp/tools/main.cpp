@@ -6,6 +6,8 @@
 
 #include "arguments.hpp"
 #include "interrupt.hpp"
+#include "named_inputs.hpp"
+#include "npy_file.hpp"
 #include "one_line.hpp"
 #include "output.hpp"
 
@@ -26,14 +28,29 @@ void print_version() {
 
 bool is_png(const Arguments& asked) { return asked.out.ends_with(".png"); }
 
+// What will be drawn, still without values.
+Images described(const Arguments& asked, const ddpm_rt_info& info) {
+  return {{},
+          {info.shape, info.shape + info.rank},
+          asked.count,
+          info.is_picture != 0,
+          info.is_latent != 0};
+}
+
 // Throws before anything is drawn.
-void check_output(const Arguments& asked, const ddpm_rt_info& info) {
-  const std::size_t size = std::size_t{info.channels} * info.height * info.width;
+void check_output(const Arguments& asked, const Images& images, std::size_t size) {
   if (asked.count == 0) throw UsageError("--count must be at least 1");
   if (asked.count > MAX_FLOATS / size)
     throw UsageError("--count must be at most " + std::to_string(MAX_FLOATS / size) +
                      " for images of this size; draw the rest with --first");
-  if (is_png(asked)) check_png({{}, asked.count, info.channels, info.height, info.width});
+  if (is_png(asked)) check_png(images);
+}
+
+void write(const Arguments& asked, const Images& images) {
+  if (is_png(asked)) return write_png(asked.out, images);
+  std::vector<std::size_t> shape = {images.count};
+  shape.insert(shape.end(), images.shape.begin(), images.shape.end());
+  write_npy(asked.out, shape, images.values);
 }
 
 void print_result(const Arguments& asked, double seconds, double engine_seconds,
@@ -49,7 +66,9 @@ void print_result(const Arguments& asked, double seconds, double engine_seconds,
 void run(const Arguments& asked) {
   ddpm_rt::Sampler sampler(asked.model, asked.steps, asked.open);
   const ddpm_rt_info info = sampler.info();
-  check_output(asked, info);
+  Images images = described(asked, info);
+  check_output(asked, images, sampler.image_size());
+  set_inputs(sampler, asked.inputs, asked.null_inputs);
   ddpm_rt::Options options = {
       .seed = asked.seed, .first = asked.first, .count = asked.count, .batch = asked.batch};
   options.labels = asked.labels;
@@ -66,8 +85,8 @@ void run(const Arguments& asked) {
   const auto before = Clock::now();
   const auto values = sampler.sample(options);
   const double seconds = std::chrono::duration<double>(Clock::now() - before).count();
-  const Images images = {values, asked.count, info.channels, info.height, info.width};
-  is_png(asked) ? write_png(asked.out, images) : write_npy(asked.out, images);
+  images.values = values;
+  write(asked, images);
   print_result(asked, seconds, engine_seconds, info.sampler);
 }
 

@@ -1,8 +1,8 @@
 #include "output.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <stdexcept>
 #include <vector>
 
@@ -15,9 +15,6 @@
 #include <stb_image_write.h>
 
 namespace {
-
-static_assert(std::endian::native == std::endian::little,
-              "write_npy writes the floats of the machine as little-endian");
 
 // The inverse of x / 127.5 - 1: clip, (x + 1) * 127.5, round halves to even.
 std::uint8_t to_byte(float value) {
@@ -47,11 +44,16 @@ Grid grid_of(std::size_t count) {
 }  // namespace
 
 void check_png(const Images& images) {
-  if (images.channels != 1 && images.channels != 3)
-    throw std::runtime_error("the model draws " + std::to_string(images.channels) +
-                             " channels, which are no picture; write an .npy");
+  if (!images.is_picture) {
+    std::string sides;
+    for (const std::size_t side : images.shape)
+      sides += (sides.empty() ? "" : " x ") + std::to_string(side);
+    throw std::runtime_error("the model draws " +
+                             std::string(images.is_latent ? "latents of " : "") + sides +
+                             ", which a picture cannot show; write an .npy");
+  }
   const Grid grid = grid_of(images.count);
-  const std::size_t width = grid.columns * images.width, height = grid.rows * images.height;
+  const std::size_t width = grid.columns * images.shape[2], height = grid.rows * images.shape[1];
   if (height > ddpm_rt::MAX_PIXELS / width)
     throw std::runtime_error("the grid would have more than " +
                              std::to_string(ddpm_rt::MAX_PIXELS) +
@@ -61,40 +63,23 @@ void check_png(const Images& images) {
 void write_png(const std::string& path, const Images& images) {
   check_png(images);
   const auto [columns, rows] = grid_of(images.count);
-  const std::size_t stride = columns * images.width * images.channels;
-  std::vector<std::uint8_t> pixels(rows * images.height * stride, EMPTY);
+  const std::size_t channels = images.shape[0], height = images.shape[1], width = images.shape[2];
+  const std::size_t stride = columns * width * channels;
+  std::vector<std::uint8_t> pixels(rows * height * stride, EMPTY);
   std::size_t from = 0;
   for (std::size_t n = 0; n < images.count; ++n)
-    for (std::size_t c = 0; c < images.channels; ++c)
-      for (std::size_t y = 0; y < images.height; ++y)
-        for (std::size_t x = 0; x < images.width; ++x)
-          pixels[(n / columns * images.height + y) * stride +
-                 (n % columns * images.width + x) * images.channels + c] =
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t y = 0; y < height; ++y)
+        for (std::size_t x = 0; x < width; ++x)
+          pixels[(n / columns * height + y) * stride + (n % columns * width + x) * channels + c] =
               to_byte(images.values[from++]);
   std::string bytes;
   const auto append = [](void* to, void* data, int size) {
     static_cast<std::string*>(to)->append(static_cast<char*>(data), static_cast<std::size_t>(size));
   };
-  const auto width = static_cast<int>(columns * images.width),
-             height = static_cast<int>(rows * images.height);
-  if (stbi_write_png_to_func(append, &bytes, width, height, static_cast<int>(images.channels),
+  if (stbi_write_png_to_func(append, &bytes, static_cast<int>(columns * width),
+                             static_cast<int>(rows * height), static_cast<int>(channels),
                              pixels.data(), static_cast<int>(stride)) == 0)
     throw std::runtime_error(path + " cannot be encoded; write an .npy");
-  replace_file(path, bytes);
-}
-
-void write_npy(const std::string& path, const Images& images) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
-                       std::to_string(images.count) + ", " + std::to_string(images.channels) +
-                       ", " + std::to_string(images.height) + ", " + std::to_string(images.width) +
-                       "), }";
-  // the data begin at a multiple of 64
-  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
-  header += '\n';
-  std::string bytes("\x93NUMPY\x01\x00", 8);
-  bytes += static_cast<char>(header.size() & 255);
-  bytes += static_cast<char>(header.size() >> 8);
-  bytes += header;
-  bytes.append(reinterpret_cast<const char*>(images.values.data()), images.values.size_bytes());
   replace_file(path, bytes);
 }

@@ -1,13 +1,16 @@
 // Image files.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 struct Images {
-  std::span<const float> values;  // [count, C, H, W], in [-1, 1]
-  std::size_t count, channels, height, width;
+  std::span<const float> values;   // [count, *shape]; of pictures, in [-1, 1]
+  std::vector<std::size_t> shape;  // [C, ...]; [C, H, W] of pictures
+  std::size_t count;
+  bool is_picture, is_latent;
 };
 
 // Throws std::runtime_error, before anything is drawn, if write_png cannot write such images.
@@ -16,6 +19,3 @@ void check_png(const Images& images);
 // Writes a grid with the columns of Python's. Cells without an image are white. Throws
 // std::runtime_error.
 void write_png(const std::string& path, const Images& images);
-
-// Writes float32 [count, C, H, W] for NumPy. Throws std::runtime_error.
-void write_npy(const std::string& path, const Images& images);

@@ -1,0 +1,20 @@
+// Arrays of numbers in .npy files. runtime/ddpm_rt/artifacts/array_file.py is the counterpart.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+struct Array {
+  std::vector<std::size_t> shape;  // {}: one number
+  std::vector<double> numbers;     // in C order
+};
+
+// Reads a file of any number type, byte order and layout, of at most 2^27 numbers. Throws
+// std::runtime_error for anything but one complete array of numbers.
+Array read_npy(const std::string& path);
+
+// Writes float32 of this shape for NumPy. Throws std::runtime_error.
+void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
+               std::span<const float> numbers);
