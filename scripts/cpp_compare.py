@@ -1,4 +1,4 @@
-"""Compare the images of ddpm-rt-cpp with Python's: every sampler on a small model, and two chains on the bundled one.
+"""Compare the images of ddpm-rt-cpp with Python's: small models of every kind, and two chains on the bundled one.
 
     python scripts/cpp_compare.py BIN FILES FOLDER [MODEL]
 
@@ -10,7 +10,9 @@ kernels, and the arithmetic of the loops is equal to the bit.
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,19 +26,56 @@ from ddpm_rt.requests.sampler_options import SamplerOptions
 TOLERANCE = 1e-5
 SMALL = ("ddpm", "ddim", "dpm", "dpmsde", "lcm")
 BUNDLED = {"ddpm": 1000, "ddim": 50}
+SMALL_REQUEST = {"seed": 7, "first": (1 << 32) - 2, "count": 5, "batch": 3}
+# model, steps file, other options; the values of inputs are numbers and files of FILES
+OTHER_KINDS = [
+    ("sequence", "sequence-ddpm", {"input": {"low_res": "sequence.npy"}}),
+    ("sequence", "sequence-ddim", {"input": {"low_res": "fortran.npy"}}),
+    ("fixed_sequence", "sequence-ddpm", {"input": {"low_res": "sequence.npy"}}),
+    ("volume", "volume-ddpm", {"input": {"low_res": "volume.npy"}}),
+    ("volume", "volume-ddim", {"input": {"low_res": 0.5}, "null-input": {"low_res": -0.25}, "guidance": 1.5}),
+    ("image", "image-ddpm", {"input": {"low_res": "image.npy"}, "null-input": {"low_res": 0}, "guidance": 3}),
+    *[
+        (f"sigma-{kind}", f"sigma-{kind}-{sampler}", {"input": {"difficulty": "difficulty.npy"}})
+        for kind in ("float32", "int64", "int32")
+        for sampler in ("dpm", "euler-a", "consistency")
+    ],
+    ("fractional", "fractional", {}),
+]
 
 
-def compare(program: Path, engine: Path, steps: Path, out: Path, options: dict[str, int]) -> bool:
+Options = dict[str, Any]  # name of an option to its value, or of a named input to its value
+
+
+def compare(program: Path, engine: Path, steps: Path, out: Path, options: Options) -> bool:
     """Draw the same images with both, and print the largest difference and the overhead of the loop."""
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words]
+    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words_of(options, engine.parent)]
     said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
-    images = ddpm_rt.sample(engine, steps_file=steps, threads=1, **options)
-    furthest = float(np.abs(np.load(out) - images).max())
+    images = ddpm_rt.sample(engine, steps_file=steps, threads=1, **arguments_of(options, engine.parent))
+    drawn = np.load(out)
+    furthest = float(np.abs(drawn - images).max()) if drawn.shape == images.shape else float("inf")
     whole, network = map(float, re.findall(r"(\d+\.\d+) s", said))
     cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else too short to time
-    print(f"{engine.stem} {steps.name}: {furthest:.1e} from Python{cost}")
+    print(f"{engine.stem} {steps.name} {list(drawn.shape)}: {furthest:.1e} from Python{cost}")
     return furthest <= TOLERANCE
+
+
+def words_of(options: Options, folder: Path) -> Iterator[str]:
+    """The options as words of a command line; files of inputs are in `folder`."""
+    for key, value in options.items():
+        values = value.items() if isinstance(value, dict) else [(None, value)]
+        for name, one in values:
+            text = folder / one if isinstance(one, str) else one
+            yield from (f"--{key}", str(text) if name is None else f"{name}={text}")
+
+
+def arguments_of(options: Options, folder: Path) -> Options:
+    """The same for Python."""
+    given = dict(options)
+    for key, name in (("input", "inputs"), ("null-input", "null_inputs")):
+        values = given.pop(key, {})
+        given[name] = {key: np.load(folder / one) if isinstance(one, str) else one for key, one in values.items()}
+    return given
 
 
 def compare_grids(program: Path, files: Path, folder: Path) -> bool:
@@ -57,8 +96,11 @@ def compare_grids(program: Path, files: Path, folder: Path) -> bool:
 def main(program: Path, files: Path, folder: Path, model: Path | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "images.npy"
-    small = {"seed": 7, "first": (1 << 32) - 2, "count": 5, "batch": 3}
-    fine = [compare(program, files / "gaussian.onnx", files / f"{name}.steps.json", out, small) for name in SMALL]
+    cases = [("gaussian", name, {}) for name in SMALL] + OTHER_KINDS
+    fine = [
+        compare(program, files / f"{model}.onnx", files / f"{steps}.steps.json", out, SMALL_REQUEST | options)
+        for model, steps, options in cases
+    ]
     guided = {"label": 1, "guidance": 2}
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, {"first": 1, "count": 5}))
