@@ -16,11 +16,7 @@ from warm_command import WarmCommand
 
 from ddpm_rt.cli import main
 
-SLOW = {  # they export, train or draw for more than ten seconds
-    *("README.md", "checkpoints.md", "cpp.md", "editing.md", "jetson.md", "own-model.md"),
-    *("published-checkpoint.md", "tensorrt.md", "train.md", "verify.md"),
-}
-PAGES = [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in SLOW)) for page in pages()]
+PAGES = [pytest.param(page, id=page.name) for page in pages()]
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +26,7 @@ def programs(tmp_path_factory):
     command.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run(page, tmp_path, programs):
     ran = run_page(page, tmp_path, programs=programs)
