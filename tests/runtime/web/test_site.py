@@ -65,6 +65,7 @@ def test_the_service_worker_keeps_every_file_of_the_site(web, tmp_path):
     assert kept == there - {"sw.js"} | {"./"}
 
 
+@pytest.mark.slow
 def test_the_version_changes_with_any_file_and_only_then(web, tmp_path):
     def version(*options):
         assert web(*options).exit_code == 0
