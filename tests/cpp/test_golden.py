@@ -79,6 +79,7 @@ def test_cards_of_both_formats_are_still_read_and_written_alike(golden):
         assert load(path)["format"] == (2 if changes else 1)
 
 
+@pytest.mark.slow
 def test_python_reads_and_refuses_what_the_verdicts_say():
     script, known = load_script("make_verdicts"), load("verdicts.json")
     assert script.all_verdicts() == known
