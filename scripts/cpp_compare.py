@@ -19,8 +19,11 @@ from PIL import Image
 
 import ddpm_rt
 from ddpm_rt.api import open_denoiser
-from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.models import bundled_model
+from ddpm_rt.requests.edit import Edit
+from ddpm_rt.requests.inversion import FromNoise
+from ddpm_rt.requests.request import extended
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
 TOLERANCE = 1e-5
@@ -40,24 +43,88 @@ OTHER_KINDS = [
         for kind in ("float32", "int64", "int32")
         for sampler in ("dpm", "euler-a", "consistency")
     ],
+    ("edm", "edm", {"input": {"difficulty": 3}}),
+    ("flow", "flow", {"input": {"difficulty": 3}}),
     ("fractional", "fractional", {}),
+    ("latents", "latents", {}),
 ]
-
+LEVEL = {"input": {"difficulty": 3}}
+# the same of edits, with the initial state
+EDITS = [
+    ("gaussian", "ddpm", {}, {"init-image": "start-image.npy", "strength": 0.4}),
+    ("gaussian", "dpm", {}, {"init-image": "start-image.npy", "strength": 0.35}),
+    ("gaussian", "ddpm", {}, {"init-image": "start-image.npy", "mask": "mask-image.npy"}),
+    ("gaussian", "ddpm", {}, {"init-image": "start-image.npy", "mask": "mask-image.npy", "resample": 3}),
+    ("gaussian", "ddim", {}, {"init-noise": "noise-image.npy"}),
+    ("classes", "classes", {"guidance": 2}, {"init-image": "start-image.npy"}),
+    (
+        "sequence", "sequence-ddpm", {"input": {"low_res": 0.5}},
+        {"init-image": "start-sequence.npy", "mask": "mask-sequence.npy", "strength": 0.7, "resample": 2},
+    ),
+    ("fractional", "fractional", {}, {"init-image": "start-image.npy", "strength": 0.6}),
+    ("sigma-float32", "sigma-float32-euler-a", LEVEL, {"init-image": "start-sigma.npy"}),
+    ("sigma-float32", "sigma-float32-euler-a", LEVEL,
+     {"init-image": "start-sigma.npy", "mask": "mask-sigma.npy", "resample": 2}),
+    ("sigma-float32", "sigma-float32-consistency", LEVEL, {"init-noise": "noise-sigma.npy"}),
+    ("edm", "edm", LEVEL, {"init-image": "start-sigma.npy", "mask": "mask-sigma.npy", "strength": 0.8}),
+    ("flow", "flow", LEVEL, {"init-image": "start-sigma.npy", "mask": "mask-sigma.npy", "strength": 0.8}),
+]  # fmt: skip
+SEQUENCE, INPUT = ("sequence", "sequence-ddim"), ["--input", "low_res=0"]
+# what both refuse before anything is drawn: model and steps file, words; files are those of FILES
+REFUSED = [
+    (SEQUENCE, []),
+    (SEQUENCE, ["--input", "low_res"]),
+    (SEQUENCE, ["--input", "lowres=1"]),
+    (SEQUENCE, ["--input", "before=1"]),
+    (SEQUENCE, [*INPUT, *INPUT]),
+    (SEQUENCE, ["--input", "low_res=inf"]),
+    (SEQUENCE, ["--input", "low_res=volume.npy"]),
+    (SEQUENCE, [*INPUT, "--null-input", "low_res=1"]),
+    (SEQUENCE, [*INPUT, "--guidance", "2"]),
+    (SEQUENCE, [*INPUT, "--out", "x.png"]),
+    (SEQUENCE, [*INPUT, "--init-image", "start-image.npy"]),
+    (SEQUENCE, ["--input", "low_res=sequence.npy", "--out", "sequence.npy"]),
+    (("sigma-int64", "sigma-int64-dpm"), ["--input", "difficulty=0.5"]),
+    (("gaussian", "ddim"), ["--strength", "0.5"]),
+    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--strength", "0"]),
+    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--strength", "1.5"]),
+    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--resample", "2"]),
+    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--count", "3"]),
+    (("gaussian", "ddim"), ["--init-noise", "noise-image.npy", "--count", "3"]),
+    (("gaussian", "ddim"), ["--init-noise", "noise-image.npy", "--init-image", "start-image.npy"]),
+]
 
 Options = dict[str, Any]  # name of an option to its value, or of a named input to its value
 
 
-def compare(program: Path, engine: Path, steps: Path, out: Path, options: Options) -> bool:
+def compare(
+    program: Path, engine: Path, steps: Path, out: Path, options: Options, start: Options | None = None
+) -> bool:
     """Draw the same images with both, and print the largest difference and the overhead of the loop."""
-    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words_of(options, engine.parent)]
+    words = words_of(options | (start or {}), engine.parent)
+    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words]
     said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
-    images = ddpm_rt.sample(engine, steps_file=steps, threads=1, **arguments_of(options, engine.parent))
+    images = drawn_by_python(engine, steps, arguments_of(options, engine.parent), start or {})
     drawn = np.load(out)
     furthest = float(np.abs(drawn - images).max()) if drawn.shape == images.shape else float("inf")
     whole, network = map(float, re.findall(r"(\d+\.\d+) s", said))
     cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else too short to time
-    print(f"{engine.stem} {steps.name} {list(drawn.shape)}: {furthest:.1e} from Python{cost}")
+    edit = f" with {', '.join(start)}" if start else ""
+    print(f"{engine.stem} {steps.name} {list(drawn.shape)}{edit}: {furthest:.1e} from Python{cost}")
     return furthest <= TOLERANCE
+
+
+def drawn_by_python(engine: Path, steps: Path, arguments: Options, start: Options) -> Any:
+    if not start:
+        return ddpm_rt.sample(engine, steps_file=steps, threads=1, **arguments)
+    given = {key: np.load(engine.parent / value) if isinstance(value, str) else value for key, value in start.items()}
+    with open_denoiser(engine, threads=1) as opened:
+        request = ddpm_rt.Request(compiled=read_steps(steps, opened.card), **arguments)
+        if "init-noise" in given:
+            return extended(FromNoise, request, noise=given["init-noise"]).drawn(opened)
+        images = given.pop("init-image")
+        default = {"strength": 1.0} if "mask" in given else {}
+        return extended(Edit, request, images=images, **default | given).drawn(opened)
 
 
 def words_of(options: Options, folder: Path) -> Iterator[str]:
@@ -65,7 +132,7 @@ def words_of(options: Options, folder: Path) -> Iterator[str]:
     for key, value in options.items():
         values = value.items() if isinstance(value, dict) else [(None, value)]
         for name, one in values:
-            text = folder / one if isinstance(one, str) else one
+            text = folder / one if isinstance(one, str) else one  # a file
             yield from (f"--{key}", str(text) if name is None else f"{name}={text}")
 
 
@@ -78,19 +145,36 @@ def arguments_of(options: Options, folder: Path) -> Options:
     return given
 
 
-def compare_grids(program: Path, files: Path, folder: Path) -> bool:
+def compare_grids(program: Path, files: Path, folder: Path, model: str, table: str) -> bool:
     """Write the same grids with both: 7 images leave an empty cell. Prints whether every pixel is equal."""
-    engine, steps, equal = files / "gaussian.onnx", files / "ddim.steps.json", True
+    engine, steps, equal = files / f"{model}.onnx", files / f"{table}.steps.json", True
     for count in (1, 7, 12):
         pictures = []
         python = [sys.executable, "-m", "ddpm_rt", "sample", engine, "--steps-file", steps]
         for command, out in (([program, engine, steps], "cpp.png"), (python, "python.png")):
-            more = ["--count", count, "--threads", 1, "--quiet", "--out", folder / out]
+            more = ["--count", count, "--threads", 1, "--batch", 5, "--quiet", "--out", folder / out]
             subprocess.run(list(map(str, [*command, *more])), check=True, capture_output=True)
             pictures.append(np.asarray(Image.open(folder / out)))
         equal &= pictures[0].shape == pictures[1].shape and bool((pictures[0] == pictures[1]).all())
-    print(f"grids of 1, 7 and 12 images: {'equal' if equal else 'DIFFERENT'}")
+    print(f"grids of 1, 7 and 12 images of {model}: {'equal' if equal else 'DIFFERENT'}")
     return equal
+
+
+def compare_refusals(program: Path, files: Path) -> bool:
+    """Whether both refuse the command lines of REFUSED in one line, with the exit code of a wrong command line."""
+    refused = 0
+    for (model, table), words in REFUSED:
+        steps = ["--steps-file", f"{table}.steps.json"]
+        python = [sys.executable, "-m", "ddpm_rt", "sample", f"{model}.onnx", *steps]
+        for command in ([program.resolve(), f"{model}.onnx", f"{table}.steps.json"], python):
+            asked = [*map(str, command), "--out", "x.npy", *words]
+            said = subprocess.run(asked, capture_output=True, text=True, cwd=files)
+            if said.returncode != 2 or not said.stderr.strip():
+                print(f"{' '.join(asked)}: exit code {said.returncode}, {said.stderr[-200:]!r}")
+            else:
+                refused += 1
+    print(f"{len(REFUSED)} wrong command lines: {'refused by both' if refused == 2 * len(REFUSED) else 'DIFFERENT'}")
+    return refused == 2 * len(REFUSED)
 
 
 def main(program: Path, files: Path, folder: Path, model: Path | None = None) -> int:
@@ -101,10 +185,15 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
         compare(program, files / f"{model}.onnx", files / f"{steps}.steps.json", out, SMALL_REQUEST | options)
         for model, steps, options in cases
     ]
+    fine += [
+        compare(program, files / f"{model}.onnx", files / f"{steps}.steps.json", out, SMALL_REQUEST | options, start)
+        for model, steps, options, start in EDITS
+    ]
     guided = {"label": 1, "guidance": 2}
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, {"first": 1, "count": 5}))
-    fine.append(compare_grids(program, files, folder))
+    fine += [compare_grids(program, files, folder, *names) for names in (("gaussian", "ddim"), ("latents", "latents"))]
+    fine.append(compare_refusals(program, files))
     try:
         model = model or bundled_model()
     except ddpm_rt.DdpmRtError as error:

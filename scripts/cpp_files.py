@@ -14,17 +14,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from condition_files import super_resolution_card, write_denoiser, write_super_resolution
+from condition_files import super_resolution_card, write_decoder, write_denoiser, write_super_resolution
 from gaussian_model import gaussian_card, write_gaussian
-from other_kinds import SIGMAS, sigma_card
+from other_kinds import SIGMAS, flow_card, sigma_card
 
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
-from ddpm_rt.artifacts.card_facts import InputFacts
+from ddpm_rt.artifacts.card_facts import InputFacts, Latents
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.plan_build import Build, Flavour, Profile, Refit
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
 STEPS = 20
 SHAPES = {"sequence": (2, 256), "volume": (1, 4, 6, 5), "image": (1, 4, 6)}
@@ -84,6 +85,23 @@ def write_table(folder: Path, name: str, card: ModelCard, **options) -> None:
     write_steps(folder / f"{name}.steps.json", SamplerOptions(**{"steps": STEPS} | options).compile(card), card)
 
 
+def write_told(path: Path, card: ModelCard) -> Path:
+    """The network of `write_denoiser` with a card; for other processes than noise levels any network does."""
+    model = onnx.load(write_denoiser(path))
+    set_card(model, card.to_json())
+    onnx.save(model, path)
+    return path
+
+
+def write_starts(folder: Path) -> None:
+    """Images, masks and noise to start from, for five samples."""
+    values = np.random.default_rng(1)
+    for name, shape in (SHAPES | {"sigma": (1, 5, 6)}).items():
+        np.save(folder / f"start-{name}.npy", values.uniform(-1, 1, (5, *shape)).astype(np.float32))
+        np.save(folder / f"mask-{name}.npy", values.random(shape[1:]) < 0.5)
+        np.save(folder / f"noise-{name}.npy", values.standard_normal((5, *shape)).astype(np.float32))
+
+
 def write_other_kinds(folder: Path) -> None:
     """Networks that take named inputs and a previous x0, of several ranks, and one that is told its noise level."""
     values = np.random.default_rng(0)
@@ -93,19 +111,27 @@ def write_other_kinds(folder: Path) -> None:
             write_table(folder, f"{name}-{sampler}", super_resolution_card(shape), sampler=sampler)
         np.save(folder / f"{name}.npy", values.uniform(-1, 1, (3, *shape)))
     write_super_resolution(folder / "fixed_sequence.onnx", SHAPES["sequence"], batch=2)
-    names = {"x": "noisy", "t": "sigma", "out": "denoised"}
+    facts = {"image_shape": (1, 5, 6), "names": {"x": "noisy", "t": "sigma", "out": "denoised"}}
     for kind, type_ in (("float32", 0), ("int64", TensorProto.INT64), ("int32", TensorProto.INT32)):
-        card = sigma_card(image_shape=(1, 5, 6), names=names, inputs={"difficulty": InputFacts(kind, ())})
-        path = write_denoiser(folder / f"sigma-{kind}.onnx")
-        model = onnx.load(path)
-        set_card(model, card.to_json())
-        onnx.save(model, path)
+        card = sigma_card(**facts, inputs={"difficulty": InputFacts(kind, ())})
+        path = write_told(folder / f"sigma-{kind}.onnx", card)
         if type_:
             with_integer(path, "difficulty", type_, card)
         for sampler, steps in {"dpm++": STEPS, "euler-a": STEPS, "consistency": 3}.items():
             write_table(folder, f"sigma-{kind}-{sampler.replace('++', '')}", card, sampler=sampler, steps=steps)
+    facts["inputs"] = {"difficulty": InputFacts("float32", ())}
+    edm = SigmaProcess(0.002, 80.0, time="log_sigma", time_scale=0.25, sigma_data=0.5)
+    cards = {"edm": sigma_card(**facts, process=edm, prediction="edm")}
+    cards["flow"] = flow_card(**facts, process=FlowProcess(time="1-t", time_scale=10.0, shift=3.0))
+    for name, card in cards.items():
+        write_told(folder / f"{name}.onnx", card)
+        write_table(folder, name, card, sampler="euler-a")
     np.save(folder / "difficulty.npy", np.array([1, 20, 42, 3, 7], ">i2"))
     np.save(folder / "fortran.npy", np.asfortranarray(values.uniform(-1, 1, SHAPES["sequence"]).astype(np.float16)))
+    latents = gaussian_card(image_shape=(4, 2, 3), latents=Latents(2.0, 0.5, "decoder.onnx"))
+    write_decoder(folder / "decoder.onnx")
+    write_gaussian(folder / "latents.onnx", card=latents)
+    write_table(folder, "latents", latents, sampler="ddim")
     write_table(folder, "fractional", gaussian_card(spacing="karras"), sampler="dpm++")
     for name, type_ in {"fractional": TensorProto.FLOAT, "fractional_int64": TensorProto.INT64}.items():
         path = write_gaussian(folder / f"{name}.onnx", card=gaussian_card(spacing="karras"))
@@ -226,6 +252,7 @@ def main(folder: Path) -> None:
     write_plans(folder, card, classes)
     write_other_kinds(folder)
     write_plans_of_other_kinds(folder)
+    write_starts(folder)
 
 
 if __name__ == "__main__":

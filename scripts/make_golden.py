@@ -4,7 +4,8 @@
 
 `noise.json` has Philox words by counter and normals by address, as bits. `chains.json` has the images of the
 `*.steps.json` beside it for the network `answer`, whose output is the same float32 in every language. `card.json` is
-the card of the unconditional chains' model. `format2` has the same of cards and steps files of format 2, each with
+the card of the unconditional chains' model. `edits.json` has chains that start from images or keep a part of them.
+`format2` has the same of cards and steps files of format 2, each with
 its card; a network with self-conditioning adds half of the previous x0 to its answer. A commit that changes these files
 must give the reason.
 """
@@ -21,6 +22,7 @@ from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.host_loop import trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
 from ddpm_rt.requests.conditioned import Conditions, conditioned
+from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
@@ -88,6 +90,17 @@ CHAINS_2 = {
     "self-conditioned-guided": (GUIDED, {"sampler": "dpm++"}),
     "latents": ({"image_shape": (4, 2, 3), "latents": Latents(0.18215, 0.5, "decoder.onnx")}, {"sampler": "ddim"}),
 }
+# folder and name of the chain, strength, whether a part is kept, passes
+EDITS = [
+    ("", "ddpm", 0.5, False, 1),
+    ("", "dpm", 0.5, False, 1),
+    ("", "ddpm", 1.0, True, 3),
+    ("format2", "sigma-noise", 0.7, True, 2),
+    ("format2", "edm", 0.7, True, 1),
+    ("format2", "flow-reversed", 0.7, True, 2),
+    ("format2", "fractional", 0.7, False, 1),
+    ("format2", "self-conditioned", 0.7, True, 2),
+]
 
 
 def golden_card(**changes) -> ModelCard:
@@ -147,6 +160,23 @@ def run(card, plan):
     return last.x, last.x0
 
 
+def edited(folder: str, name: str, strength: float, masked: bool, resample: int):
+    """The last x of an edit of images whose values are exact in float32."""
+    changes, recipe = (CHAINS_2 if folder else CHAINS)[name]
+    card = golden_card(**changes)
+    plan = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
+    place = np.arange(COUNT * math.prod(SHAPE))
+    images = ((37 * place % 33 - 16) / np.float32(16)).astype(np.float32).reshape(COUNT, *SHAPE)
+    mask = (np.arange(math.prod(SHAPE[1:])) % 3 == 0).reshape(SHAPE[1:]) if masked else None
+    request = Edit(
+        compiled=plan, seed=SEED, first=FIRST, count=COUNT, images=images, strength=strength, mask=mask,
+        resample=resample,
+    )  # fmt: skip
+    for step in request.bind(card).trajectory(Answers(card), request.samples):
+        x = step.x
+    return x
+
+
 def bits(values) -> list[int]:
     return np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint32).tolist()
 
@@ -182,10 +212,16 @@ def write_chains(folder: Path, kinds: dict[str, tuple[dict, dict]]) -> None:
     (folder / "chains.json").write_text(text + "\n")
 
 
+def edits() -> list[dict]:
+    keys = ("folder", "name", "strength", "masked", "resample")
+    return [dict(zip(keys, edit, strict=True)) | {"x": bits(edited(*edit))} for edit in EDITS]
+
+
 def main() -> None:
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / "noise.json").write_text(json.dumps(noise()) + "\n")
     (GOLDEN / "card.json").write_text(golden_card().to_json())
+    (GOLDEN / "edits.json").write_text(json.dumps(edits()).replace('{"folder"', '\n{"folder"') + "\n")
     write_chains(GOLDEN, CHAINS)
     write_chains(GOLDEN / "format2", CHAINS_2)
 

@@ -1,38 +1,16 @@
 """Latent models: pictures are decoded, arrays are latents."""
 
 import numpy as np
-import onnx
 import pytest
 from command import run
+from condition_files import write_decoder
 from gaussian_model import gaussian_card, write_gaussian
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from ddpm_rt.artifacts.card_facts import Latents
 from ddpm_rt.images.write import read_text
 
 SHAPE = (4, 2, 3)
-
-
-def write_decoder(path, *, channels=3, latents=SHAPE):
-    """Some of the channels, each value four times, and 0.25 more."""
-    nodes = [
-        helper.make_node("Slice", ["z", "zero", "three", "one"], ["rgb"]),
-        helper.make_node("Resize", ["rgb", "", "scales"], ["large"], mode="nearest"),
-        helper.make_node("Add", ["large", "quarter"], ["image"]),
-    ]
-    constants = {
-        "zero": np.array([0]), "three": np.array([channels]), "one": np.array([1]),
-        "scales": np.array([1, 1, 2, 2], np.float32), "quarter": np.array(0.25, np.float32),
-    }  # fmt: skip
-    graph = helper.make_graph(
-        nodes,
-        "decoder",
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["b", *latents])],
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["b", channels, 4, 6])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
 
 
 @pytest.fixture

@@ -58,6 +58,13 @@ def test_every_golden_table_ends_with_the_golden_bits(golden, kinds):
         assert golden.bits(x0) == chains[name]["x0"], name
 
 
+def test_edits_end_with_the_golden_bits(golden):
+    known = load("edits.json")
+    assert [tuple(one.values())[:5] for one in known] == golden.EDITS
+    for one, edit in zip(known, golden.EDITS, strict=True):
+        assert golden.bits(golden.edited(*edit)) == one["x"], edit
+
+
 def test_steps_files_have_the_golden_form(golden, kinds, tmp_path):
     folder, known = kinds
     for name, (changes, recipe) in known.items():

@@ -11,7 +11,7 @@ from ddpm_rt.images import canvas
 HEADER = Path(__file__).parents[2] / "runtime/cpp/src/limits.hpp"
 LIMIT = re.compile(r"^inline constexpr [\w:]+ (\w+) = ([^;]+);", re.MULTILINE)
 NOT_IN_PYTHON = {"MAX_MODEL_BYTES"}  # onnxruntime and TensorRT open the model
-NOT_IN_CPP = {"MAX_RESAMPLE", "MAX_SCALE"}  # the library edits no images and enlarges none
+NOT_IN_CPP = {"MAX_SCALE"}  # the library enlarges no images
 ELSEWHERE = {  # in Python; the others have the same name in `ddpm_rt.limits`
     "MAX_TEXT_BYTES": bounded_read.TEXT_BYTES,
     "MAX_JSON_DEPTH": bounded_read.NESTING,

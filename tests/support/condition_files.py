@@ -85,3 +85,20 @@ def super_resolved(card, x_T, low_res, table, clip=(-1.0, 1.0)):
         before = np.clip(low_res / 2 + before / 4 + x / 8, *clip)
         x = table.mean_from_x0[row] * before + table.mean_from_x[row] * x
     return x
+
+
+def write_decoder(path, *, channels=3, latents=(4, 2, 3)):
+    """A decoder of latents: some of the channels, each value four times, and 0.25 more."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("Slice", ["z", "zero", "three", "one"], ["rgb"]),
+        helper.make_node("Resize", ["rgb", "", "scales"], ["large"], mode="nearest"),
+        helper.make_node("Add", ["large", "quarter"], ["image"]),
+    ]
+    constants = {
+        "zero": np.array([0]), "three": np.array([channels]), "one": np.array([1]),
+        "scales": np.array([1, 1, 2, 2], np.float32), "quarter": np.array(0.25, np.float32),
+    }  # fmt: skip
+    sides = [channels, *(2 * side for side in latents[1:])]
+    return _saved(path, nodes, [("z", FLOAT, ["b", *latents])], ("image", FLOAT, ["b", *sides]), constants)

@@ -150,10 +150,38 @@ typedef struct ddpm_rt_sample_options {
   void* user;                /* passed to the callback */
   int32_t preview;           /* 1: the callback gets x0 */
   double* step_seconds;      /* NULL, or [steps]: seconds per step, summed over the batches */
+  /* Edits of images. Without labels, an edit has the null class. A plan takes no mask. */
+  const float* init_images; /* NULL, or [init_count, C, ...] in the range of the model: the chain
+                               starts from these images, noised (SDEdit) */
+  size_t init_count;        /* 1: one image for all samples; else `count`: one for each */
+  double strength;     /* the share of the steps that is run, in (0, 1]; 0: the default, which is
+                               0.5, and 1 with a mask */
+  const uint8_t* mask; /* NULL, or the sides of an image without C: [H, W]. 0 is kept to the bit,
+                               any other value is redrawn (RePaint) */
+  uint64_t resample;   /* passes over each step with a mask, at most 1000; 0: 1 */
+  const float*
+      init_noise; /* NULL, or [count, C, ...]: x_T of the samples, instead of their noise */
 } ddpm_rt_sample_options;
 
-#define DDPM_RT_SAMPLE_OPTIONS \
-  {(uint32_t)sizeof(ddpm_rt_sample_options), 0, 0, 1, 16, NULL, 0, 1.0, NULL, NULL, 0, NULL}
+#define DDPM_RT_SAMPLE_OPTIONS               \
+  {(uint32_t)sizeof(ddpm_rt_sample_options), \
+   0,                                        \
+   0,                                        \
+   1,                                        \
+   16,                                       \
+   NULL,                                     \
+   0,                                        \
+   1.0,                                      \
+   NULL,                                     \
+   NULL,                                     \
+   0,                                        \
+   NULL,                                     \
+   NULL,                                     \
+   0,                                        \
+   0.0,                                      \
+   NULL,                                     \
+   0,                                        \
+   NULL}
 
 DDPM_RT_API ddpm_rt_status ddpm_rt_open_options_init(ddpm_rt_open_options* options, size_t size);
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample_options_init(ddpm_rt_sample_options* options,
@@ -211,6 +239,14 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_set_null_input(ddpm_rt_sampler* sampler, cons
 DDPM_RT_API ddpm_rt_status ddpm_rt_sample(ddpm_rt_sampler* sampler,
                                           const ddpm_rt_sample_options* options, float* images,
                                           size_t floats);
+
+/* Decodes `count` latents [count, C, ...] of a model with info->is_latent into float32 images [count,
+ * *shape], by the decoder that the card names: an ONNX file beside the model, which runs on the CPU
+ * and is opened by the first call. `count` is at most 65535; `images` has room for `floats` floats.
+ * ddpm_rt_decoded_shape() fills `shape` with C, H and W of an image. */
+DDPM_RT_API ddpm_rt_status ddpm_rt_decoded_shape(ddpm_rt_sampler* sampler, uint32_t shape[3]);
+DDPM_RT_API ddpm_rt_status ddpm_rt_decode(ddpm_rt_sampler* sampler, const float* latents,
+                                          uint64_t count, float* images, size_t floats);
 
 /* Draws images into memory of the GPU. The model must be a TensorRT plan.
  *

@@ -50,6 +50,12 @@ struct Options {
   std::function<bool(const ddpm_rt_step&)> progress = {};
   bool preview = false;                 // the callback gets x0
   std::span<double> step_seconds = {};  // empty, or one number per step
+  // Edits of images: see ddpm_rt.h.
+  std::span<const float> init_images = {};  // one image, or one for each sample
+  double strength = 0;                      // 0: 0.5, and 1 with a mask
+  std::span<const std::uint8_t> mask = {};  // [H, W]: 0 is kept
+  std::uint64_t resample = 0;               // 0: 1
+  std::span<const float> init_noise = {};   // x_T of each sample
 };
 
 struct OpenOptions {
@@ -169,6 +175,22 @@ class Sampler {
     return images;
   }
 
+  // The shape of an image that the decoder of a latent model gives: [C, H, W]. Throws Error.
+  std::vector<std::size_t> decoded_shape() {
+    std::uint32_t shape[3] = {0, 0, 0};
+    check(ddpm_rt_decoded_shape(handle_.get(), shape));
+    return {shape, shape + 3};
+  }
+
+  // Decodes latents [N, C, ...] of sample() into images [N, *decoded_shape()]. Throws Error.
+  std::vector<float> decode(std::span<const float> latents) {
+    const auto shape = decoded_shape();
+    const std::size_t count = latents.size() / image_size();
+    std::vector<float> images(count * shape[0] * shape[1] * shape[2]);
+    check(ddpm_rt_decode(handle_.get(), latents.data(), count, images.data(), images.size()));
+    return images;
+  }
+
   // Draws into `floats` floats of device memory, in the order of a cudaStream_t: work that is
   // queued in the stream afterwards sees the images. Throws Error; finish() throws errors that
   // happen later.
@@ -217,6 +239,13 @@ class Sampler {
   void draw(const Options& wanted, const Draw& call_library) const {
     if (!wanted.step_seconds.empty() && wanted.step_seconds.size() != info().steps)
       throw std::invalid_argument("step_seconds must have one number per step");
+    const std::size_t size = image_size();
+    if (wanted.init_images.size() % size != 0 || wanted.init_noise.size() % size != 0 ||
+        (!wanted.init_noise.empty() && wanted.init_noise.size() / size != wanted.count))
+      throw std::invalid_argument(
+          "init_images and init_noise must be whole images, noise for each");
+    if (!wanted.mask.empty() && wanted.mask.size() != size / info().shape[0])
+      throw std::invalid_argument("the mask must have the sides of an image");
     Call call{&wanted.progress, nullptr};
     ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
     options.seed = wanted.seed;
@@ -230,6 +259,12 @@ class Sampler {
     options.user = &call;
     options.preview = wanted.preview;
     options.step_seconds = wanted.step_seconds.empty() ? nullptr : wanted.step_seconds.data();
+    options.init_images = wanted.init_images.empty() ? nullptr : wanted.init_images.data();
+    options.init_count = wanted.init_images.size() / size;
+    options.strength = wanted.strength;
+    options.mask = wanted.mask.empty() ? nullptr : wanted.mask.data();
+    options.resample = wanted.resample;
+    options.init_noise = wanted.init_noise.empty() ? nullptr : wanted.init_noise.data();
     const ddpm_rt_status status = call_library(options);
     if (call.thrown) std::rethrow_exception(call.thrown);
     check(status);

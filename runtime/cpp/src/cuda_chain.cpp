@@ -1,7 +1,9 @@
 #include "cuda_chain.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "error.hpp"
 #include "finite.hpp"
@@ -46,10 +48,8 @@ DeviceBuffers Chain::buffers() const {
 
 // The first call of an engine may allocate memory, which is not allowed during a capture.
 void Chain::warm_up() {
-  const auto rows = rows_of(steps_);
   check(driver_.fill(begin_, 0, parts_.all, stream_.get()));
-  check(driver_.copy_in(begin_ + parts_.rows, rows.data(), rows.size() * sizeof(ddpm_rt_row),
-                        stream_.get()));
+  copy_rows(nullptr);
   call_->bind(buffers());
   call_->enqueue(stream_.get());
   launch(kernels_.begin());  // all lanes are zero, so they are done; this loads the kernels
@@ -86,14 +86,44 @@ void Chain::launch(Function kernel) {
                        stream_.get(), arguments_.pointers(), nullptr));
 }
 
-void Chain::begin(const Samples& samples, const Conditions& conditions) {
+void Chain::begin(const Samples& samples, const Conditions& conditions, const Edit* edit) {
   samples_ = samples;
-  for (std::size_t lane = 0; lane < samples.count; ++lane)
-    lanes_.data()[lane] = lane_of(samples, lane, steps_, conditions.guidance);
+  copy_rows(edit);
+  for (std::size_t number = 0; number < samples.count; ++number) {
+    ddpm_rt_lane& lane = lanes_.data()[number];
+    lane = lane_of(samples, number, steps_, conditions.guidance);
+    if (edit != nullptr) lane.row = static_cast<ddpm_rt_u32>(edit->first_row());
+  }
   check(driver_.copy_in(begin_ + parts_.lanes, lanes_.data(), lanes_.bytes(), stream_.get()));
   if (labels_) copy_labels(conditions.classes);
   copy_inputs(conditions);
-  launch(kernels_.begin());
+  if (edit == nullptr) return launch(kernels_.begin());
+  copy_start(*edit);
+  launch(kernels_.resume());
+}
+
+// The first row of an edit takes its own x0 for the previous one.
+void Chain::copy_rows(const Edit* edit) {
+  auto rows = rows_of(steps_);
+  if (edit != nullptr && edit->without_history()) {
+    const std::size_t first = edit->first_row();
+    rows[first].mean_from_x0 = steps_.rows[first].mean_from_both_x0;
+    rows[first].mean_from_prev_x0 = 0;
+  }
+  const std::size_t bytes = rows.size() * sizeof(ddpm_rt_row);
+  if (rows.size() == rows_.size() && std::memcmp(rows.data(), rows_.data(), bytes) == 0) return;
+  rows_ = std::move(rows);
+  check(driver_.copy_in(begin_ + parts_.rows, rows_.data(), bytes, stream_.get()));
+}
+
+void Chain::copy_start(const Edit& edit) {
+  const std::size_t size = steps_.model.image();
+  if (!images_) images_.emplace(driver_, layout_.lanes * size);
+  for (std::size_t lane = 0; lane < samples_.count; ++lane)
+    normals(samples_.seed, samples_.first + lane, DDPM_RT_INITIAL_STEP, size,
+            images_->data() + lane * size);
+  edit.start(samples_, images_->data());
+  check(driver_.copy_in(begin_ + parts_.x, images_->data(), image_bytes(), stream_.get()));
 }
 
 // Images beyond the samples get 0. With guidance, the second half is that of no condition.

@@ -11,6 +11,7 @@
 #include "cuda_kernels.hpp"
 #include "cuda_layout.hpp"
 #include "device_engine.hpp"
+#include "edit.hpp"
 #include "host_loop.hpp"
 #include "steps_file.hpp"
 
@@ -31,8 +32,9 @@ class Chain {
   const Layout& layout() const { return layout_; }
   bool is_graph() const { return graph_ != nullptr; }
 
-  // Queues the noise x_T of these samples; there are as many as lanes. The previous run has ended.
-  void begin(const Samples& samples, const Conditions& conditions);
+  // Queues the noise x_T of these samples, or the start of an edit without a mask; there are as many
+  // as lanes. The previous run has ended.
+  void begin(const Samples& samples, const Conditions& conditions, const Edit* edit = nullptr);
   void queue_step();
   // Queues mark `number`, and a copy of x0 to frame(number) if layout() has frames. wait_mark()
   // returns when the GPU has reached the mark.
@@ -59,6 +61,8 @@ class Chain {
   };
 
   DeviceBuffers buffers() const;
+  void copy_rows(const Edit* edit);
+  void copy_start(const Edit& edit);
   void copy_labels(const std::vector<std::int64_t>& classes);
   void copy_inputs(const Conditions& conditions);
   void warm_up();
@@ -81,6 +85,7 @@ class Chain {
   const Parts parts_;
   const Address begin_;  // of memory_
   KernelArguments arguments_;
+  std::vector<ddpm_rt_row> rows_;  // as they are on the GPU
   PinnedMemory<ddpm_rt_lane> lanes_;
   std::optional<PinnedMemory<std::int64_t>> labels_;
   std::vector<std::unique_ptr<PinnedMemory<std::byte>>> inputs_;  // by the inputs of the model

@@ -21,6 +21,7 @@ Owned<Module> loaded(const Gpu& gpu) {
 Kernels::Kernels(const Gpu& gpu)
     : module_(loaded(gpu)),
       begin_(function(gpu, "ddpm_rt_begin")),
+      resume_(function(gpu, "ddpm_rt_resume")),
       step_(function(gpu, "ddpm_rt_step")) {}
 
 Function Kernels::function(const Gpu& gpu, const char* name) const {

@@ -13,13 +13,14 @@ class Kernels {
   explicit Kernels(const Gpu& gpu);
 
   Function begin() const { return begin_; }
+  Function resume() const { return resume_; }  // begins with an x of the host
   Function step() const { return step_; }
 
  private:
   Function function(const Gpu& gpu, const char* name) const;
 
   Owned<Module> module_;
-  Function begin_, step_;
+  Function begin_, resume_, step_;
 };
 
 }  // namespace ddpm_rt::cuda

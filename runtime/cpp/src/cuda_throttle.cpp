@@ -39,7 +39,7 @@ void Throttle::wait_for_oldest_mark() {
       fitting < 1 ? 1 : std::min(most_steps_per_mark_, static_cast<std::size_t>(fitting));
   const float* const x0 = chain_.layout().frames ? chain_.frame(slot) : nullptr;
   while (steps_reported_ != steps_at_mark_[slot])
-    progress_.step(steps_reported_++, samples_, seconds_per_step, 0, x0);
+    progress_.step(first_row_ + steps_reported_++, samples_, seconds_per_step, 0, x0);
 }
 
 }  // namespace ddpm_rt::cuda

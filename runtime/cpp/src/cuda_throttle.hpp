@@ -18,10 +18,11 @@ class Throttle {
   // The steps between two marks should take this long. A slow network gets a mark after every step.
   static constexpr double SECONDS_PER_MARK = 0.02;
 
-  Throttle(Chain& chain, const Samples& samples, ProgressReporter& progress)
+  Throttle(Chain& chain, const Samples& samples, ProgressReporter& progress, std::size_t first_row)
       : chain_(chain),
         samples_(samples),
         progress_(progress),
+        first_row_(first_row),
         most_steps_per_mark_(chain.layout().frames ? 1 : MAX_STEPS_PER_MARK),
         slots_(chain.layout().frames ? FRAMES : MARKS) {}
 
@@ -39,7 +40,7 @@ class Throttle {
   Chain& chain_;
   const Samples& samples_;
   ProgressReporter& progress_;
-  const std::size_t most_steps_per_mark_, slots_;
+  const std::size_t first_row_, most_steps_per_mark_, slots_;
   std::size_t steps_per_mark_ = 1;
   std::size_t steps_queued_ = 0, steps_marked_ = 0, steps_reported_ = 0;
   std::size_t marks_set_ = 0, marks_reached_ = 0;

@@ -86,17 +86,24 @@ class DeviceRunner final : public Runner {
  private:
   void draw(const Request& request, const Target& target) {
     const ddpm_rt_sample_options& options = request.options;
+    std::optional<Edit> edit;
+    if (request.is_edit()) edit.emplace(options, steps_, card());
+    if (options.mask != nullptr)
+      bad_argument("masks need the loop on the host; keep pixels with the ONNX file of this plan");
     finish_pending();
     const std::uint64_t wanted = std::min(options.batch, options.count);
     const std::uint64_t batch = layout(options, wanted).lanes;
-    ProgressReporter progress(options, steps_, batch);
+    ProgressReporter progress(options, steps_, batch, edit ? edit->rows_run() : steps_.rows.size());
     for (std::uint64_t start = 0; start < options.count; start += batch) {
       const std::uint64_t count = std::min(batch, options.count - start);
       Chain& chain = chain_for(layout(options, count));
       try {
         const bool last = count == options.count - start;
         const bool waits = !last || target.waits_for_last_batch || progress.is_wanted();
-        run(chain, request, {options.seed, options.first + start, count}, progress, start, target,
+        const Samples samples = {options.seed, options.first + start, count};
+        const Edit* const from = edit ? &*edit : nullptr;
+        chain.begin(samples, conditions_of(request, steps_.model, samples.first, count), from);
+        run(chain, from == nullptr ? 0 : from->first_row(), samples, progress, start, target,
             waits);
       } catch (...) {  // the chain may be between two steps: it is not used again
         objects_->chains.pop_front();
@@ -105,11 +112,10 @@ class DeviceRunner final : public Runner {
     }
   }
 
-  void run(Chain& chain, const Request& request, const Samples& samples, ProgressReporter& progress,
+  void run(Chain& chain, std::size_t first_row, const Samples& samples, ProgressReporter& progress,
            std::size_t start, const Target& target, bool waits) {
-    chain.begin(samples, conditions_of(request, steps_.model, samples.first, samples.count));
-    Throttle throttle(chain, samples, progress);
-    for (std::size_t row = 0; row < steps_.rows.size(); ++row) {
+    Throttle throttle(chain, samples, progress, first_row);
+    for (std::size_t row = first_row; row < steps_.rows.size(); ++row) {
       chain.queue_step();
       throttle.step_queued();
     }

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "ddpm_rt/step.h"
+#include "edit.hpp"
 #include "finite.hpp"
 
 namespace ddpm_rt {
@@ -27,16 +28,6 @@ Quad quad_at(const Samples& samples, std::size_t sample, std::uint32_t step, std
 }
 
 }  // namespace
-
-bool noise_is_exact() { return ddpm_rt_noise_is_exact() != 0; }
-
-void normals(std::uint64_t seed, std::uint64_t sample, std::uint32_t step, std::size_t size,
-             float* out) {
-  for (std::size_t first = 0; first < size; first += 4) {
-    const Quad quad = quad_at({seed, sample, 1}, 0, step, first, size);
-    std::copy_n(quad.z, quad.size, out + first);
-  }
-}
 
 HostLoop::HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples,
                    const Conditions& conditions)
@@ -79,29 +70,53 @@ std::vector<const std::byte*> HostLoop::input_buffers() const {
   return buffers;
 }
 
-void HostLoop::start() {
-  row_ = 0;
+void HostLoop::start(Edit* edit) {
+  edit_ = edit;
+  row_ = edit == nullptr ? 0 : edit->first_row();
   std::fill(x0_.begin(), x0_.end(), 0.0F);
   std::fill(prev_x0_.begin(), prev_x0_.end(), 0.0F);
   const std::size_t size = steps_.model.image();
   for (std::size_t sample = 0; sample < samples_.count; ++sample)
     normals(samples_.seed, samples_.first + sample, DDPM_RT_INITIAL_STEP, size,
             x_.data() + sample * size);
+  if (edit != nullptr) return edit->start(samples_, x_.data());
   if (steps_.initial_scale != 1)
     for (std::size_t i = 0; i < x0_.size(); ++i) x_[i] = steps_.initial_scale * x_[i];
 }
 
 void HostLoop::step() {
+  engine_seconds_ = 0;
+  if (edit_ == nullptr) {
+    run_row(static_cast<std::uint32_t>(row_));
+  } else {
+    for (std::size_t pass = 0; pass < edit_->passes(row_); ++pass) {
+      run_row(edit_->noise_step(row_, pass));
+      edit_->after_pass(samples_, row_, pass, x_.data());
+    }
+  }
+  ++row_;
+}
+
+void HostLoop::run_row(std::uint32_t noise_step) {
   call_network();
   check_output();
   x0_.swap(prev_x0_);
   for (std::size_t sample = 0; sample < samples_.count; ++sample) {
     update(sample);
-    if (steps_.rows[row_].sigma != 0) add_noise(sample);
+    if (steps_.rows[row_].sigma != 0) add_noise(sample, noise_step);
   }
-  ++row_;
-  if (row_ == steps_.rows.size())
+  if (row_ + 1 == steps_.rows.size())
     check_images_finite(x_.data(), steps_.model.image(), samples_.first, samples_.count);
+}
+
+// The first row of an edit takes its own x0 for the previous one.
+Row HostLoop::row_numbers() const {
+  Row row = steps_.rows[row_];
+  if (edit_ != nullptr && edit_->without_history() && row_ == edit_->first_row()) {
+    row.mean_from_x0 = row.mean_from_both_x0;
+    row.mean_from_prev_x0 = 0;
+  }
+  return row;
 }
 
 void HostLoop::call_network() {
@@ -113,7 +128,7 @@ void HostLoop::call_network() {
   if (!given_x0_.empty() && guided) std::copy_n(x0_.begin(), images, given_x0_.begin() + images);
   const auto before = Clock::now();
   call_->run();
-  engine_seconds_ = std::chrono::duration<double>(Clock::now() - before).count();
+  engine_seconds_ += std::chrono::duration<double>(Clock::now() - before).count();
   if (guided) apply_guidance();
 }
 
@@ -140,7 +155,7 @@ void HostLoop::check_output() const {
 // The operations of ddpm_rt_update4() in step.h, in the same order, one pass over the image for
 // each. The compiler vectorizes a pass; this is four times as fast as quads.
 void HostLoop::update(std::size_t sample) {
-  const Row row = steps_.rows[row_];  // a copy: the compiler knows that the stores do not change it
+  const Row row = row_numbers();  // a copy: the compiler knows that the stores do not change it
   const std::size_t size = steps_.model.image();
   float* const x = x_.data() + sample * size;
   float* const x0 = x0_.data() + sample * size;
@@ -158,14 +173,14 @@ void HostLoop::update(std::size_t sample) {
     for (std::size_t i = 0; i < size; ++i) x[i] += row.mean_from_prev_x0 * prev_x0[i];
 }
 
-void HostLoop::add_noise(std::size_t sample) {
+void HostLoop::add_noise(std::size_t sample, std::uint32_t noise_step) {
   const Row row = steps_.rows[row_];
   const std::size_t size = steps_.model.image();
   float* const x = x_.data() + sample * size;
   const float* const spread =
       out_.data() + sample * steps_.model.output() + size;  // read only if the network has one
   for (std::size_t first = 0; first < size; first += 4) {
-    const Quad quad = quad_at(samples_, sample, static_cast<std::uint32_t>(row_), first, size);
+    const Quad quad = quad_at(samples_, sample, noise_step, first, size);
     for (std::size_t i = 0; i < quad.size; ++i) {
       float part = row.sigma * quad.z[i];
       if (row.log_sigma_from_spread != 0)

@@ -8,15 +8,10 @@
 
 #include "engine.hpp"
 #include "given_inputs.hpp"
+#include "samples.hpp"
 #include "steps_file.hpp"
 
 namespace ddpm_rt {
-
-// Samples first .. first + count - 1 of a seed.
-struct Samples {
-  std::uint64_t seed, first;
-  std::size_t count;
-};
 
 // What the samples of a batch are conditioned on.
 struct Conditions {
@@ -27,15 +22,17 @@ struct Conditions {
   InputBytes inputs = {}, null_inputs = {};
 };
 
+class Edit;
+
 // One batch: its buffers, and the engine bound to them. Only the constructor allocates memory.
 class HostLoop {
  public:
   HostLoop(Engine& engine, const StepsFile& steps, const Samples& samples,
            const Conditions& conditions);
 
-  // Draws x_T, and starts at the first row.
-  void start();
-  // Runs the next row. Throws Failure if the network's output, or after the last row an image, is
+  // Draws x_T, and starts at the first row. An edit starts elsewhere and is kept until the end.
+  void start(Edit* edit = nullptr);
+  // Runs the next row, with an edit once or several times. Throws Failure if the network's output, or after the last row an image, is
   // not finite.
   void step();
 
@@ -49,15 +46,18 @@ class HostLoop {
  private:
   void take_inputs(const Conditions& conditions, std::size_t batch);
   std::vector<const std::byte*> input_buffers() const;
+  void run_row(std::uint32_t noise_step);
+  Row row_numbers() const;
   void call_network();
   void apply_guidance();
   void check_output() const;
   void update(std::size_t sample);
-  void add_noise(std::size_t sample);
+  void add_noise(std::size_t sample, std::uint32_t noise_step);
 
   const StepsFile& steps_;
   const Samples samples_;
   const float guidance_;
+  Edit* edit_ = nullptr;
   std::size_t row_ = 0;
   double engine_seconds_ = 0;
   std::vector<float> x_, x0_, prev_x0_, out_;
@@ -67,12 +67,5 @@ class HostLoop {
   InputBytes inputs_;
   std::unique_ptr<Call> call_;
 };
-
-// Writes `size` standard normals: elements 0 .. size - 1 of one step of one sample.
-void normals(std::uint64_t seed, std::uint64_t sample, std::uint32_t step, std::size_t size,
-             float* out);
-
-// Whether the compiler kept the arithmetic of the noise as it is defined.
-bool noise_is_exact();
 
 }  // namespace ddpm_rt

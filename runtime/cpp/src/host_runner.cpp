@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
+#include "edit.hpp"
 #include "engine.hpp"
 #include "error.hpp"
 #include "progress.hpp"
@@ -22,13 +24,16 @@ class HostRunner final : public Runner {
 
   void sample(const Request& request, float* images) override {
     const ddpm_rt_sample_options& options = request.options;
-    ProgressReporter progress(options, steps_, options.batch);
+    std::optional<Edit> edit;
+    if (request.is_edit()) edit.emplace(options, steps_, card());
+    ProgressReporter progress(options, steps_, options.batch,
+                              edit ? edit->rows_run() : steps_.rows.size());
     for (std::uint64_t start = 0; start < options.count; start += options.batch) {
       const auto count = static_cast<std::size_t>(std::min(options.batch, options.count - start));
       const Samples samples = {options.seed, options.first + start, count};
       HostLoop loop(*engine_, steps_, samples,
                     conditions_of(request, steps_.model, samples.first, count));
-      loop.start();
+      loop.start(edit ? &*edit : nullptr);
       while (loop.row() < steps_.rows.size()) step(loop, samples, progress);
       std::copy_n(loop.x().data(), count * steps_.model.image(),
                   images + start * steps_.model.image());

@@ -30,6 +30,7 @@ inline constexpr std::int64_t MAX_ROWS = 1'000'000;    // of a step table
 // Calls
 inline constexpr std::uint64_t MAX_COUNT = 10'000'000;  // images
 inline constexpr std::int64_t MAX_BATCH = 65'535;       // the second dimension of a CUDA grid
+inline constexpr std::uint64_t MAX_RESAMPLE = 1000;     // RePaint passes per step
 inline constexpr int MAX_THREADS = 1024;
 inline constexpr int MAX_GPUS = 1024;
 

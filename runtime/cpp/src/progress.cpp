@@ -8,10 +8,10 @@
 namespace ddpm_rt {
 
 ProgressReporter::ProgressReporter(const ddpm_rt_sample_options& options, const StepsFile& steps,
-                                   std::uint64_t batch)
+                                   std::uint64_t batch, std::size_t rows)
     : options_(options), steps_(steps) {
   const std::uint64_t batches = (options.count - 1) / batch + 1;
-  total_ = batches * steps.rows.size();
+  total_ = batches * rows;
   if (options.step_seconds != nullptr) std::fill_n(options.step_seconds, steps.rows.size(), 0.0);
 }
 

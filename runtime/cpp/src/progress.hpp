@@ -17,9 +17,10 @@ inline bool wants_x0(const ddpm_rt_sample_options& options) {
 
 class ProgressReporter {
  public:
-  // `batch` is the number of samples in all batches but the last.
+  // `batch` is the number of samples in all batches but the last, `rows` that of the rows that are
+  // run.
   ProgressReporter(const ddpm_rt_sample_options& options, const StepsFile& steps,
-                   std::uint64_t batch);
+                   std::uint64_t batch, std::size_t rows);
 
   // Reports a finished step. `x0` may be NULL. Throws Failure when the callback cancels.
   void step(std::size_t row, const Samples& samples, double seconds, double engine_seconds,

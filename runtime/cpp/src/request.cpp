@@ -18,6 +18,7 @@ std::uint64_t other_classes(const Model& model) {
 std::int64_t label_of(const ddpm_rt_sample_options& options, const Model& model,
                       std::uint64_t sample) {
   if (options.label_count != 0) return options.labels[sample % options.label_count];
+  if (Edit::is_asked(options)) return model.null_class;
   const auto label = static_cast<std::int64_t>(sample % other_classes(model));
   return label < model.null_class ? label : label + 1;
 }
@@ -31,7 +32,9 @@ void check_labels(const ddpm_rt_sample_options& options, const Model& model) {
   const std::string range = "0 to " + std::to_string(model.classes - 1);
   if (options.label_count != 0 && options.labels == nullptr)
     bad_argument("labels must not be NULL where label_count is not 0");
-  if (options.label_count == 0 && other_classes(model) == 0)
+  const bool has_default =
+      Edit::is_asked(options) ? model.null_class >= 0 : other_classes(model) != 0;
+  if (options.label_count == 0 && !has_default)
     bad_argument("the model is class-conditional and needs a label from " + range);
   for (std::size_t i = 0; i < options.label_count; ++i)
     if (options.labels[i] < 0 || options.labels[i] >= model.classes)

@@ -106,6 +106,10 @@ std::vector<Row> step_table(const JsonObject& object, const Model& model) {
     for (std::size_t row = 0; row < count; ++row)
       rows[row].*place = static_cast<float>(column[row]);
   }
+  const auto from_x0 = object.numbers("mean_from_x0", count);
+  const auto from_prev_x0 = object.numbers("mean_from_prev_x0", count);
+  for (std::size_t row = 0; row < count; ++row)  // rounded once
+    rows[row].mean_from_both_x0 = static_cast<float>(from_x0[row] + from_prev_x0[row]);
   for (const Row& row : rows)
     if (row.log_sigma_from_spread != 0 && model.output_channels == model.shape[0])
       object.fail("log_sigma_from_spread must be 0, because the network predicts no variance");

@@ -22,6 +22,8 @@ struct Row {
   float x0_from_x, x0_from_out;
   float mean_from_x0, mean_from_x, mean_from_out, mean_from_prev_x0;
   float sigma, log_sigma_from_spread;
+  // mean_from_x0 + mean_from_prev_x0, for a chain that starts at this row
+  float mean_from_both_x0;
 };
 
 struct StepsFile {

@@ -50,13 +50,14 @@ std::vector<std::string> recorded(char kind, const std::string& mark) {
   return names;
 }
 
-constexpr char BEGIN[] = "ddpm_rt_begin", STEP[] = "ddpm_rt_step";
+constexpr char BEGIN[] = "ddpm_rt_begin", RESUME[] = "ddpm_rt_resume", STEP[] = "ddpm_rt_step";
 
 }  // namespace
 
 Device::Device() {
   stand_in_reset();
   stand_in_register(BEGIN, "PPPPPPPIIIIII", launch<BEGIN>, extents);
+  stand_in_register(RESUME, "PPPPPPPIIIIII", launch<RESUME>, extents);
   stand_in_register(STEP, "PPPPPPPIIIIII", launch<STEP>, extents);
 }
 

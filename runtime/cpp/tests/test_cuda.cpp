@@ -2,8 +2,10 @@
 // with the host loop.
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <thread>
 
+#include "edit.hpp"
 #include "host_loop.hpp"
 #include "library.hpp"
 #include "plan_record.hpp"
@@ -77,7 +79,16 @@ std::vector<float> on_host(const std::string& plan, const std::string& steps_fil
   conditions.inputs = bytes_of(steps.model, inputs, asked);
   conditions.null_inputs = bytes_of(steps.model, null_inputs, asked);
   ddpm_rt::HostLoop loop(engine, steps, {asked.seed, asked.first, asked.count}, conditions);
-  loop.start();
+  ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
+  options.first = asked.first;
+  options.count = asked.count;
+  options.strength = asked.strength;
+  options.init_images = asked.init_images.empty() ? nullptr : asked.init_images.data();
+  options.init_count = asked.init_images.size() / steps.model.image();
+  options.init_noise = asked.init_noise.empty() ? nullptr : asked.init_noise.data();
+  std::optional<ddpm_rt::Edit> edit;
+  if (ddpm_rt::Edit::is_asked(options)) edit.emplace(options, steps, engine.card());
+  loop.start(edit ? &*edit : nullptr);
   while (loop.row() < steps.rows.size()) {
     loop.step();
     if (x0 != nullptr) x0->push_back(loop.x0());
@@ -197,6 +208,43 @@ TEST_CASE("named inputs, null inputs and the previous x0 reach the network on th
       for (const auto& [name, numbers] : null) sampler.set_null_input(name, numbers);
       CHECK(same(sampler.sample(asked), on_host(file, steps, asked, nullptr, given, null)));
     }
+}
+
+TEST_CASE("image to image and given noise on the device; masks are refused") {
+  std::vector<float> images(5 * 24);
+  for (std::size_t i = 0; i < images.size(); ++i) images[i] = std::sin(static_cast<float>(i));
+  const std::vector<std::uint8_t> mask(24, 1);
+  for (const char* steps : {"ddpm.steps.json", "dpm.steps.json"}) {
+    const Device device;
+    auto sampler = opened("toy.plan", steps);
+    const ddpm_rt::Options plain = {.seed = 7, .count = 5, .batch = 4};
+    for (const double strength : {0.0, 0.35, 1.0}) {
+      auto asked = plain;
+      asked.init_images = images;
+      asked.strength = strength;
+      std::uint64_t first = 20, heard = 0;
+      asked.progress = [&](const ddpm_rt_step& step) {
+        first = std::min<std::uint64_t>(first, step.row);
+        return ++heard == step.done;
+      };
+      CHECK(same(sampler.sample(asked), on_host("toy.plan", steps, asked)));
+      CHECK(2 * (20 - first) == heard);
+    }
+    CHECK(same(sampler.sample(plain), on_host("toy.plan", steps, plain)));  // its own rows again
+    auto noisy = plain;
+    noisy.init_noise = images;
+    CHECK(same(sampler.sample(noisy), on_host("toy.plan", steps, noisy)));
+    auto masked = plain;
+    masked.init_images = images;
+    masked.mask = mask;
+    CHECK(has(refusal([&] { sampler.sample(masked); }), "masks need the loop on the host"));
+  }
+  const Device device;
+  const std::int64_t labels[] = {1};
+  const ddpm_rt::Options guided = {
+      .seed = 2, .count = 5, .batch = 4, .labels = labels, .guidance = 3, .init_images = images};
+  CHECK(same(opened("classes.plan", "classes.steps.json").sample(guided),
+             on_host("classes.plan", "classes.steps.json", guided)));
 }
 
 TEST_CASE("a process of noise levels on the device: initial scale, fractional times, a sequence") {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "allocations.hpp"
+#include "edit.hpp"
 #include "error.hpp"
 #include "golden.hpp"
 #include "host_loop.hpp"
@@ -111,6 +112,39 @@ TEST_CASE("given the same answers of the network, every table ends in Python's b
     }
   }
   CHECK(chains == 28);
+}
+
+TEST_CASE("edits end in Python's bits") {
+  const auto asked = golden("chains.json");
+  std::vector<float> images(2 * 15);
+  for (std::size_t i = 0; i < images.size(); ++i)
+    images[i] = (static_cast<float>(37 * i % 33) - 16) / 16;
+  std::vector<std::uint8_t> mask(15);
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = i % 3 == 0 ? 1 : 0;
+  for (const auto& known : golden("edits.json")) {
+    const auto folder = known.at("folder").get<std::string>();
+    const auto name = (folder.empty() ? "" : folder + "/") + known.at("name").get<std::string>();
+    CAPTURE(name);
+    TestChain run = chain(asked, name);
+    const auto card = ddpm_rt::read_card(
+        golden_text(folder.empty() ? std::string("card.json") : name + ".card.json"), name);
+    ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
+    options.first = run.samples.first;
+    options.count = options.init_count = run.samples.count;
+    options.init_images = images.data();
+    options.strength = known.at("strength");
+    options.resample = known.at("resample");
+    if (known.at("masked").get<bool>()) options.mask = mask.data();
+    ddpm_rt::Edit edit(options, run.steps, card);
+    ddpm_rt::HostLoop loop(run.engine, run.steps, run.samples, run.conditions);
+    const long before = allocations();
+    loop.start(&edit);
+    while (loop.row() < run.steps.rows.size()) loop.step();
+    CHECK(allocations() - before == 0);
+    REQUIRE(loop.x().size() == known.at("x").size());
+    for (std::size_t i = 0; i < loop.x().size(); ++i)
+      CHECK(bits(loop.x()[i]) == known.at("x").at(i));
+  }
 }
 
 TEST_CASE("no step allocates memory") {

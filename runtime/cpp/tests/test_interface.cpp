@@ -21,7 +21,7 @@ ddpm_rt_status status(const ddpm_rt_open_options& options) {
 #define DDPM_RT_ENDS_WITH(type, field) \
   static_assert(offsetof(type, field) + sizeof(type::field) == sizeof(type))
 DDPM_RT_ENDS_WITH(ddpm_rt_open_options, device);
-DDPM_RT_ENDS_WITH(ddpm_rt_sample_options, step_seconds);
+DDPM_RT_ENDS_WITH(ddpm_rt_sample_options, init_noise);
 DDPM_RT_ENDS_WITH(ddpm_rt_info, is_latent);
 DDPM_RT_ENDS_WITH(ddpm_rt_input, name);
 DDPM_RT_ENDS_WITH(ddpm_rt_step, time);

@@ -11,7 +11,7 @@ const char* const USAGE =
     "and STEPS, a file of `ddpm-rt steps`.\n\n"
     "  --seed N        seed                                             [0]\n"
     "  --first N       number of the first sample of the seed           [0]\n"
-    "  --count N       number of samples                                [16]\n"
+    "  --count N       number of samples    [16, or as many as the .npy to start from holds]\n"
     "  --batch N       images per call of the network                   [16]\n"
     "  --label N       class of the images; repeat to cycle through several\n"
     "                  [every class in turn, if the model has a null class]\n"
@@ -21,6 +21,11 @@ const char* const USAGE =
     "                  many (sample n takes entry n modulo their count)\n"
     "  --null-input NAME=VALUE\n"
     "                  with --guidance: the value that stands for no condition\n"
+    "  --init-image F  start from images, an .npy in [-1, 1]\n"
+    "  --strength S    share of the steps to run from the image         [0.5; 1 with a mask]\n"
+    "  --mask FILE     keep the pixels of --init-image that are 0 in this .npy, [H, W]\n"
+    "  --resample N    passes per step with a mask, which blend the edges  [1]\n"
+    "  --init-noise F  start from this noise, an .npy\n"
     "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
     "  --device N      number of the GPU                                [0]\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
@@ -51,6 +56,18 @@ ddpm_rt_provider provider(const std::string& word) {
   return found->second;
 }
 
+double strength(const std::string& word) {
+  const auto value = number<double>("--strength", word);
+  if (!(value > 0 && value <= 1)) throw UsageError("--strength must lie in (0, 1]");
+  return value;
+}
+
+std::uint64_t resample(const std::string& word) {
+  const auto value = number<std::uint64_t>("--resample", word);
+  if (value == 0) throw UsageError("--resample must be at least 1");
+  return value;
+}
+
 using Take = std::function<void(Arguments&, const std::string&)>;
 
 const std::map<std::string, Take>& options() {
@@ -70,6 +87,11 @@ const std::map<std::string, Take>& options() {
        [](auto& all, auto& word) { all.inputs.push_back(named_value("--input", word)); }},
       {"--null-input",
        [](auto& all, auto& word) { all.null_inputs.push_back(named_value("--null-input", word)); }},
+      {"--init-image", [](auto& all, auto& word) { all.init_image = word; }},
+      {"--strength", [](auto& all, auto& word) { all.strength = strength(word); }},
+      {"--mask", [](auto& all, auto& word) { all.mask = word; }},
+      {"--resample", [](auto& all, auto& word) { all.resample = resample(word); }},
+      {"--init-noise", [](auto& all, auto& word) { all.init_noise = word; }},
       {"--provider", [](auto& all, auto& word) { all.open.provider = provider(word); }},
       {"--device", [](auto& all, auto& word) { all.open.device = number<int>("--device", word); }},
       {"--threads",

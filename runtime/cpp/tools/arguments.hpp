@@ -16,7 +16,10 @@ struct UsageError : std::runtime_error {
 
 struct Arguments {
   std::string model, steps, out = "samples.png";
-  std::uint64_t seed = 0, first = 0, count = 16, batch = 16;
+  std::uint64_t seed = 0, first = 0, batch = 16;
+  std::optional<std::uint64_t> count, resample;
+  std::optional<double> strength;
+  std::string init_image, mask, init_noise;  // files; "": not given
   std::vector<std::int64_t> labels;
   double guidance = 1.0;
   std::vector<NamedValue> inputs, null_inputs;

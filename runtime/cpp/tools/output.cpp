@@ -48,16 +48,15 @@ void check_png(const Images& images) {
     std::string sides;
     for (const std::size_t side : images.shape)
       sides += (sides.empty() ? "" : " x ") + std::to_string(side);
-    throw std::runtime_error("the model draws " +
-                             std::string(images.is_latent ? "latents of " : "") + sides +
-                             ", which a picture cannot show; write an .npy");
+    throw std::invalid_argument("the model draws " + sides +
+                                ", which a picture cannot show; write an .npy");
   }
   const Grid grid = grid_of(images.count);
   const std::size_t width = grid.columns * images.shape[2], height = grid.rows * images.shape[1];
   if (height > ddpm_rt::MAX_PIXELS / width)
-    throw std::runtime_error("the grid would have more than " +
-                             std::to_string(ddpm_rt::MAX_PIXELS) +
-                             " pixels; write an .npy, or fewer images");
+    throw std::invalid_argument("the grid would have more than " +
+                                std::to_string(ddpm_rt::MAX_PIXELS) +
+                                " pixels; write an .npy, or fewer images");
 }
 
 void write_png(const std::string& path, const Images& images) {
