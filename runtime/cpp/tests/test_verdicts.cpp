@@ -28,9 +28,10 @@ bool reads(const Read& read, const std::string& text) {
 // Checks each verdict about `content`. Returns their number.
 std::size_t check(const json& content, const json& verdicts, const json& values, const Read& read) {
   std::size_t checked = 0;
-  for (const auto& [place, row] : verdicts.items()) {
+  for (const auto& entry : verdicts.items()) {
+    const std::string place = entry.key();
     const json::json_pointer pointer(place);
-    const auto verdict = row.get<std::string>();
+    const auto verdict = entry.value().get<std::string>();
     REQUIRE(verdict.size() == values.size() + 1);
     for (std::size_t i = 0; i < verdict.size(); ++i, ++checked) {
       json changed = content;
@@ -54,9 +55,10 @@ std::size_t check(const json& content, const json& verdicts, const json& values,
 TEST_CASE("a changed card is read where Python reads it, and refused where Python refuses it") {
   const json verdicts = golden("verdicts.json");
   std::size_t checked = 0;
-  for (const auto& [name, rows] : verdicts.at("cards").items()) {
+  for (const auto& entry : verdicts.at("cards").items()) {
+    const std::string name = entry.key();
     CAPTURE(name);
-    checked += check(golden(name + ".json"), rows, verdicts.at("values"),
+    checked += check(golden(name + ".json"), entry.value(), verdicts.at("values"),
                      [](const std::string& text) { ddpm_rt::read_card(text, "card"); });
   }
   CHECK(checked > 5000);
@@ -65,10 +67,11 @@ TEST_CASE("a changed card is read where Python reads it, and refused where Pytho
 TEST_CASE("so is a changed steps file") {
   const json verdicts = golden("verdicts.json");
   std::size_t checked = 0;
-  for (const auto& [name, rows] : verdicts.at("steps").items()) {
+  for (const auto& entry : verdicts.at("steps").items()) {
+    const std::string name = entry.key();
     CAPTURE(name);
     const auto card = ddpm_rt::read_card(golden_text(name + ".card.json"), "card");
-    checked += check(golden(name + ".steps.json"), rows, verdicts.at("values"),
+    checked += check(golden(name + ".steps.json"), entry.value(), verdicts.at("values"),
                      [&](const std::string& text) {
                        ddpm_rt::check_same_model(ddpm_rt::parse_steps(text, "f"), card, "f");
                      });
