@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CO
 .PHONY: sample test quick hooks cpp-test js-test docs campaign fuzz check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
-	$(BIN)/ddpm-rt sample --count 64 --out samples.png
+	$(BIN)/ddpm-rt sample --sampler fitted --count 64 --out samples.png
 
 test: $(VENV)/dev  ## run lint, types and all tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
