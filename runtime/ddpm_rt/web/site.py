@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..artifacts.atomic_write import replace_file
-from ..artifacts.bounded_read import failure, parse_json, read_bytes
+from ..artifacts.bounded_read import failure, read_bytes
 from ..artifacts.card import ModelCard
-from ..artifacts.card_format import format_of
 from ..artifacts.onnx_card import read_onnx_card
 from ..artifacts.onnx_types import graph_precision
 from ..artifacts.steps_file import AGAIN, read_steps
@@ -42,8 +41,6 @@ def write_site(model: Path, steps: Path, out: Path, *, title: str | None = None,
     card = read_onnx_card(model)
     sampler = read_steps(steps, card)
     table = read_bytes(steps, AGAIN)
-    if format_of(card) != 1 or parse_json(table)["format"] != 1:
-        raise failure(model, "or its table has facts of format 2, which the page does not know", "use another model")
     _check_model(model, card)
     title = card.provenance.source if title is None else title
     if not title.strip() or title != printable(title) or len(title) > TITLE:
@@ -80,7 +77,9 @@ def _check_model(model: Path, card: ModelCard) -> None:
         kinds = " and ".join(sorted(wrong))
         raise failure(model, f"computes in {kinds}, which browsers run slowly or not at all", "export it in fp32")
     if not card.is_picture:
-        raise failure(model, f"has {card.image_shape[0]} channels; a page shows 1 or 3", "use another model")
+        raise failure(model, "draws no pictures of 1 or 3 channels, and a page shows nothing else", "use another model")
+    if card.conditions:
+        raise failure(model, f"needs {', '.join(card.conditions)}, which a page does not ask for", "use another model")
 
 
 def _service_worker(files: Mapping[str, bytes]) -> bytes:

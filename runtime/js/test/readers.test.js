@@ -28,10 +28,14 @@ function reads(read) {
 
 test('a card or a steps file is read where Python reads it, and refused where Python refuses it', async () => {
   const texts = await readAsJson('texts.json');
-  const card = readCard(texts.card);
-  for (const [text, ok] of texts.cards) assert.equal(reads(() => readCard(text)), ok, text.slice(-200));
-  for (const [text, ok] of texts.steps) assert.equal(reads(() => readSteps(text, card)), ok, text.slice(0, 200));
-  assert.ok(texts.cards.length > 30 && texts.steps.length > 20);
+  const differ = (/** @type {string} */ text, /** @type {boolean} */ found, /** @type {boolean} */ expected) =>
+    (found === expected ? [] : [`${found} here: ${text.length < 400 ? text : `${text.slice(0, 200)} ... ${text.slice(-200)}`}`]);
+  const wrong = texts.cards.flatMap((/** @type {any} */ [text, ok]) => differ(text, reads(() => readCard(text)), ok));
+  for (const [card, text, ok] of texts.steps) wrong.push(...differ(text, reads(() => readSteps(text, readCard(card))), ok));
+  assert.deepEqual(wrong, []);
+  assert.ok(texts.cards.length > 180 && texts.steps.length > 150);
+  const read = texts.cards.filter((/** @type {any} */ [, ok]) => ok).length;
+  assert.ok(read > 20 && read < texts.cards.length / 2, `${read}`);
 });
 
 test('JSON keeps integers exact, and refuses what JSON.parse lets pass', () => {

@@ -1,44 +1,16 @@
 """Fused chains of other processes and shapes against the loop: the networks work on each value, so bits are equal."""
 
 import numpy as np
-import onnx
 import pytest
+from condition_files import write_divided
 from gaussian_model import gaussian_card
 from node_runs import session_of
-from onnx import TensorProto, helper, numpy_helper
 from other_kinds import flow_card, mixed_card, sigma_card
 
 import ddpm_rt
 from ddpm_export.fuse.fuse import fuse
 from ddpm_rt import DdpmRtError, Request
-from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.requests.sampler_options import SamplerOptions
-
-
-def write_divided(path, card):
-    """out = x / (1 + t), with t as float32."""
-    shape = ["batch", *card.image_shape]
-    nodes = [
-        helper.make_node("Add", ["t", "one"], ["above"]),
-        helper.make_node("Reshape", ["above", "each"], ["divisor"]),
-        helper.make_node("Div", ["x", "divisor"], ["out"]),
-    ]
-    constants = {"one": np.float32(1), "each": np.array([-1, *[1] * len(card.image_shape)])}
-    graph = helper.make_graph(
-        nodes,
-        "divided",
-        [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("t", TensorProto.FLOAT, ["batch"]),
-        ],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    helper.set_model_props(model, {METADATA_KEY: card.to_json()})
-    onnx.save(model, path)
-    return path
-
 
 KINDS = {
     "sigma": (sigma_card(), {"sampler": "dpm++"}),

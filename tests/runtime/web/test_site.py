@@ -9,7 +9,9 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
+from condition_files import denoiser_card, write_denoiser, write_divided
 from gaussian_model import gaussian_card, write_gaussian
+from other_kinds import sigma_card
 from repository import ROOT
 
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
@@ -89,12 +91,23 @@ def test_a_folder_with_other_files_is_left_alone(web, tmp_path):
     assert "is a file; name a new folder" in web(out=tmp_path / "mine" / "thesis.txt").output
 
 
-@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}, {"spacing": "karras"}])
+@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}, {"image_shape": (1, 24)}])
 def test_a_model_that_a_browser_cannot_show_is_refused(web, tmp_path, changes, monkeypatch):
     model = write_gaussian(tmp_path / "other.onnx", card=gaussian_card(**changes))
     monkeypatch.setattr("ddpm_rt.web.site.graph_precision", lambda path: changes.get("precision", "fp32"))
     result = web(model=model)
     assert (result.exit_code, result.output.count("\n"), (tmp_path / "site").exists()) == (1, 1, False)
+
+
+def test_a_model_that_a_visitor_would_have_to_give_inputs_is_refused(web, tmp_path):
+    result = web(model=write_denoiser(tmp_path / "other.onnx", card=denoiser_card()))
+    assert (result.exit_code, "needs difficulty, which a page does not ask for" in result.output) == (1, True)
+
+
+def test_pictures_of_another_process_have_a_site(web, tmp_path):
+    result = web(model=write_divided(tmp_path / "levels.onnx", sigma_card(image_shape=(1, 4, 6))))
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "site" / "steps.json").read_text())["format"] == 2
 
 
 @pytest.mark.parametrize("title", ["", " ", "two\nlines", "x" * 201])
