@@ -69,6 +69,33 @@ def write_divided(path, card):
     return _saved(path, nodes, [("x", FLOAT, sides), ("t", FLOAT, ["batch"])], ("out", FLOAT, sides), constants, card)
 
 
+def write_mixed(path, card):
+    """`other_kinds.mixed` as a graph: out = x / 2 + image / 4 - before / 8 + number / 100."""
+    from onnx import helper
+
+    sides = ["b", *card.image_shape]
+    nodes = [
+        helper.make_node("Mul", ["x", "half"], ["a"]),
+        helper.make_node("Mul", ["image", "quarter"], ["b"]),
+        helper.make_node("Mul", ["before", "eighth"], ["c"]),
+        helper.make_node("Cast", ["number"], ["float"], to=FLOAT),
+        helper.make_node("Cast", ["t"], ["time"], to=FLOAT),
+        helper.make_node("Mul", ["time", "zero"], ["nothing"]),
+        helper.make_node("Add", ["float", "nothing"], ["level"]),
+        helper.make_node("Reshape", ["level", "each"], ["d"]),
+        helper.make_node("Mul", ["d", "hundredth"], ["e"]),
+        helper.make_node("Add", ["a", "b"], ["f"]),
+        helper.make_node("Sub", ["f", "c"], ["g"]),
+        helper.make_node("Add", ["g", "e"], ["out"]),
+    ]
+    constants = {"half": 0.5, "quarter": 0.25, "eighth": 0.125, "hundredth": 0.01, "zero": 0.0}
+    constants = {name: np.array(value, np.float32) for name, value in constants.items()}
+    constants["each"] = np.array([-1, *[1] * len(card.image_shape)])
+    inputs = [("x", FLOAT, sides), ("t", INT64, ["b"]), ("image", FLOAT, sides), ("number", INT64, ["b"]),
+              ("before", FLOAT, sides)]  # fmt: skip
+    return _saved(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
+
+
 def super_resolution_card(shape=(1, 4, 6), **changes):
     inputs = {"low_res": InputFacts("float32", shape), "before": InputFacts("float32", shape, "prev_x0")}
     return gaussian_card(
