@@ -103,11 +103,12 @@ def _listed(asked: dict[str, object]) -> dict[str, object]:
 
 
 def write_sites(folder: Path, ort: Path) -> None:
-    """The bundled model's site, and that of ten classes and a null class."""
+    """The bundled model's site, and that of ten classes and a null class, without and with WebGPU."""
     write_site(folder / "mnist.onnx", folder / "mnist-ddim.steps.json", folder / "site", title="Digits", ort=ort)
     card = read_onnx_card(folder / "ten.onnx")
     write_steps(folder / "ten.steps.json", SamplerOptions(steps=STEPS).compile(card), card)
     write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "labelled-site", ort=ort)
+    write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "webgpu-site", ort=ort, webgpu=True)
 
 
 def main(folder: Path, ort: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from ..artifacts.onnx_types import graph_precision
 from ..artifacts.steps_file import AGAIN, read_steps
 from ..errors import DdpmRtError
 from ..text import printable
-from .javascript import ort_files, own_files
+from .javascript import GPU_FILES, ort_files, own_files
 
 MARK = "site.json"  # a folder that holds it is a site, which a new one may replace
 MODEL_LIMIT = (1 << 31) - 1  # bytes that a browser reads into one array
@@ -31,10 +31,14 @@ class Site(NamedTuple):
     files: int
 
 
-def write_site(model: Path, steps: Path, out: Path, *, title: str | None = None, ort: Path | None = None) -> Site:
+def write_site(
+    model: Path, steps: Path, out: Path, *, title: str | None = None, ort: Path | None = None, webgpu: bool = False
+) -> Site:
     """Write the site for `model`, an ONNX file with a card, and the steps file of its sampler into the folder `out`.
 
     `ort` is the folder dist of the npm package onnxruntime-web; by default npm fetches it into the cache, once.
+    With `webgpu`, the page uses a GPU where that computes what WebAssembly computes, and loads the files for it only
+    where there is an adapter.
     Raises ValueError for a title that is not a line of text, DdpmRtError for a folder that is no site, or for a model
     that a browser cannot run.
     """
@@ -48,11 +52,11 @@ def write_site(model: Path, steps: Path, out: Path, *, title: str | None = None,
     check_folder(out)
     facts = {
         "title": title, "shape": list(card.image_shape), "steps": sampler.table.steps,
-        "classes": card.classes, "nullClass": card.null_class,
+        "classes": card.classes, "nullClass": card.null_class, "webgpu": webgpu,
     }  # fmt: skip
     files = {
         **own_files(),
-        **{f"ort/{name}": content for name, content in ort_files(ort).items()},
+        **{f"ort/{name}": content for name, content in ort_files(ort, webgpu=webgpu).items()},
         "model.onnx": read_bytes(model, "use a smaller model", MODEL_LIMIT),
         "steps.json": table,
         MARK: (json.dumps(facts) + "\n").encode(),
@@ -83,11 +87,14 @@ def _check_model(model: Path, card: ModelCard) -> None:
 
 
 def _service_worker(files: Mapping[str, bytes]) -> bytes:
-    """The service worker with the names of the files, and their hash as its version: a change of one is a new one."""
-    digest = hashlib.sha256()
+    """The service worker with the names of the files, and their hash as its version: a change of one is a new one.
+
+    It does not keep the files for WebGPU, which most visitors do not need.
+    """
+    digest, rare = hashlib.sha256(), {"sw.js", *(f"ort/{name}" for name in GPU_FILES)}
     for name in sorted(files):
         digest.update(f"{name} {hashlib.sha256(files[name]).hexdigest()}\n".encode())
-    names = sorted(["./", *(name for name in files if name != "sw.js")])
+    names = sorted(["./", *(name for name in files if name not in rare)])
     text = files["sw.js"].decode()
     return text.replace("@VERSION@", digest.hexdigest()[:16]).replace("['@FILES@']", json.dumps(names)).encode()
 

@@ -26,7 +26,7 @@ def ort(tmp_path):
     """A folder with the names of ONNX Runtime's files."""
     folder = tmp_path / "dist"
     folder.mkdir()
-    for name in javascript.ORT_FILES:
+    for name in javascript.ORT_FILES + javascript.GPU_FILES:
         (folder / name).write_text(name)
     return folder
 
@@ -50,7 +50,8 @@ def test_a_site_has_the_model_the_table_the_page_and_both_libraries(web, tmp_pat
     site = tmp_path / "site"
     assert (site / "model.onnx").read_bytes() == gaussian.read_bytes()
     facts = json.loads((site / "site.json").read_text())
-    assert facts == {"title": "Grey images", "shape": [1, 4, 6], "steps": 3, "classes": None, "nullClass": None}
+    known = {"title": "Grey images", "shape": [1, 4, 6], "steps": 3, "classes": None, "nullClass": None}
+    assert facts == known | {"webgpu": False}
     source = ROOT / "runtime" / "js" / "src"
     assert {path.name: path.read_text() for path in (site / "src").iterdir()} == {
         path.name: path.read_text() for path in source.glob("*.js")
@@ -65,6 +66,18 @@ def test_the_service_worker_keeps_every_file_of_the_site(web, tmp_path):
     kept = set(json.loads(re.search(r"const FILES = (\[.*\]);", text)[1]))
     there = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     assert kept == there - {"sw.js"} | {"./"}
+
+
+def test_the_files_for_webgpu_are_there_on_demand_and_not_kept_by_the_service_worker(web, tmp_path):
+    assert web().exit_code == 0
+    assert not (tmp_path / "site" / "ort" / javascript.GPU_FILES[0]).exists()
+    assert web("--webgpu").exit_code == 0
+    assert json.loads((tmp_path / "site" / "site.json").read_text())["webgpu"] is True
+    kept = (tmp_path / "site" / "sw.js").read_text()
+    for name in javascript.GPU_FILES:
+        assert (tmp_path / "site" / "ort" / name).read_text() == name
+        assert name not in kept
+    assert javascript.ORT_FILES[0] in kept
 
 
 def test_the_version_changes_with_any_file_and_only_then(web, tmp_path):
