@@ -21,15 +21,19 @@ from typing import Any
 import page_inputs
 from page_blocks import Block, blocks, given, pages
 
+PROGRAMS = Path(sys.executable).parent  # of this environment
+
 
 class BlockFailed(Exception):
     """A block failed: its command exited with an error, or its Python code raised an exception."""
 
 
-def run_page(page: Path, folder: Path, show: Callable[[str], object] = lambda line: None) -> list[Block]:
+def run_page(
+    page: Path, folder: Path, show: Callable[[str], object] = lambda line: None, programs: Path = PROGRAMS
+) -> list[Block]:
     """Run the blocks of `page` in `folder`, and return those that ran. Raises BlockFailed for the first failure.
 
-    Python blocks share their names, as the cells of a notebook do.
+    Python blocks share their names, as the cells of a notebook do. Shell blocks look for programs in `programs` first.
     """
     for name in given(page):
         page_inputs.make_input(name, folder)
@@ -37,7 +41,7 @@ def run_page(page: Path, folder: Path, show: Callable[[str], object] = lambda li
     ran = []
     for block in blocks(page):
         if block.runs:
-            _run_shell(block, folder) if block.language == "sh" else _run_python(block, folder, names)
+            _run_shell(block, folder, programs) if block.language == "sh" else _run_python(block, folder, names)
             ran.append(block)
             show(f"{block}: ran")
         elif block.needs:
@@ -45,9 +49,9 @@ def run_page(page: Path, folder: Path, show: Callable[[str], object] = lambda li
     return ran
 
 
-def _run_shell(block: Block, folder: Path) -> None:
-    programs = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+def _run_shell(block: Block, folder: Path, programs: Path) -> None:
+    places = [str(programs), str(PROGRAMS), os.environ["PATH"]]
+    environment = os.environ | {"PATH": os.pathsep.join(places)}
     command = ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -21,6 +21,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.bounded_read import parse_json
 from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.collection import uncollected
 from ddpm_rt.engines.ort_cpu import open_session
 
 from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
@@ -145,7 +146,7 @@ def trace(module: nn.Module, card: ModelCard, opset: int, static_batch: int | No
     times = range(1, batch + 1) if card.process is None else typical_times(card, np.random.default_rng(1))[:batch]
     inputs = example(card, batch, np.random.default_rng(0), times)
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
-    with quiet():
+    with quiet(), uncollected():  # the collector would scan the tracer's many objects again and again
         try:
             program = torch.onnx.export(
                 module,

@@ -15,6 +15,7 @@ EXTRAS = {
     "tqdm": "train",
     "tomli": "train",
     "datasets": "datasets",
+    "python_multipart": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

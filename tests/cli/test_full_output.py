@@ -30,6 +30,7 @@ def arguments(request, gaussian):
     return [part.format(model=gaussian) for part in COMMANDS[request.param]]
 
 
+@pytest.mark.slow
 @needs_full
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_full_disk_behind_stdout_is_a_one_line_error(tmp_path, arguments, launcher):
@@ -62,6 +63,7 @@ def test_a_full_disk_behind_stderr_changes_no_exit_code(tmp_path):
             assert done.returncode in (1, code)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_the_command_silently(tmp_path, arguments):
     reader, writer = os.pipe()
     os.close(reader)
@@ -75,6 +77,7 @@ def test_a_closed_pipe_ends_the_command_silently(tmp_path, arguments):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_do_no_harm(gaussian, tmp_path, closed):
     line = f'exec "$0" -m ddpm_rt sample --engine "$1" --out x.npy --steps 2 --count 1 {closed}'
@@ -83,6 +86,7 @@ def test_closed_streams_do_no_harm(gaussian, tmp_path, closed):
     assert (tmp_path / "x.npy").stat().st_size == 128 + 4 * 4 * 6  # the header of NumPy, and the numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 @pytest.mark.parametrize("name", [b"bad\xff", "grün".encode()])
 def test_a_name_beyond_the_terminal_s_encoding_can_be_shown(gaussian, tmp_path, encoding, name):

@@ -133,6 +133,7 @@ def interrupted(place, call, *arguments):
 OPTIONS = ("--batch", 8, "--sampler", "ddpm", "--steps", 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "call", "kept"),
     [(ENGINE, 51, 16), (ENGINE, 1, 0), (PICTURE, 1, 0), (PICTURE, 21, 20), (PICTURE, 40, 39)],
@@ -152,6 +153,7 @@ def test_ctrl_c_keeps_complete_images_and_the_same_command_resumes(gaussian, tmp
             np.testing.assert_array_equal(np.asarray(picture)[..., None], drawn[sample])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place", "call"), [("x.npy", ENGINE, 51), ("x.png", PICTURE, 1)])
 def test_ctrl_c_leaves_no_part_of_a_file(gaussian, tmp_path, name, place, call):
     done = interrupted(place, call, "sample", "--engine", gaussian, "--out", tmp_path / name, *OPTIONS, "--count", 40)
@@ -228,6 +230,7 @@ def test_the_verbs_are_listed_in_the_order_of_the_pipeline():
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "command", "extra"), [
     ("torch", "train --preset mnist --data x.npz --out y", "train"),
     ("torch", "export x -o y.onnx", "export"),

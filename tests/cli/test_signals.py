@@ -49,6 +49,7 @@ def ended(number, place, call, *arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("when", PLACES)
 def test_a_signal_while_a_folder_is_drawn_keeps_complete_files(gaussian, tmp_path, number, when):
@@ -70,6 +71,7 @@ def test_a_signal_while_a_folder_is_drawn_keeps_complete_files(gaussian, tmp_pat
             picture.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["x.npy", "x.png", "x.gif"])
 @pytest.mark.parametrize("place", ["os::fsync", "os::replace"])
@@ -107,6 +109,7 @@ runpy.run_module("ddpm_rt", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("name", ["click", "numpy", "numpy.linalg", "onnxruntime.capi._pybind_state", "PIL.Image"])
 @pytest.mark.parametrize("way", ["import", "finalizer"])
@@ -125,6 +128,7 @@ def test_a_signal_while_a_library_loads_ends_the_command_in_one_line(gaussian, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_an_ignored_signal_stays_ignored(gaussian, tmp_path, number):
     """Signals are ignored under nohup, and in background jobs of scripts."""
@@ -143,6 +147,7 @@ def test_an_ignored_signal_stays_ignored(gaussian, tmp_path, number):
     assert (tmp_path / "x.npy").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "place", "call"), [
     ("steps {model} --steps 4 -o x.json", "os::replace", 1),
     ("verify {model} --engine-b {model} --sampler ddim --steps 3 --json x.json", "os::fsync", 1),
@@ -162,6 +167,7 @@ def test_a_signal_in_any_verb_that_writes_leaves_nothing(gaussian, tmp_path, ver
     assert os.listdir(tmp_path) == ["z.npy"]
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_command_is_done_changes_nothing(gaussian, tmp_path):
     """At its exit Python restores the default handlers of signals."""
     script = (

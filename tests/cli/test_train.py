@@ -35,6 +35,7 @@ def call(*more):
     return run("train", *ARGUMENTS, *more)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_one_line_error_and_keeps_the_earlier_state(inside):
     assert call("--steps", 2).exit_code == 0
     state = inside / "run" / "training_state.pt"

@@ -107,6 +107,7 @@ def test_no_batch_exceeds_the_limit_of_a_grid(stand_in, device):
         Request(count=1 << 20, batch=1 << 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["replay", "chunks", "while"])
 def test_garbage_is_not_collected_while_a_graph_is_captured(stand_in, device, mode):
     def litter(real, number):

@@ -39,6 +39,7 @@ def check_report(log, archs, capsys):
     assert max(found.values()) <= MOST_REGISTERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHS)
 def test_code_of_nvrtc_has_no_fused_operations_and_no_spills(arch, capsys):
     made = kernels.compiled(arch, flags=("--ptxas-options=-v",))

@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pytest
 from step_loop import MAX32, MAX64, same_bits
 
 from ddpm_rt import noise
@@ -11,6 +12,7 @@ from ddpm_rt.exponential import exp
 # Noise and the exponential
 
 
+@pytest.mark.slow
 def test_ten_million_normals_have_numpy_s_bits(step_host):
     rng = np.random.default_rng(0)
     count = 0

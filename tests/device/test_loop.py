@@ -18,6 +18,7 @@ from ddpm_rt.samplers import samplers_of
 pytest.importorskip("cuda.core")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sampler", samplers_of("betas"))
 def test_the_images_are_bit_equal_to_those_of_the_host_loop(stand_in, device, mode, sampler):
@@ -67,6 +68,7 @@ def test_a_chain_may_start_from_an_image_or_from_noise(stand_in, device):
         np.testing.assert_array_equal(request.drawn(gpu), request.drawn(Host()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streams", [1, 2, 3])
 def test_batches_have_the_engine_s_size_and_come_in_order(stand_in, device, streams):
     gpu = Gpu(stand_in, device, batches=(1, 4), streams=streams)

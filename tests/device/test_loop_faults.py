@@ -13,6 +13,7 @@ pytest.importorskip("cuda.core")
 OUT_OF_MEMORY, LAUNCH_FAILED = 2, 719  # values of CUresult
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_an_interrupt_leaks_nothing_and_the_loop_can_be_used_again(stand_in, device, mode):
     gpu, request = Gpu(stand_in, device, mode=mode), Request(steps=100, count=6, batch=2)

@@ -35,6 +35,7 @@ def images(path, count):
     return rng.standard_normal((count, *card.image_shape)).astype(np.float32), np.arange(count) * 111 % 1000, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 @pytest.mark.parametrize("batch", ["batch", 4])
 @pytest.mark.parametrize("count", [1, 4, 9])

@@ -52,6 +52,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_device_loop_gives_the_bits_of_the_host_loop(stand_in, device, case):
     function, card, asked, engine = CASES[case]
@@ -63,6 +64,7 @@ def test_the_device_loop_gives_the_bits_of_the_host_loop(stand_in, device, case)
     assert not stand_in.live()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sampler", samplers_of("sigma"))
 def test_every_sampler_of_noise_levels_in_every_mode(stand_in, device, mode, sampler):

@@ -15,6 +15,7 @@ from ddpm_rt.include import include_folder
 from ddpm_rt.samplers.table import StepTable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_gives_the_loop_s_bits(step_host, name):
     needs_spread = TABLES[name].log_sigma_from_spread.any()
@@ -44,6 +45,7 @@ def test_unaligned_values_give_the_same_bits(step_host):
     same_bits(chains[1].x, chains[0].x)
 
 
+@pytest.mark.slow
 def test_a_coefficient_of_zero_skips_its_operand(step_host):
     """Tables with zero coefficients for values whose product with 0 is not 0: infinities, -0, overflows."""
     rng = np.random.default_rng(4)

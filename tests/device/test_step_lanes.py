@@ -56,6 +56,7 @@ def test_lanes_with_different_tables_rows_and_seeds_give_the_bits_of_their_chain
     np.testing.assert_array_equal(chain.lanes["row"], [6, 6, 6, 6, 6, 3])
 
 
+@pytest.mark.slow
 def test_more_lanes_than_threads_all_advance(step_host):
     table = TABLES["ddim eta"]
     chain = HostChain(step_host, rows_of(table, None), lanes_of(0, range(300), end=2), 4)
@@ -73,6 +74,7 @@ def test_more_lanes_than_threads_all_advance(step_host):
 # Non-finite values, and the end of a while graph
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 8, 9, 17])  # first and last element of the image and of its spread
 def test_the_first_non_finite_row_is_recorded_and_affects_no_other_lane(step_host, wrong, place):

@@ -17,6 +17,7 @@ from ddpm_rt.engines.opening import open_device_engine
 pytest.importorskip("cuda.core")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", FLAVOURS)
 @pytest.mark.parametrize("count", [1, 3, 16, 17, 40])
 def test_any_number_of_images_gives_the_network_s_output(bench, module, count):

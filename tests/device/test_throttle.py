@@ -15,6 +15,7 @@ from ddpm_rt.engine import Watch
 pytest.importorskip("cuda.core")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, device, mode):
     gpu = Gpu(stand_in, device, mode=mode)
@@ -33,6 +34,7 @@ def test_nothing_is_allocated_copied_or_captured_between_the_steps(stand_in, dev
     assert calls.count("cuEventSynchronize") <= 2 + 100 // MAX_INTERVAL
 
 
+@pytest.mark.slow
 def test_the_host_is_never_more_than_three_checks_ahead(stand_in, device):
     ahead, gpu = [], Gpu(stand_in, device)
     done = 0

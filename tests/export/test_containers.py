@@ -68,6 +68,7 @@ def test_the_only_network_of_a_file_is_found_under_any_prefix(tmp_path, content)
     assert open_source(saved(tmp_path, content)).weights_sha256 == weights_sha256(PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "names", "name"),
     [

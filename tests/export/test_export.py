@@ -156,6 +156,7 @@ class Branching(torch.nn.Module):
         return x if float(x.sum()) > 0 else -x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "message"), [(Forgetful(), "differs"), (Poisoned(), "finite"), (Branching(), "cannot export")]
 )

@@ -64,6 +64,7 @@ def example(hyper, batch=3):
     return (x, t) if hyper.classes is None else (x, t, torch.arange(batch) * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_network_inferred_from_the_weights_equals_the_published_equations(tmp_path, name):
     hyper, facts = NETWORKS[name]

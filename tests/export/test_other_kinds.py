@@ -59,6 +59,7 @@ def by_hand(module, engine, request):
     return bound.drawn(as_engine(network))
 
 
+@pytest.mark.slow
 def test_a_module_with_inputs_and_self_conditioning_is_exported_and_sampled(tmp_path):
     module = Mixed()
     written = export_onnx(module, mixed_card(), tmp_path / "x.onnx")
@@ -71,6 +72,7 @@ def test_a_module_with_inputs_and_self_conditioning_is_exported_and_sampled(tmp_
         np.testing.assert_allclose(request.drawn(engine), by_hand(module, engine, request), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("card", [sigma_card(), flow_card(prediction="x0")])
 @pytest.mark.parametrize("conditional", [False, True])
 def test_a_module_that_is_told_a_level_takes_it_as_float32(tmp_path, card, conditional):

@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from tiny_unet import tiny_unet
 
 import ddpm_rt
-from ddpm_export.onnx_export import export_onnx, weights_of_onnx
-from ddpm_export.sources import open_source
-from ddpm_export.sources.checkpoint_card import card_of
-from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
+from ddpm_export.onnx_export import weights_of_onnx
+from ddpm_ref.checkpoint import weights_sha256
 from ddpm_ref.diffusion import Diffusion, at_timesteps
 from ddpm_ref.recipe import load_preset
 from ddpm_ref.unet import UNet
@@ -52,13 +51,14 @@ def largest_difference(engine, request, reference):
 @pytest.mark.slow
 def test_a_thousand_steps_of_ddpm_match_the_reference(bundled):
     engine, unet = bundled
-    card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=2, batch=2)
+    card, request = engine.card, Request(sampler="ddpm", steps=1000, seed=SEED, count=1)
     draw = tape(card, request.samples)
     diffusion = Diffusion(np.array(card.betas), card.prediction)
     reference = diffusion.p_sample_loop(unet, draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eta", [0.0, 0.7])
 def test_fifty_steps_of_ddim_match_the_reference(bundled, eta):
     engine, unet = bundled
@@ -71,20 +71,16 @@ def test_fifty_steps_of_ddim_match_the_reference(bundled, eta):
 
 
 @pytest.mark.slow
-def test_fifteen_steps_of_the_cifar10_unet_match_the_reference(tmp_path):
-    recipe = load_preset("cifar10")
-    torch.manual_seed(0)
-    unet = UNet(recipe.model).eval()  # torch's initial weights, because those of Ho et al. give an output of zero
-    checkpoint = Checkpoint(unet, recipe.diffusion.betas, "eps", "fixed_large", (-1.0, 1.0))
-    save_checkpoint(tmp_path / "cifar10", checkpoint)
-    card = card_of(open_source(tmp_path / "cifar10"), tmp_path / "cifar10")
-    export_onnx(unet, card, tmp_path / "unet.onnx")
-    engine = ddpm_rt.open_denoiser(tmp_path / "unet.onnx")
-    request = Request(sampler="ddpm", steps=15, seed=SEED, count=1, batch=1)
+def test_fifteen_steps_of_the_cifar10_unet_match_the_reference(photos):
+    unet = tiny_unet(config=load_preset("cifar10").model)
+    engine = ddpm_rt.open_denoiser(photos / "fp32.onnx")
+    card, request = engine.card, Request(sampler="ddpm", steps=15, seed=SEED, count=1, batch=1)
     timesteps = request.bind(card).table.t.tolist()
     draw = tape(card, request.samples)
-    reference = checkpoint.diffusion.respaced(timesteps).p_sample_loop(
-        at_timesteps(unet, timesteps), draw(INITIAL_STEP), draw, variance="fixed_large", clip=card.clip
+    reference = (
+        Diffusion(np.array(card.betas), card.prediction)
+        .respaced(timesteps)
+        .p_sample_loop(at_timesteps(unet, timesteps), draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
     )
     assert largest_difference(engine, request, reference) <= TOLERANCE
 
@@ -98,10 +94,11 @@ def test_the_comparison_detects_another_schedule(bundled):
     draw = tape(card, request.samples)
     reference = other.p_sample_loop(unet, draw(INITIAL_STEP), draw, variance=card.variance, clip=card.clip)
     steps = request.bind(engine.card).trajectory(engine, request.samples)
-    first = [float(np.abs(step.x - x.numpy()).max()) for step, x, _ in zip(steps, reference, range(300))]  # noqa: B905
+    first = [float(np.abs(step.x - x.numpy()).max()) for step, x, _ in zip(steps, reference, range(100))]  # noqa: B905
     assert max(first) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_sample_40_is_the_same_in_any_batch():
     options = {"steps": 20, "seed": 11}
     alone = ddpm_rt.sample(first=40, count=1, **options)

@@ -16,6 +16,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.engines.ort_cpu import open_session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PIPELINES)
 def test_a_pipeline_that_diffusers_saved_is_the_same_network_and_schedule(tmp_path, name):
     config, scheduler = PIPELINES[name]

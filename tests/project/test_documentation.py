@@ -15,6 +15,7 @@ from ddpm_rt.extras import EXTRAS
 MODULES = ["ddpm_rt", "ddpm_rt.api", "ddpm_rt.noise"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_docstring_give_the_shown_results(name):
     module = importlib.import_module(name)

@@ -29,6 +29,7 @@ def test_every_example_is_known_and_short():
 PROGRAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRITES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_example_runs_and_writes_its_output(name, tmp_path):
     if name == "fifty_thousand":

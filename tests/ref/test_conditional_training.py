@@ -120,10 +120,9 @@ def test_several_processes_together_see_the_labels_of_one_process():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_the_label_decides_what_a_trained_model_draws(tmp_path, recipe):
+def test_the_label_decides_what_a_trained_model_draws(tmp_path):
     """The exported model draws the mean brightness of each class, with the learned variance."""
-    run(tmp_path / "run", recipe.with_training(steps=200, sample_every=200))
+    run(tmp_path / "run", BOTH.with_training(steps=200, sample_every=200))
     source = open_source(tmp_path / "run")
     assert (source.classes, source.null_class) == (CLASSES + 1, CLASSES)
     exported = CliRunner().invoke(main, ["export", str(tmp_path / "run"), "-o", str(tmp_path / "unet.onnx")])
@@ -159,6 +158,7 @@ def test_a_learned_variance_has_a_lower_bound_than_a_fixed_one(tmp_path):
     assert bits["learned"] < min(bits["small"], bits["large"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_diffusers_opens_the_checkpoint_without_a_warning_and_gives_the_same_output(tmp_path, recipe, caplog):
     from diffusers import DDPMPipeline
@@ -190,6 +190,7 @@ def test_the_null_class_is_kept_in_the_checkpoint_and_a_wrong_one_is_named(tmp_p
             open_source(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_recipe_can_keep_copies_of_the_checkpoint(tmp_path):
     run(tmp_path, LABELLED.with_training(steps=8, keep_every=3))
     kept = sorted((tmp_path / "checkpoints").iterdir())
@@ -212,6 +213,7 @@ def test_the_sample_grid_has_one_row_a_class():
     assert (picture == picture[:, :1]).all()  # a row is one class
 
 
+@pytest.mark.slow
 def test_the_grid_of_a_run_shows_its_classes_in_rows(tmp_path):
     from PIL import Image
 

@@ -79,6 +79,7 @@ def gaussian_eps(process, variance):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["fixed_small", pytest.param("fixed_large", marks=pytest.mark.slow)])
 def test_the_reverse_chain_draws_the_data_distribution(variance):
     x = images(4000)
@@ -103,6 +104,7 @@ def test_the_respaced_process_is_the_same_chain_with_longer_strides():
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed_small", "fixed_large"])
 def test_the_chain_equals_that_of_diffusers_on_the_same_noise(kind, monkeypatch):
     from diffusers import DDPMScheduler

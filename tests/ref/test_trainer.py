@@ -22,6 +22,7 @@ def test_training_lowers_the_loss(tmp_path, every_step):
     assert np.mean(curve[-50:]) < 0.6 * np.mean(curve[:20])  # it starts at 1, the variance of the noise
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_path, every_step):
     run(tmp_path / "whole")
     run(tmp_path / "parts", RECIPE.with_training(steps=20))
@@ -32,6 +33,7 @@ def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_
     assert whole.weights_sha256 == parts.weights_sha256
 
 
+@pytest.mark.slow
 def test_a_run_does_not_resume_with_other_images(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=2))
     before = (tmp_path / "training_state.pt").read_bytes()
@@ -52,6 +54,7 @@ def test_unreadable_images_leave_no_folder(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_unchanged(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=3))
     for path in tmp_path.rglob("*"):
@@ -63,6 +66,7 @@ def test_a_finished_run_stays_unchanged(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == dict.fromkeys(before, 0)
 
 
+@pytest.mark.slow
 def test_diffusers_opens_the_checkpoint_which_has_the_averaged_weights(tmp_path):
     from diffusers import DDPMPipeline
 
@@ -90,6 +94,7 @@ def test_a_folder_of_another_recipe_stays_unchanged(tmp_path):
         run(tmp_path, RECIPE.with_training(learning_rate=1e-3))
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_with_fewer_keys_resumes(tmp_path):
     run(tmp_path, RECIPE.with_training(steps=2))
     content = torch.load(tmp_path / "training_state.pt", weights_only=True)

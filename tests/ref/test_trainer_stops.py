@@ -67,6 +67,7 @@ def test_an_interrupt_saves_the_current_step(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["samples/0000003.png", "unet/config.json", "recipe.json"])
 def test_a_file_that_cannot_be_written_is_named(tmp_path, file):
     (tmp_path / "run" / file / "in the way").mkdir(parents=True)
@@ -99,6 +100,7 @@ def test_events_that_cannot_be_written_are_an_error_without_a_thread_traceback(t
     assert uncaught == ["what the thread of another raises"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_failed_is_written_when_the_run_resumes(tmp_path):
     (tmp_path / "model_index.json" / "in the way").mkdir(parents=True)
     with pytest.raises(OutputError, match="model_index"):

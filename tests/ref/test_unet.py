@@ -30,6 +30,7 @@ GOOGLE_CIFAR10 = load_preset("cifar10").model.to_dict()
 GOOGLE_CAT_256 = load_preset("lsun256").model.to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("raw", "size"),
     [
@@ -93,6 +94,7 @@ def randomised(model):
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", VARIATIONS.values(), ids=VARIATIONS)
 def test_each_way_to_build_a_unet_equals_diffusers_with_the_same_weights(change):
     from diffusers import UNet2DModel

@@ -138,6 +138,7 @@ def test_ddim_with_linspace_leads_to_the_next_timestep(steps):
     compare(ours(betas, "ddim", steps, "linspace", "eps", z, start=started(right, z)), chain(right, network, z))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("schedule", BETAS)
 @pytest.mark.parametrize(("name", "algorithm"), [("dpm++", "dpmsolver++"), ("dpm++sde", "sde-dpmsolver++")])

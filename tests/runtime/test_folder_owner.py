@@ -122,6 +122,7 @@ def test_a_killed_owner_owns_nothing(tmp_path, start):
     assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_a_training_run_has_one_owner_and_refuses_samples(tmp_path, start, monkeypatch):
     monkeypatch.setattr(folder_owner, "PATIENCE", 0.0)
     first = start(tmp_path, script=TRAINER)

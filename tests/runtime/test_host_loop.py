@@ -50,6 +50,7 @@ def test_the_loop_follows_its_table_exactly_on_gaussian_data(prediction, steps, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prediction", ["eps", pytest.param("x0", marks=pytest.mark.slow), pytest.param("v", marks=pytest.mark.slow)]
 )
@@ -117,6 +118,7 @@ def test_an_output_that_is_not_finite_stops_the_run_and_names_the_step(poison):
         run(ddpm(LINEAR, timesteps(1000, 4)), denoise)
 
 
+@pytest.mark.slow
 def test_the_loop_agrees_with_the_torch_reference_on_shared_noise():
     """p_sample_loop of ddpm_ref in float64 is independent code for the same equations."""
     import torch

@@ -19,6 +19,7 @@ ENOUGH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (ENOUGH[name][0] > 100)) for name in samplers_of("betas")]
 )

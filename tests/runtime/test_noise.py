@@ -104,6 +104,7 @@ def test_the_distribution_is_the_normal_one_everywhere():
     assert np.abs(found - expected).max() < 1.95 / math.sqrt(len(z))
 
 
+@pytest.mark.slow
 def test_logarithm_and_sine_are_as_accurate_as_the_module_says():
     """Checks the bounds of the module's docstring for every 7th of the 2^24 inputs and for the first and last."""
     n = np.unique(np.append(np.arange(1, 1 << 24, 7), [1, 2, (1 << 24) - 1, 1 << 24]))

@@ -155,6 +155,7 @@ def test_a_flow_is_the_euler_method_on_its_velocity(reversed_time, shift):
     np.testing.assert_allclose(found, x, rtol=0, atol=CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ddim", "dpm++", "euler-a", "dpm++sde"])
 def test_many_steps_of_any_sampler_end_in_the_distribution_of_the_data(sampler):
     for card, network in ((sigma_card(), x0_of_sigma), (flow_card(), velocity_of_flow)):

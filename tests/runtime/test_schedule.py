@@ -82,6 +82,7 @@ def test_ddim_at_eta_one_is_ddpm(prediction):
         np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", [LINEAR, cosine()], ids=["linear", "cosine"])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -167,6 +168,7 @@ def test_spacings_equal_those_of_diffusers(spacing, steps):
 betas = st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(betas, st.sampled_from(PREDICTIONS), st.floats(0, 1), st.data())
 def test_every_table_is_finite_and_ends_without_noise_at_the_predicted_x0(values, prediction, eta, data):

@@ -23,6 +23,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(list(samplers_of("betas"))), st.integers(1, 30), st.sampled_from(["ho2020", "guided", "diffusers"])

@@ -14,6 +14,7 @@ ZERO_SNR = Schedule(np.append(np.linspace(1e-4, 0.02, 999), 1.0))
 betas = st.lists(st.floats(1e-4, 0.9), min_size=1, max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     betas,
@@ -64,6 +65,7 @@ def test_logsnr_timesteps_are_evenly_spaced_in_logsnr():
     np.testing.assert_allclose(gaps[:-5], np.ptp(logsnr) / 19, rtol=0.15)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(betas, st.sampled_from(["eps", "x0", "v"]), st.data())
 def test_samplers_that_are_equal_in_theory_are_equal(values, prediction, data):

@@ -19,19 +19,23 @@ def clean(result, tried):
     assert sum(result.tried.values()) >= tried
 
 
+@pytest.mark.slow
 def test_kills_leave_whole_files(world):
     quick = [verb for verb in VERBS if not verb.slow]
     clean(kills.run(world, len(quick), 1, slow=False), len(quick))
 
 
+@pytest.mark.slow
 def test_kills_leave_a_plan_with_its_record(world):
     clean(pairs.run(world, 10, 1), 10)
 
 
+@pytest.mark.slow
 def test_signals_end_commands_in_one_line(world):
     clean(signals.run(world, 9, 1, fresh=2, slow=False), 11)
 
 
+@pytest.mark.slow
 def test_full_disks_are_a_one_line_error(world):
     clean(disks.run(world, 11, 1, slow=False), 11)
 

@@ -33,6 +33,7 @@ def test_every_valid_file_is_accepted(targets, tmp_path, name):
     assert check(targets[name], tmp_path / f"x{targets[name].suffix}", targets[name].seed) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, derandomize=True, deadline=None, database=None,
           suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])  # fmt: skip

@@ -62,6 +62,7 @@ def test_a_part_without_a_gpu_says_so(name):
     ]
 
 
+@pytest.mark.slow
 def test_the_command_without_a_gpu_runs_nothing_and_says_so(tmp_path):
     command = [sys.executable, SCRIPT, "--out", tmp_path / "out", "--quick", "--only", "toy,noise"]
     done = subprocess.run([*command], capture_output=True, text=True, env=environment(CUDA_VISIBLE_DEVICES=""))

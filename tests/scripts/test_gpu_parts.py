@@ -62,6 +62,7 @@ def test_noise_that_differs_is_counted(device, monkeypatch):
     assert noise.initial_noise(device, (1, 2, 2), 7, (0,)) == 4
 
 
+@pytest.mark.slow
 def test_the_step_is_bit_equal_to_numpy_for_all_kinds_of_tables(device):
     few = list(step.cases())[::2] + list(step.cases())[-19:]
     found = {one.name: step.compare(device, one) for one in few}
@@ -90,6 +91,7 @@ def off_below(network, t):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", modes.MODES)
 def test_a_mode_draws_numpys_images_and_ends_at_nan(device, mode):
     request = Request(sampler="ddpm", steps=40, count=3, batch=2)
@@ -110,6 +112,7 @@ def test_the_step_alone_is_timed(device, monkeypatch):
     assert all(check.figures["gpu_us"] > 0 for check in checks)
 
 
+@pytest.mark.slow
 def test_a_long_run_and_ctrl_c_free_all_memory(device, stand_in):
     engine = ToyEngine(device, toy_card())
     assert memory.long_run(device, engine, 3, 3).figures["growth"] == 0
@@ -117,12 +120,14 @@ def test_a_long_run_and_ctrl_c_free_all_memory(device, stand_in):
         assert memory.interrupted(device, engine, 10, mode, times=1).figures["growth"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_grows_is_seen(device, monkeypatch):
     levels = iter(range(0, 100 * memory.MIB, 10 * memory.MIB))
     monkeypatch.setattr(memory, "used", lambda device: next(levels))
     assert memory.long_run(device, ToyEngine(device, toy_card()), 3, 3).state == "FAIL"
 
 
+@pytest.mark.slow
 def test_the_run_under_the_sanitizer_passes(device):
     assert states(sanitizer.sanitized(Ask(device))) == {"ok"}
 
@@ -133,6 +138,7 @@ def test_chains_of_a_torch_module_match_onnx_runtime(device, torch_on_host):
     assert unet.parity(device, engine, TorchNetwork(engine), DDPM).figures["worst"] == 0.0
 
 
+@pytest.mark.slow
 def test_a_torch_module_is_replayed_and_looped(device, torch_on_host):
     assert unet.same_in(device, "bundled", DDPM, "replay").state == "ok"
     answer = unet.in_while(device, "bundled", "float32", DDPM)
@@ -154,6 +160,7 @@ def test_an_engine_that_refuses_a_while_graph_is_an_answer(device, torch_on_host
     assert (outcome.state, outcome.text) == ("noted", "no: the GPU refused: CUDA_ERROR_NOT_SUPPORTED")
 
 
+@pytest.mark.slow
 def test_every_available_contestant_runs_the_race(device, torch_on_host, monkeypatch):
     monkeypatch.setattr(contestants, "steps_of", lambda batch, quick: 3)
     for name, value in {"FEW": 2, "PLACE": "cpu", "HALF": "float32"}.items():
@@ -181,6 +188,7 @@ def test_every_available_contestant_runs_the_race(device, torch_on_host, monkeyp
     assert compared[0].figures["times"] == finished.ms[race.EAGER] / finished.ms[race.OURS]
 
 
+@pytest.mark.slow
 def test_the_fitted_tables_of_the_bundled_model_run_and_one_is_fitted(device, torch_on_host, monkeypatch, tmp_path):
     model, card = tmp_path / "bundled.onnx", read_onnx_card(bundled_model())
     model.write_bytes(bundled_model().read_bytes())

@@ -12,19 +12,24 @@ import pytest
 from page_blocks import NEEDS, blocks, given, pages
 from repository import ROOT
 from run_pages import BlockFailed, run_page
+from warm_command import WarmCommand
 
 from ddpm_rt.cli import main
 
-SLOW = {  # they export, train or draw for more than ten seconds
-    *("README.md", "checkpoints.md", "cpp.md", "editing.md", "jetson.md", "own-model.md"),
-    *("published-checkpoint.md", "tensorrt.md", "train.md", "verify.md"),
-}
-PAGES = [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in SLOW)) for page in pages()]
+PAGES = [pytest.param(page, id=page.name) for page in pages()]
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    command = WarmCommand(tmp_path_factory.mktemp("programs"))
+    yield command.folder
+    command.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(page, tmp_path):
-    ran = run_page(page, tmp_path)
+def test_the_blocks_of_a_page_run(page, tmp_path, programs):
+    ran = run_page(page, tmp_path, programs=programs)
     assert ran == [block for block in blocks(page) if block.runs]
 
 

@@ -41,6 +41,7 @@ def test_the_plain_servers_do_what_they_are_called():
     assert turns("continuous", jobs_of(*wanted), 3) == ["112", "02", "0", "0"]
 
 
+@pytest.mark.slow
 def test_the_simulated_benchmark_prints_every_order(capsys):
     load_script("bench_serve_simulated").main(["--seconds", "0.3", "--clients", "6"], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()

@@ -61,22 +61,11 @@ def read_inputs(card: "ModelCard", values: Values, *, resize: bool = False) -> d
 
     A picture is read in [-1, 1]; it must be of the size that the input has, or is resized.
     """
+    from ..images.read import load_input
+
     read: dict[str, Any] = {}
     for name, value in values:
         if name in read:
             raise ValueError(f"input {quoted(name)} is given twice")
-        read[name] = value if isinstance(value, float) else _read(card, name, value, resize)
+        read[name] = value if isinstance(value, float) else load_input(card, name, value, resize=resize)
     return read
-
-
-def _read(card: "ModelCard", name: str, path: Path, resize: bool) -> Any:
-    import numpy as np
-
-    from ..artifacts.array_file import read_array
-    from ..images.read import load_images
-
-    if path.suffix.lower() == ".npy":
-        return read_array(path, np.float64)
-    if name not in card.conditions:
-        return 0.0  # `bind` says which names there are
-    return load_images(path, card.conditions[name].shape, resize=resize)[0]

@@ -1,9 +1,10 @@
 """Steps as CUDA graphs: captured once, launched once per step."""
 
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
+
+from ..collection import uncollected
 
 Mode = Literal["replay", "chunks", "while", "stream"]
 EnqueueStep = Callable[..., None]  # (stream or builder, condition of a while graph if there is one): enqueues one step
@@ -79,7 +80,7 @@ class Launcher:
 @contextmanager
 def _building(builder: Any) -> Iterator[None]:
     """Capture into `builder`. A failure inside ends the capture, so the stream stays usable."""
-    with _uncollected():
+    with uncollected():  # freeing CUDA memory would invalidate a capture
         builder.begin_building("thread_local")
         try:
             yield
@@ -89,18 +90,6 @@ def _building(builder: Any) -> Iterator[None]:
                     end()
             raise
         builder.end_building()
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Pauses garbage collection: freeing CUDA memory would invalidate a capture."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _completed(builder: Any) -> Any:

@@ -1,11 +1,13 @@
 """Reads images and masks from files into the arrays that the network needs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..artifacts.array_file import read_array
+from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..text import quoted
 from .picture_file import read_pixels, resized
@@ -37,6 +39,19 @@ def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> 
         pixels = resized(pixels, height, width)
     scaled = pixels.reshape(height, width, channels).astype(np.float32) / np.float32(127.5) - np.float32(1)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))[None]
+
+
+def load_input(card: ModelCard, name: str, path: Path, *, resize: bool = False) -> NDArray[Any] | float:
+    """Read a value of a named input of a model: an .npy file unchanged as float64, or a picture in [-1, 1].
+
+    Raises as `load_images` does. A name that the model lacks gives 0.0, because `Request.bind` refuses it.
+    """
+    if path.suffix.lower() == ".npy":
+        return read_array(path, np.float64)
+    if name not in card.conditions:
+        return 0.0
+    picture: NDArray[Any] = load_images(path, card.conditions[name].shape, resize=resize)[0]
+    return picture
 
 
 def load_array(path: Path, shape: tuple[int, ...]) -> Batch:

@@ -7,10 +7,10 @@ import numpy as np
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from ..artifacts.bounded_read import parse_json
 from ..requests.labels import every_class
 from ..samplers import samplers_of
 from .asked import Asked
+from .body import fields_of
 from .encoding import KINDS, check_picture, facts_of, npy_of, png_of, zip_of
 from .events import EventStream, as_previews
 from .refusals import Refused
@@ -76,7 +76,7 @@ class ImagesApi:
         """Many samples, in the format of the header Accept."""
         model, _ = self._service.model(request.path_params["model"])
         kind = kind_of(request.headers.get("accept", "*/*"))
-        fields = await json_of(request)
+        fields = await fields_of(request, model.engine.card)
         previews = as_previews(fields.pop("previews", 0))
         asked = self._service.asked(model, fields)
         if kind == "zip":
@@ -130,24 +130,6 @@ def facts_of_model(model: ServedModel) -> dict[str, Any]:
             for table in model.tables.values()
         ],
     }  # fmt: skip
-
-
-async def json_of(request: HttpRequest) -> dict[str, Any]:
-    """The JSON object in the body. Raises Refused for anything else."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(415, "the body must be JSON, with Content-Type: application/json")
-    return json_object(await request.body())
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    try:
-        fields = parse_json(body, constants=False)
-    except ValueError as error:
-        raise Refused(422, f"the body cannot be read: {error}") from error
-    if not isinstance(fields, dict):
-        raise Refused(422, "the body must be a JSON object")
-    return fields
 
 
 def kind_of(accept: str) -> str:

@@ -21,8 +21,8 @@ from ..requests.labels import check_labels
 from ..text import one_line, quoted
 from .asked import Asked
 from .binary_tensors import HEADER, read_tensors, split_body, tensor_bytes, tensor_facts
+from .body import json_object
 from .chain import Chain
-from .images_api import json_object
 from .job import Job
 from .refusals import Refused
 from .served_model import ServedModel

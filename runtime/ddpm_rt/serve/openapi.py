@@ -7,6 +7,7 @@ from ..limits import MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
+from .body import FORM, JSON, form_schema
 from .job import Priority
 
 Schema = dict[str, Any]
@@ -95,7 +96,8 @@ def _paths() -> dict[str, dict[str, tuple[Any, ...]]]:
         "/v1/models": {"get": ("The models", [], None, json_any)},
         "/v1/models/{model}": {"get": ("One model", model, None, json_any)},
         "/v1/models/{model}/images": {
-            "post": ("Draw samples", model, {"application/json": {"schema": _object(FIELDS)}}, images)
+            "post": ("Draw samples", model, {JSON: {"schema": _object(FIELDS)},
+                     FORM: {"schema": form_schema(_object(FIELDS))}}, images)
         },
         "/v1/models/{model}/images/{seed}/{file}": {
             "get": ("One sample, cacheable", [*image, *_in_query(query)], None,

@@ -15,6 +15,7 @@ from ddpm_rt import Request
 pytest.importorskip("cuda.core")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", [(), ("--sampler", "ddpm", "--steps", 7), ("--stream-steps",)])
 def test_the_command_draws_the_same_images_on_gpu_and_cpu(machine, gaussian, tmp_path, verb):
     for provider in ("cpu", "cuda"):
@@ -25,6 +26,7 @@ def test_the_command_draws_the_same_images_on_gpu_and_cpu(machine, gaussian, tmp
     assert machine.world.stand_in.live() == []  # given back
 
 
+@pytest.mark.slow
 def test_a_plan_is_sampled_by_a_graph_of_tensorrt_and_our_step(rtx, plan, machine, tmp_path):
     stand_in = machine.world.stand_in
     result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--seed", 5, "--out", tmp_path / "x.npy")
@@ -45,6 +47,7 @@ def test_a_plan_that_cannot_be_captured_is_sampled_step_by_step(rtx, plan, machi
     assert calls.count("cuLaunchKernel") >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["x.gif", "x.png", "folder"])
 def test_every_kind_of_output_is_made_on_the_gpu(machine, gaussian, tmp_path, out):
     for provider in ("cpu", "cuda"):
@@ -70,6 +73,7 @@ def test_masks_and_interpolation_run_the_host_loop_with_the_network_on_the_gpu(m
     cuda.close()
 
 
+@pytest.mark.slow
 def test_the_python_interface_takes_the_same_options(machine, gaussian):
     drawn = [ddpm_rt.sample(gaussian, steps=3, provider=provider) for provider in ("cpu", "cuda")]
     np.testing.assert_array_equal(*drawn)
@@ -93,6 +97,7 @@ def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian
     assert result.output.startswith("different: x is off")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
@@ -125,6 +130,7 @@ def test_an_output_that_is_not_finite_is_a_one_line_error_and_leaves_no_file(mac
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_complete_batches(machine, gaussian, tmp_path, monkeypatch):
     from ddpm_rt.device.chain import DeviceChain
 

@@ -20,6 +20,7 @@ pytest.importorskip("cuda.core")
 WITHOUT_GPU = pytest.mark.skipif(bool(doctor.gpus()), reason="there is a GPU")
 
 
+@pytest.mark.slow
 def test_auto_chooses_cuda_if_available_and_else_the_cpu(machine, gaussian, monkeypatch):
     assert provider_for(gaussian, "auto") == "cuda"
     assert isinstance(ddpm_rt.open_denoiser(gaussian), DeviceDenoiser)
@@ -134,6 +135,7 @@ def test_a_device_number_for_the_cpu_is_refused(gaussian):
         open_device_engine(gaussian, "cpu")
 
 
+@pytest.mark.slow
 def test_doctor_tries_the_providers(machine, monkeypatch):
     versions = dict.fromkeys((*doctor.EXTRAS, doctor.LEAN), "1")
     found = doctor.gpus()

@@ -60,6 +60,7 @@ def check(path, expected, **more):
     np.testing.assert_array_equal(run(path, 1, **one), expected[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_draws_the_images_of_the_loop(tmp_path, name):
     card = gaussian_card(clip=None if name == "ddim" else (-1.0, 1.0))
@@ -68,6 +69,7 @@ def test_every_sampler_draws_the_images_of_the_loop(tmp_path, name):
     check(fused(tmp_path, model, sampler), loop_images(model, sampler, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time", ["int64", "int32", "float32", "one int64", "one float32"])
 def test_time_comes_in_the_type_and_shape_of_the_network_s_input(tmp_path, time):
     card = conditional_card()
@@ -83,6 +85,7 @@ def _asked(labels):
     return tuple(int(labels[(place - FIRST) % size]) for place in range(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["fixed_small", "learned_range"])
 @pytest.mark.parametrize("guidance", [1.0, 2.5, 0.0])
 def test_labels_guidance_and_a_learned_variance(tmp_path, variance, guidance):

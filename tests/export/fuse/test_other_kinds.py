@@ -25,6 +25,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_chain_of_another_kind_is_the_loop_s(tmp_path, kind):
     card, options = KINDS[kind]

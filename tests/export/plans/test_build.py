@@ -39,6 +39,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("capabilities", "batch"), OTHERS)
 def test_plans_for_other_gpus_and_batches_record_them(tiny, tmp_path, capabilities, batch):
     options = ("--compute-capability", capabilities, "--batch", batch, "--flavour", "rtx")
@@ -139,6 +140,7 @@ def test_ctrl_c_ends_the_build_and_leaves_no_file(tiny, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_progress_never_decreases_and_nearly_reaches_one(tiny, tmp_path):
     seen = []
     build_plan(tiny, tmp_path / "unet.plan", BuildOptions(((1, 1, 1),)), report=seen.append)

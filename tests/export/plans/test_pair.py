@@ -75,6 +75,7 @@ def killed(plan, seed, place, number):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, number):
     plan, place, seen = tmp_path / "unet.plan", 0, set()
@@ -97,6 +98,7 @@ def test_a_kill_at_any_moment_leaves_the_old_pair_or_the_new_pair(tmp_path, numb
     assert seen == {False, True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [0, 1])
 def test_a_pending_record_survives_another_kill(tmp_path, known):
     """One process is killed before (0) or after (1) it renames the plan; then another is killed at any place."""
@@ -185,6 +187,7 @@ def test_a_record_keeps_its_mode_and_its_link(tmp_path):
     assert file_sha256(plan) in far.read_text()
 
 
+@pytest.mark.slow
 def test_four_writers_leave_one_matching_pair(tmp_path):
     plan, children = tmp_path / "unet.plan", []
     for seed in range(4):

@@ -49,12 +49,14 @@ def test_turing_builds_hoisted_float16_and_explains_why_not_float32(digits, tmp_
         build_plan(digits / "fp32.onnx", tmp_path / "other.plan", options)
 
 
+@pytest.mark.slow
 def test_the_largest_batch_and_workspace_are_accepted(tiny, tmp_path):
     options = BuildOptions(((1, 1, 65535),), ("8.9",), workspace=2**43 - 1)
     record, _ = build_plan(tiny, tmp_path / "unet.plan", options)
     assert record.build.profiles == ((1, 1, 65535),)
 
 
+@pytest.mark.slow
 def test_fp8_builds_for_the_gpus_that_have_it(tiny, tmp_path):
     """The graph is refused for 8.6 only because of the GPU."""
     source = changed(tiny, tmp_path / "unet.onnx", fp8)

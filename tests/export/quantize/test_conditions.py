@@ -40,6 +40,9 @@ class Small(nn.Module):
         return torch.tanh(self.last(hidden))
 
 
+pytestmark = pytest.mark.slow  # two exports
+
+
 @pytest.fixture(scope="module", params=[(1, 8, 8), (2, 16)], ids=["picture", "sequence"])
 def source(request, tmp_path_factory):
     """The float model of a shape: noise levels, a condition, self-conditioning."""

@@ -39,6 +39,7 @@ def _kinds(exported):
     )
 
 
+@pytest.mark.slow
 def test_onnx_runtime_fuses_every_int8_convolution_and_product(quantised):
     path = quantised("cpu")
     found = optimised_operators(path)
@@ -74,6 +75,7 @@ def test_an_upsampled_image_is_quantised_before_it_is_enlarged(quantised):
     assert values[before.input[2]] == values[after[0].input[2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["cpu", "tensorrt"])
 def test_the_outputs_are_those_of_the_float_model_up_to_eight_bits(quantised, exported, target):
     x = np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)
@@ -108,6 +110,7 @@ def test_for_tensorrt_everything_is_signed_and_symmetric_and_biases_are_float(qu
     assert {values[name].data_type for name in biases} == {TensorProto.FLOAT}
 
 
+@pytest.mark.slow
 def test_tensorrt_builds_the_plan_and_its_record_says_int8(quantised, tmp_path):
     path = quantised("tensorrt")
     record, _ = build_plan(path, tmp_path / "unet.plan", BuildOptions(batch=((1, 1, 1),), compute_capability=("8.9",)))
@@ -118,6 +121,7 @@ def test_tensorrt_builds_the_plan_and_its_record_says_int8(quantised, tmp_path):
     assert layers["quantize"]["int8"] == count["QuantizeLinear"]
 
 
+@pytest.mark.slow
 def test_a_hoisted_export_is_quantised_as_it_is(quantised):
     one, other = (operators(quantised("cpu", hoist)) for hoist in (False, True))
     assert one["Gather"] == other["Gather"] > 0

@@ -86,6 +86,7 @@ def test_it_is_sampled_verified_and_fitted_like_any_other(made, tmp_path):
     assert list(fitted_tables(out)) == [2]
 
 
+@pytest.mark.slow
 def test_tables_of_the_float_model_are_left_out(exported, tmp_path, few):
     """They belong to its card, and a fitted one to its errors."""
     source = tmp_path / "float.onnx"
@@ -96,6 +97,7 @@ def test_tables_of_the_float_model_are_left_out(exported, tmp_path, few):
     assert fitted_tables(tmp_path / "int8.onnx") == {}
 
 
+@pytest.mark.slow
 def test_labels_guidance_a_learned_variance_and_a_fixed_batch(tmp_path, few):
     config = dataclasses.replace(CONFIG, num_class_embeds=4, out_channels=2)
     torch.manual_seed(0)
@@ -116,6 +118,7 @@ def test_labels_guidance_a_learned_variance_and_a_fixed_batch(tmp_path, few):
         assert np.sqrt(np.mean((engine(x, t, y) - expected) ** 2)) < 0.2 * np.sqrt(np.mean(expected**2))
 
 
+@pytest.mark.slow
 def test_a_model_of_other_types_is_refused(exported, made, tmp_path):
     out = tmp_path / "x.onnx"
     failed(run("quantize", exported("fp16", True), "-o", out, *QUICK), "is in fp16; quantise an export in fp32")
@@ -159,6 +162,7 @@ def test_what_cannot_be_asked_is_one_line(made, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_file(made, tmp_path, monkeypatch):
     source, table, _, _ = made
 

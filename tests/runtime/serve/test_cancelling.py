@@ -115,6 +115,7 @@ def test_the_server_lets_requests_finish_that_are_under_way_and_takes_no_others(
         assert len(json.loads(answer.split(b"\r\n\r\n", 1)[1])["images"]) == 2
 
 
+@pytest.mark.slow
 def test_the_server_ends_after_its_deadline_with_a_request_that_does_not(engine):
     with Server({"toy": engine}, drain_seconds=1) as server:
         client = send(server, {"count": 2, "steps": 900})

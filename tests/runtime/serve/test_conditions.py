@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from device_loops import Host
 from other_kinds import flow_card, images, mixed, mixed_card, sigma_card, velocity_of_flow, x0_of_sigma
+from PIL import Image
 from served import Server, chains_of
 
 from ddpm_rt import Request
@@ -126,3 +127,77 @@ def test_the_inference_protocol_takes_conditions_as_tensors(server):
     tensors[2] |= {"shape": [3, 1, 4, 6], "data": PICTURES[:3].tolist()}
     refused = server.post("/v2/models/mixed/infer", {"inputs": tensors})
     assert "image must have one entry, or 2, not 3" in server.error(refused)
+
+
+def form_of(parts):
+    """A multipart body and its headers; a part is text, or the bytes of a file."""
+    lines = []
+    for name, value in parts:
+        file = '; filename="x"' if isinstance(value, bytes) else ""
+        lines.append(f'--BOUNDARY\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode())
+        lines.append((value if isinstance(value, bytes) else value.encode()) + b"\r\n")
+    return b"".join(lines) + b"--BOUNDARY--\r\n", {"Content_Type": "multipart/form-data; boundary=BOUNDARY"}
+
+
+def as_file(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def as_picture(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_a_form_holds_the_request_and_files(server):
+    request = json.dumps({"seed": 5, "count": 3, "steps": 4})
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    for name, image in (("npy", PICTURES[:2]), ("picture", pixels[None].astype(np.float32) / np.float32(127.5) - 1)):
+        file = as_picture(pixels) if name == "picture" else as_file(image)
+        body, headers = form_of([("request", request), ("inputs.image", file), ("inputs.number", "3")])
+        found = server.post("/v1/models/mixed/images", body, Accept="application/octet-stream", **headers)
+        assert found.status == 200, found.body
+        known = Request(seed=5, count=3, steps=4, inputs={"image": image, "number": 3}).drawn(Host(mixed, mixed_card()))
+        np.testing.assert_array_equal(np.load(io.BytesIO(found.body)), known)
+
+
+def test_a_picture_of_another_size_is_resized_if_the_form_says_so(server):
+    parts = [("inputs.image", as_picture(np.zeros((8, 12), np.uint8))), ("inputs.number", "3")]
+    body, headers = form_of(parts)
+    found = server.post("/v1/models/mixed/images", body, **headers)
+    assert (found.status, server.error(found)) == (
+        422, "inputs.image is 12 x 8 but the model draws 6 x 4; resize it first",
+    )  # fmt: skip
+    body, headers = form_of([*parts, ("resize", "1"), ("request", '{"steps": 2}')])
+    assert server.post("/v1/models/mixed/images", body, **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ([("request", "{")], "the body cannot be read"),
+        ([("request", "[]")], "the body must be a JSON object"),
+        ([("request", "{}"), ("request", "{}")], "part 'request' is there twice"),
+        ([("image", b"x")], "there is no part 'image'"),
+        ([("inputs.image", "much")], "inputs.image must be a number or a file, not 'much'"),
+        ([("inputs.image", b"x")], "inputs.image"),
+        ([("inputs.image", as_file(PICTURES)[:100])], "inputs.image"),
+        ([("inputs.other", "1")], "the model has no input 'other'"),
+        ([("request", '{"inputs": {"number": 1}}'), ("inputs.number", "1")], "input 'number' is given twice"),
+        ([("inputs.number", "1")] * 65, "the form cannot be read"),
+    ],
+)
+def test_a_form_that_cannot_be_drawn_is_refused_in_a_sentence(server, parts, words):
+    body, headers = form_of(parts)
+    found = server.post("/v1/models/mixed/images", body, **headers)
+    assert found.status == 422
+    assert words in server.error(found)
+    assert "/tmp" not in server.error(found)
+
+
+def test_a_broken_form_is_refused(server):
+    for body, kind in ((b"nothing", "multipart/form-data; boundary=B"), (b"--B\r\n", "multipart/form-data")):
+        found = server.post("/v1/models/mixed/images", body, Content_Type=kind)
+        assert found.status == 422, found.body

@@ -105,6 +105,7 @@ def test_a_job_that_is_removed_leaves_nothing_behind():
     assert queue.jobs == []
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(1, 12), st.sampled_from([1.0, 2.0]), st.booleans()), max_size=12),
     st.integers(1, 8),

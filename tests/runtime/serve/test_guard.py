@@ -136,6 +136,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read():
         assert server.post("/v1/models/toy/images", {"steps": 2}).status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -161,6 +162,7 @@ def test_slow_headers_and_slow_bodies_have_a_deadline():
         assert raw(server, b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v2").count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.slow
 def test_connections_that_wait_give_way_to_others_and_served_ones_do_not():
     engine = GatedEngine()
     with Server({"toy": engine}, connections=8, header_seconds=10) as server:

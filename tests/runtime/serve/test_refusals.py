@@ -78,7 +78,10 @@ def test_a_body_that_cannot_be_drawn_is_refused_in_a_sentence(server, body, stat
 
 def test_other_types_are_refused(server):
     text = server.post("/v1/models/toy/images", b"{}", Content_Type="text/plain")
-    assert (text.status, server.error(text)) == (415, "the body must be JSON, with Content-Type: application/json")
+    assert (text.status, server.error(text)) == (
+        415,
+        "the body must be JSON or a form; its Content-Type is application/json or multipart/form-data",
+    )
     other = server.post("/v1/models/toy/images", {}, Accept="image/tiff")
     assert other.status == 406
     none = server.post("/v1/models/toy/images", {}, Accept="application/json;q=0, application/zip")

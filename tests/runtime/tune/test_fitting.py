@@ -50,6 +50,7 @@ def test_the_error_is_that_of_sampling_with_the_table():
         assert fitted.fit.errors[key] == pytest.approx(float(np.sqrt(np.mean((plain - wanted) ** 2))), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eta", [0.4, 1.0])
 def test_a_table_with_noise_adds_the_noise_of_ddim_and_is_closer_to_the_teacher(eta):
     fitted = fit(MixtureEngine(clip=CLIP), calls=5, eta=eta)

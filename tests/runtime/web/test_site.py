@@ -80,6 +80,7 @@ def test_the_files_for_webgpu_are_there_on_demand_and_not_kept_by_the_service_wo
     assert javascript.ORT_FILES[0] in kept
 
 
+@pytest.mark.slow
 def test_the_version_changes_with_any_file_and_only_then(web, tmp_path):
     def version(*options):
         assert web(*options).exit_code == 0
