@@ -5,24 +5,34 @@
 ORT is the folder dist of onnxruntime-web; with it, sites are written too.
 
 `cases.json` lists the chains, whose images are `NAME.f32`: float32, little-endian, `[count, C, ...]`. `texts.json` has
-what js_texts.py lists. The models are those of the package and of tests/support.
+what js_texts.py lists, and `signatures.json` models whose card may be wrong about their graph. The models are those of
+the package and of tests/support.
 """
 
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from condition_files import denoiser_card, write_denoiser, write_divided, write_super_resolution
+from condition_files import (
+    denoiser_card,
+    super_resolution_card,
+    write_denoiser,
+    write_divided,
+    write_super_resolution,
+)
 from gaussian_model import conditional_card, gaussian_card, write_conditional, write_gaussian
 from js_texts import verdicts
-from other_kinds import flow_card, images
+from other_kinds import SIGMAS, flow_card, images
 
-from ddpm_rt import Request
+from ddpm_rt import DdpmRtError, Request
+from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
@@ -82,6 +92,43 @@ def write_ten(path: Path) -> None:
     onnx.save(model, path)
 
 
+def write_signatures(folder: Path) -> list[list[object]]:
+    """Models whose card says something else than their graph, and whether Python opens them: `[[file, opens]]`."""
+    level, pair = InputFacts("float32", ()), InputFacts("float32", (2,))
+    resolved, swapped = super_resolution_card(), {"x": "noisy", "t": "difficulty", "out": "denoised"}
+    kinds = [
+        ("levels", denoiser_card(), {}),
+        ("levels", denoiser_card(), {"inputs": {}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": pair}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": InputFacts("int64", ())}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": level, "level": level}}),
+        ("levels", denoiser_card(), {"names": swapped, "inputs": {"sigma": level}}),
+        ("levels", denoiser_card(), {"names": swapped | {"t": "sigma", "out": "other"}}),
+        ("resolved", resolved, {}),
+        ("resolved", resolved, {"inputs": {**resolved.inputs, "low_res": InputFacts("float32", (4, 6))}}),
+        ("resolved", resolved, {"inputs": {**resolved.inputs, "low_res": InputFacts("float32", (1, 6, 4))}}),
+        ("gaussian", gaussian_card(), {"process": SIGMAS, "betas": (), "prediction": "x0", "spacing": "karras"}),
+        ("gaussian", gaussian_card(), {"image_shape": (24,)}),
+        ("gaussian", gaussian_card(), {"variance": "learned"}),
+        ("learned", conditional_card(**LEARNED), {"variance": "fixed_small"}),
+    ]  # fmt: skip
+    found: list[list[object]] = []
+    for number, (name, card, changes) in enumerate(kinds):
+        model, path = onnx.load(folder / f"{name}.onnx"), folder / f"signature-{number}.onnx"
+        onnx.helper.set_model_props(model, {METADATA_KEY: replace(card, **changes).to_json()})
+        onnx.save(model, path)
+        found.append([path.name, opens(path)])
+    return found
+
+
+def opens(path: Path) -> bool:
+    try:
+        OrtDenoiser(path, threads=1).close()
+    except DdpmRtError:
+        return False
+    return True
+
+
 def write_case(folder: Path, name: str) -> dict[str, object]:
     model, options, asked = CASES[name]
     path = folder / f"{model}.onnx"
@@ -119,6 +166,7 @@ def main(folder: Path, ort: Path | None = None) -> None:
     (folder / "cases.json").write_text(json.dumps(asked | {"cases": cases}))
     if ort is not None:
         write_sites(folder, ort)
+    (folder / "signatures.json").write_text(json.dumps(write_signatures(folder)))
     (folder / "texts.json").write_text(json.dumps(verdicts()))
 
 

@@ -9,6 +9,7 @@ from gaussian_model import gaussian_card
 from other_kinds import flow_card, mixed_card, sigma_card
 
 from ddpm_rt import DdpmRtError, ModelCard
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.steps_file import parse_steps, steps_text
 from ddpm_rt.requests.sampler_options import SamplerOptions
 
@@ -88,6 +89,7 @@ STEPS_2_CHANGES = [
     ("t", [999, 500.5, 1, 0]), ("t", [999.5, 500.5, 1, 0]), ("channels", 1), ("clip", None), ("unknown", 1),
     ("card_sha256", "0" * 64), ("steps", 3), ("output_channels", True), ("input_t", "s"),
 ]  # fmt: skip
+NUMBERED = {name: InputFacts("int64", ()) for name in ("level", "1", "0")}  # JavaScript keeps integers first
 MIXED = [{"name": "image", "dtype": "float32", "shape": [1, 4, 6], "role": "condition"},
          {"name": "number", "dtype": "int64", "shape": [], "role": "condition"},
          {"name": "before", "dtype": "float32", "shape": [1, 4, 6], "role": "prev_x0"}]  # fmt: skip
@@ -128,6 +130,7 @@ def verdicts() -> dict[str, object]:
         (sigma_card(), [*SHARED_CHANGES, *SIGMA_CHANGES], STEPS_2_CHANGES),
         (flow_card(), [*SHARED_CHANGES, *FLOW_CHANGES], STEPS_2_CHANGES),
         (mixed_card(), [*SHARED_CHANGES, *INPUT_CHANGES], [*STEPS_2_CHANGES, *INPUT_LISTS]),
+        (gaussian_card(inputs=NUMBERED), [], []),
     ]
     cards: list[list[object]] = [[text, False] for text in BROKEN]
     steps: list[list[object]] = []

@@ -8,6 +8,7 @@
  * @property {number} steps
  * @property {number | null} classes
  * @property {number | null} nullClass
+ * @property {boolean} webgpu whether the site has the files for it
  */
 
 const MOST = 16; // images at once

@@ -7,6 +7,7 @@ import { readCard } from '../src/card.js';
 import { DdpmRtError } from '../src/errors.js';
 import { parseJson } from '../src/json.js';
 import { readOnnx } from '../src/onnx_file.js';
+import { OrtEngine } from '../src/ort_engine.js';
 import { sha256 } from '../src/sha256.js';
 import { readSteps } from '../src/steps_file.js';
 import { fileOf, readAsJson } from './files.js';
@@ -36,6 +37,21 @@ test('a card or a steps file is read where Python reads it, and refused where Py
   assert.ok(texts.cards.length > 180 && texts.steps.length > 150);
   const read = texts.cards.filter((/** @type {any} */ [, ok]) => ok).length;
   assert.ok(read > 20 && read < texts.cards.length / 2, `${read}`);
+});
+
+test('a model is opened where Python opens it, and refused where its card says something else than its graph', async () => {
+  const models = await readAsJson('signatures.json');
+  const session = { run: async () => ({}), release: async () => {} };
+  const ort = /** @type {any} */ ({ InferenceSession: { create: async () => session } }); // the bytes decide alone
+  for (const [name, ok] of models) {
+    const content = new Uint8Array(await readFile(fileOf(name)));
+    const opened = await OrtEngine.open(ort, content, { source: name }).then(() => '', (error) => {
+      assert.ok(error instanceof DdpmRtError, String(error));
+      return error.message;
+    });
+    assert.equal(opened === '', ok, `${name}: ${opened}`);
+  }
+  assert.deepEqual(models.filter((/** @type {any} */ [, ok]) => ok).length, 3);
 });
 
 test('JSON keeps integers exact, and refuses what JSON.parse lets pass', () => {
