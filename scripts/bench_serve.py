@@ -3,8 +3,10 @@
     python scripts/bench_serve.py > benchmarks/serve.txt
 
 64 clients ask for 1 to 8 samples of 6, 10 or 50 steps, each again as soon as it has its images. Every image is then
-drawn once more offline, by the host loop in whole batches, as `ddpm-rt sample` draws them: that gives the offline rate
-for the same work, and the images that the served ones must equal up to the network's rounding at another batch size.
+drawn once more offline, by the host loop in whole batches, as `ddpm-rt sample` draws them: that gives the offline rate,
+and the images that the served ones must equal up to the network's rounding at another batch size. Both rates are in
+steps of a sample: images of 50 steps take minutes here, so that the images that end in a time are not the work done in
+it. The server's steps are those that /metrics counts between the warm-up and the end.
 The plain servers are the same server with another order of work (`serve_queues.py`).
 """
 
@@ -42,7 +44,7 @@ class Answers:
     images: dict[tuple[int, int, int], Any] = field(default_factory=dict)  # (steps, seed, sample) to [C, H, W]
     errors: list[str] = field(default_factory=list)
     begin: float = 0.0
-    in_time: int = 0  # images after the warm-up
+    steps: float = 0.0  # of samples, after the warm-up
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -74,16 +76,32 @@ async def client(number: int, port: int, until: float, answers: Answers) -> None
         answers.images |= {(steps, number, first + place): image for place, image in enumerate(images)}
         if started >= answers.begin and ended <= until:
             answers.latencies.append(ended - started)
-        answers.in_time += count if answers.begin <= ended <= until else 0
         first += count
     writer.close()
 
 
-async def crowd(port: int, clients: int, warm_up: float, seconds: float) -> Answers:
+async def crowd(port: int, clients: int, batch: int, warm_up: float, seconds: float) -> Answers:
     now = time.perf_counter()
     answers = Answers(begin=now + warm_up)
-    await asyncio.gather(*(client(number, port, now + warm_up + seconds, answers) for number in range(clients)))
+
+    async def count() -> None:
+        await asyncio.sleep(warm_up)
+        before = await steps_run(port, batch)
+        await asyncio.sleep(seconds)
+        answers.steps = await steps_run(port, batch) - before
+
+    until = now + warm_up + seconds
+    await asyncio.gather(count(), *(client(number, port, until, answers) for number in range(clients)))
     return answers
+
+
+async def steps_run(port: int, batch: int) -> float:
+    """The steps of samples that the server has run: the sum of the fill of its network calls, times the batch."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    text = (await reader.read()).decode()
+    writer.close()
+    return batch * sum(float(line.split()[-1]) for line in text.splitlines() if "batch_fill_sum" in line)
 
 
 def memory_of(process: int) -> float:
@@ -93,7 +111,7 @@ def memory_of(process: int) -> float:
 
 
 def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float, float]:
-    """Draw the same samples in whole batches: images a second, and the largest difference."""
+    """Draw the same samples in whole batches: steps of a sample a second, and the largest difference."""
     groups: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for steps, seed, sample in images:
         groups[steps].append((seed, sample))
@@ -114,7 +132,7 @@ def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float,
                 seconds += time.perf_counter() - started
                 for (seed, sample), image in zip(part, last.x, strict=True):
                     largest = max(largest, float(np.abs(image - images[steps, seed, sample]).max()))
-    return len(images) / seconds, largest
+    return sum(steps for steps, _, _ in images) / seconds, largest
 
 
 def served(order: str, clients: int, batch: int, warm_up: float, seconds: float) -> tuple[Answers, list[float]]:
@@ -131,7 +149,7 @@ def served(order: str, clients: int, batch: int, warm_up: float, seconds: float)
                     await asyncio.sleep((warm_up + seconds) / 2 - 0.5)
                     memory.append(memory_of(process.pid))
 
-            found, _ = await asyncio.gather(crowd(port, clients, warm_up, seconds), look())
+            found, _ = await asyncio.gather(crowd(port, clients, batch, warm_up, seconds), look())
             return found
 
         answers = asyncio.run(watched())
@@ -173,14 +191,14 @@ def main(clients: int, batch: int, warm_up: float, seconds: float, others: float
         serve(as_server, batch)
         return
     click.echo(f"{clients} clients; 1 to {MOST_SAMPLES} samples of {', '.join(map(str, STEPS))} steps; batch {batch}")
-    heads = f"{'images/s':>9} {'offline/s':>10} {'share':>6} {'p50 s':>7} {'p99 s':>7}"
+    heads = f"{'steps/s':>9} {'offline/s':>10} {'share':>6} {'p50 s':>7} {'p99 s':>7}"
     click.echo(f"{'order':<22} {'s':>4} {heads} errors largest difference   MiB")
     is_wrong = False
     for order in ORDERS:
         span = seconds if order == "continuous" else others
         answers, memory = served(order, clients, batch, warm_up, span)
         best, largest = offline(answers.images, batch)
-        rate, latencies = answers.in_time / span, sorted(answers.latencies) or [float("nan")]
+        rate, latencies = answers.steps / span, sorted(answers.latencies) or [float("nan")]
         p50, p99 = statistics.median(latencies), latencies[int(0.99 * len(latencies))]
         sizes = " -> ".join(f"{size:.0f}" for size in memory)
         click.echo(f"{order:<22} {span:4.0f} {rate:9.2f} {best:10.2f} {rate / best:6.3f} {p50:7.3f} {p99:7.3f} "

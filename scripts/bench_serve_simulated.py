@@ -48,20 +48,25 @@ class Clients:
         self._scheduler, self._most = scheduler, most_samples
         bound = {steps: Request(steps=steps).bind(card) for steps in STEPS}
         self._rows = {steps: rows_of(one.table, one.sampler.clip) for steps, one in bound.items()}
+        self._label = None if card.classes is None else 0
         self._rng, self._lock = np.random.default_rng(0), threading.Lock()
         self.latencies: list[float] = []
+        self.failures: list[BaseException | None] = []
         self.images, self.is_over = 0, False
 
     def ask(self, client: int) -> None:
         with self._lock:
             steps, count = int(self._rng.choice(STEPS)), int(self._rng.integers(1, self._most + 1))
-        chains = [Chain(self._rows[steps], client, sample) for sample in range(count)]
+        chains = [Chain(self._rows[steps], client, sample, self._label) for sample in range(count)]
         job, started = Job(chains), time.perf_counter()
         job.result.add_done_callback(lambda result: self._done(client, result, time.perf_counter() - started))
         self._scheduler.submit(job)
 
     def _done(self, client: int, result: "Future[Any]", seconds: float) -> None:
-        if self.is_over or result.exception() is not None:
+        if self.is_over:
+            return
+        if result.exception() is not None:
+            self.failures.append(result.exception())
             return
         self.latencies.append(seconds)
         self.images += len(result.result())
@@ -83,6 +88,8 @@ def measured(order: str, card: ModelCard, clients: int, batch: int, most: int, s
     latencies = sorted(crowd.latencies) or [float("nan")]
     crowd.is_over = True
     scheduler.close()
+    if crowd.failures:
+        raise SystemExit(f"{order}: {crowd.failures[0]}")
     return rate, 1000 * statistics.median(latencies), 1000 * latencies[int(0.99 * len(latencies))]
 
 
@@ -101,9 +108,7 @@ def main(clients: int, batch: int, seconds: float) -> None:
         best = found["continuous"][0]
         for order, (rate, p50, p99) in found.items():
             asked = "1" if most == 1 else f"1 to {most}"
-            click.echo(
-                f"{asked:<8} {order:<22} {rate:9.0f} {p50:8.1f} {p99:8.1f}  {best / rate if rate else float('inf'):.2f}"
-            )
+            click.echo(f"{asked:<8} {order:<22} {rate:9.0f} {p50:8.1f} {p99:8.1f}  {best / rate:.2f}")
 
 
 if __name__ == "__main__":

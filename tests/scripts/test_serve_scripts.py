@@ -46,7 +46,9 @@ def test_the_simulated_benchmark_prints_every_order(capsys):
     load_script("bench_serve_simulated").main(["--seconds", "0.3", "--clients", "6"], standalone_mode=False)
     lines = capsys.readouterr().out.splitlines()
     assert "simulated" in lines[0]
-    assert len(lines) == 2 + 2 * len(ORDERS)
+    rows = [line.removeprefix("1 to 8").split() for line in lines[2:]]
+    assert len(rows) == 2 * len(ORDERS)
+    assert all(float(row[-4]) > 0 for row in rows)  # images a second
 
 
 @pytest.mark.slow
