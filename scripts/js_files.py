@@ -4,24 +4,37 @@
 
 ORT is the folder dist of onnxruntime-web; with it, sites are written too.
 
-`cases.json` lists the chains, whose images are `NAME.f32`: float32, little-endian, `[count, C, H, W]`. `texts.json`
-lists cards and steps files, and whether Python reads each. The models are those of the package and of tests/support.
+`cases.json` lists the chains, whose images are `NAME.f32`: float32, little-endian, `[count, C, ...]`. `texts.json` has
+what js_texts.py lists, and `signatures.json` models whose card may be wrong about their graph. The models are those of
+the package and of tests/support.
 """
 
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+from condition_files import (
+    denoiser_card,
+    super_resolution_card,
+    write_denoiser,
+    write_divided,
+    write_super_resolution,
+)
 from gaussian_model import conditional_card, gaussian_card, write_conditional, write_gaussian
+from js_texts import verdicts
+from other_kinds import SIGMAS, flow_card, images
 
-from ddpm_rt import DdpmRtError, ModelCard, Request
+from ddpm_rt import DdpmRtError, Request
+from ddpm_rt.artifacts.card import METADATA_KEY
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
-from ddpm_rt.artifacts.steps_file import parse_steps, steps_text, write_steps
+from ddpm_rt.artifacts.steps_file import write_steps
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.sampler_options import SamplerOptions
@@ -30,6 +43,8 @@ from ddpm_rt.web.site import write_site
 SEED, FIRST, COUNT = (1 << 64) - 5, (1 << 53) - 1, 3  # JSON.parse would round both, and half of the samples
 STEPS = 10
 LEARNED = {"variance": "learned_range", "clip": (-1.0, 1.0)}
+LOW_RES = images(2, (1, 4, 6))
+GUIDED = {"guidance": 2.5, "inputs": {"low_res": LOW_RES}, "null_inputs": {"low_res": 0.25}}
 
 # name of the case: model, sampler, what else is asked
 CASES = {
@@ -40,33 +55,15 @@ CASES = {
     "one-time-lcm": ("one_time", {"sampler": "lcm"}, {"label": 1}),
     "int32-ddpm": ("int32", {"sampler": "ddpm"}, {}),
     "guided-learned": ("learned", {"sampler": "ddpm"}, {"label": (2, 0), "guidance": 2.5}),
+    "sequence-ddpm": ("sequence", {"sampler": "ddpm"}, {}),
+    "volume-karras": ("volume", {"sampler": "dpm++", "spacing": "karras"}, {}),
+    "flow-euler": ("flow", {"sampler": "euler"}, {}),
+    "levels-consistency": ("levels", {"sampler": "consistency"}, {"inputs": {"difficulty": 42.5}}),
+    "levels-entries": ("levels", {"sampler": "euler-a"}, {"inputs": {"difficulty": np.array([10.0, 42.5])}}),
+    "resolved-ddpm": ("resolved", {"sampler": "ddpm"}, {"inputs": {"low_res": LOW_RES}}),
+    "resolved-guided": ("resolved", {"sampler": "dpm++"}, GUIDED),
+    "resolved-fixed": ("resolved-fixed", {"sampler": "ddpm"}, {"inputs": {"low_res": LOW_RES}}),
 }
-
-# key, value: what is changed in a valid card or steps file; None removes the key
-CARD_CHANGES = [
-    ("format", 2), ("format", 1.0), ("image_shape", [1, 4, 6.0]), ("image_shape", [0, 4, 6]),
-    ("image_shape", [1, 65536, 65536]), ("betas", []), ("betas", [0.5, 1]), ("betas", [1, 0.5]),
-    ("betas", [0.1, True]), ("betas", [0.1, "0.2"]), ("prediction", "epsilon"), ("variance", "none"),
-    ("spacing", "even"), ("clip", None), ("clip", [1, -1]), ("clip", [-1e39, 1]), ("clip", [1.0, 1.00000001]),
-    ("classes", 0), ("classes", 3), ("null_class", 0), ("names", {"x": "x", "t": "t"}),
-    ("names", {"x": "x", "t": "t", "out": 3}), ("precision", 32), ("precision", "p" * 1001), ("unknown", 1),
-    ("provenance", None), ("provenance", {"source": "s"}),
-]  # fmt: skip
-STEPS_CHANGES = [
-    ("format", 2), ("card_sha256", "0" * 64), ("steps", 3), ("steps", 4.0), ("sampler", "two\nlines"), ("sampler", 3),
-    ("clip", [1, 1]), ("clip", None), ("t", [999, 500, 1, 1000]), ("t", [999.0, 500, 1, 0]), ("sigma", [0, 0, 0]),
-    ("sigma", [0, 0, 0, 1e39]), ("sigma", [0, 0, 0, None]), ("channels", 3), ("output", "y"), ("input_y", "y"),
-    ("classes", 2), ("unknown", 1), ("x0_from_x", 1),
-]  # fmt: skip
-BROKEN = [
-    '{"format": 1, "format": 1}',
-    "[" * 100,
-    "",
-    "null",
-    '{"a": ' + "1" * 101 + "}",
-    '{"format": 1} x',
-    '{"a": NaN}',
-]
 
 
 def write_models(folder: Path) -> None:
@@ -79,6 +76,12 @@ def write_models(folder: Path) -> None:
     write_conditional(folder / "int32.onnx", time="int32")
     write_gaussian(folder / "cardless.onnx", metadata=False)
     write_ten(folder / "ten.onnx")
+    write_divided(folder / "sequence.onnx", gaussian_card(image_shape=(2, 7)))
+    write_divided(folder / "volume.onnx", gaussian_card(image_shape=(1, 2, 3, 5)))
+    write_divided(folder / "flow.onnx", flow_card())
+    write_denoiser(folder / "levels.onnx", card=denoiser_card())
+    write_super_resolution(folder / "resolved.onnx")
+    write_super_resolution(folder / "resolved-fixed.onnx", batch=2)
 
 
 def write_ten(path: Path) -> None:
@@ -87,6 +90,43 @@ def write_ten(path: Path) -> None:
     (means,) = [tensor for tensor in model.graph.initializer if tensor.name == "mean"]
     means.CopyFrom(onnx.numpy_helper.from_array(np.linspace(-0.9, 0.9, 11, dtype=np.float32), "mean"))
     onnx.save(model, path)
+
+
+def write_signatures(folder: Path) -> list[list[object]]:
+    """Models whose card says something else than their graph, and whether Python opens them: `[[file, opens]]`."""
+    level, pair = InputFacts("float32", ()), InputFacts("float32", (2,))
+    resolved, swapped = super_resolution_card(), {"x": "noisy", "t": "difficulty", "out": "denoised"}
+    kinds = [
+        ("levels", denoiser_card(), {}),
+        ("levels", denoiser_card(), {"inputs": {}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": pair}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": InputFacts("int64", ())}}),
+        ("levels", denoiser_card(), {"inputs": {"difficulty": level, "level": level}}),
+        ("levels", denoiser_card(), {"names": swapped, "inputs": {"sigma": level}}),
+        ("levels", denoiser_card(), {"names": swapped | {"t": "sigma", "out": "other"}}),
+        ("resolved", resolved, {}),
+        ("resolved", resolved, {"inputs": {**resolved.inputs, "low_res": InputFacts("float32", (4, 6))}}),
+        ("resolved", resolved, {"inputs": {**resolved.inputs, "low_res": InputFacts("float32", (1, 6, 4))}}),
+        ("gaussian", gaussian_card(), {"process": SIGMAS, "betas": (), "prediction": "x0", "spacing": "karras"}),
+        ("gaussian", gaussian_card(), {"image_shape": (24,)}),
+        ("gaussian", gaussian_card(), {"variance": "learned"}),
+        ("learned", conditional_card(**LEARNED), {"variance": "fixed_small"}),
+    ]  # fmt: skip
+    found: list[list[object]] = []
+    for number, (name, card, changes) in enumerate(kinds):
+        model, path = onnx.load(folder / f"{name}.onnx"), folder / f"signature-{number}.onnx"
+        onnx.helper.set_model_props(model, {METADATA_KEY: replace(card, **changes).to_json()})
+        onnx.save(model, path)
+        found.append([path.name, opens(path)])
+    return found
+
+
+def opens(path: Path) -> bool:
+    try:
+        OrtDenoiser(path, threads=1).close()
+    except DdpmRtError:
+        return False
+    return True
 
 
 def write_case(folder: Path, name: str) -> dict[str, object]:
@@ -98,44 +138,24 @@ def write_case(folder: Path, name: str) -> dict[str, object]:
     with OrtDenoiser(path, threads=1) as engine:
         images = Request(seed=SEED, first=FIRST, count=COUNT, batch=2, compiled=plan, **asked).drawn(engine)
     (folder / f"{name}.f32").write_bytes(images.astype("<f4").tobytes())
-    return {"name": name, "model": f"{model}.onnx", "steps": f"{name}.steps.json", **asked}
+    return {"name": name, "model": f"{model}.onnx", "steps": f"{name}.steps.json", **_listed(asked)}
+
+
+def _listed(asked: dict[str, object]) -> dict[str, object]:
+    """What is asked for as JSON, arrays as lists of their entries."""
+    return {
+        key: {name: np.asarray(one).tolist() for name, one in value.items()} if isinstance(value, dict) else value
+        for key, value in asked.items()
+    }
 
 
 def write_sites(folder: Path, ort: Path) -> None:
-    """The bundled model's site, and that of ten classes and a null class."""
+    """The bundled model's site, and that of ten classes and a null class, without and with WebGPU."""
     write_site(folder / "mnist.onnx", folder / "mnist-ddim.steps.json", folder / "site", title="Digits", ort=ort)
     card = read_onnx_card(folder / "ten.onnx")
     write_steps(folder / "ten.steps.json", SamplerOptions(steps=STEPS).compile(card), card)
     write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "labelled-site", ort=ort)
-
-
-def changed(text: str, key: str, value: object) -> str:
-    raw = json.loads(text)
-    if key == "provenance" and value is None:
-        del raw[key]
-    else:
-        raw[key] = value
-    return json.dumps(raw)
-
-
-def verdicts(card: ModelCard) -> dict[str, object]:
-    plan = SamplerOptions(steps=4, sampler="ddpm").compile(card)
-    text, steps = card.to_json(), steps_text(plan, card)
-    cards = [text, *(changed(text, *change) for change in CARD_CHANGES), *BROKEN]
-    tables = [steps, *(changed(steps, *change) for change in STEPS_CHANGES), *BROKEN]
-    return {
-        "card": text,
-        "cards": [[one, _reads(lambda one=one: ModelCard.from_json(one))] for one in cards],
-        "steps": [[one, _reads(lambda one=one: parse_steps(one, card, "steps"))] for one in tables],
-    }
-
-
-def _reads(read) -> bool:
-    try:
-        read()
-    except DdpmRtError:
-        return False
-    return True
+    write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "webgpu-site", ort=ort, webgpu=True)
 
 
 def main(folder: Path, ort: Path | None = None) -> None:
@@ -146,7 +166,8 @@ def main(folder: Path, ort: Path | None = None) -> None:
     (folder / "cases.json").write_text(json.dumps(asked | {"cases": cases}))
     if ort is not None:
         write_sites(folder, ort)
-    (folder / "texts.json").write_text(json.dumps(verdicts(gaussian_card())))
+    (folder / "signatures.json").write_text(json.dumps(write_signatures(folder)))
+    (folder / "texts.json").write_text(json.dumps(verdicts()))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ def test_errors_name_the_wrong_key_of_a_card_of_format_2():
         ({"process": raw["process"] | {"rho": 7}}, "unknown key 'process.rho'"),
         ({"process": {k: v for k, v in raw["process"].items() if k != "time"}}, "missing key 'process.time'"),
         ({"process": raw["process"] | {"sigma_min": "0"}}, "wrong"),
+        ({"process": raw["process"] | {"sigma_min": True}}, "process.sigma_min must not be true or false"),
+        ({"process": raw["process"] | {"time_scale": True}}, "process.time_scale must not be true or false"),
         ({"inputs": {"a": {"dtype": "float16", "shape": [], "role": "condition"}}}, "dtype"),
         ({"inputs": {"a": {"dtype": "float32", "shape": [0], "role": "condition"}}}, "shape"),
         ({"inputs": {"x": {"dtype": "float32", "shape": [], "role": "condition"}}}, "names that no other tensor has"),

@@ -68,6 +68,8 @@ def changed(file, **changes):
         ({"format": 2}, "channels"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"sigma": "gone"}, "missing key 'sigma'"),
+        ({"channels": 1.0}, "channels is not the model's"),
+        ({"output_channels": True}, "output_channels is not the model's"),
         ({"sigma": [0.0] * 4}, "sigma must be 5 numbers"),
         ({"sigma": [0.0] * 4 + [1e39]}, "float32"),
         ({"sigma": [0.0] * 4 + [10**400]}, "digits"),

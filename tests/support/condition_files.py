@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from gaussian_model import PIXEL_VARIANCE, gaussian_card
+from other_kinds import sigma_card
 
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.card_facts import InputFacts
@@ -26,8 +27,8 @@ def _saved(path, nodes, inputs, output, constants, card=None):
     return Path(path)
 
 
-def write_denoiser(path, shape=(1, 5, 6)):
-    """denoised = v / (v + sigma^2) noisy + difficulty / 100, without a card; names as a published model has them."""
+def write_denoiser(path, shape=(1, 5, 6), card=None):
+    """denoised = v / (v + sigma^2) noisy + difficulty / 100; names as a published model has them."""
     from onnx import helper
 
     sides = ["b", *shape]
@@ -45,7 +46,54 @@ def write_denoiser(path, shape=(1, 5, 6)):
     constants = {"v": np.float32(PIXEL_VARIANCE), "hundredth": np.float32(0.01), "each": each}
     constants = {name: np.asarray(value) for name, value in constants.items()}
     inputs = [("noisy", FLOAT, sides), ("sigma", FLOAT, ["b"]), ("difficulty", FLOAT, ["b"])]
-    return _saved(path, nodes, inputs, ("denoised", FLOAT, sides), constants)
+    return _saved(path, nodes, inputs, ("denoised", FLOAT, sides), constants, card)
+
+
+def denoiser_card(shape=(1, 5, 6)):
+    """What `write_denoiser` is: a denoiser of noise levels with a condition."""
+    names = {"x": "noisy", "t": "sigma", "out": "denoised"}
+    return sigma_card(image_shape=shape, names=names, inputs={"difficulty": InputFacts("float32", ())})
+
+
+def write_divided(path, card):
+    """out = x / (1 + t), with t as float32."""
+    from onnx import helper
+
+    sides = ["batch", *card.image_shape]
+    nodes = [
+        helper.make_node("Add", ["t", "one"], ["above"]),
+        helper.make_node("Reshape", ["above", "each"], ["divisor"]),
+        helper.make_node("Div", ["x", "divisor"], ["out"]),
+    ]
+    constants = {"one": np.array(1, np.float32), "each": np.array([-1, *[1] * len(card.image_shape)])}
+    return _saved(path, nodes, [("x", FLOAT, sides), ("t", FLOAT, ["batch"])], ("out", FLOAT, sides), constants, card)
+
+
+def write_mixed(path, card):
+    """`other_kinds.mixed` as a graph: out = x / 2 + image / 4 - before / 8 + number / 100."""
+    from onnx import helper
+
+    sides = ["b", *card.image_shape]
+    nodes = [
+        helper.make_node("Mul", ["x", "half"], ["a"]),
+        helper.make_node("Mul", ["image", "quarter"], ["b"]),
+        helper.make_node("Mul", ["before", "eighth"], ["c"]),
+        helper.make_node("Cast", ["number"], ["float"], to=FLOAT),
+        helper.make_node("Cast", ["t"], ["time"], to=FLOAT),
+        helper.make_node("Mul", ["time", "zero"], ["nothing"]),
+        helper.make_node("Add", ["float", "nothing"], ["level"]),
+        helper.make_node("Reshape", ["level", "each"], ["d"]),
+        helper.make_node("Mul", ["d", "hundredth"], ["e"]),
+        helper.make_node("Add", ["a", "b"], ["f"]),
+        helper.make_node("Sub", ["f", "c"], ["g"]),
+        helper.make_node("Add", ["g", "e"], ["out"]),
+    ]
+    constants = {"half": 0.5, "quarter": 0.25, "eighth": 0.125, "hundredth": 0.01, "zero": 0.0}
+    constants = {name: np.array(value, np.float32) for name, value in constants.items()}
+    constants["each"] = np.array([-1, *[1] * len(card.image_shape)])
+    inputs = [("x", FLOAT, sides), ("t", INT64, ["b"]), ("image", FLOAT, sides), ("number", INT64, ["b"]),
+              ("before", FLOAT, sides)]  # fmt: skip
+    return _saved(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
 
 
 def super_resolution_card(shape=(1, 4, 6), **changes):

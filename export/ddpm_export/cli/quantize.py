@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ddpm_rt.cli.inputs import Values, input_options, paths_of, read_inputs
 from ddpm_rt.cli.options import (
     PATH,
     batch_option,
@@ -39,11 +40,13 @@ ENOUGH = 30.0  # dB, of whole chains; below it, images are visibly others
 @seed_option(700, "Seed of the samples; those that are compared have the next seed.")
 @label_option("every class")
 @guidance_option
+@input_options
 @batch_option(4)
 @threads_option
 @click.option("--quiet", is_flag=True, help="No progress, and no table of the layers.")
 def quantize(
-    model: Path, out: Path, steps_file: Path | None, keep: str | None, quiet: bool, **asked: Any
+    model: Path, out: Path, steps_file: Path | None, keep: str | None, inputs: Values, null_inputs: Values,
+    resize: bool, quiet: bool, **asked: Any,
 ) -> None:  # fmt: skip
     """Quantise an exported float32 model to int8.
 
@@ -63,9 +66,12 @@ def quantize(
     from ..quantize import quantize as run
 
     try:
-        check_output_path(out, ".onnx", inputs=[model, steps_file], strict=True)
+        check_output_path(out, ".onnx", inputs=[model, steps_file, *paths_of(inputs, null_inputs)], strict=True)
         check_target(out)
-        sampler = None if steps_file is None else read_steps(steps_file, read_onnx_card(model))
+        card = read_onnx_card(model)
+        sampler = None if steps_file is None else read_steps(steps_file, card)
+        asked |= {"inputs": read_inputs(card, inputs, resize=resize)}
+        asked |= {"null_inputs": read_inputs(card, null_inputs, resize=resize)}
         patterns = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
         wanted = Quantization(sampler=sampler, keep=patterns, **asked)
         with stage_line(quiet) as report, line_on_stop(lambda: f"{out} is as it was"):

@@ -1,35 +1,41 @@
 """The whole chain of a sampler as one ONNX graph: noise, table and network in a standard `Loop`."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from ddpm_rt.artifacts.fused_chain import input_name
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 
-from .network import Network, bind_labels, evaluate, times
+from .network import Network, State, bind_conditions, bind_labels, evaluate, times
 from .nodes import Constants, Nodes
 from .noise_nodes import INITIAL_WORDS, NoiseInputs, noise_inputs, normals
 from .step_nodes import Row, Terms, next_x, predicted_x0, with_noise
 
 Image = Literal["float32", "uint8"]
-KINDS: dict[str, int] = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
+KINDS: dict[str, int] = {
+    "float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64, "int32": TensorProto.INT32
+}  # fmt: skip
 
 
 class Asked(NamedTuple):
-    """What the chain of a network is: the sampler, the guidance scale, and the type of the images."""
+    """What the chain of a network is: the sampler, the guidance scale, the type of the images, and the null inputs."""
 
     sampler: CompiledSampler
     guidance: float
     image: Image
+    null_inputs: Mapping[str, NDArray[Any]] = {}  # each [1, ...]
 
 
 def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
     """The graph: `image` from `seed` int64 `[]`, `sample` int64 `[batch]`, and `y` int64 `[batch]` with classes.
 
-    `image` is float32 `[batch, C, ...]`, or, of pictures, uint8 `[batch, H, W, C]` as
-    `ddpm_rt.images.write.to_pixels` gives it.
+    The network's conditions are inputs `[batch, ...]`, called as `input_name` says. `image` is float32
+    `[batch, C, ...]`, or, of pictures, uint8 `[batch, H, W, C]` as `ddpm_rt.images.write.to_pixels` gives it.
     """
     shape, constants = network.card.image_shape, Constants()
     outer = Nodes(constants, "start")
@@ -40,9 +46,12 @@ def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
         start = outer.mul(scale, start)
     if network.card.classes is not None:
         bind_labels(outer, network, "y", guidance=asked.guidance)
+    bind_conditions(outer, network, asked.null_inputs, guidance=asked.guidance)
     terms = Terms.of(asked.sampler)
     body = _body(constants, network, asked, known, terms)
-    state = [start, outer.call("Sub", start, start)] if terms.prev_x0 else [start]  # x0 before the first row is 0
+    state = (
+        [start, outer.call("Sub", start, start)] if _keeps_x0(network, terms) else [start]
+    )  # x0 before the first row is 0
     results = [f"chain.final.{name}" for name in ("x", "x0")[: len(state)]]
     steps = np.int64(asked.sampler.table.steps)
     outer.calls("Loop", steps, np.bool_(True), *state, outputs=results, body=body)
@@ -53,15 +62,21 @@ def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
     return model
 
 
+def _keeps_x0(network: Network, terms: Terms) -> bool:
+    """Whether a row uses the x0 of the row before: in the table, or as an input of the network."""
+    return terms.prev_x0 or network.card.prev_x0 is not None
+
+
 def _body(constants: Constants, network: Network, asked: Asked, known: NoiseInputs, terms: Terms) -> onnx.GraphProto:
-    """One iteration: the state is x, and the x0 of the row before where the table has a use for it."""
+    """One iteration: the state is x, and the x0 of the row before where anything uses it."""
     shape, body = network.card.image_shape, Nodes(constants, "step")
-    names = ["chain.x", "chain.x0"][: 2 if terms.prev_x0 else 1]
+    names = ["chain.x", "chain.x0"][: 2 if _keeps_x0(network, terms) else 1]
     row = Row(body, "chain.iteration", asked.sampler)
     t = body.call("Gather", times(network, asked.sampler.table.t), row.iteration, axis=0)
-    out, spread = evaluate(body, network, "chain.x", t, "chain.batch", guidance=asked.guidance)
+    before = State("chain.x", "chain.x0" if len(names) == 2 else None)
+    out, spread = evaluate(body, network, before, t, "chain.batch", guidance=asked.guidance)
     x0 = predicted_x0(row, "chain.x", out, asked.sampler.clip)
-    x = next_x(row, terms, "chain.x", x0, names[1] if terms.prev_x0 else None, out)
+    x = next_x(row, terms, "chain.x", x0, before.x0 if terms.prev_x0 else None, out)
     if terms.noise:
         x = with_noise(row, known, x, spread if terms.spread else None, shape)
     values = [x, x0][: len(names)]
@@ -104,4 +119,6 @@ def _interface(network: Network, image: Image) -> tuple[list[onnx.ValueInfoProto
     ]
     if network.card.classes is not None:
         inputs.append(helper.make_tensor_value_info("y", TensorProto.INT64, [batch]))
+    for name, facts in network.card.conditions.items():
+        inputs.append(helper.make_tensor_value_info(input_name(name), KINDS[facts.dtype], [batch, *facts.shape]))
     return inputs, [helper.make_tensor_value_info("image", KINDS[image], sides)]

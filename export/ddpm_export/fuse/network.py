@@ -1,8 +1,9 @@
 """The network of a model as nodes of a loop's body: its inputs from the loop's values, labels and guidance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.bounded_read import failure
+from ddpm_rt.artifacts.fused_chain import input_name
 from ddpm_rt.denoiser import times_as
 from ddpm_rt.engines.onnx_signature import Signature, read_signature
 from ddpm_rt.engines.ort_cpu import open_session
@@ -37,9 +39,6 @@ class Network:
 
 def read_network(path: Path, card: ModelCard) -> Network:
     """The network at `path`. Raises DdpmRtError for a graph that cannot run inside a loop with our nodes."""
-    if card.inputs:
-        names = ", ".join(card.inputs)
-        raise failure(path, f"takes the inputs {names}", "a fused chain gives only x, t and y; use `ddpm-rt sample`")
     signature = read_signature(open_session(path, 1), path, card)
     model = load_onnx(path)
     opset = next((entry.version for entry in model.opset_import if entry.domain in DOMAINS), 0)
@@ -69,10 +68,15 @@ def _free_batch(graph: onnx.GraphProto) -> None:
                 side.dim_param = f"{PREFIX}{side.dim_param}"
 
 
-def inline(body: Nodes, network: Network, x: str, t: str) -> str:
-    """The nodes of the network for x and t, and the name of its output. `y` is bound outside of the loop."""
+def inline(body: Nodes, network: Network, x: str, t: str, x0: str | None) -> str:
+    """The nodes of the network for x, t and the previous x0, and the name of its output.
+
+    `y` and the conditions are bound outside of the loop.
+    """
     body.call("Identity", x, output=network.name("x"))
     body.call("Identity", t, output=network.name("t"))
+    if network.card.prev_x0 is not None:
+        body.call("Identity", x0, output=PREFIX + network.card.prev_x0)
     body.nodes.extend(network.model.graph.node)
     return network.name("out")
 
@@ -84,18 +88,29 @@ def times(network: Network, timesteps: NDArray[Any]) -> NDArray[Any]:
     return column if shape is None else column.reshape(-1, *shape)
 
 
-def evaluate(body: Nodes, network: Network, x: str, t: str, batch: str, *, guidance: float) -> tuple[str, str | None]:
+class State(NamedTuple):
+    """The values that an iteration begins with: x, and the x0 of the row before where anything uses it."""
+
+    x: str
+    x0: str | None
+
+
+def evaluate(
+    body: Nodes, network: Network, state: State, t: str, batch: str, *, guidance: float
+) -> tuple[str, str | None]:
     """The first C channels of the network's output, and the rest for a learned variance, with guidance.
 
     t is one value of `times`; `batch` is the number of samples, `[1]`. The formulas are those of
-    `ddpm_rt/requests/labels.py`.
+    `ddpm_rt/requests/conditioned.py`.
     """
     guided = guidance != 1.0
-    images = body.call("Concat", x, x, axis=0) if guided else x
+    x, x0 = state
+    if guided:
+        x, x0 = _twice(body, x), None if x0 is None else _twice(body, x0)
     if not network.signature.one_time:
         count = body.mul(batch, np.int64(2)) if guided else batch
         t = body.call("Expand", t, count)
-    output = inline(body, network, images, t)
+    output = inline(body, network, x, t, x0)
     channels = network.card.image_shape[0]
     if not guided:
         return _split(body, output, channels, network.card.output_channels)
@@ -108,10 +123,28 @@ def evaluate(body: Nodes, network: Network, x: str, t: str, batch: str, *, guida
 
 def bind_labels(outer: Nodes, network: Network, y: str, *, guidance: float) -> None:
     """The network's input y from the labels int64 `[batch]`: with guidance, the null class for a second batch."""
-    if guidance != 1.0:
-        null = outer.call("Expand", np.int64(network.card.null_class or 0), outer.call("Shape", y))
-        y = outer.call("Concat", y, null, axis=0)
-    outer.call("Identity", y, output=network.name("y"))
+    null = network.card.null_class
+    _bind(outer, y, network.name("y"), None if null is None else np.int64(null), guided=guidance != 1.0)
+
+
+def bind_conditions(outer: Nodes, network: Network, null: Mapping[str, NDArray[Any]], *, guidance: float) -> None:
+    """The network's conditions from the chain's inputs: with guidance, the values of `null` for a second batch.
+
+    Each value of `null` is `[1, *shape]`. An input without one is the same in both halves.
+    """
+    for name in network.card.conditions:
+        _bind(outer, input_name(name), PREFIX + name, null.get(name), guided=guidance != 1.0)
+
+
+def _bind(outer: Nodes, value: str, target: str, null: Any, *, guided: bool) -> None:
+    if guided:
+        other = value if null is None else outer.call("Expand", null, outer.call("Shape", value))
+        value = outer.call("Concat", value, other, axis=0)
+    outer.call("Identity", value, output=target)
+
+
+def _twice(body: Nodes, value: str) -> str:
+    return body.call("Concat", value, value, axis=0)
 
 
 def check_guidance(path: Path, network: Network, guidance: float) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -11,7 +11,6 @@ from onnx import TensorProto, helper
 
 from ddpm_rt.denoiser import Batch, Inputs, Times
 from ddpm_rt.engines.ort_cpu import OrtDenoiser, open_session
-from ddpm_rt.host_loop import trajectory
 from ddpm_rt.requests.request import BoundRequest
 
 from .ranges import VALUES, Seen
@@ -25,6 +24,7 @@ class Probe(NamedTuple):
     x: Batch
     t: Times
     y: NDArray[np.int64] | None
+    inputs: dict[str, NDArray[Any]]  # of a network with named inputs
     out: Batch
 
 
@@ -54,7 +54,8 @@ class Watched(OrtDenoiser):
             seen.add(value)
         if self._calls in self._kept:
             label = None if y is None else y[:1].copy()
-            self.probes.append(Probe(x[:1].copy(), t[:1].copy(), label, out[:1].copy()))
+            inputs = {name: value[:1].copy() for name, value in more.items()}
+            self.probes.append(Probe(x[:1].copy(), t[:1].copy(), label, inputs, out[:1].copy()))
         self._calls += 1
         return out
 
@@ -76,9 +77,5 @@ def calibrate(engine: Watched, bound: BoundRequest, called: Callable[[], object]
     calls = bound.calls_for(bound.request.samples)
     engine.expect(calls, np.unique(np.linspace(0, rows - 1, PROBES).round().astype(int)).tolist())
     for portion in bound.batches(bound.request.samples):
-        steps = trajectory(
-            bound.denoiser(engine, portion), bound.table, bound.card.image_shape,
-            seed=bound.seed, samples=portion, clip=bound.sampler.clip,
-        )  # fmt: skip
-        for _ in steps:
+        for _ in bound.trajectory(engine, portion):
             called()

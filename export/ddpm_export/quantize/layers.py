@@ -102,13 +102,20 @@ def _reason(
         return None
     if weight is None:
         return "its kernel is computed"
-    if node.input[0] == card.names["x"]:
+    if _leads_in(node.input[0], made, card):
         return "first convolution"
     if _leads_out(node, made, card):
         return "last convolution"
     if min(weight.dims[:2]) < LEAST_CHANNELS:
         return f"fewer than {LEAST_CHANNELS} channels"
     return None
+
+
+def _leads_in(name: str, made: Mapping[str, onnx.NodeProto], card: ModelCard) -> bool:
+    """Whether a value is x or a named input, or concatenated of these alone."""
+    if name in made and made[name].op_type in ("Concat", "Identity"):
+        return all(_leads_in(one, made, card) for one in made[name].input)
+    return name == card.names["x"] or name in card.inputs
 
 
 def _leads_out(node: onnx.NodeProto, made: Mapping[str, onnx.NodeProto], card: ModelCard) -> bool:

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -19,6 +19,7 @@ from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.quantization_record import METADATA_KEY as RECORD_KEY
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.noise import LIMIT
+from ddpm_rt.requests.inputs import NOTHING
 from ddpm_rt.requests.labels import as_labels
 from ddpm_rt.requests.request import BoundRequest, Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
@@ -55,6 +56,8 @@ class Quantization:
     batch: int = 4
     label: Sequence[int] | None = None
     guidance: float = 1.0
+    inputs: Mapping[str, Any] = NOTHING  # values of named inputs, as those of a `Request`
+    null_inputs: Mapping[str, Any] = NOTHING
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -75,7 +78,7 @@ class Quantization:
         steps = STEPS if self.sampler is None else None
         return Request(
             compiled=self.sampler, steps=steps, seed=seed, count=count, batch=min(self.batch, count),
-            label=self.label, guidance=self.guidance,
+            label=self.label, guidance=self.guidance, inputs=self.inputs, null_inputs=self.null_inputs,
         )  # fmt: skip
 
 
@@ -177,8 +180,6 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
         raise DdpmRtError(f"{source}: {wrong}; write a new card with `ddpm-rt card`")
     if found != "fp32":
         raise DdpmRtError(f"{source} is in {found}; quantise an export in fp32")
-    if card.inputs:
-        raise DdpmRtError(f"{source} takes {', '.join(card.inputs)}; models with named inputs cannot be quantised yet")
     model = load_onnx(source)
     hoist(model, card)
     return card, model
@@ -212,6 +213,8 @@ def record_of(asked: Quantization, ranged: BoundRequest, table: Sequence[Sensiti
         "sampler": ranged.sampler.sampler, "samples": asked.calibrate, "seed": asked.seed,
         "label": as_labels(ranged.request.label), "guidance": asked.guidance,
     }  # fmt: skip
+    if asked.inputs:
+        calibration["inputs"] = ranged.request.given_inputs.describe()
     return json.dumps({"format": 1, "for": asked.target, "calibration": calibration, "layers": layers}, allow_nan=False)
 
 

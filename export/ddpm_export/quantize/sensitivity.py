@@ -59,8 +59,8 @@ def quantised(
 def output_error(engine: OrtDenoiser, probes: Sequence[Probe]) -> float:
     """The RMS error over all probes, over the RMS of the float outputs."""
     error = power = 0.0
-    for x, t, y, out in probes:
-        error += float(np.sum(np.square(engine(x, t, y) - out, dtype=np.float64)))
+    for x, t, y, inputs, out in probes:
+        error += float(np.sum(np.square(engine(x, t, y, inputs) - out, dtype=np.float64)))
         power += float(np.sum(np.square(out, dtype=np.float64)))
     return float(np.sqrt(error / max(power, 1e-300)))
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from ..samplers.continuous import FlowProcess, Levelled, SigmaProcess
-from ..text import quoted
+from ..text import printable, quoted
 from .card_facts import InputFacts, Latents
 
 FORMATS = (1, 2)
@@ -71,6 +71,8 @@ def facts_of_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"unknown key {quoted('process.' + unknown[0])}")
         facts: dict[str, Any] = {"betas": _taken(process, "betas"), "process": None}
     else:
+        if wrong := [key for key, value in process.items() if isinstance(value, bool)]:
+            raise ValueError(f"process.{printable(wrong[0])} must not be true or false")
         facts = {"betas": (), "process": record(PROCESSES[kind], process, "process.")}
     if not isinstance(taken["inputs"], dict):
         raise ValueError("inputs must be an object")

@@ -1,7 +1,8 @@
 """The metadata of a fused chain, an ONNX file of `ddpm-rt fuse` that draws whole images in one call."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from ..limits import FLOAT32_MAX
 from ..samplers.compiled_sampler import CompiledSampler
 from .bounded_read import failure, parse_json
 from .card import ModelCard
-from .facts import is_digest, is_number, require
+from .card_facts import INPUTS
+from .facts import is_digest, is_number, maps, require
 from .onnx_card import read_onnx_card
 from .onnx_metadata import read_metadata
 from .steps_file import parse_steps, steps_text
 
-FORMAT = 1
+TAKEN = ("seed", "sample", "y", "image")  # names of a chain's own inputs and output
+PREFIXES = ("chain.", "network.", "input.")  # of values inside a chain, and of inputs whose names are taken
 METADATA_KEY, STEPS_KEY = "ddpm_rt.fused", "ddpm_rt.fused.steps"  # of ONNX's metadata_props
 IMAGES = ("float32", "uint8")
 AGAIN = "fuse it again with `ddpm-rt fuse`"
@@ -28,12 +31,22 @@ class FusedFacts:
     image: str  # float32 [batch, C, H, W], or uint8 [batch, H, W, C]
     guidance: float  # 1.0: none
     model_sha256: str  # of the network's file
+    null_inputs: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each value, in the type of the input
 
     def __post_init__(self) -> None:
         require(self.image in IMAGES, "image", " or ".join(IMAGES), self.image)
         number = is_number(self.guidance) and abs(self.guidance) <= FLOAT32_MAX
         require(number, "guidance", "a number that float32 can hold", self.guidance)
         require(is_digest(self.model_sha256), "model_sha256", "a SHA-256", self.model_sha256)
+        hashed = maps(self.null_inputs, is_digest, INPUTS)
+        require(hashed, "null_inputs", "an object of SHA-256", self.null_inputs)
+
+    def content(self) -> dict[str, Any]:
+        """What JSON has of the facts: format 1 without null inputs, else 2."""
+        known = {"format": 2 if self.null_inputs else 1, **asdict(self)}
+        if not self.null_inputs:
+            del known["null_inputs"]
+        return known
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,13 @@ class FusedChain:
 
     def metadata(self) -> dict[str, str]:
         """The texts that make an ONNX file of this chain known to `read_fused`, without the card's."""
-        facts = json.dumps({"format": FORMAT, **asdict(self.facts)}, allow_nan=False)
+        facts = json.dumps(self.facts.content(), allow_nan=False)
         return {METADATA_KEY: facts, STEPS_KEY: steps_text(self.sampler, self.card)}
+
+
+def input_name(name: str) -> str:
+    """What a chain calls an input of its network: its name, or `input.NAME` where the chain itself has that name."""
+    return f"input.{name}" if name in TAKEN or name.startswith(PREFIXES) else name
 
 
 def is_fused(path: Path) -> bool:
@@ -73,7 +91,8 @@ def not_a_network(path: Path) -> DdpmRtError:
 
 
 def _facts(raw: Any) -> FusedFacts:
-    require(isinstance(raw, dict) and raw.get("format") == FORMAT, "format", str(FORMAT), raw)
-    keys = {"format", "image", "guidance", "model_sha256"}
+    number = raw.get("format") if isinstance(raw, dict) else None
+    require(number in (1, 2) and type(number) is int, "format", "1 or 2", raw)
+    keys = {"format", "image", "guidance", "model_sha256"} | ({"null_inputs"} if number == 2 else set())
     require(raw.keys() == keys, "the keys", ", ".join(sorted(keys)), sorted(raw))
-    return FusedFacts(raw["image"], raw["guidance"], raw["model_sha256"])
+    return FusedFacts(raw["image"], raw["guidance"], raw["model_sha256"], raw.get("null_inputs", {}))

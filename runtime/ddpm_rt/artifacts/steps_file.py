@@ -31,6 +31,7 @@ FACTS = {
     1: (*HEAD, "channels", "height", "width", "output_channels", *LAST, *TENSORS, "output", "steps"),
     2: (*HEAD, "shape", "output_channels", *LAST, *TENSORS, "inputs", "output", "initial_scale", "steps"),
 }
+NUMBERS = ("clip", "initial_scale")  # facts that may be integers or floats
 KEYS = {number: (*keys, *StepTable._fields) for number, keys in FACTS.items()}
 
 
@@ -127,9 +128,15 @@ def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
     table = StepTable(t, *(np.array(raw[name], np.float64) for name in StepTable._fields[1:]))
     limits = None if clip is None else (float(clip[0]), float(clip[1]))
     plan = CompiledSampler(table, limits, sampler, float(scale))
-    if wrong := [key for key, value in _facts(plan, card, number).items() if raw[key] != value]:
+    known = _facts(plan, card, number)
+    if wrong := [key for key in known if key not in NUMBERS and _exact(raw[key]) != _exact(known[key])]:
         raise ValueError(f"{wrong[0]} is not the model's")
     return plan
+
+
+def _exact(value: object) -> str:
+    """The value as JSON, where 1, 1.0 and true differ."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _times(listed: list[Any], card: ModelCard, number: int) -> Levels:

@@ -34,6 +34,12 @@ class NamedValue(click.ParamType):  # type: ignore[type-arg]
 Values = Sequence[tuple[str, float | Path]]
 
 
+null_input_option = click.option(
+    "--null-input", "null_inputs", type=NamedValue(), multiple=True, metavar="NAME=VALUE",
+    help="With --guidance: the value that stands for no condition.",
+)  # fmt: skip
+
+
 def input_options(command: Command) -> Command:
     """`--input`, `--null-input` and `--resize`."""
     add_input = click.option(
@@ -41,12 +47,8 @@ def input_options(command: Command) -> Command:
         help="A named input of the model: a number, an .npy of one entry or many (sample n takes entry n modulo their "
         "count), or a picture.",
     )  # fmt: skip
-    add_null = click.option(
-        "--null-input", "null_inputs", type=NamedValue(), multiple=True, metavar="NAME=VALUE",
-        help="With --guidance: the value that stands for no condition.",
-    )  # fmt: skip
     add_resize = click.option("--resize", is_flag=True, help="Resize pictures of --input to the model's size.")
-    return add_input(add_null(add_resize(command)))
+    return add_input(null_input_option(add_resize(command)))
 
 
 def paths_of(*values: Values) -> list[Path]:

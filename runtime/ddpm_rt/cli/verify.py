@@ -113,7 +113,8 @@ def verify(
         limits = None if tolerance is None and min_psnr is None else Tolerance(tolerance, min_psnr)
         options = engine_options_of(asked)
         if not is_plan(engine) and engine.is_file() and is_fused(engine):
-            sys.exit(0 if _same_images(sides, options, limits, reports, asked) else DIFFERENT)
+            given = {"inputs": inputs, "null_inputs": null_inputs}
+            sys.exit(0 if _same_images(sides, options, limits, reports, asked | given, resize=resize) else DIFFERENT)
 
         def ask(card: "ModelCard") -> "Request":
             given = {"inputs": read_inputs(card, inputs, resize=resize)}
@@ -129,14 +130,17 @@ def verify(
         sys.exit(DIFFERENT)
 
 
-SHARED = ("engine", "engine_b", "label", "seed", "count", "batch", "tolerance", "min_psnr", "other_weights", "json")
+SHARED = ("engine", "engine_b", "label", "seed", "count", "batch", "tolerance", "min_psnr", "other_weights", "json",
+          "inputs", "null_inputs", "resize")  # fmt: skip
 PLACES = ("threads", "provider", "device")
 
 
 def _same_images(
-    sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: "ReportFiles", asked: dict[str, Any]
-) -> bool:
+    sides: Sides, options: EngineOptions, limits: "Tolerance | None", reports: "ReportFiles", asked: dict[str, Any],
+    *, resize: bool,
+) -> bool:  # fmt: skip
     """Compare the images of a fused chain and print the verdict. Raises ValueError as `compared`."""
+    from ..artifacts.onnx_card import read_onnx_card
     from ..verify.fused import compare_fused
 
     context = click.get_current_context()
@@ -144,7 +148,8 @@ def _same_images(
     given = [name for name in others if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     if given or sides.engine_b is None:
         raise ValueError("a fused chain has its own sampler and shows no steps; give --engine-b, and --json alone")
-    wanted = {key: asked[key] for key in ("seed", "count", "batch", "label")}
+    wanted, card = {key: asked[key] for key in ("seed", "count", "batch", "label")}, read_onnx_card(sides.engine)
+    wanted |= {key: read_inputs(card, asked[key], resize=resize) for key in ("inputs", "null_inputs")}
     report = compare_fused(
         sides.engine, sides.engine_b, options, wanted, limits, other_weights=sides.other_weights
     )  # fmt: skip

@@ -18,7 +18,8 @@ from .talk import say
 @click.option(
     "--ort", type=PATH, metavar="DIR/", help="Folder `dist` of onnxruntime-web. [default: npm fetches it once]"
 )
-def web(model: Path, steps_file: Path, out: Path, title: str | None, ort: Path | None) -> None:
+@click.option("--webgpu", is_flag=True, help="Run the network on the visitor's GPU where that computes the same.")
+def web(model: Path, steps_file: Path, out: Path, title: str | None, ort: Path | None, webgpu: bool) -> None:
     """Write a static site that draws the model's images in the visitor's browser.
 
     \b
@@ -29,7 +30,7 @@ def web(model: Path, steps_file: Path, out: Path, title: str | None, ort: Path |
     from ..web.site import write_site
 
     try:
-        site = write_site(model, steps_file, out, title=title, ort=ort)
+        site = write_site(model, steps_file, out, title=title, ort=ort, webgpu=webgpu)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     megabytes = site.bytes / 1e6

@@ -56,7 +56,7 @@ def facts(path: Path) -> dict[str, Any]:
 
 
 def _fused_facts(chain: FusedChain) -> dict[str, Any]:
-    return {"sampler": chain.sampler.sampler, "steps": chain.sampler.table.steps, **asdict(chain.facts)}
+    return {"sampler": chain.sampler.sampler, "steps": chain.sampler.table.steps, **chain.facts.content()}
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
@@ -86,6 +86,7 @@ def _fused_lines(found: dict[str, Any] | None, tables: list[int]) -> dict[str, s
     return {
         "fused chain": f"{found['sampler']}: {found['steps']} steps",
         "guidance": f"{found['guidance']:g}",
+        **({"null inputs": ", ".join(found["null_inputs"])} if "null_inputs" in found else {}),
         "made of": f"the network of SHA-256 {found['model_sha256']}",
     }
 

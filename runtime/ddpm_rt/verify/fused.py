@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifacts.digest import file_sha256
+from ..artifacts.digest import array_sha256, file_sha256
 from ..artifacts.plan_record import is_plan
 from ..engine import Engine
 from ..engines.engine_options import EngineOptions
 from ..engines.fused import FusedRunner
 from ..engines.opening import open_engine
 from ..images.write import to_pixels
+from ..requests.inputs import as_inputs
 from ..requests.request import Request
 from .comparison import MAX_NUMBERS, PEAK
 from .verdict import Tolerance, check_comparable, default_tolerance
@@ -89,6 +90,7 @@ def compare_fused(
         check_comparable(runner.chain.card, engine.card, other_weights=other_weights)
         tolerance = limits or default_tolerance(runner.chain.card.precision, engine.card.precision)
         request = Request(**asked, compiled=runner.chain.sampler, guidance=runner.chain.facts.guidance)
+        _check_null_inputs(runner, request)
         images, expected, unit = _drawn(runner, engine, request)
     source = file_sha256(other) == runner.chain.facts.model_sha256
     return FusedReport(path.name, other.name, request, images, expected, tolerance, unit, source)
@@ -99,9 +101,21 @@ def _drawn(runner: FusedRunner, engine: Engine, request: Request) -> tuple[Float
     if (size := request.count * math.prod(engine.card.image_shape)) > MAX_NUMBERS:
         raise ValueError(f"count {request.count} means {size} numbers, more than {MAX_NUMBERS}; compare fewer")
     bound = request.bind(engine.card)
-    parts = [runner(request.seed, samples, bound.labels(samples)) for samples in bound.batches(request.samples)]
+    parts = [
+        runner(request.seed, samples, bound.labels(samples), bound.inputs(samples))
+        for samples in bound.batches(request.samples)
+    ]
     images, expected = np.concatenate(parts).astype(np.float64), bound.drawn(engine)
     if runner.chain.facts.image == "uint8":
         unit = 1 / 127.5
         return images * unit, to_pixels(expected).astype(np.float64) * unit, unit
     return images, expected.astype(np.float64), 0.0
+
+
+def _check_null_inputs(runner: FusedRunner, request: Request) -> None:
+    """Raises ValueError unless the request has the null inputs that are fixed in the chain."""
+    given, conditions = as_inputs(request.null_inputs), runner.chain.card.conditions
+    found = {name: array_sha256(given.entries(name, conditions[name])) for name in given if name in conditions}
+    if found != runner.chain.facts.null_inputs:
+        wanted = ", ".join(runner.chain.facts.null_inputs) or "none"
+        raise ValueError(f"the chain was fused with other null inputs ({wanted}); give those with --null-input")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..artifacts.atomic_write import replace_file
@@ -21,6 +22,7 @@ ORT_SHA512 = (  # of the package's archive
     "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"
 )
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+GPU_FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 LIMIT = 64 << 20  # bytes of one file
 ARCHIVE_LIMIT = 256 << 20
 SECONDS = 600  # of one download
@@ -39,20 +41,21 @@ def own_files() -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
-def ort_files(folder: Path | None) -> dict[str, bytes]:
+def ort_files(folder: Path | None, *, webgpu: bool = False) -> dict[str, bytes]:
     """ONNX Runtime's files by their names: those in `folder`, else those of the cache, which npm fills.
 
-    Raises DdpmRtError where a file is missing, or npm cannot fetch the package.
+    With `webgpu`, those of GPU_FILES too. Raises DdpmRtError where a file is missing, or npm cannot fetch the package.
     """
+    names = ORT_FILES + (GPU_FILES if webgpu else ())
     if folder is not None:
-        return {name: read_bytes(folder / name, f"name the folder dist of {ORT_PACKAGE}", LIMIT) for name in ORT_FILES}
+        return {name: read_bytes(folder / name, f"name the folder dist of {ORT_PACKAGE}", LIMIT) for name in names}
     kept = _cache() / f"{ORT_PACKAGE}-{ORT_VERSION}.tgz"
     if not is_regular(kept):
         _fetch(kept)
     content = read_bytes(kept, "remove it, and try again", ARCHIVE_LIMIT)
     if hashlib.sha512(content).hexdigest() != ORT_SHA512:
         raise failure(kept, "is not the package that this release was tested with", "remove it, and try again")
-    return _unpacked(kept, content)
+    return _unpacked(kept, content, names)
 
 
 def _cache() -> Path:
@@ -82,8 +85,8 @@ def _fetch(target: Path) -> None:
     replace_file(target, lambda file: file.write_bytes(content))
 
 
-def _unpacked(path: Path, content: bytes) -> dict[str, bytes]:
-    wanted = {PurePosixPath("package/dist") / name: name for name in ORT_FILES}
+def _unpacked(path: Path, content: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    wanted = {PurePosixPath("package/dist") / name: name for name in names}
     files: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         for member in archive:
@@ -91,6 +94,6 @@ def _unpacked(path: Path, content: bytes) -> dict[str, bytes]:
             stream = archive.extractfile(member) if name is not None and member.size <= LIMIT else None
             if name is not None and stream is not None:
                 files[name] = stream.read()
-    if missing := [name for name in ORT_FILES if name not in files]:
+    if missing := [name for name in names if name not in files]:
         raise failure(path, f"lacks {missing[0]}", "remove it, and try again")
     return files

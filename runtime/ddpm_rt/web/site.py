@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..artifacts.atomic_write import replace_file
-from ..artifacts.bounded_read import failure, parse_json, read_bytes
+from ..artifacts.bounded_read import failure, read_bytes
 from ..artifacts.card import ModelCard
-from ..artifacts.card_format import format_of
 from ..artifacts.onnx_card import read_onnx_card
 from ..artifacts.onnx_types import graph_precision
 from ..artifacts.steps_file import AGAIN, read_steps
 from ..errors import DdpmRtError
 from ..text import printable
-from .javascript import ort_files, own_files
+from .javascript import GPU_FILES, ort_files, own_files
 
 MARK = "site.json"  # a folder that holds it is a site, which a new one may replace
 MODEL_LIMIT = (1 << 31) - 1  # bytes that a browser reads into one array
@@ -32,18 +31,20 @@ class Site(NamedTuple):
     files: int
 
 
-def write_site(model: Path, steps: Path, out: Path, *, title: str | None = None, ort: Path | None = None) -> Site:
+def write_site(
+    model: Path, steps: Path, out: Path, *, title: str | None = None, ort: Path | None = None, webgpu: bool = False
+) -> Site:
     """Write the site for `model`, an ONNX file with a card, and the steps file of its sampler into the folder `out`.
 
     `ort` is the folder dist of the npm package onnxruntime-web; by default npm fetches it into the cache, once.
+    With `webgpu`, the page uses a GPU where that computes what WebAssembly computes, and loads the files for it only
+    where there is an adapter.
     Raises ValueError for a title that is not a line of text, DdpmRtError for a folder that is no site, or for a model
     that a browser cannot run.
     """
     card = read_onnx_card(model)
     sampler = read_steps(steps, card)
     table = read_bytes(steps, AGAIN)
-    if format_of(card) != 1 or parse_json(table)["format"] != 1:
-        raise failure(model, "or its table has facts of format 2, which the page does not know", "use another model")
     _check_model(model, card)
     title = card.provenance.source if title is None else title
     if not title.strip() or title != printable(title) or len(title) > TITLE:
@@ -51,11 +52,11 @@ def write_site(model: Path, steps: Path, out: Path, *, title: str | None = None,
     check_folder(out)
     facts = {
         "title": title, "shape": list(card.image_shape), "steps": sampler.table.steps,
-        "classes": card.classes, "nullClass": card.null_class,
+        "classes": card.classes, "nullClass": card.null_class, "webgpu": webgpu,
     }  # fmt: skip
     files = {
         **own_files(),
-        **{f"ort/{name}": content for name, content in ort_files(ort).items()},
+        **{f"ort/{name}": content for name, content in ort_files(ort, webgpu=webgpu).items()},
         "model.onnx": read_bytes(model, "use a smaller model", MODEL_LIMIT),
         "steps.json": table,
         MARK: (json.dumps(facts) + "\n").encode(),
@@ -80,15 +81,20 @@ def _check_model(model: Path, card: ModelCard) -> None:
         kinds = " and ".join(sorted(wrong))
         raise failure(model, f"computes in {kinds}, which browsers run slowly or not at all", "export it in fp32")
     if not card.is_picture:
-        raise failure(model, f"has {card.image_shape[0]} channels; a page shows 1 or 3", "use another model")
+        raise failure(model, "draws no pictures of 1 or 3 channels, and a page shows nothing else", "use another model")
+    if card.conditions:
+        raise failure(model, f"needs {', '.join(card.conditions)}, which a page does not ask for", "use another model")
 
 
 def _service_worker(files: Mapping[str, bytes]) -> bytes:
-    """The service worker with the names of the files, and their hash as its version: a change of one is a new one."""
-    digest = hashlib.sha256()
+    """The service worker with the names of the files, and their hash as its version: a change of one is a new one.
+
+    It does not keep the files for WebGPU, which most visitors do not need.
+    """
+    digest, rare = hashlib.sha256(), {"sw.js", *(f"ort/{name}" for name in GPU_FILES)}
     for name in sorted(files):
         digest.update(f"{name} {hashlib.sha256(files[name]).hexdigest()}\n".encode())
-    names = sorted(["./", *(name for name in files if name != "sw.js")])
+    names = sorted(["./", *(name for name in files if name not in rare)])
     text = files["sw.js"].decode()
     return text.replace("@VERSION@", digest.hexdigest()[:16]).replace("['@FILES@']", json.dumps(names)).encode()
 

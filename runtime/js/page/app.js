@@ -8,6 +8,7 @@
  * @property {number} steps
  * @property {number | null} classes
  * @property {number | null} nullClass
+ * @property {boolean} webgpu whether the site has the files for it
  */
 
 const MOST = 16; // images at once
@@ -57,12 +58,19 @@ addEventListener('popstate', () => {
   draw(false);
 });
 worker.addEventListener('message', ({ data }) => {
-  if (data.type === 'ready') isOpen = true;
-  else if (data.type === 'broken') finish(data.message);
+  if (data.type === 'ready') ready(data.backend);
+  else if (data.type === 'broken') fail(data.message);
   else if (data.id === request) answer(data);
 });
 if ('serviceWorker' in navigator) navigator.serviceWorker.register('sw.js').catch(() => {}); // not on plain http
 draw(false);
+
+/** @param {string | undefined} backend what runs the network, on a site with WebGPU */
+function ready(backend) {
+  isOpen = true;
+  byId('backend').textContent = backend ?? '';
+  byId('backend').hidden = backend === undefined;
+}
 
 /** Fills the form from the URL. */
 function readUrl() {
@@ -100,6 +108,7 @@ function draw(isNew = true) {
   progress.value = 0;
   stop.disabled = false;
   delete document.body.dataset.done;
+  delete document.body.dataset.failed;
   download.setAttribute('aria-disabled', 'true');
   download.removeAttribute('href');
   byId('status').textContent = isOpen ? 'Drawing ...' : 'Loading the model ...';
@@ -108,7 +117,7 @@ function draw(isNew = true) {
 
 /** @param {any} data an answer of the worker to the last request */
 function answer(data) {
-  if (data.type === 'failed') finish(data.message);
+  if (data.type === 'failed') fail(data.message);
   if (data.type === 'stopped') finish('Stopped');
   if (data.type !== 'step') return;
   const [, height, width] = site.shape;
@@ -135,6 +144,12 @@ function done(seconds) {
     download.setAttribute('aria-disabled', 'false');
     document.body.dataset.done = 'yes';
   });
+}
+
+/** @param {string} text */
+function fail(text) {
+  finish(text);
+  document.body.dataset.failed = 'yes';
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 /** The worker of the page: it opens the model and draws, so that the page stays responsive. */
 import { toRgba } from '../src/pixels.js';
 import { Sampler } from '../src/sampler.js';
+import { chooseBackend } from './backend.js';
 
 /**
  * @typedef {object} DrawMessage
@@ -20,13 +21,29 @@ const root = new URL('..', import.meta.url);
 const opened = open();
 
 async function open() {
-  const ort = await import(new URL('ort/ort.wasm.min.mjs', root).href);
+  const site = await (await fetch(new URL('site.json', root))).json();
+  const openWasm = () => openWith('ort.wasm.min.mjs', 'wasm');
+  if (!site.webgpu) {
+    const sampler = await openWasm();
+    postMessage({ type: 'ready' });
+    return sampler;
+  }
+  const { gpu } = /** @type {{ gpu?: import('./backend.js').Gpu }} */ (navigator);
+  const { sampler, name, reason } = await chooseBackend(gpu, openWasm, () => openWith('ort.webgpu.min.mjs', 'webgpu'));
+  postMessage({ type: 'ready', backend: reason ? `The network runs on ${name}, without WebGPU: ${reason}.` : `The network runs on ${name}.` });
+  return sampler;
+}
+
+/**
+ * @param {string} file of ONNX Runtime
+ * @param {string} provider
+ */
+async function openWith(file, provider) {
+  const ort = await import(new URL(`ort/${file}`, root).href);
   ort.env.wasm.wasmPaths = new URL('ort/', root).href;
   // Threads need memory that workers share, which a browser gives only to a page that is cross-origin isolated.
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.max(1, Math.min(MAX_THREADS, navigator.hardwareConcurrency >> 1)) : 1;
-  const sampler = await Sampler.open(new URL('model.onnx', root), new URL('steps.json', root), { ort, session: { executionProviders: ['wasm'] } });
-  postMessage({ type: 'ready', threads: ort.env.wasm.numThreads });
-  return sampler;
+  return Sampler.open(new URL('model.onnx', root), new URL('steps.json', root), { ort, session: { executionProviders: [provider] } });
 }
 opened.catch((error) => postMessage({ type: 'broken', message: error.message }));
 

@@ -1,39 +1,46 @@
-/** The model card, format 1: the facts about a denoiser. Strict, as runtime/ddpm_rt/artifacts/card.py is. */
-import { DdpmRtError, quoted } from './errors.js';
+/** The model card, formats 1 and 2: the facts about a denoiser. Strict, as runtime/ddpm_rt/artifacts/card.py is. */
+import { readInputs, readSpace } from './card_facts.js';
+import { DdpmRtError } from './errors.js';
+import { TEXT, Wrong, checkKeys, isCount, isNumber, isObject, isText, oneOf, readClip, readSides, require } from './facts.js';
 import { parseJson } from './json.js';
+import { readBetas, readProcess } from './process.js';
 import { sha256 } from './sha256.js';
 
-/** @typedef {import('./json.js').Json} Json */
-/** @typedef {{ [key: string]: Json }} JsonObject */
+/** @typedef {import('./facts.js').Json} Json */
+/** @typedef {import('./facts.js').JsonObject} JsonObject */
 
 /**
  * @typedef {object} ModelCard
- * @property {[number, number, number]} imageShape C, H, W
- * @property {Float64Array} betas
- * @property {'eps' | 'x0' | 'v'} prediction
+ * @property {number[]} imageShape of what the network draws: C, and up to three sides; C, H, W for an image
+ * @property {import('./process.js').Process} process that the weights were trained with
+ * @property {'eps' | 'x0' | 'v' | 'edm' | 'velocity'} prediction
  * @property {'fixed_small' | 'fixed_large' | 'learned' | 'learned_range'} variance
  * @property {[number, number] | null} clip
  * @property {string} spacing
  * @property {number | null} classes
  * @property {number | null} nullClass
  * @property {{ x: string, t: string, out: string, y?: string }} names of the graph's tensors
+ * @property {Map<string, import('./card_facts.js').InputFacts>} inputs more inputs, by their names in the graph
+ * @property {string | null} prevX0 the name of the input that takes the previous x0
+ * @property {import('./card_facts.js').Latents | null} latents null: the network draws pixels, or numbers
  * @property {string} precision
  * @property {JsonObject} provenance
  * @property {number} outputChannels the image's, and as many again if the variance is learned
+ * @property {1 | 2} format 1 where that can describe the model, whatever the text says
  * @property {string} sha256 of the card's text
  */
 
-export const FLOAT32_MAX = 3.4028234663852886e38;
-const MAX_SIDE = 65_536, MAX_ELEMENTS = 2 ** 26, MAX_CLASSES = 2 ** 31 - 1, TEXT = 1000, ENTRIES = 100;
-export const MAX_TIMESTEPS = 65_536;
-const PREDICTIONS = ['eps', 'x0', 'v'];
+const MAX_CLASSES = 2 ** 31 - 1, ENTRIES = 100;
+/** @type {Record<string, string[]>} */
+const PREDICTIONS = { betas: ['eps', 'x0', 'v'], sigma: ['eps', 'x0', 'v', 'edm'], flow: ['velocity', 'x0'] };
+const SPACINGS_OF_FORMAT_1 = ['trailing', 'leading', 'linspace', 'logsnr'];
+/** @type {Record<string, string[]>} */
+const SPACINGS = { betas: [...SPACINGS_OF_FORMAT_1, 'karras'], sigma: ['karras', 'logsnr'], flow: ['trailing'] };
 const VARIANCES = ['fixed_small', 'fixed_large', 'learned', 'learned_range'];
-const SPACINGS = ['trailing', 'leading', 'linspace', 'logsnr'];
-const KEYS = ['image_shape', 'betas', 'prediction', 'variance', 'clip', 'spacing', 'classes', 'null_class', 'names', 'precision', 'provenance'];
+const SHARED = ['prediction', 'variance', 'clip', 'spacing', 'classes', 'null_class', 'names', 'precision', 'provenance'];
+/** The keys of each format besides `format`. @type {Record<string, string[]>} */
+const KEYS = { 1: ['image_shape', 'betas', ...SHARED], 2: ['shape', 'process', 'inputs', 'space', ...SHARED] };
 const PROVENANCE = ['source', 'weights_sha256', 'versions', 'parity'];
-
-/** The reader of each format. @type {Record<string, (raw: JsonObject) => Omit<ModelCard, 'sha256'>>} */
-const FORMATS = { 1: format1 };
 
 /**
  * @param {string} text
@@ -49,41 +56,67 @@ export function readCard(text, source = 'card') {
   } catch (error) {
     throw fail(`the model card cannot be read: ${/** @type {Error} */ (error).message}`);
   }
-  const read = isObject(raw) && typeof raw.format === 'bigint' ? FORMATS[String(raw.format)] : undefined;
-  if (!isObject(raw) || read === undefined) throw fail(`not a model card of format ${Object.keys(FORMATS).join(' or ')}, which this release of ddpm-rt for JavaScript reads`);
+  if (!isObject(raw) || typeof raw.format !== 'bigint' || !(String(raw.format) in KEYS)) {
+    throw fail('not a model card of format 1 or 2, which this release of ddpm-rt for JavaScript reads');
+  }
   try {
     const { format, ...facts } = raw;
-    return { ...read(facts), sha256: sha256(text) };
+    checkProvenance(facts.provenance);
+    checkKeys(facts, KEYS[String(format)], '');
+    return { ...(format === 1n ? format1(facts) : format2(facts)), sha256: sha256(text) };
   } catch (error) {
     if (error instanceof Wrong) throw fail(`the model card is wrong: ${error.message}`);
     throw error;
   }
 }
 
-/** A fact that cannot be true. */
-export class Wrong extends Error {}
-
 /**
  * @param {JsonObject} raw
  * @returns {Omit<ModelCard, 'sha256'>}
  */
 function format1(raw) {
-  checkProvenance(raw.provenance);
-  checkKeys(raw, KEYS, '');
-  const { classes, null_class: nullClass } = raw;
-  const imageShape = readShape(raw.image_shape);
-  const variance = oneOf(raw.variance, VARIANCES, 'variance');
+  const imageShape = readSides(raw.image_shape, 'image_shape', '[C, H, W]', 3, 3);
+  oneOf(raw.spacing, SPACINGS_OF_FORMAT_1, 'spacing');
+  return { imageShape, inputs: new Map(), prevX0: null, latents: null, ...shared(raw, imageShape, { kind: 'betas', betas: readBetas(raw.betas) }), format: 1 };
+}
+
+/**
+ * @param {JsonObject} raw
+ * @returns {Omit<ModelCard, 'sha256'>}
+ */
+function format2(raw) {
+  const imageShape = readSides(raw.shape, 'shape', '[C, ...] of rank 1 to 4', 1, 4);
+  const facts = shared(raw, imageShape, readProcess(raw.process));
+  const inputs = readInputs(raw.inputs, Object.values(facts.names), imageShape);
+  const latents = readSpace(raw.space);
+  const [prevX0 = null] = [...inputs.keys()].filter((name) => inputs.get(name)?.role === 'prev_x0');
+  const plain = facts.process.kind === 'betas' && !inputs.size && latents === null;
+  const isOfFormat1 = plain && imageShape.length === 3 && SPACINGS_OF_FORMAT_1.includes(facts.spacing);
+  return { imageShape, inputs, prevX0, latents, ...facts, format: isOfFormat1 ? 1 : 2 };
+}
+
+/**
+ * The facts that both formats have.
+ * @param {JsonObject} raw
+ * @param {number[]} imageShape
+ * @param {ModelCard['process']} process
+ */
+function shared(raw, imageShape, process) {
+  const { classes, null_class: nullClass } = raw, { kind } = process;
+  const variance = /** @type {ModelCard['variance']} */ (oneOf(raw.variance, VARIANCES, 'variance'));
+  const prediction = /** @type {ModelCard['prediction']} */ (oneOf(raw.prediction, PREDICTIONS[kind], `prediction with a process of ${kind}`));
+  require(kind === 'betas' || variance === 'fixed_small', 'variance', `fixed_small with a process of ${kind}`, variance);
+  if (prediction === 'edm' && process.kind === 'sigma' && process.sigmaData === null) throw new Wrong('prediction edm needs sigma_data, the deviation of the data');
   require(classes === null || isCount(classes, 1, MAX_CLASSES), 'classes', `a count up to ${MAX_CLASSES}, or null`, classes);
   const known = nullClass === null || (classes !== null && isCount(nullClass, 0, Number(classes) - 1));
   require(known, 'null_class', 'one of the classes or null', nullClass);
   require(isText(raw.precision), 'precision', `a string of at most ${TEXT} characters`, raw.precision);
   return {
-    imageShape,
-    betas: readBetas(raw.betas),
-    prediction: /** @type {ModelCard['prediction']} */ (oneOf(raw.prediction, PREDICTIONS, 'prediction')),
-    variance: /** @type {ModelCard['variance']} */ (variance),
+    process,
+    prediction,
+    variance,
     clip: readClip(raw.clip),
-    spacing: oneOf(raw.spacing, SPACINGS, 'spacing'),
+    spacing: oneOf(raw.spacing, SPACINGS[kind], `spacing with a process of ${kind}`),
     classes: classes === null ? null : Number(classes),
     nullClass: nullClass === null ? null : Number(nullClass),
     names: readNames(raw.names, classes !== null),
@@ -110,54 +143,6 @@ function checkProvenance(raw) {
 }
 
 /**
- * @param {JsonObject} raw
- * @param {readonly string[]} keys
- * @param {string} prefix
- */
-export function checkKeys(raw, keys, prefix) {
-  const unknown = Object.keys(raw).filter((key) => !keys.includes(key)).sort();
-  if (unknown.length) throw new Wrong(`unknown key ${quoted(prefix + unknown[0])}`);
-  const missing = keys.filter((key) => !(key in raw)).sort();
-  if (missing.length) throw new Wrong(`missing key '${prefix}${missing[0]}'`);
-}
-
-/**
- * @param {Json} raw
- * @returns {[number, number, number]}
- */
-function readShape(raw) {
-  const counts = Array.isArray(raw) && raw.length === 3 && raw.every((side) => isCount(side, 1, MAX_SIDE));
-  const shape = counts ? raw.map(Number) : [];
-  require(counts && shape[0] * shape[1] * shape[2] <= MAX_ELEMENTS, 'image_shape', `[C, H, W] of at most ${MAX_ELEMENTS} numbers`, raw);
-  return /** @type {[number, number, number]} */ (shape);
-}
-
-/** @param {Json} raw */
-function readBetas(raw) {
-  const listed = Array.isArray(raw) && raw.length <= MAX_TIMESTEPS && raw.every(isNumber);
-  require(listed, 'betas', `a list of at most ${MAX_TIMESTEPS} numbers`, raw);
-  const betas = Float64Array.from(/** @type {Json[]} */ (raw), Number);
-  const inside = betas.length > 1 && betas[betas.length - 1] === 1 ? betas.subarray(0, -1) : betas;
-  if (!betas.length || !inside.every((beta) => beta > 0 && beta < 1)) {
-    throw new Wrong('betas must be a non-empty 1-D array with every value inside (0, 1); the last may be 1');
-  }
-  return betas;
-}
-
-/**
- * [low, high], which float32 can hold and tell apart, or null.
- * @param {Json} raw
- * @returns {[number, number] | null}
- */
-export function readClip(raw) {
-  if (raw === null) return null;
-  const pair = Array.isArray(raw) && raw.length === 2 && raw.every(isNumber) ? raw.map(Number) : [0, 0];
-  const [low, high] = pair;
-  require(low >= -FLOAT32_MAX && high <= FLOAT32_MAX && Math.fround(low) < Math.fround(high), 'clip', '[low, high] in float32, or null', raw);
-  return [low, high];
-}
-
-/**
  * @param {Json} raw
  * @param {boolean} labelled
  * @returns {ModelCard['names']}
@@ -167,51 +152,4 @@ function readNames(raw, labelled) {
   const named = isObject(raw) && Object.values(raw).every(isText) && Object.keys(raw).sort().join() === wanted.join();
   require(named, 'names', `names of ${wanted}`, raw);
   return /** @type {ModelCard['names']} */ (/** @type {unknown} */ (raw));
-}
-
-/**
- * @param {Json} raw
- * @param {readonly string[]} known
- * @param {string} key
- */
-function oneOf(raw, known, key) {
-  require(typeof raw === 'string' && known.includes(raw), key, known.join(', '), raw);
-  return /** @type {string} */ (raw);
-}
-
-/**
- * @param {boolean} holds
- * @param {string} key
- * @param {string} wanted
- * @param {unknown} found
- */
-export function require(holds, key, wanted, found) {
-  if (!holds) throw new Wrong(`${key} must be ${wanted}, not ${quoted(found)}`);
-}
-
-/**
- * @param {Json} value
- * @returns {value is JsonObject}
- */
-export function isObject(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** @param {Json} value */
-export function isNumber(value) {
-  return (typeof value === 'bigint' || typeof value === 'number') && Number.isFinite(Number(value));
-}
-
-/**
- * @param {Json} value
- * @param {number} least
- * @param {number} most
- */
-export function isCount(value, least, most) {
-  return typeof value === 'bigint' && value >= BigInt(least) && value <= BigInt(most);
-}
-
-/** @param {Json} value */
-function isText(value) {
-  return typeof value === 'string' && [...value].length <= TEXT;
 }

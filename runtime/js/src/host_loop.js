@@ -4,17 +4,18 @@
  */
 import { DdpmRtError } from './errors.js';
 import { exp } from './exponential.js';
+import { sizeOf } from './facts.js';
 import { INITIAL_STEP, normal } from './noise.js';
 
-/** @typedef {import('./labels.js').Denoiser} Denoiser */
+/** @typedef {import('./conditioned.js').Denoiser} Denoiser */
 /** @typedef {import('./steps_file.js').StepTable} StepTable */
 
 /**
  * The state after a reverse step. The arrays belong to the loop, which overwrites them at the next step.
  * @typedef {object} Step
  * @property {number} row of the step table, from 0
- * @property {number} t the timestep given to the network
- * @property {Float32Array} x the images after this step, `[batch, C, H, W]`; after the last row, the result
+ * @property {number} t the time given to the network
+ * @property {Float32Array} x the images after this step, `[batch, C, ...]`; after the last row, the result
  * @property {Float32Array} x0 the predicted data, clipped
  */
 
@@ -23,8 +24,10 @@ import { INITIAL_STEP, normal } from './noise.js';
  * @property {bigint | number | string} seed
  * @property {readonly (bigint | number | string)[]} samples sample numbers
  * @property {readonly [number, number] | null} [clip] the range that x0 is clipped to; by default [-1, 1]
- * @property {(step: number) => Float32Array} [noise] replaces the noise, `[batch, C, H, W]` for a row or INITIAL_STEP
- * @property {Float32Array} [start] replaces the noise that the chain begins with
+ * @property {(step: number) => Float32Array} [noise] replaces the noise, `[batch, C, ...]` for a row or INITIAL_STEP
+ * @property {Float32Array} [start] replaces what the chain begins with, `initialScale` times noise
+ * @property {number} [initialScale] 1 by default
+ * @property {boolean} [selfConditioned] the denoiser also gets the x0 of the step before, and zeros in the first step
  * @property {number} [firstRow] leaves out the rows before it
  * @property {AbortSignal} [signal] ends the chain between two steps, with the signal's reason
  */
@@ -33,24 +36,24 @@ import { INITIAL_STEP, normal } from './noise.js';
  * Run a table from noise to images and yield every step.
  * @param {Denoiser} denoise
  * @param {StepTable} table
- * @param {readonly [number, number, number]} shape C, H, W
+ * @param {readonly number[]} shape C, ...
  * @param {ChainOptions} options
  * @returns {AsyncGenerator<Step, void, void>}
  * @throws {DdpmRtError} naming the sample and the step, where an output or a final image is not finite
  */
 export async function* trajectory(denoise, table, shape, options) {
-  const { seed, samples, clip = [-1, 1], start, firstRow = 0, signal } = options;
-  const size = shape[0] * shape[1] * shape[2], count = samples.length * size;
+  const { seed, samples, clip = [-1, 1], start, firstRow = 0, initialScale = 1, selfConditioned = false, signal } = options;
+  const size = sizeOf(shape), count = samples.length * size, scale = Math.fround(initialScale);
   const z = new Float32Array(count);
   const draw = options.noise ?? ((/** @type {number} */ step) => normal(seed, samples, step, size, z));
   const first = draw(INITIAL_STEP); // drawn even if `start` is given: a `noise` with state must advance
-  const x = Float32Array.from(start ?? first);
+  const x = start === undefined ? first.map((z) => scale * z) : Float32Array.from(start);
   if (x.length !== count) throw new RangeError(`the chain must start from ${count} numbers, not ${x.length}`);
   let x0 = new Float32Array(count), previous = new Float32Array(count);
   for (let row = firstRow; row < table.steps; row += 1) {
     signal?.throwIfAborted();
     const t = table.t[row];
-    const out = await denoise(x, t, samples.length);
+    const out = await (selfConditioned ? denoise(x, t, samples.length, x0) : denoise(x, t, samples.length));
     signal?.throwIfAborted();
     if (out.length !== count && out.length !== 2 * count) throw new DdpmRtError(`the network gives ${out.length} numbers for ${count}; check the model`);
     requireFinite("the network's output", out, samples, row, t);

@@ -1,8 +1,8 @@
 export { readCard } from './card.js';
+export { conditioned } from './conditioned.js';
 export { DdpmRtError } from './errors.js';
 export { exp } from './exponential.js';
 export { trajectory } from './host_loop.js';
-export { withLabels } from './labels.js';
 export { INITIAL_STEP, normal, philox4x32 } from './noise.js';
 export { readOnnx } from './onnx_file.js';
 export { OrtEngine } from './ort_engine.js';

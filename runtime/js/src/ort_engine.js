@@ -1,5 +1,6 @@
 /** The engine: an ONNX file in onnxruntime-node or onnxruntime-web. */
 import { DdpmRtError } from './errors.js';
+import { gathered } from './inputs.js';
 import { readOnnx } from './onnx_file.js';
 
 /**
@@ -15,12 +16,15 @@ import { readOnnx } from './onnx_file.js';
  * @property {() => Promise<void>} release
  */
 
+/** @typedef {import('./inputs.js').InputValues} InputValues */
+
 /** @type {Record<string, (t: number, count: number) => BigInt64Array | Int32Array | Float32Array>} */
 const TIMES = {
   int64: (t, count) => new BigInt64Array(count).fill(BigInt(t)),
   int32: (t, count) => new Int32Array(count).fill(t),
   float32: (t, count) => new Float32Array(count).fill(t),
 };
+const MAX_BATCH = 65_535;
 
 export class OrtEngine {
   /**
@@ -37,6 +41,11 @@ export class OrtEngine {
     /** @type {Session | null} */
     this._session = session;
     this._time = /** @type {import('./onnx_file.js').Tensor} */ (file.inputs.get(file.card.names.t));
+  }
+
+  /** Whether the network takes whole timesteps only. */
+  get takesWholeTimes() {
+    return this._time.type !== 'float32';
   }
 
   /**
@@ -62,21 +71,24 @@ export class OrtEngine {
   /**
    * The network's output for each image of x. A graph of fixed batch is called several times, the last time with copies
    * of the last image.
-   * @param {Float32Array} x `[batch, C, H, W]`
+   * @param {Float32Array} x `[batch, C, ...]`
    * @param {number} t
    * @param {number} batch
    * @param {readonly number[]} [labels] of a class-conditional model
+   * @param {InputValues} [inputs] of a model with named inputs, `[batch, ...]` each
    * @returns {Promise<Float32Array>}
+   * @throws {RangeError} for a fractional t where the network takes whole timesteps
    */
-  async call(x, t, batch, labels) {
+  async call(x, t, batch, labels, inputs = new Map()) {
+    if (this.takesWholeTimes && !Number.isInteger(t)) throw new RangeError(`the network takes whole timesteps, not ${t}; choose another spacing, or list timesteps`);
     const calls = this.staticBatch ?? batch;
-    if (calls === batch) return this._run(x, t, batch, labels);
-    const size = x.length / batch, outputs = [];
+    if (calls === batch) return this._run(x, t, batch, labels, inputs);
+    const outputs = [];
     for (let first = 0; first < batch; first += calls) {
       const filled = Array.from({ length: calls }, (_, place) => Math.min(first + place, batch - 1));
-      const part = new Float32Array(calls * size);
-      filled.forEach((image, place) => part.set(x.subarray(image * size, (image + 1) * size), place * size));
-      const out = await this._run(part, t, calls, labels && filled.map((image) => labels[image]));
+      const part = /** @type {Float32Array} */ (gathered(x, batch, filled));
+      const more = new Map([...inputs].map(([name, values]) => [name, gathered(values, batch, filled)]));
+      const out = await this._run(part, t, calls, labels && filled.map((image) => labels[image]), more);
       outputs.push(out.subarray(0, (Math.min(calls, batch - first) * out.length) / calls));
     }
     const whole = new Float32Array(outputs.reduce((sum, out) => sum + out.length, 0));
@@ -88,9 +100,10 @@ export class OrtEngine {
    * @param {Float32Array} x
    * @param {number} t
    * @param {number} batch
-   * @param {readonly number[]} [labels]
+   * @param {readonly number[] | undefined} labels
+   * @param {InputValues} inputs
    */
-  async _run(x, t, batch, labels) {
+  async _run(x, t, batch, labels, inputs) {
     if (this._session === null) throw new DdpmRtError('the engine has been closed; open it again');
     const { names, imageShape } = this.card, { Tensor } = this._ort;
     const { type, shape } = this._time, count = isOneTime(this._time, this.staticBatch) ? 1 : batch;
@@ -100,6 +113,7 @@ export class OrtEngine {
       [names.t]: new Tensor(type, TIMES[type](t, count), shape.length ? [count] : []),
     };
     if (names.y !== undefined) feeds[names.y] = new Tensor('int64', BigInt64Array.from(labels ?? [], BigInt), [batch]);
+    for (const [name, { dtype, shape: sides }] of this.card.inputs) feeds[name] = new Tensor(dtype, inputs.get(name), [batch, ...sides]);
     const found = await this._session.run(feeds, [names.out]);
     return /** @type {Float32Array} */ (found[names.out].data);
   }
@@ -118,18 +132,33 @@ export class OrtEngine {
  * @returns {number | null} the fixed batch
  */
 function checkSignature({ card, inputs, outputs }, source) {
-  const { names, imageShape } = card;
-  const labelled = names.y !== undefined;
-  const wanted = `${names.x} (float32), ${names.t} (int64, int32 or float32)${labelled ? `, ${names.y} (int64)` : ''}`;
-  const x = inputs.get(names.x), t = inputs.get(names.t), y = labelled ? inputs.get(/** @type {string} */ (names.y)) : undefined;
-  const fits = x?.type === 'float32' && t !== undefined && t.type in TIMES && (!labelled || y?.type === 'int64');
-  if (!fits || inputs.size !== (labelled ? 3 : 2)) throw new DdpmRtError(`${source}: inputs must be ${wanted}, not ${[...inputs.keys()]}`);
-  if ([...outputs.keys()].join() !== names.out) throw new DdpmRtError(`${source}: there must be one output, '${names.out}'`);
-  const [batch, ...image] = x.shape;
-  if (image.join() !== imageShape.join()) throw new DdpmRtError(`${source}: x is ${image} but the card says ${imageShape}`);
-  const fixed = batch ?? null;
-  const oneSide = t.shape.length <= 1 && (!t.shape.length || t.shape[0] === null || t.shape[0] === fixed || t.shape[0] === 1);
-  if (!oneSide) throw new DdpmRtError(`${source}: ${names.t} is ${t.shape}; it must be a number, [1], or [batch]`);
+  const { names, imageShape } = card, fail = (/** @type {string} */ reason) => new DdpmRtError(`${source}: ${reason}`);
+  const isLevelled = card.process.kind !== 'betas';
+  /** @type {Map<string, string[]>} */
+  const types = new Map([[names.x, ['float32']], [names.t, isLevelled ? ['float32'] : Object.keys(TIMES)]]);
+  if (names.y !== undefined) types.set(names.y, ['int64']);
+  for (const [name, { dtype }] of card.inputs) types.set(name, [dtype]);
+  const fits = inputs.size === types.size && [...types].every(([name, known]) => known.includes(inputs.get(name)?.type ?? ''));
+  if (!fits) {
+    const wanted = [...types].map(([name, known]) => `${name} (${known.join(' or ')})`).join(', ');
+    throw fail(`inputs must be ${wanted}, not ${[...inputs.keys()]}`);
+  }
+  if ([...outputs.keys()].join() !== names.out) throw fail(`there must be one output, '${names.out}'`);
+  const sidesOf = (/** @type {string} */ name) => /** @type {import('./onnx_file.js').Tensor} */ (inputs.get(name)).shape;
+  const [first, ...image] = sidesOf(names.x), fixed = first ?? null;
+  if (image.join() !== imageShape.join()) throw fail(`x is ${image} but the card says ${imageShape}`);
+  if (fixed !== null && (fixed < 1 || fixed > MAX_BATCH)) throw fail(`its batch is fixed to ${fixed}; export it with 1 to ${MAX_BATCH}, or any`);
+  const channels = outputs.get(names.out)?.shape[1];
+  if (typeof channels === 'number' && channels !== card.outputChannels) throw fail(`out has ${channels} channels, but with variance ${card.variance} it has ${card.outputChannels}`);
+  const isBatch = (/** @type {number | null | undefined} */ side) => side === null || (side !== undefined && side === fixed);
+  const t = sidesOf(names.t);
+  if (t.length > 1 || (t.length === 1 && !isBatch(t[0]) && t[0] !== 1)) throw fail(`${names.t} is ${t}; it must be a number, [1], or [batch]`);
+  const listed = [...card.inputs].map(([name, { shape }]) => /** @type {[string, number[]]} */ ([name, shape]));
+  if (names.y !== undefined) listed.push([names.y, []]);
+  for (const [name, shape] of listed) {
+    const [batch, ...sides] = sidesOf(name);
+    if (!isBatch(batch) || sides.join() !== shape.join()) throw fail(`${name} is [${sidesOf(name)}], but must be [${['batch', ...shape]}]`);
+  }
   return fixed;
 }
 

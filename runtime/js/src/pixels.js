@@ -1,7 +1,7 @@
 /**
  * RGBA bytes of one image, for a canvas: clip, (x + 1) 127.5, rounded with halves to even, as in the PNGs of ddpm-rt.
  * @param {Float32Array} x `[batch, C, H, W]`; C is 1, or at least 3 for red, green and blue
- * @param {readonly [number, number, number]} shape C, H, W
+ * @param {readonly number[]} shape C, H, W
  * @param {number} [image] which image of the batch
  * @returns {Uint8ClampedArray<ArrayBuffer>} `[H, W, 4]`
  */

@@ -1,14 +1,18 @@
 /** Samples of a model: the one object that a program needs. */
+import { conditioned } from './conditioned.js';
 import { DdpmRtError } from './errors.js';
+import { sizeOf } from './facts.js';
 import { trajectory } from './host_loop.js';
-import { labelsOf, withLabels } from './labels.js';
+import { entriesOf, inputsOf } from './inputs.js';
+import { checkGuidance, labelsOf } from './labels.js';
 import { wholeNumber } from './noise.js';
 import { OrtEngine, firstLine } from './ort_engine.js';
 import { readSteps } from './steps_file.js';
 
 /** @typedef {import('./ort_engine.js').OnnxRuntime} OnnxRuntime */
 /** @typedef {import('./card.js').ModelCard} ModelCard */
-/** @typedef {import('./labels.js').LabelledDenoiser} LabelledDenoiser */
+/** @typedef {import('./conditioned.js').LabelledDenoiser} LabelledDenoiser */
+/** @typedef {import('./inputs.js').Given} Given */
 /** @typedef {Uint8Array | ArrayBuffer | URL | string} Source bytes, a URL, or in Node a path */
 
 /**
@@ -18,7 +22,9 @@ import { readSteps } from './steps_file.js';
  * @property {number} [count] of samples; 1 by default
  * @property {number} [batch] samples of one network call; 16 by default
  * @property {readonly number[] | number | null} [label] sample n has label n modulo their count
- * @property {number} [guidance] scale of the label; 1 is none
+ * @property {number} [guidance] scale of the label and of the inputs; 1 is none
+ * @property {Record<string, Given>} [inputs] values of the model's named inputs; sample n takes entry n modulo their count
+ * @property {Record<string, Given>} [nullInputs] with guidance: the values that stand for no condition
  * @property {AbortSignal} [signal] stops between two steps, with the signal's reason
  */
 
@@ -26,8 +32,8 @@ import { readSteps } from './steps_file.js';
  * A step of one batch. The arrays are overwritten at the next step: copy what you keep.
  * @typedef {object} SampleStep
  * @property {number} row of the step table, from 0
- * @property {number} t the timestep given to the network
- * @property {Float32Array} x `[batch, C, H, W]`; after the last row, the images
+ * @property {number} t the time given to the network
+ * @property {Float32Array} x `[batch, C, ...]`; after the last row, the images
  * @property {Float32Array} x0 the predicted data: a preview
  * @property {bigint[]} samples the numbers of the samples of this batch
  * @property {number} done network calls of this request so far
@@ -66,7 +72,11 @@ export class Sampler {
     const [content, table] = await Promise.all([read(model, 'model'), read(steps, 'steps file')]);
     const engine = await OrtEngine.open(ort ?? (await nodeRuntime()), content, { source: named(model, 'model'), session });
     try {
-      const compiled = readSteps(decoded(table, named(steps, 'steps file')), engine.card, named(steps, 'steps file'));
+      const source = named(steps, 'steps file'), compiled = readSteps(decoded(table, source), engine.card, source);
+      const fractional = compiled.table.t.find((t) => !Number.isInteger(t));
+      if (engine.takesWholeTimes && fractional !== undefined) {
+        throw new DdpmRtError(`${source} has the time ${fractional}, and the network takes whole timesteps; write it again with another spacing`);
+      }
       return new Sampler((...inputs) => engine.call(...inputs), engine.card, compiled, () => engine.close());
     } catch (error) {
       await engine.close();
@@ -87,20 +97,23 @@ export class Sampler {
    * @throws {DdpmRtError} where the network's output is not finite
    */
   async *sample(request = {}) {
-    const { label = null, guidance = 1, signal } = request;
+    const { label = null, guidance = 1, signal } = request, { card } = this;
     const seed = wholeNumber(request.seed ?? 0, 'seed');
     const first = wholeNumber(request.first ?? 0, 'first');
     const count = checkCount('count', request.count ?? 1, MAX_COUNT), batch = checkCount('batch', request.batch ?? 16, MAX_BATCH);
     wholeNumber(first + BigInt(count) - 1n, 'the last sample');
-    labelsOf(this.card, label, guidance, []);
-    const { table, clip } = this.compiled;
-    const shape = this.card.imageShape, total = Math.ceil(count / batch) * table.steps;
+    const inputs = entriesOf(card, request.inputs ?? {}), nullInputs = entriesOf(card, request.nullInputs ?? {}, false);
+    labelsOf(card, label, []);
+    checkGuidance(card, guidance, nullInputs.size > 0);
+    const { table, clip, initialScale } = this.compiled;
+    const size = sizeOf(card.imageShape), total = Math.ceil(count / batch) * table.steps;
     let done = 0;
     for (let start = 0; start < count; start += batch) {
       const samples = Array.from({ length: Math.min(batch, count - start) }, (_, place) => first + BigInt(start + place));
-      const labels = labelsOf(this.card, label, guidance, samples);
-      const denoise = labels === null ? this._denoise : withLabels(this._denoise, labels, guidance, this.card.nullClass, shape[0] * shape[1] * shape[2]);
-      for await (const step of trajectory(denoise, table, shape, { seed, samples, clip, signal })) {
+      const conditions = { labels: labelsOf(card, label, samples), inputs: inputsOf(inputs, samples), prevX0: card.prevX0 };
+      const guided = { guidance, nullClass: card.nullClass, nullInputs: inputsOf(nullInputs, samples), size };
+      const denoise = conditioned(this._denoise, conditions, guided);
+      for await (const step of trajectory(denoise, table, card.imageShape, { seed, samples, clip, initialScale, selfConditioned: card.prevX0 !== null, signal })) {
         done += 1;
         yield { ...step, samples, done, total, last: step.row === table.steps - 1 };
       }
@@ -108,13 +121,12 @@ export class Sampler {
   }
 
   /**
-   * The images, float32 `[count, C, H, W]` in one array.
+   * The images, float32 `[count, C, ...]` in one array.
    * @param {SampleRequest} [request]
    * @returns {Promise<Float32Array>}
    */
   async images(request = {}) {
-    const size = this.card.imageShape.reduce((product, side) => product * side, 1);
-    const images = new Float32Array((request.count ?? 1) * size);
+    const images = new Float32Array((request.count ?? 1) * sizeOf(this.card.imageShape));
     let at = 0;
     for await (const step of this.sample(request)) {
       if (!step.last) continue;

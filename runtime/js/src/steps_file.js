@@ -1,17 +1,18 @@
-/** The steps file, format 1: a compiled step table for one model. Strict, as runtime/ddpm_rt/artifacts/steps_file.py is. */
-import { FLOAT32_MAX, MAX_TIMESTEPS, Wrong, checkKeys, isCount, isNumber, isObject, readClip } from './card.js';
+/** The steps file, formats 1 and 2: a compiled step table for one model. Strict, as runtime/ddpm_rt/artifacts/steps_file.py is. */
 import { DdpmRtError } from './errors.js';
+import { FLOAT32_MAX, Wrong, checkKeys, isCount, isNumber, isObject, readClip } from './facts.js';
 import { parseJson } from './json.js';
 
 /** @typedef {import('./card.js').ModelCard} ModelCard */
-/** @typedef {import('./card.js').JsonObject} JsonObject */
+/** @typedef {import('./facts.js').Json} Json */
+/** @typedef {import('./facts.js').JsonObject} JsonObject */
 
 /**
  * One row of coefficients for each reverse step, rounded to float32 once. runtime/ddpm_rt/samplers/table.py has the
  * two updates that they belong to.
  * @typedef {object} StepTable
  * @property {number} steps
- * @property {Float64Array} t the timesteps given to the network, whole numbers
+ * @property {Float64Array} t the times given to the network; whole timesteps in format 1
  * @property {Float32Array} x0FromX
  * @property {Float32Array} x0FromOut
  * @property {Float32Array} meanFromX0
@@ -27,6 +28,7 @@ import { parseJson } from './json.js';
  * @property {StepTable} table
  * @property {[number, number] | null} clip the range that x0 is clipped to
  * @property {string} sampler a description for people
+ * @property {number} initialScale what the noise that the chain begins with is multiplied by; 1 for betas
  */
 
 const AGAIN = 'write it again with `ddpm-rt steps`';
@@ -41,14 +43,13 @@ const COLUMNS = /** @type {const} */ ({
   sigma: 'sigma',
   log_sigma_from_spread: 'logSigmaFromSpread',
 });
-const FACTS = [
-  ...['format', 'sampler', 'card_sha256', 'channels', 'height', 'width', 'output_channels', 'clip', 'classes'],
-  ...['null_class', 'input_x', 'input_t', 'input_y', 'output', 'steps'],
-];
-const KEYS = [...FACTS, 't', ...Object.keys(COLUMNS)];
-
-/** The reader of each format. @type {Record<string, (raw: JsonObject, card: ModelCard) => CompiledSampler>} */
-const FORMATS = { 1: format1 };
+const HEAD = ['format', 'sampler', 'card_sha256'], LAST = ['clip', 'classes', 'null_class', 'input_x', 'input_t', 'input_y'];
+const TABLE = ['steps', 't', ...Object.keys(COLUMNS)];
+/** The keys of each format. @type {Record<string, string[]>} */
+const KEYS = {
+  1: [...HEAD, 'channels', 'height', 'width', 'output_channels', ...LAST, 'output', ...TABLE],
+  2: [...HEAD, 'shape', 'output_channels', ...LAST, 'inputs', 'output', 'initial_scale', ...TABLE],
+};
 
 /**
  * @param {string} text of a steps file
@@ -65,13 +66,14 @@ export function readSteps(text, card, source = 'steps file') {
   } catch (error) {
     throw fail(`not a whole steps file (${/** @type {Error} */ (error).message})`);
   }
-  const read = isObject(raw) && typeof raw.format === 'bigint' ? FORMATS[String(raw.format)] : undefined;
-  if (!isObject(raw) || read === undefined) throw fail(`not a steps file of format ${Object.keys(FORMATS).join(' or ')}, which this release of ddpm-rt for JavaScript reads`);
+  if (!isObject(raw) || typeof raw.format !== 'bigint' || !(String(raw.format) in KEYS)) {
+    throw fail('not a steps file of format 1 or 2, which this release of ddpm-rt for JavaScript reads');
+  }
   if (raw.card_sha256 !== card.sha256) {
     throw new DdpmRtError(`${source} was compiled for another model; write one for this with \`ddpm-rt steps\``);
   }
   try {
-    return read(raw, card);
+    return plan(raw, card);
   } catch (error) {
     if (error instanceof Wrong) throw fail(error.message);
     throw error;
@@ -83,28 +85,40 @@ export function readSteps(text, card, source = 'steps file') {
  * @param {ModelCard} card
  * @returns {CompiledSampler}
  */
-function format1(raw, card) {
-  checkKeys(raw, KEYS, '');
+function plan(raw, card) {
+  if (raw.format === 1n && card.format !== 1) throw new Wrong('of format 1, which cannot describe this model');
+  checkKeys(raw, KEYS[String(raw.format)], '');
   if (!isCount(raw.steps, 1, MAX_ROWS)) throw new Wrong(`steps must be a count up to ${MAX_ROWS}`);
   const steps = Number(raw.steps), sampler = raw.sampler;
   if (typeof sampler !== 'string' || /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u.test(sampler)) throw new Wrong('sampler must be a line of text');
-  const clip = readClip(raw.clip);
+  const clip = readClip(raw.clip), initialScale = raw.format === 1n ? 1 : Number(raw.initial_scale);
+  if (raw.format === 2n && !(fits(raw.initial_scale) && initialScale > 0)) throw new Wrong('initial_scale must be a number above 0');
   checkModel(raw, card);
-  return { table: { steps, t: timesteps(raw, steps, card), ...columns(raw, steps) }, clip, sampler };
+  return { table: { steps, t: times(raw, steps, card), ...columns(raw, steps) }, clip, sampler, initialScale };
 }
 
 /**
+ * The column t: whole timesteps in format 1, else whatever the process can tell.
  * @param {JsonObject} raw
  * @param {number} steps
  * @param {ModelCard} card
  */
-function timesteps(raw, steps, card) {
-  const last = Math.min(card.betas.length, MAX_TIMESTEPS) - 1;
+function times(raw, steps, { process }) {
+  const last = process.kind === 'betas' ? process.betas.length - 1 : Infinity, isWhole = raw.format === 1n;
   const t = raw.t;
-  if (!Array.isArray(t) || t.length !== steps || !t.every((value) => isCount(value, 0, last))) {
-    throw new Wrong(`t must be ${steps} integers in [0, ${last}]`);
+  const known = (/** @type {Json} */ value) => (isWhole ? typeof value === 'bigint' : fits(value)) && (last === Infinity || (Number(value) >= 0 && Number(value) <= last));
+  if (!Array.isArray(t) || t.length !== steps || !t.every(known)) {
+    throw new Wrong(`t must be ${steps} ${isWhole ? 'integers' : 'numbers'}${last === Infinity ? ' that float32 can hold' : ` in [0, ${last}]`}`);
   }
   return Float64Array.from(t, Number);
+}
+
+/**
+ * Whether float32 can hold a value.
+ * @param {Json} value
+ */
+function fits(value) {
+  return isNumber(value) && Math.abs(Number(value)) <= FLOAT32_MAX;
 }
 
 /**
@@ -115,9 +129,8 @@ function columns(raw, steps) {
   const table = /** @type {Omit<StepTable, 't' | 'steps'>} */ ({});
   for (const [key, name] of Object.entries(COLUMNS)) {
     const values = raw[key];
-    const fits = Array.isArray(values) && values.length === steps && values.every((value) => isNumber(value) && Math.abs(Number(value)) <= FLOAT32_MAX);
-    if (!fits) throw new Wrong(`${key} must be ${steps} numbers that float32 can hold`);
-    table[name] = Float32Array.from(/** @type {import('./json.js').Json[]} */ (values), Number);
+    if (!Array.isArray(values) || values.length !== steps || !values.every(fits)) throw new Wrong(`${key} must be ${steps} numbers that float32 can hold`);
+    table[name] = Float32Array.from(values, Number);
   }
   return table;
 }
@@ -127,21 +140,55 @@ function columns(raw, steps) {
  * @param {ModelCard} card
  */
 function checkModel(raw, card) {
-  const [channels, height, width] = card.imageShape;
-  /** @type {Record<string, number | string | null>} */
+  const { names, imageShape } = card;
+  /** @type {JsonObject} */
   const wanted = {
-    channels,
-    height,
-    width,
     output_channels: card.outputChannels,
     classes: card.classes,
     null_class: card.nullClass,
-    input_x: card.names.x,
-    input_t: card.names.t,
-    input_y: card.names.y ?? null,
-    output: card.names.out,
+    input_x: names.x,
+    input_t: names.t,
+    input_y: names.y ?? null,
+    output: names.out,
   };
-  for (const [key, value] of Object.entries(wanted)) {
-    if (raw[key] !== (typeof value === 'number' ? BigInt(value) : value)) throw new Wrong(`${key} is not the model's`);
+  if (raw.format === 1n) [wanted.channels, wanted.height, wanted.width] = imageShape;
+  else Object.assign(wanted, { shape: imageShape, inputs: listed(card) });
+  /** @type {JsonObject} */
+  const given = { ...raw, inputs: inOrder(raw.inputs) };
+  for (const [key, value] of Object.entries(wanted)) if (!isSame(given[key], value)) throw new Wrong(`${key} is not the model's`);
+}
+
+/**
+ * The inputs of a card, as a steps file lists them.
+ * @param {ModelCard} card
+ * @returns {Json}
+ */
+function listed({ inputs }) {
+  return [...inputs].map(([name, { dtype, shape, role }]) => ({ name, dtype, shape, role }));
+}
+
+/**
+ * A list of inputs in the order in which JavaScript keeps names: names that are integers come first.
+ * @param {Json} inputs
+ * @returns {Json}
+ */
+function inOrder(inputs) {
+  if (!Array.isArray(inputs) || !inputs.every(isObject)) return inputs;
+  const byName = Object.fromEntries(inputs.map((one) => [String(one.name), one]));
+  return Object.keys(byName).length === inputs.length ? Object.values(byName) : inputs;
+}
+
+/**
+ * Whether a value of a file is the one that the card has; a file's integers are of type BigInt.
+ * @param {Json} found
+ * @param {Json} value
+ * @returns {boolean}
+ */
+function isSame(found, value) {
+  if (Array.isArray(value)) return Array.isArray(found) && found.length === value.length && found.every((part, place) => isSame(part, value[place]));
+  if (isObject(value)) {
+    const keys = Object.keys(value);
+    return isObject(found) && Object.keys(found).length === keys.length && keys.every((key) => isSame(found[key], value[key]));
   }
+  return found === (typeof value === 'number' ? BigInt(value) : value);
 }

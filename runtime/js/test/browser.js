@@ -8,7 +8,15 @@ export const CHROMIUM = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/ch
 /** Why the browser tests cannot run here, or false. */
 export const skip = CHROMIUM === undefined ? 'NOT DONE: Chromium is not installed; set CHROMIUM to its path' : false;
 
-export const launch = () => puppeteer.launch({ executablePath: CHROMIUM, headless: true, protocolTimeout: 600_000, args: ['--no-sandbox', '--disable-gpu'] });
+const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan', '--use-vulkan=swiftshader'];
+
+/** @param {{ softwareGpu?: boolean }} [options] `softwareGpu`: with an adapter of WebGPU that computes on the CPU */
+export const launch = ({ softwareGpu = false } = {}) => puppeteer.launch({
+  executablePath: CHROMIUM,
+  headless: true,
+  protocolTimeout: 600_000,
+  args: ['--no-sandbox', ...(softwareGpu ? SOFTWARE_GPU : ['--disable-gpu'])],
+});
 
 /**
  * `python -m http.server` on a free port.

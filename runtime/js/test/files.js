@@ -21,6 +21,15 @@ export async function readAsJson(name) {
 }
 
 /**
+ * The values of named inputs of cases.json, where an array is a list of its entries, for `Sampler.sample`.
+ * @param {Record<string, any> | undefined} given
+ */
+export function inputsOf(given = {}) {
+  const entry = (/** @type {any} */ one) => (Array.isArray(one) ? Float32Array.from(one.flat(Infinity)) : one);
+  return Object.fromEntries(Object.entries(given).map(([name, value]) => [name, Array.isArray(value) ? value.map(entry) : value]));
+}
+
+/**
  * The largest difference.
  * @param {Float32Array} found
  * @param {Float32Array} expected

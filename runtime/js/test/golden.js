@@ -1,9 +1,10 @@
 /** The files of tests/golden as the tests of this package compare them, in Node and in a browser. */
 import { readCard } from '../src/card.js';
+import { conditioned } from '../src/conditioned.js';
+import { sizeOf } from '../src/facts.js';
 import { parseJson } from '../src/json.js';
 import { normal, philox4x32 } from '../src/noise.js';
 import { trajectory } from '../src/host_loop.js';
-import { withLabels } from '../src/labels.js';
 import { readSteps } from '../src/steps_file.js';
 
 /** @typedef {(name: string) => Promise<string>} ReadText a file of tests/golden by its name */
@@ -35,27 +36,31 @@ export async function compareNoise(read, equal) {
  * Compares the chain of every `*.steps.json`, for the network `answer` of scripts/make_golden.py.
  * @param {ReadText} read
  * @param {(found: number[], expected: number[], what: string) => void} equal
+ * @param {1 | 2} [format] of the cards and the steps files
  * @returns {Promise<number>} how many chains were compared
  */
-export async function compareChains(read, equal) {
-  const golden = /** @type {any} */ (parseJson(await read('chains.json')));
-  const base = await read('card.json');
+export async function compareChains(read, equal, format = 1) {
+  const folder = format === 2 ? 'format2/' : '';
+  const golden = /** @type {any} */ (parseJson(await read(`${folder}chains.json`)));
   const samples = Array.from({ length: Number(golden.count) }, (_, place) => golden.first + BigInt(place));
   for (const known of golden.chains) {
-    const card = readCard(cardText(base, known.name));
-    const { table, clip } = readSteps(await read(`${known.name}.steps.json`), card, known.name);
+    const card = readCard(format === 2 ? await read(`${folder}${known.name}.card.json`) : cardText(await read('card.json'), known.name));
+    const { table, clip, initialScale } = readSteps(await read(`${folder}${known.name}.steps.json`), card, known.name);
     let row = 0;
-    /** @type {import('../src/labels.js').LabelledDenoiser} */
-    const engine = (x, t, batch, labels) => {
+    /** @type {import('../src/conditioned.js').LabelledDenoiser} */
+    const engine = (x, t, batch, labels, inputs) => {
       const size = (x.length / batch / card.imageShape[0]) * card.outputChannels;
       const out = Float32Array.from({ length: batch * size }, (_, i) => answer(row, Math.floor(i / size) % samples.length, i % size, labels?.[Math.floor(i / size)] ?? 0));
       row += 1;
-      return out;
+      const before = /** @type {Float32Array | undefined} */ (inputs?.get('before'));
+      return before === undefined ? out : out.map((value, i) => value + Math.fround(0.5 * before[i]));
     };
-    const size = card.imageShape[0] * card.imageShape[1] * card.imageShape[2];
-    const denoise = card.classes === null ? engine : withLabels(engine, golden.labels.map(Number), Number(golden.guidance), card.nullClass, size);
+    const guided = card.classes === null ? {} : { guidance: Number(golden.guidance), nullClass: card.nullClass, size: sizeOf(card.imageShape) };
+    const labels = card.classes === null ? undefined : golden.labels.map(Number);
+    const denoise = conditioned(engine, { labels, prevX0: card.prevX0 }, guided);
+    const selfConditioned = card.prevX0 !== null;
     let last;
-    for await (const step of trajectory(denoise, table, card.imageShape, { seed: golden.seed, samples, clip })) last = step;
+    for await (const step of trajectory(denoise, table, card.imageShape, { seed: golden.seed, samples, clip, initialScale, selfConditioned })) last = step;
     if (last === undefined) throw new Error('no step');
     equal(bits(last.x), known.x.map(Number), `${known.name}: x`);
     equal(bits(last.x0), known.x0.map(Number), `${known.name}: x0`);

@@ -17,6 +17,10 @@ test('every golden table ends in the bits of the golden file', async () => {
   assert.equal(await compareChains(read, assert.deepEqual), 15);
 });
 
+test('so does every golden table of format 2: other processes, shapes, fractional times, self-conditioning', async () => {
+  assert.equal(await compareChains(read, assert.deepEqual, 2), 12);
+});
+
 test('a sample does not depend on its batch or on how its number is written', () => {
   const batch = normal('7', [39n, '40', 41], 3, 784);
   assert.deepEqual(bits(normal(7n, [40], 3, 784)), bits(batch.slice(784, 2 * 784)));

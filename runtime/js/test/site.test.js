@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import test, { after, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 import { toRgba } from '../src/pixels.js';
 import { Sampler } from '../src/sampler.js';
@@ -109,6 +112,32 @@ test('after the first visit the site works offline, isolated for threads', { ski
   await page.goto(`${digits.url}?seed=3&count=1`, WAIT);
   await done(page);
   assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+});
+
+test('first-picture.mjs measures a site, and says why one draws nothing', { skip }, async () => {
+  const script = fileURLToPath(new URL('first-picture.mjs', import.meta.url)), run = promisify(execFile);
+  const { stdout } = await run(process.execPath, [script, fileOf('site'), '2']);
+  assert.match(stdout, /^\S+: [0-9.]+ MB in [0-9]+ files, [0-9.]+ MB with gzip\n(first picture after [0-9.]+ s, Done in [0-9.]+ s\. .*\n){2}$/);
+  const broken = fileOf('broken-site');
+  await rm(broken, { recursive: true, force: true });
+  await cp(fileOf('labelled-site'), broken, { recursive: true });
+  await writeFile(`${broken}/model.onnx`, 'none');
+  await assert.rejects(run(process.execPath, [script, broken, '1']), /draws nothing: .*model.onnx is not a whole ONNX model/);
+  await assert.rejects(run(process.execPath, [script]), /usage/);
+});
+
+test('a site with WebGPU says what runs the network, and why', { skip }, async () => {
+  const server = await serve(fileOf('webgpu-site'));
+  try {
+    const { page, problems } = await newPage(server.url);
+    await done(page);
+    const said = await page.$eval('#backend', (line) => [line.textContent, String(/** @type {HTMLElement} */ (line).hidden)]);
+    assert.match(said[0] ?? '', /^The network runs on WebAssembly, without WebGPU: (no GPU that it could use|this browser does not have it)\.$/);
+    assert.equal(said[1], 'false');
+    assert.deepEqual(problems, []);
+  } finally {
+    server.close();
+  }
 });
 
 test('a model with ten classes writes a number', { skip }, async () => {

@@ -5,6 +5,7 @@ import json
 import onnx
 import pytest
 from click.testing import CliRunner
+from condition_files import denoiser_card, write_denoiser
 from gaussian_model import conditional_card, write_conditional, write_gaussian
 from onnx import numpy_helper
 
@@ -119,11 +120,32 @@ def test_an_opset_without_bitwise_operators_is_refused(tmp_path, chain, gaussian
     assert "is of opset 17" in result.output
 
 
+def test_verify_takes_the_inputs_of_the_chain_and_the_null_inputs_it_was_fused_with(tmp_path):
+    model = write_denoiser(tmp_path / "unet.onnx", card=denoiser_card())
+    chain = made(tmp_path, model, "--guidance", 3, "--null-input", "difficulty=1.5", sampler="ddim")
+    given = ["verify", chain, "--engine-b", model, "--input", "difficulty=42"]
+    result = command(*given, "--null-input", "difficulty=1.5")
+    assert (result.exit_code, result.output) == (0, "equal to the bit\n")
+    for other in ([], ["--null-input", "difficulty=1.25"]):
+        result = command(*given, *other)
+        assert (result.exit_code, "fused with other null inputs (difficulty)" in result.output) == (2, True)
+    found = json.loads(command("inspect", chain, "--json").output)["fused"]
+    assert list(found["null_inputs"]) == ["difficulty"]
+    assert "null inputs" in command("inspect", chain).output
+
+
+FACTS = f'{{"format": 2, "image": "uint8", "guidance": 1, "model_sha256": "{"0" * 64}", "null_inputs": %s}}'
+
+
 @pytest.mark.parametrize(
     ("key", "text", "reason"),
     [
-        (METADATA_KEY, '{"format": 2}', "format must be 1"),
+        (METADATA_KEY, '{"format": 3}', "format must be 1"),
+        (METADATA_KEY, '{"format": true}', "format must be 1"),
         (METADATA_KEY, '{"format": 1}', "the keys must be"),
+        (METADATA_KEY, '{"format": 2, "image": "uint8", "guidance": 1, "model_sha256": ""}', "the keys must be"),
+        (METADATA_KEY, FACTS % '{"a": "b"}', "null_inputs must be"),
+        (METADATA_KEY, FACTS % "[]", "null_inputs must be"),
         (METADATA_KEY, "[", "facts of the fused chain are wrong"),
         (STEPS_KEY, "{}", "not a steps file"),
     ],

@@ -177,7 +177,7 @@ def test_an_interrupt_leaves_no_file(made, tmp_path, monkeypatch):
         def __exit__(self, *_):
             return None
 
-    monkeypatch.setattr(command, "progress", lambda quiet: Bar())
+    monkeypatch.setattr(command, "stage_line", lambda quiet: Bar())
     result = run("quantize", source, "-o", tmp_path / "x.onnx", "--steps-file", table, *QUICK)
     assert result.exit_code == 130
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,9 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
+from condition_files import denoiser_card, write_denoiser, write_divided
 from gaussian_model import gaussian_card, write_gaussian
+from other_kinds import sigma_card
 from repository import ROOT
 
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
@@ -24,7 +26,7 @@ def ort(tmp_path):
     """A folder with the names of ONNX Runtime's files."""
     folder = tmp_path / "dist"
     folder.mkdir()
-    for name in javascript.ORT_FILES:
+    for name in javascript.ORT_FILES + javascript.GPU_FILES:
         (folder / name).write_text(name)
     return folder
 
@@ -48,7 +50,8 @@ def test_a_site_has_the_model_the_table_the_page_and_both_libraries(web, tmp_pat
     site = tmp_path / "site"
     assert (site / "model.onnx").read_bytes() == gaussian.read_bytes()
     facts = json.loads((site / "site.json").read_text())
-    assert facts == {"title": "Grey images", "shape": [1, 4, 6], "steps": 3, "classes": None, "nullClass": None}
+    known = {"title": "Grey images", "shape": [1, 4, 6], "steps": 3, "classes": None, "nullClass": None}
+    assert facts == known | {"webgpu": False}
     source = ROOT / "runtime" / "js" / "src"
     assert {path.name: path.read_text() for path in (site / "src").iterdir()} == {
         path.name: path.read_text() for path in source.glob("*.js")
@@ -63,6 +66,18 @@ def test_the_service_worker_keeps_every_file_of_the_site(web, tmp_path):
     kept = set(json.loads(re.search(r"const FILES = (\[.*\]);", text)[1]))
     there = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     assert kept == there - {"sw.js"} | {"./"}
+
+
+def test_the_files_for_webgpu_are_there_on_demand_and_not_kept_by_the_service_worker(web, tmp_path):
+    assert web().exit_code == 0
+    assert not (tmp_path / "site" / "ort" / javascript.GPU_FILES[0]).exists()
+    assert web("--webgpu").exit_code == 0
+    assert json.loads((tmp_path / "site" / "site.json").read_text())["webgpu"] is True
+    kept = (tmp_path / "site" / "sw.js").read_text()
+    for name in javascript.GPU_FILES:
+        assert (tmp_path / "site" / "ort" / name).read_text() == name
+        assert name not in kept
+    assert javascript.ORT_FILES[0] in kept
 
 
 @pytest.mark.slow
@@ -90,12 +105,23 @@ def test_a_folder_with_other_files_is_left_alone(web, tmp_path):
     assert "is a file; name a new folder" in web(out=tmp_path / "mine" / "thesis.txt").output
 
 
-@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}, {"spacing": "karras"}])
+@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"image_shape": (4, 4, 6)}, {"image_shape": (1, 24)}])
 def test_a_model_that_a_browser_cannot_show_is_refused(web, tmp_path, changes, monkeypatch):
     model = write_gaussian(tmp_path / "other.onnx", card=gaussian_card(**changes))
     monkeypatch.setattr("ddpm_rt.web.site.graph_precision", lambda path: changes.get("precision", "fp32"))
     result = web(model=model)
     assert (result.exit_code, result.output.count("\n"), (tmp_path / "site").exists()) == (1, 1, False)
+
+
+def test_a_model_that_a_visitor_would_have_to_give_inputs_is_refused(web, tmp_path):
+    result = web(model=write_denoiser(tmp_path / "other.onnx", card=denoiser_card()))
+    assert (result.exit_code, "needs difficulty, which a page does not ask for" in result.output) == (1, True)
+
+
+def test_pictures_of_another_process_have_a_site(web, tmp_path):
+    result = web(model=write_divided(tmp_path / "levels.onnx", sigma_card(image_shape=(1, 4, 6))))
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "site" / "steps.json").read_text())["format"] == 2
 
 
 @pytest.mark.parametrize("title", ["", " ", "two\nlines", "x" * 201])
