@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def pytest_configure(config):
     PyTorch and the processes that tests start read OMP_NUM_THREADS; ONNX Runtime counts the processors.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; the tests send this signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", {}).get("workerid")
     if worker and hasattr(os, "sched_setaffinity"):
         processors = sorted(allowed_processors())
