@@ -6,8 +6,8 @@
 # Always: build with gcc, run ctest, install the library and use it from other programs, compare with Python, and run the
 # GPU loop on stand-ins for the driver and TensorRT. Each word adds a step that takes longer or needs more tools:
 #
-#     ci        sanitize (with clang if it is installed) and 15 seconds of fuzz
-#     sanitize  the address and undefined behaviour sanitizers
+#     ci        the address and undefined behaviour sanitizers, with clang if it is installed, and 15 seconds of fuzz
+#     sanitize  these sanitizers, also on the GPU loop
 #     tsan      the thread sanitizer
 #     fuzz      libFuzzer on the readers, for FUZZ_SECONDS (60)
 #     clang     a build with clang
@@ -99,7 +99,7 @@ with_tensorrt() {
 # sanitize [CMAKE OPTIONS]
 sanitize() {
   ASAN_OPTIONS=detect_leaks=1 configure_and_test sanitize -DCMAKE_BUILD_TYPE=Debug -DDDPM_RT_TOOLS=OFF \
-    -DDDPM_RT_SANITIZE=address,undefined "${gpu[@]}" "$@"
+    -DDDPM_RT_SANITIZE=address,undefined "$@"
 }
 
 for_arm=(-DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake")
@@ -153,7 +153,7 @@ on_stand_ins
 for more in "$@"; do
   case $more in
     ci) ci ;;
-    sanitize) sanitize ;;
+    sanitize) sanitize "${gpu[@]}" ;;
     tsan) configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread "${gpu[@]}" ;;
     clang) configure_and_test clang "${with_clang[@]}" "${gpu[@]}" ;;
     fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
