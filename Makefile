@@ -16,7 +16,7 @@ sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, i
 test: $(VENV)/dev  ## run lint, types and all tests
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
-quick: $(VENV)/dev  ## run lint and the tests that are not marked slow, in under 90 seconds
+quick: $(VENV)/dev  ## run lint and the tests that are not marked slow, in about 90 seconds
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check --quick
 
 hooks: $(VENV)/dev  ## install git hooks that run ruff, clang-format and mypy before each commit

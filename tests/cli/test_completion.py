@@ -19,6 +19,7 @@ def ran(asked: dict[str, str]) -> str:
     return subprocess.run(command, env={**os.environ, **asked}, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_verbs_options_and_choices_are_completed():
     assert completed("ddpm-rt", "in") == ["plain,interpolate", "plain,invert", "plain,inspect"]
     assert completed("ddpm-rt", "sample", "--sc") == ["plain,--scale"]

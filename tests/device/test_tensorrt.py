@@ -168,6 +168,7 @@ def real_plan(shared):
     return shared.folder("bundled-plan", make) / "unet.plan"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(gpus()), reason="there is a driver, so the plan may well be loaded")
 def test_the_real_rtx_says_why_it_loads_nothing_without_a_driver(real_plan, monkeypatch):
     gpu = SimpleNamespace(compute_capability=(8, 9))  # the only attribute used before the plan is read

@@ -61,6 +61,7 @@ def save_pytorch_diffusion(folder, weights, toml=TOML):
     return folder / "model.ckpt"
 
 
+@pytest.mark.slow
 def test_weights_of_pytorch_diffusion_give_the_network_with_ho_s_flags(tmp_path):
     theirs = random_model(CIFAR | HO)
     weights = as_pytorch_diffusion(theirs.state_dict(), 4, 1)

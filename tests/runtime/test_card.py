@@ -13,6 +13,7 @@ text = st.text(max_size=20)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.builds(

@@ -34,6 +34,7 @@ def test_with_enough_steps_the_modes_have_their_weights_and_moments(name):
     assert row.distance < 0.01  # a fiftieth of the deviation; perfect draws of this size give 0.003
 
 
+@pytest.mark.slow
 def test_second_order_beats_first_order_at_equal_calls_and_nearly_matches_five_times_as_many():
     """Compares with the exact probability flow from the same noise."""
     first = figure.measure("ddim", 20)
@@ -60,6 +61,7 @@ def test_the_flow_keeps_the_distribution():
     assert np.abs(flowed - np.sort(data)).mean() < 0.015  # standard error of a mean is 0.004, of W1 about twice that
 
 
+@pytest.mark.slow
 def test_the_network_predicts_the_expected_noise():
     """E[z | x] by brute force: the mean of z among 4 million pairs whose x falls into a bin of 0.02."""
     rng = np.random.default_rng(1)

@@ -40,6 +40,7 @@ def test_full_disks_are_a_one_line_error(world):
     clean(disks.run(world, 11, 1, slow=False), 11)
 
 
+@pytest.mark.slow
 def test_concurrent_writers_do_not_mix(world):
     clean(writers.run(world, 4, 1), 4)
 

@@ -38,6 +38,7 @@ def test_a_plan_is_sampled_by_a_graph_of_tensorrt_and_our_step(rtx, plan, machin
     assert stand_in.live() == []
 
 
+@pytest.mark.slow
 def test_a_plan_that_cannot_be_captured_is_sampled_step_by_step(rtx, plan, machine, tmp_path):
     rtx.capturable = False
     result = run("sample", "--engine", plan, "--steps", 20, "--count", 3, "--out", tmp_path / "x.npy")
@@ -90,6 +91,7 @@ class Known(NamedTuple):
         return self.function(x, t)
 
 
+@pytest.mark.slow
 def test_a_plan_is_verified_against_its_onnx_file_on_the_cpu(rtx, plan, gaussian):
     """The stand-in's plan computes another function than the model, so the verdict must be `different`."""
     result = run("verify", plan, "--engine-b", gaussian, "--provider", "cpu", "--sampler", "ddim", "--steps", 3)
@@ -120,6 +122,7 @@ def test_a_request_that_the_gpu_refuses_is_a_one_line_error_and_leaves_no_file(
     assert stand_in.live() == []
 
 
+@pytest.mark.slow
 def test_an_output_that_is_not_finite_is_a_one_line_error_and_leaves_no_file(machine, tmp_path):
     path = write_gaussian(tmp_path / "unet.onnx", poison_at=599)
     result = run("sample", "--engine", path, "--provider", "cuda", "--steps", 10, "--out", tmp_path / "x.png")
