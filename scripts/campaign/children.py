@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 STDOUT, STDERR = ".stdout", ".stderr"  # written beside the folder in which the command runs
 TERM_BIT = 1 << (signal.SIGTERM - 1)
@@ -67,7 +68,7 @@ class Child:
             for number, path in enumerate(self.outputs, 1):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
             _prepare(limit)
-            _run(arguments)
+            run_program(arguments)
         finally:
             sys.stdout.flush()
             os._exit(70)
@@ -110,7 +111,7 @@ def _prepare(limit: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
 
-def _run(arguments: Sequence[str]) -> None:
+def run_program(arguments: Sequence[str]) -> NoReturn:
     """Do the work of `python -m ddpm_rt ARGUMENTS` in this forked process, which has its parent's Python streams."""
     from ddpm_rt import __main__ as program
 
@@ -119,6 +120,8 @@ def _run(arguments: Sequence[str]) -> None:
     sys.argv = ["ddpm-rt", *arguments]
     try:
         program.run()
+        _flush()
+        os._exit(0)
     except SystemExit as end:
         _flush()
         os._exit(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)

@@ -5,6 +5,7 @@ arguments, folder, environment and streams of its caller; only the imports are s
 the real program.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -12,6 +13,9 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+
+from campaign.children import preload, run_program
+from repository import ROOT
 
 LAUNCHER = """#!{python} -SsE
 import json, os, socket, sys
@@ -36,7 +40,9 @@ class WarmCommand:
         program.write_text(LAUNCHER.format(python=sys.executable, address=str(address)))
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         command = [sys.executable, __file__, str(self.listener.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[self.listener.fileno()])
+        places = os.pathsep.join(filter(None, [str(ROOT / "scripts"), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"PYTHONPATH": places}
+        self.process = subprocess.Popen(command, pass_fds=[self.listener.fileno()], env=environment)
 
     def close(self) -> None:
         self.process.kill()
@@ -44,17 +50,13 @@ class WarmCommand:
         self.listener.close()
 
 
-def preload() -> None:
+def warm_up() -> None:
     """Import what the verbs import, and export a layer, because the exporter imports most of its modules then."""
-    import accelerate  # noqa: F401
-    import onnxruntime  # noqa: F401
     import torch
-    from PIL import Image, PngImagePlugin  # noqa: F401
 
-    import ddpm_rt.cli.drawing
-    import ddpm_rt.engines.opening  # noqa: F401
     from ddpm_export.onnx_export import quiet
 
+    preload()
     with quiet():
         torch.onnx.export(torch.nn.Conv2d(1, 1, 3).eval(), (torch.zeros(2, 1, 8, 8),), dynamo=True, verbose=False)
 
@@ -71,8 +73,9 @@ def serve(listener: socket.socket) -> None:
             call.sendall(str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
             os._exit(0)
         call.close()
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):  # calls that have ended
-            pass
+        with contextlib.suppress(ChildProcessError):  # when none is left
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):  # calls that have ended
+                pass
 
 
 def run(call: socket.socket) -> None:
@@ -84,22 +87,9 @@ def run(call: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["ddpm-rt", *arguments]
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-    from ddpm_rt.__main__ import run as program
-
-    code = 1
-    try:
-        program()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    run_program(arguments)
 
 
 if __name__ == "__main__":
-    preload()
+    warm_up()
     serve(socket.socket(fileno=int(sys.argv[1])))
