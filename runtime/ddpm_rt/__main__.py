@@ -18,7 +18,7 @@ def run() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open closed standard streams, and make all streams whole.
+    """Open closed standard streams, and let each stream write whole lines.
 
     Without a stream, the next file would get its number and the output of libraries.
     """
@@ -41,9 +41,7 @@ def _complete(stream: Any) -> Any:
     raw = getattr(stream, "buffer", None)
     if not isinstance(raw, io.RawIOBase):
         return stream
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=True
-    )  # fmt: skip
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The body of a request for images: JSON, or a form of JSON and files (multipart/form-data)."""
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +87,3 @@ def _value(part: UploadFile | str, group: str, key: str, card: ModelCard, *, res
             return load_input(card, key, path, resize=resize)
         except (ValueError, DdpmRtError) as error:
             raise Refused(422, str(error).replace(str(path), f"{group}.{key}")) from error
-
-
-def form_schema(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The OpenAPI schema of a form whose part `request` has this one."""
-    return {
-        "type": "object",
-        "properties": {REQUEST: dict(request), RESIZE: {"type": "string", "enum": ["1", "true"]}},
-        "additionalProperties": {
-            "type": "string", "format": "binary",
-            "description": "inputs.NAME or null_inputs.NAME: a number, an .npy file, or a picture",
-        },
-    }  # fmt: skip

@@ -7,7 +7,7 @@ from ..limits import MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
-from .body import FORM, JSON, form_schema
+from .body import FORM, JSON, REQUEST, RESIZE
 from .job import Priority
 
 Schema = dict[str, Any]
@@ -97,7 +97,7 @@ def _paths() -> dict[str, dict[str, tuple[Any, ...]]]:
         "/v1/models/{model}": {"get": ("One model", model, None, json_any)},
         "/v1/models/{model}/images": {
             "post": ("Draw samples", model, {JSON: {"schema": _object(FIELDS)},
-                     FORM: {"schema": form_schema(_object(FIELDS))}}, images)
+                     FORM: {"schema": _form()}}, images)
         },
         "/v1/models/{model}/images/{seed}/{file}": {
             "get": ("One sample, cacheable", [*image, *_in_query(query)], None,
@@ -135,6 +135,14 @@ def _in_query(fields: dict[str, Schema]) -> list[Schema]:
 
 def _object(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
     return {"type": "object", "properties": properties, "required": required or [], "additionalProperties": False}
+
+
+def _form() -> Schema:
+    """A form whose part `request` is the object of a JSON body."""
+    value = {"type": "string", "format": "binary",
+             "description": "inputs.NAME or null_inputs.NAME: a number, an .npy file, or a picture"}  # fmt: skip
+    properties = {REQUEST: _object(FIELDS), RESIZE: {"type": "string", "enum": ["1", "true"]}}
+    return {**_object(properties), "additionalProperties": value}
 
 
 def _images() -> Schema:
