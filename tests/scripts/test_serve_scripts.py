@@ -41,6 +41,39 @@ def test_the_plain_servers_do_what_they_are_called():
     assert turns("continuous", jobs_of(*wanted), 3) == ["112", "02", "0", "0"]
 
 
+def closed_loop(order, samples, images, turns=1200, clients=64):
+    """Samples a turn, and the median and the 99th percentile of a request's turns; each client asks again at once."""
+    queue, rng, began, latencies, done = ORDERS[order](), np.random.default_rng(0), {}, [], 0
+
+    def ask(now):
+        (job,) = jobs_of((int(rng.integers(1, samples + 1)), int(rng.choice([6, 10, 50]))))
+        began[job] = now
+        queue.add(job)
+
+    for _ in range(clients):
+        ask(0)
+    for now in range(1, turns + 1):
+        entries = queue.turn(images)
+        for entry in entries:
+            entry.chain.row += 1
+        done += len(over := queue.ran(entries))
+        for entry in over:
+            if all(chain.is_over for chain in entry.job.chains) and entry.job in began:
+                latencies.append(now - began.pop(entry.job))
+                ask(now)
+    return done / turns, *np.percentile(latencies, [50, 99])
+
+
+@pytest.mark.parametrize("samples", [1, 8])
+@pytest.mark.parametrize("images", [16, 32])
+def test_continuous_batching_draws_more_and_keeps_nobody_waiting_longer_than_fixed_batches(samples, images):
+    rate, p50, p99 = closed_loop("continuous", samples, images)
+    plain_rate, plain_p50, plain_p99 = closed_loop("fixed batches", samples, images)
+    assert rate > 1.7 * plain_rate
+    assert p50 < 0.7 * plain_p50
+    assert p99 < 0.9 * plain_p99
+
+
 @pytest.mark.slow
 def test_the_simulated_benchmark_prints_every_order(capsys):
     load_script("bench_serve_simulated").main(["--seconds", "0.3", "--clients", "6"], standalone_mode=False)

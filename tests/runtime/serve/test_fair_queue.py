@@ -76,6 +76,27 @@ def test_bulk_jobs_get_a_quarter_of_the_share_of_interactive_ones():
     assert 3.0 < steps["interactive"] / steps["bulk"] < 5.0
 
 
+def test_the_share_of_a_priority_does_not_depend_on_how_many_jobs_wait():
+    queue, steps = FairQueue(), {"interactive": 0, "bulk": 0}
+    queue.add(job(4, 400))
+    for _ in range(100):
+        queue.add(job(4, 50, priority="bulk"))
+    for _ in range(200):
+        for one in step(queue, 4)[0]:
+            steps[one.priority] += 1
+    assert steps == {"interactive": 640, "bulk": 160}
+
+
+def test_a_priority_that_was_idle_does_not_take_all_lanes_when_it_comes_back():
+    queue = FairQueue()
+    queue.add(job(8, 1000))
+    for _ in range(100):
+        step(queue, 4)
+    queue.add(job(8, 1000, priority="bulk"))
+    drawn = [one.priority for _ in range(10) for one in step(queue, 4)[0]]
+    assert drawn.count("bulk") == 8
+
+
 def test_bulk_jobs_have_all_lanes_when_they_are_alone():
     queue = FairQueue()
     queue.add(job(9, 3, priority="bulk"))
