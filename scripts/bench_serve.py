@@ -20,9 +20,10 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -31,9 +32,18 @@ from serve_queues import ORDERS
 import ddpm_rt
 from ddpm_rt.models import bundled_model
 
-STEPS, MOST_SAMPLES = (6, 10, 50), 8
+MOST_SAMPLES = 8
 ROUNDING = 5e-3  # most of a difference of pixels in [-1, 1]: the network at another batch size, over 50 steps
 PORT_LINE = "http://127.0.0.1:"
+
+
+class Load(NamedTuple):
+    """What the server gets to do."""
+
+    clients: int
+    steps: tuple[int, ...]  # of the images of a request, one of these
+    batch: int
+    warm_up: float  # seconds
 
 
 @dataclass
@@ -61,11 +71,11 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: 
     return int(lines[0].split()[1]), await reader.readexactly(length)
 
 
-async def client(number: int, port: int, until: float, answers: Answers) -> None:
+async def client(number: int, port: int, steps_of: Sequence[int], until: float, answers: Answers) -> None:
     rng, first = np.random.default_rng(number), 0
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until:
-        steps, count = int(rng.choice(STEPS)), int(rng.integers(1, MOST_SAMPLES + 1))
+        steps, count = int(rng.choice(steps_of)), int(rng.integers(1, MOST_SAMPLES + 1))
         started = time.perf_counter()
         status, content = await ask(reader, writer, {"seed": number, "first": first, "count": count, "steps": steps})
         ended = time.perf_counter()
@@ -80,18 +90,18 @@ async def client(number: int, port: int, until: float, answers: Answers) -> None
     writer.close()
 
 
-async def crowd(port: int, clients: int, batch: int, warm_up: float, seconds: float) -> Answers:
+async def crowd(port: int, load: Load, seconds: float) -> Answers:
     now = time.perf_counter()
-    answers = Answers(begin=now + warm_up)
+    answers = Answers(begin=now + load.warm_up)
 
     async def count() -> None:
-        await asyncio.sleep(warm_up)
-        before = await steps_run(port, batch)
+        await asyncio.sleep(load.warm_up)
+        before = await steps_run(port, load.batch)
         await asyncio.sleep(seconds)
-        answers.steps = await steps_run(port, batch) - before
+        answers.steps = await steps_run(port, load.batch) - before
 
-    until = now + warm_up + seconds
-    await asyncio.gather(count(), *(client(number, port, until, answers) for number in range(clients)))
+    until = now + load.warm_up + seconds
+    await asyncio.gather(count(), *(client(number, port, load.steps, until, answers) for number in range(load.clients)))
     return answers
 
 
@@ -135,9 +145,9 @@ def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float,
     return sum(steps for steps, _, _ in images) / seconds, largest
 
 
-def served(order: str, clients: int, batch: int, warm_up: float, seconds: float) -> tuple[Answers, list[float]]:
+def served(order: str, load: Load, seconds: float) -> tuple[Answers, list[float]]:
     """What the clients of a server got, and its memory in the middle and at the end."""
-    command = [sys.executable, __file__, "--as-server", order, "--batch", str(batch)]
+    command = [sys.executable, __file__, "--as-server", order, "--batch", str(load.batch)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().rsplit(PORT_LINE)[1].strip().strip("/"))
@@ -146,10 +156,10 @@ def served(order: str, clients: int, batch: int, warm_up: float, seconds: float)
         async def watched() -> Answers:
             async def look() -> None:
                 for _ in range(2):
-                    await asyncio.sleep((warm_up + seconds) / 2 - 0.5)
+                    await asyncio.sleep((load.warm_up + seconds) / 2 - 0.5)
                     memory.append(memory_of(process.pid))
 
-            found, _ = await asyncio.gather(crowd(port, clients, batch, warm_up, seconds), look())
+            found, _ = await asyncio.gather(crowd(port, load, seconds), look())
             return found
 
         answers = asyncio.run(watched())
@@ -180,23 +190,26 @@ def serve(order: str, batch: int) -> None:
 
 @click.command()
 @click.option("--clients", default=64, show_default=True)
+@click.option("--steps", default=(6, 10, 50), multiple=True, show_default=True, help="Of the images of a request.")
 @click.option("--batch", default=16, show_default=True)
 @click.option("--warm-up", default=10.0, show_default=True, help="Seconds that are not measured.")
 @click.option("--seconds", default=180.0, show_default=True, help="Of the measurement of continuous batching.")
 @click.option("--others", default=60.0, show_default=True, help="Seconds of each plain server.")
 @click.option("--as-server", hidden=True)
-def main(clients: int, batch: int, warm_up: float, seconds: float, others: float, as_server: str | None) -> None:
+def main(clients: int, steps: tuple[int, ...], batch: int, warm_up: float, seconds: float, others: float,
+         as_server: str | None) -> None:  # fmt: skip
     """Print a table. The exit code is 1 if an answer was wrong."""
     if as_server is not None:
         serve(as_server, batch)
         return
-    click.echo(f"{clients} clients; 1 to {MOST_SAMPLES} samples of {', '.join(map(str, STEPS))} steps; batch {batch}")
+    click.echo(f"{clients} clients; 1 to {MOST_SAMPLES} samples of {', '.join(map(str, steps))} steps; batch {batch}")
+    load = Load(clients, steps, batch, warm_up)
     heads = f"{'steps/s':>9} {'offline/s':>10} {'share':>6} {'p50 s':>7} {'p99 s':>7}"
     click.echo(f"{'order':<22} {'s':>4} {heads} errors largest difference   MiB")
     is_wrong = False
     for order in ORDERS:
         span = seconds if order == "continuous" else others
-        answers, memory = served(order, clients, batch, warm_up, span)
+        answers, memory = served(order, load, span)
         best, largest = offline(answers.images, batch)
         rate, latencies = answers.steps / span, sorted(answers.latencies) or [float("nan")]
         p50, p99 = statistics.median(latencies), latencies[int(0.99 * len(latencies))]

@@ -64,7 +64,8 @@ mv "$build/first_prefix" "$build/prefix"
 check_relocatable "$build/prefix"
 
 # A static library is part of the build of the program, or installed with its dependencies beside it.
-examples embed-static -DDDPM_RT_SOURCE="$root/runtime/cpp" -DBUILD_SHARED_LIBS=OFF -DCMAKE_PREFIX_PATH="$build/deps"
+examples embed-static -DDDPM_RT_SOURCE="$root/runtime/cpp" -DBUILD_SHARED_LIBS=OFF -DCMAKE_PREFIX_PATH="$build/deps" \
+  -DCMAKE_UNITY_BUILD=ON # compiles in half the time
 rm -rf "$build/prefix-static"
 quiet cmake --install "$build/embed-static" --prefix "$build/prefix-static"
 examples embed-static-installed -DCMAKE_PREFIX_PATH="$build/prefix-static;$build/deps"

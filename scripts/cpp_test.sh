@@ -99,15 +99,16 @@ with_tensorrt() {
 # sanitize [CMAKE OPTIONS]
 sanitize() {
   ASAN_OPTIONS=detect_leaks=1 configure_and_test sanitize -DCMAKE_BUILD_TYPE=Debug -DDDPM_RT_TOOLS=OFF \
-    -DDDPM_RT_SANITIZE=address,undefined "$@"
+    -DDDPM_RT_SANITIZE=address,undefined "${few_units[@]}" "$@"
 }
 
+few_units=(-DCMAKE_UNITY_BUILD=ON) # half the time to compile; the build `gcc` shows that each file includes what it needs
 for_arm=(-DCMAKE_TOOLCHAIN_FILE="$root/runtime/cpp/cmake/aarch64-linux-gnu.cmake")
 with_clang=(-DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++)
 
 fuzz() {
   cmake -S runtime/cpp -B "$build/fuzz" -DCMAKE_PREFIX_PATH="$build/deps" -DDDPM_RT_FUZZ=ON -DDDPM_RT_TOOLS=OFF \
-    -DDDPM_RT_ONNXRUNTIME=OFF "${with_clang[@]}" -DDDPM_RT_SANITIZE=address,undefined >/dev/null
+    -DDDPM_RT_ONNXRUNTIME=OFF "${few_units[@]}" "${with_clang[@]}" -DDDPM_RT_SANITIZE=address,undefined >/dev/null
   build_in "$build/fuzz" --target fuzz_readers
   mkdir -p "$build/fuzz/corpus" "$build/fuzz/seeds"
   cp tests/golden/*.json tests/golden/format2/*.{card,steps}.json "$build"/files/*.plan.json "$build/fuzz/seeds"

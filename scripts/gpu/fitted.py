@@ -16,7 +16,7 @@ from .bits import finals
 from .check import Ask, Check, NotHereError, Outcome, attempt, held, noted
 from .unet import engine_of, parity
 
-IMAGES, ROUNDS = 16, 5
+IMAGES, ROUNDS, DDIM_STEPS = 16, 5, 50
 FIT = {"samples": 64, "held_out": 32, "batch": 32}
 
 
@@ -27,7 +27,7 @@ def request_of(engine: Any, calls: int, count: int, seed: int = 0) -> Request:
 
 
 def times(device: Any, calls: int) -> Outcome:
-    """The time of 16 images by a fitted table, against DDIM with 50 steps, on one engine in turn."""
+    """The time of 16 images by a fitted table, against DDIM, on one engine in turn."""
     engine = engine_of("bundled", "float16")
     loop = DeviceLoop(device, engine)
     ms: dict[str, list[float]] = {"fitted": [], "ddim": []}
@@ -35,14 +35,14 @@ def times(device: Any, calls: int) -> Outcome:
         for number in range(ROUNDS + 1):
             for name in ms:
                 fitted = request_of(engine, calls, IMAGES, number)
-                ddim = Request(sampler="ddim", steps=50, count=IMAGES, batch=IMAGES, seed=number)
+                ddim = Request(sampler="ddim", steps=DDIM_STEPS, count=IMAGES, batch=IMAGES, seed=number)
                 started = time.perf_counter()
                 finals(loop, fitted if name == "fitted" else ddim)
                 ms[name].append(1000 * (time.perf_counter() - started))
     finally:
         loop.close()
     medians = {name: statistics.median(values[1:]) for name, values in ms.items()}  # the first round captures graphs
-    text = f"{medians['fitted']:.3f} ms for {IMAGES} images, ddim 50 {medians['ddim']:.3f} ms"
+    text = f"{medians['fitted']:.3f} ms for {IMAGES} images, ddim {DDIM_STEPS} {medians['ddim']:.3f} ms"
     return noted(text, fitted_ms=medians["fitted"], ddim_ms=medians["ddim"])
 
 

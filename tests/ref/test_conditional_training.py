@@ -61,6 +61,13 @@ def run(folder, recipe, **options):
     return train(recipe, images, folder, labels=labels, quiet=True, cpu=True, **options)
 
 
+@pytest.fixture(scope="session")
+def trained(shared):
+    """A run that knows the classes and a learned variance, with a grid of samples."""
+    recipe = BOTH.with_training(steps=200, sample_every=200, sample_count=16)
+    return shared.folder("trained-bars", lambda folder: run(folder, recipe))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RESUMED.values(), ids=RESUMED)
 def test_a_resumed_run_has_the_losses_and_weights_of_one_that_never_stopped(tmp_path, every_step, recipe):
@@ -120,12 +127,11 @@ def test_several_processes_together_see_the_labels_of_one_process():
 
 
 @pytest.mark.slow
-def test_the_label_decides_what_a_trained_model_draws(tmp_path):
+def test_the_label_decides_what_a_trained_model_draws(trained, tmp_path):
     """The exported model draws the mean brightness of each class, with the learned variance."""
-    run(tmp_path / "run", BOTH.with_training(steps=200, sample_every=200))
-    source = open_source(tmp_path / "run")
+    source = open_source(trained)
     assert (source.classes, source.null_class) == (CLASSES + 1, CLASSES)
-    exported = CliRunner().invoke(main, ["export", str(tmp_path / "run"), "-o", str(tmp_path / "unet.onnx")])
+    exported = CliRunner().invoke(main, ["export", str(trained), "-o", str(tmp_path / "unet.onnx")])
     assert exported.exit_code == 0, exported.output
     engine = ddpm_rt.open_denoiser(tmp_path / "unet.onnx")
     assert (engine.card.classes, engine.card.null_class) == (CLASSES + 1, CLASSES)
@@ -137,13 +143,12 @@ def test_the_label_decides_what_a_trained_model_draws(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_learned_variance_has_a_lower_bound_than_a_fixed_one(tmp_path):
+def test_a_learned_variance_has_a_lower_bound_than_a_fixed_one(trained):
     """After training, L_vlb with the learned variance is lower than with beta or beta tilde, for the same mean."""
     from ddpm_ref.diffusion import Diffusion
     from ddpm_ref.loss import Loss
 
-    run(tmp_path, BOTH.with_training(steps=200, sample_every=200))
-    unet = load_checkpoint(tmp_path).unet
+    unet = load_checkpoint(trained).unet
     images, labels = bars()
     x0 = torch.from_numpy(images.transpose(0, 3, 1, 2) / 127.5 - 1).float()
     loss = Loss(Diffusion(BOTH.diffusion.betas, "v"), "learned_range")
@@ -214,11 +219,10 @@ def test_the_sample_grid_has_one_row_a_class():
 
 
 @pytest.mark.slow
-def test_the_grid_of_a_run_shows_its_classes_in_rows(tmp_path):
+def test_the_grid_of_a_run_shows_its_classes_in_rows(trained):
     from PIL import Image
 
-    run(tmp_path, LABELLED.with_training(steps=200, sample_every=200, sample_count=16))
-    picture = np.asarray(Image.open(tmp_path / "samples" / "0000200.png"))
+    picture = np.asarray(Image.open(trained / "samples" / "0000200.png"))
     assert picture.shape == (32, 32)
     rows = picture.reshape(4, 8, 32).mean((1, 2))
     for label in range(CLASSES):

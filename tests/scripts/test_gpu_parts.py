@@ -196,6 +196,7 @@ def test_the_fitted_tables_of_the_bundled_model_run_and_one_is_fitted(device, to
     monkeypatch.setattr(fitted, "bundled_model", lambda: model)
     monkeypatch.setattr(fitted, "IMAGES", 2)
     monkeypatch.setattr(fitted, "ROUNDS", 1)
+    monkeypatch.setattr(fitted, "DDIM_STEPS", 3)
     monkeypatch.setattr(fitted, "FIT", {})
     few = {"calls": 3, "samples": 4, "held_out": 2, "batch": 4, "teacher_calls": 10}
     monkeypatch.setattr(fitted, "Tuning", lambda calls, **how: Tuning(**few))

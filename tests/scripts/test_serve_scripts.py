@@ -16,6 +16,9 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 
+SHORT = ["--clients", "2", "--steps", "2", "--steps", "3", "--warm-up", "0.2", "--seconds", "1", "--others", "0.5"]
+
+
 def jobs_of(*samples_and_steps):
     return [Job([Chain(np.zeros(steps, ROW), 0, n) for n in range(samples)]) for samples, steps in samples_and_steps]
 
@@ -88,7 +91,7 @@ def test_the_simulated_benchmark_prints_every_order(capsys):
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [
-        ("bench_serve", ["--clients", "2", "--warm-up", "0.2", "--seconds", "1", "--others", "0.5"], 2 + 3),
+        ("bench_serve", SHORT, 2 + 3),
         ("serve_abuse", ["--scale", "0.004"], 8 + 1),
     ],
 )

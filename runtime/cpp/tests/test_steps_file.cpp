@@ -31,7 +31,7 @@ std::string with(const std::function<void(json&)>& change) {
   return steps.dump();
 }
 
-bool has(const std::string& sentence, const std::string& part) {
+bool refused(const std::string& sentence, const std::string& part) {
   INFO(sentence);
   return sentence.find(part) != std::string::npos &&
          sentence.find("ddpm-rt steps") != std::string::npos;
@@ -81,11 +81,11 @@ TEST_CASE("every prefix of a steps file is refused") {
 TEST_CASE("a missing, an unknown and a repeated key are named") {
   const json steps = golden("ddpm.steps.json");
   for (const auto& [key, value] : steps.items())
-    CHECK(has(said(with([&key = key](json& broken) { broken.erase(key); })),
+    CHECK(refused(said(with([&key = key](json& broken) { broken.erase(key); })),
               key == "format" ? "format" : "'" + key + "'"));
-  CHECK(has(said(with([](json& steps) { steps["other"] = 1; })), "unknown key 'other'"));
+  CHECK(refused(said(with([](json& steps) { steps["other"] = 1; })), "unknown key 'other'"));
   std::string twice = golden_text("ddpm.steps.json");
-  CHECK(has(said(twice.insert(1, "\"width\": 5,")), "duplicate key 'width'"));
+  CHECK(refused(said(twice.insert(1, "\"width\": 5,")), "duplicate key 'width'"));
 }
 
 TEST_CASE("counts that are huge, negative, fractional or of another column are refused") {
@@ -93,9 +93,9 @@ TEST_CASE("counts that are huge, negative, fractional or of another column are r
     for (const json& wrong :
          {json(0), json(-1), json(1e18), json(18446744073709551615U), json(1 << 30), json(1.0),
           json(true), json("6"), json(nullptr), json::array()})
-      CHECK(has(said(with([&](json& steps) { steps[key] = wrong; })), key));
-  CHECK(has(said(with([](json& steps) { steps["steps"] = 5; })), "5 entries"));
-  CHECK(has(said(with([](json& steps) { steps["sigma"].push_back(0); })), "sigma"));
+      CHECK(refused(said(with([&](json& steps) { steps[key] = wrong; })), key));
+  CHECK(refused(said(with([](json& steps) { steps["steps"] = 5; })), "5 entries"));
+  CHECK(refused(said(with([](json& steps) { steps["sigma"].push_back(0); })), "sigma"));
   CHECK(!said(with([](json& steps) {
            steps["channels"] = steps["height"] = steps["width"] = 1 << 16;
            steps["output_channels"] = 1 << 16;
@@ -116,19 +116,19 @@ TEST_CASE("coefficients that are no finite float32 are refused") {
 TEST_CASE("a clip that is no range, and a spread that the network has not, are refused") {
   for (const json& wrong :
        {json::array({1, -1}), json::array({0, 0}), json::array({0}), json("no"), json(1)})
-    CHECK(has(said(with([&](json& steps) { steps["clip"] = wrong; })), "clip"));
-  CHECK(has(said(with([](json& steps) { steps["log_sigma_from_spread"][0] = 0.5; })),
+    CHECK(refused(said(with([&](json& steps) { steps["clip"] = wrong; })), "clip"));
+  CHECK(refused(said(with([](json& steps) { steps["log_sigma_from_spread"][0] = 0.5; })),
             "log_sigma_from_spread"));
-  CHECK(has(said(with([](json& steps) { steps["output_channels"] = 3; })), "output_channels"));
-  CHECK(has(said(with([](json& steps) { steps["input_y"] = "y"; })), "input_y"));
+  CHECK(refused(said(with([](json& steps) { steps["output_channels"] = 3; })), "output_channels"));
+  CHECK(refused(said(with([](json& steps) { steps["input_y"] = "y"; })), "input_y"));
 }
 
 TEST_CASE("JSON a million deep is refused without a crash, as is any other object or format") {
-  CHECK(has(said(std::string(1000000, '[')), "nested deeper than 64 levels"));
+  CHECK(refused(said(std::string(1000000, '[')), "nested deeper than 64 levels"));
   std::string deep;
   for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
-  CHECK(has(said(deep), "nested deeper than 64 levels"));
-  CHECK(has(said(with([](json& steps) { steps["clip"] = {{{0}}}; })), "clip"));
+  CHECK(refused(said(deep), "nested deeper than 64 levels"));
+  CHECK(refused(said(with([](json& steps) { steps["clip"] = {{{0}}}; })), "clip"));
   for (const char* text :
        {"", "1", "[]", "null", "\"x\"", "{}", "{\"format\": 2}", "\xEF\xBB\xBF{}", "{\"\xFF\": 1}"})
     CHECK(!said(text).empty());
