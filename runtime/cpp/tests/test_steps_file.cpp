@@ -82,7 +82,7 @@ TEST_CASE("a missing, an unknown and a repeated key are named") {
   const json steps = golden("ddpm.steps.json");
   for (const auto& [key, value] : steps.items())
     CHECK(refused(said(with([&key = key](json& broken) { broken.erase(key); })),
-              key == "format" ? "format" : "'" + key + "'"));
+                  key == "format" ? "format" : "'" + key + "'"));
   CHECK(refused(said(with([](json& steps) { steps["other"] = 1; })), "unknown key 'other'"));
   std::string twice = golden_text("ddpm.steps.json");
   CHECK(refused(said(twice.insert(1, "\"width\": 5,")), "duplicate key 'width'"));
@@ -118,7 +118,7 @@ TEST_CASE("a clip that is no range, and a spread that the network has not, are r
        {json::array({1, -1}), json::array({0, 0}), json::array({0}), json("no"), json(1)})
     CHECK(refused(said(with([&](json& steps) { steps["clip"] = wrong; })), "clip"));
   CHECK(refused(said(with([](json& steps) { steps["log_sigma_from_spread"][0] = 0.5; })),
-            "log_sigma_from_spread"));
+                "log_sigma_from_spread"));
   CHECK(refused(said(with([](json& steps) { steps["output_channels"] = 3; })), "output_channels"));
   CHECK(refused(said(with([](json& steps) { steps["input_y"] = "y"; })), "input_y"));
 }
