@@ -98,11 +98,15 @@ Options = dict[str, Any]  # name of an option to its value, or of a named input 
 
 
 def compare(
-    program: Path, engine: Path, steps: Path, out: Path, options: Options, start: Options | None = None
+    program: Path, engine: Path, steps: Path | None, out: Path, options: Options, start: Options | None = None
 ) -> bool:
-    """Draw the same images with both, and print the largest difference and the overhead of the loop."""
+    """Draw the same images with both, and print the largest difference and the overhead of the loop.
+
+    Without steps both take the fitted table in the model.
+    """
     words = words_of(options | (start or {}), engine.parent)
-    command = [program, engine, steps, "--threads", "1", "--quiet", "--out", out, *words]
+    table = [] if steps is None else [steps]
+    command = [program, engine, *table, "--threads", "1", "--quiet", "--out", out, *words]
     said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
     images = drawn_by_python(engine, steps, arguments_of(options, engine.parent), start or {})
     drawn = np.load(out)
@@ -110,11 +114,14 @@ def compare(
     whole, network = map(float, re.findall(r"(\d+\.\d+) s", said))
     cost = f"; whole chain / network {whole / network:.3f}" if network > 0.1 else ""  # else too short to time
     edit = f" with {', '.join(start)}" if start else ""
-    print(f"{engine.stem} {steps.name} {list(drawn.shape)}{edit}: {furthest:.1e} from Python{cost}")
+    name = "fitted" if steps is None else steps.name
+    print(f"{engine.stem} {name} {list(drawn.shape)}{edit}: {furthest:.1e} from Python{cost}")
     return furthest <= TOLERANCE
 
 
-def drawn_by_python(engine: Path, steps: Path, arguments: Options, start: Options) -> Any:
+def drawn_by_python(engine: Path, steps: Path | None, arguments: Options, start: Options) -> Any:
+    if steps is None:
+        return ddpm_rt.sample(engine, sampler="fitted", threads=1, **arguments)
     if not start:
         return ddpm_rt.sample(engine, steps_file=steps, threads=1, **arguments)
     given = {key: np.load(engine.parent / value) if isinstance(value, str) else value for key, value in start.items()}
@@ -192,6 +199,7 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
     guided = {"label": 1, "guidance": 2}
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, {"first": 1, "count": 5}))
+    fine.append(compare(program, files / "tuned.onnx", None, out, SMALL_REQUEST))
     fine += [compare_grids(program, files, folder, *names) for names in (("gaussian", "ddim"), ("latents", "latents"))]
     fine.append(compare_refusals(program, files))
     try:

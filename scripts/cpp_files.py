@@ -21,9 +21,11 @@ from other_kinds import SIGMAS, flow_card, sigma_card
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
 from ddpm_rt.artifacts.card_facts import InputFacts, Latents
 from ddpm_rt.artifacts.digest import file_sha256
+from ddpm_rt.artifacts.fitted_tables import METADATA_PREFIX, embed
+from ddpm_rt.artifacts.onnx_metadata import write_metadata
 from ddpm_rt.artifacts.plan_build import Build, Flavour, Profile, Refit
 from ddpm_rt.artifacts.plan_record import PlanRecord, network_name, sidecar_path
-from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.artifacts.steps_file import steps_text, write_steps
 from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
@@ -187,6 +189,21 @@ def write_plans_of_other_kinds(folder: Path) -> None:
     write_table(folder, "levels-noise", levels, sampler="euler-a")
 
 
+def write_tuned(folder: Path, card: ModelCard) -> None:
+    """Models that contain tables, as `ddpm-rt tune --embed` leaves them, and damaged ones."""
+    tables = [SamplerOptions(sampler="ddim", steps=steps).compile(card) for steps in (9, STEPS)]
+    models = [write_gaussian(folder / "tuned.onnx"), folder / "tuned.plan"]
+    write_plan(models[1], card)
+    for model in models:
+        for table in tables:
+            embed(model, table, card)
+    text = steps_text(tables[1], card)
+    others = {"wrong_calls": {"30": text}, "cut_table": {str(STEPS): text[:100]}, "no_number": {"x": text}}
+    for name, found in others.items():
+        path = write_gaussian(folder / f"{name}.onnx")
+        write_metadata(path, {METADATA_PREFIX + rows: content for rows, content in found.items()})
+
+
 def write_plans(folder: Path, card: ModelCard, classes: ModelCard) -> None:
     write_plan(folder / "toy.plan", card)
     write_plan(folder / "four.plan", card, profiles=((4, 4, 4),))
@@ -249,6 +266,7 @@ def main(folder: Path) -> None:
     classes = gaussian_card(classes=3, null_class=2, names={"x": "x", "t": "t", "y": "y", "out": "out"})
     with_classes(write("classes"), classes)
     write_steps(folder / "classes.steps.json", SamplerOptions(steps=STEPS).compile(classes), classes)
+    write_tuned(folder, card)
     write_plans(folder, card, classes)
     write_other_kinds(folder)
     write_plans_of_other_kinds(folder)

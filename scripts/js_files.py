@@ -33,8 +33,10 @@ from other_kinds import SIGMAS, flow_card, images
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.card_facts import InputFacts
+from ddpm_rt.artifacts.fitted_tables import METADATA_PREFIX, embed
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
-from ddpm_rt.artifacts.steps_file import write_steps
+from ddpm_rt.artifacts.onnx_metadata import write_metadata
+from ddpm_rt.artifacts.steps_file import steps_text, write_steps
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.models import bundled_model
 from ddpm_rt.requests.sampler_options import SamplerOptions
@@ -70,6 +72,7 @@ def write_models(folder: Path) -> None:
     shutil.copy(bundled_model(), folder / "mnist.onnx")
     write_gaussian(folder / "gaussian.onnx")
     write_gaussian(folder / "fixed.onnx", batch=2)
+    write_tuned(folder)
     write_gaussian(folder / "poison.onnx", poison_at=999)
     write_conditional(folder / "one_time.onnx", time="one float32")
     write_conditional(folder / "learned.onnx", card=conditional_card(**LEARNED), spread=0.3)
@@ -82,6 +85,17 @@ def write_models(folder: Path) -> None:
     write_denoiser(folder / "levels.onnx", card=denoiser_card())
     write_super_resolution(folder / "resolved.onnx")
     write_super_resolution(folder / "resolved-fixed.onnx", batch=2)
+
+
+def write_tuned(folder: Path) -> None:
+    """A model that contains two tables, as `ddpm-rt tune --embed` leaves it, and models with damaged tables."""
+    path, card = write_gaussian(folder / "tuned.onnx"), gaussian_card()
+    tables = [SamplerOptions(sampler="dpm++", steps=steps).compile(card) for steps in (STEPS - 1, STEPS)]
+    for table in tables:
+        embed(path, table, card)
+    text = steps_text(tables[1], card)
+    for name, content in {"wrong_calls": text, "cut_table": text[:100]}.items():
+        write_metadata(write_gaussian(folder / f"{name}.onnx"), {f"{METADATA_PREFIX}30": content})
 
 
 def write_ten(path: Path) -> None:

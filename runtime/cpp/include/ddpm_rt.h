@@ -1,9 +1,10 @@
 /* ddpm-rt: draw images with an exported diffusion model. The images are those that Python draws.
  *
- * A sampler is made from two files: a model (an ONNX file of `ddpm-rt export`, or a TensorRT plan
- * of `ddpm-rt build`) and a steps file of `ddpm-rt steps`. It writes images into memory of the
- * caller; a model may also draw sequences, volumes or latents. Sample 40 of seed 7 is the same image in every batch, in every order and on every
- * machine.
+ * A sampler is made from a model (an ONNX file of `ddpm-rt export`, or a TensorRT plan of `ddpm-rt
+ * build`) and a steps file of `ddpm-rt steps`, or from a model that contains its own table
+ * (`ddpm-rt tune --embed`). It writes images into memory of the caller; a model may also draw
+ * sequences, volumes or latents. Sample 40 of seed 7 is the same image in every batch, in every
+ * order and on every machine.
  *
  * Functions that can fail return a ddpm_rt_status. ddpm_rt_last_error() then returns the reason.
  * No function exits the program or throws. Different threads may use different samplers at the
@@ -190,8 +191,9 @@ DDPM_RT_API ddpm_rt_status ddpm_rt_info_init(ddpm_rt_info* info, size_t size);
 DDPM_RT_API ddpm_rt_status ddpm_rt_input_init(ddpm_rt_input* input, size_t size);
 
 /* Opens a model and a steps file, and checks that they belong together. Both must be regular
- * files. A plan needs its record (PLAN.json) beside it. `options` may be NULL. On failure *sampler
- * is NULL. */
+ * files. A plan needs its record (PLAN.json) beside it. If `steps` is NULL, the sampler runs the
+ * fitted table in the model (`ddpm-rt tune --embed`); of several tables, the one with the most
+ * network calls. `options` may be NULL. On failure *sampler is NULL. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_open(const char* model, const char* steps,
                                         const ddpm_rt_open_options* options,
                                         ddpm_rt_sampler** sampler);
@@ -203,8 +205,8 @@ typedef struct ddpm_rt_bytes {
 } ddpm_rt_bytes;
 
 /* The same from memory. `record` is the content of the JSON file beside a plan; for an ONNX model
- * it is NULL. An ONNX model must contain its weights: external data is not found. The library keeps
- * no reference to the bytes after the call. */
+ * it is NULL. `steps` may be NULL, as in ddpm_rt_open(). An ONNX model must contain its weights:
+ * external data is not found. The library keeps no reference to the bytes after the call. */
 DDPM_RT_API ddpm_rt_status ddpm_rt_open_memory(const ddpm_rt_bytes* model,
                                                const ddpm_rt_bytes* record,
                                                const ddpm_rt_bytes* steps,

@@ -81,24 +81,23 @@ class Sampler {
   Sampler(const std::string& model, const std::string& steps, int threads = 0)
       : Sampler(model, steps, OpenOptions{.threads = threads}) {}
 
-  Sampler(const std::string& model, const std::string& steps, const OpenOptions& wanted) {
-    const ddpm_rt_open_options options = c_options(wanted);
-    ddpm_rt_sampler* opened = nullptr;
-    check(ddpm_rt_open(model.c_str(), steps.c_str(), &options, &opened));
-    handle_.reset(opened);
-  }
+  Sampler(const std::string& model, const std::string& steps, const OpenOptions& wanted)
+      : Sampler(opened(model, steps.c_str(), wanted)) {}
+
+  // Runs the table that the model contains: see ddpm_rt_open(). Throws Error.
+  explicit Sampler(const std::string& model, const OpenOptions& wanted = {})
+      : Sampler(opened(model, nullptr, wanted)) {}
 
   // Opens a model, its record if it is a plan, and a steps file from memory. The bytes are not
   // needed afterwards. Throws Error.
   static Sampler from_memory(Bytes model, Bytes steps, const OpenOptions& wanted = {},
                              Bytes record = {}) {
-    const ddpm_rt_open_options options = c_options(wanted);
-    const ddpm_rt_bytes parts[] = {
-        {model.data(), model.size()}, {record.data(), record.size()}, {steps.data(), steps.size()}};
-    ddpm_rt_sampler* opened = nullptr;
-    check(ddpm_rt_open_memory(&parts[0], record.empty() ? nullptr : &parts[1], &parts[2], &options,
-                              &opened));
-    return Sampler(opened);
+    return opened(model, &steps, wanted, record);
+  }
+
+  // The same with the table that the model, or the record of a plan, contains.
+  static Sampler from_memory(Bytes model, const OpenOptions& wanted = {}, Bytes record = {}) {
+    return opened(model, nullptr, wanted, record);
   }
 
   ddpm_rt_info info() const {
@@ -226,6 +225,24 @@ class Sampler {
   };
 
   explicit Sampler(ddpm_rt_sampler* opened) : handle_(opened) {}
+
+  static Sampler opened(const std::string& model, const char* steps, const OpenOptions& wanted) {
+    const ddpm_rt_open_options options = c_options(wanted);
+    ddpm_rt_sampler* opened = nullptr;
+    check(ddpm_rt_open(model.c_str(), steps, &options, &opened));
+    return Sampler(opened);
+  }
+
+  static Sampler opened(Bytes model, const Bytes* steps, const OpenOptions& wanted, Bytes record) {
+    const ddpm_rt_open_options options = c_options(wanted);
+    const auto part = [](Bytes bytes) { return ddpm_rt_bytes{bytes.data(), bytes.size()}; };
+    const ddpm_rt_bytes model_bytes = part(model), record_bytes = part(record),
+                        steps_bytes = part(steps == nullptr ? Bytes() : *steps);
+    ddpm_rt_sampler* opened = nullptr;
+    check(ddpm_rt_open_memory(&model_bytes, record.empty() ? nullptr : &record_bytes,
+                              steps == nullptr ? nullptr : &steps_bytes, &options, &opened));
+    return Sampler(opened);
+  }
 
   static ddpm_rt_open_options c_options(const OpenOptions& wanted) {
     ddpm_rt_open_options options = DDPM_RT_OPEN_OPTIONS;

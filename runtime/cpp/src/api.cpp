@@ -1,6 +1,7 @@
 // The C functions that open samplers and draw. Inside are exceptions, outside are statuses and
 // messages.
 #include <algorithm>
+#include <functional>
 #include <string>
 
 #include "ddpm_rt.h"
@@ -51,20 +52,28 @@ bool has_content(const ddpm_rt_bytes* bytes) {
   return bytes != nullptr && bytes->data != nullptr && bytes->size != 0;
 }
 
-// Opens a sampler from steps that `read` returns.
-template <class Read>
-ddpm_rt_sampler* open(const ModelSource& source, const std::string& steps_name, const Read& read,
+// A steps file; without `read`, the longest fitted table of the model.
+struct StepsSource {
+  std::string name;
+  std::function<StepsFile()> read = {};
+};
+
+StepsSource fitted_table_of(const std::string& model) { return {"the fitted table in " + model}; }
+
+ddpm_rt_sampler* open(const ModelSource& source, const StepsSource& steps,
                       const ddpm_rt_open_options* given) {
   const auto options =
       converted<ddpm_rt_open_options>(given, DDPM_RT_OPEN_OPTIONS, "DDPM_RT_OPEN_OPTIONS");
   check_open(options);
-  auto opened = std::make_unique<ddpm_rt_sampler>(read());
+  auto opened = std::make_unique<ddpm_rt_sampler>();
+  if (steps.read) opened->set_steps(steps.read());
   opened->runner = open_runner(source, opened->steps, options);
+  if (!steps.read) opened->set_steps(longest(opened->runner->fitted_tables(), source.name));
   opened->path = source.in_memory ? "" : source.name;
   opened->threads = options.threads;
-  check_same_model(opened->steps, opened->runner->card(), steps_name);
+  check_same_model(opened->steps, opened->runner->card(), steps.name);
   if (opened->runner->whole_times() && !opened->steps.has_whole_times())
-    bad_file(steps_name + " has fractional times, and the network of " + source.name +
+    bad_file(steps.name + " has fractional times, and the network of " + source.name +
              " takes integers; choose another spacing, or list timesteps");
   return opened.release();
 }
@@ -91,8 +100,11 @@ ddpm_rt_status ddpm_rt_open(const char* model, const char* steps,
   return guarded([&] {
     if (sampler == nullptr) bad_argument("the pointer to the sampler must not be NULL");
     *sampler = nullptr;
-    if (model == nullptr || steps == nullptr) bad_argument("model and steps must not be NULL");
-    *sampler = open({.name = model}, steps, [&] { return read_steps(steps); }, options);
+    if (model == nullptr) bad_argument("the model must not be NULL");
+    const StepsSource given = steps == nullptr
+                                  ? fitted_table_of(model)
+                                  : StepsSource{steps, [&] { return read_steps(steps); }};
+    *sampler = open({.name = model}, given, options);
   });
 }
 
@@ -102,12 +114,15 @@ ddpm_rt_status ddpm_rt_open_memory(const ddpm_rt_bytes* model, const ddpm_rt_byt
   return guarded([&] {
     if (sampler == nullptr) bad_argument("the pointer to the sampler must not be NULL");
     *sampler = nullptr;
-    if (!has_content(model) || !has_content(steps))
-      bad_argument("model and steps must not be NULL or empty");
+    if (!has_content(model) || (steps != nullptr && !has_content(steps)))
+      bad_argument("the model must not be NULL or empty, and the steps must not be empty");
     const ModelSource source = {"the model in memory", true, view(*model),
                                 has_content(record) ? view(*record) : std::string_view()};
     const std::string name = "the steps in memory";
-    *sampler = open(source, name, [&] { return parse_steps(view(*steps), name); }, options);
+    const StepsSource given =
+        steps == nullptr ? fitted_table_of(source.name)
+                         : StepsSource{name, [&] { return parse_steps(view(*steps), name); }};
+    *sampler = open(source, given, options);
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "card.hpp"
 #include "cuda_gpu.hpp"
+#include "fitted_tables.hpp"
 #include "model_source.hpp"
 
 namespace ddpm_rt {
@@ -41,6 +42,7 @@ class DeviceEngine {
  public:
   virtual ~DeviceEngine() = default;
   virtual const Card& card() const = 0;
+  virtual FittedTables fitted_tables() const { return {}; }  // in the model's record
   virtual TimeType time_type() const = 0;
   virtual bool one_time() const = 0;    // t is one number for all images
   virtual bool capturable() const = 0;  // whether enqueue may be captured into a graph

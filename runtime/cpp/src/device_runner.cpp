@@ -53,6 +53,7 @@ class DeviceRunner final : public Runner {
 
   const Card& card() const override { return objects_->engine->card(); }
   bool whole_times() const override { return objects_->engine->time_type() != TimeType::FLOAT32; }
+  FittedTables fitted_tables() const override { return objects_->engine->fitted_tables(); }
 
   void sample(const Request& request, float* images) override {
     const CurrentGpu current(gpu_);

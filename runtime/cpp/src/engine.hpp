@@ -8,6 +8,7 @@
 
 #include "card.hpp"
 #include "ddpm_rt.h"
+#include "fitted_tables.hpp"
 #include "model_source.hpp"
 
 namespace ddpm_rt {
@@ -35,6 +36,7 @@ class Engine {
   virtual ~Engine() = default;
   virtual const Card& card() const = 0;
   virtual bool whole_times() const = 0;  // whether the network takes t as an integer
+  virtual FittedTables fitted_tables() const { return {}; }  // in the model's file
   virtual std::unique_ptr<Call> bind(const Buffers& buffers) = 0;
 };
 

@@ -21,6 +21,7 @@ class HostRunner final : public Runner {
 
   const Card& card() const override { return engine_->card(); }
   bool whole_times() const override { return engine_->whole_times(); }
+  FittedTables fitted_tables() const override { return engine_->fitted_tables(); }
 
   void sample(const Request& request, float* images) override {
     const ddpm_rt_sample_options& options = request.options;

@@ -35,7 +35,7 @@ std::string quoted(const std::string& key) { return "'" + key.substr(0, 60) + "'
 }  // namespace
 
 JsonObject::JsonObject(std::string_view text, std::string source, std::string remedy,
-                       std::initializer_list<Keys> keys)
+                       std::initializer_list<Keys> keys, Keys optional)
     : source_(std::move(source)), remedy_(std::move(remedy)) {
   parse(text);
   const auto newest = static_cast<std::int64_t>(keys.size());
@@ -47,7 +47,7 @@ JsonObject::JsonObject(std::string_view text, std::string source, std::string re
   if (!object_.is_object() || found == object_.end() || !is_integer(*found, 1, newest))
     fail("not of " + known);
   format_ = found->get<int>();
-  check_keys(keys.begin()[format_ - 1]);
+  check_keys(keys.begin()[format_ - 1], optional);
 }
 
 JsonObject::JsonObject(Json object, const JsonObject& whole)
@@ -94,10 +94,12 @@ void JsonObject::parse(std::string_view text) {
   }
 }
 
-void JsonObject::check_keys(Keys keys) const {
+void JsonObject::check_keys(Keys keys, Keys optional) const {
   for (const auto& found : object_.items()) {
     const auto is_key = [&](const char* key) { return found.key() == key; };
-    if (std::none_of(keys.begin(), keys.end(), is_key)) fail("unknown key " + quoted(found.key()));
+    if (std::none_of(keys.begin(), keys.end(), is_key) &&
+        std::none_of(optional.begin(), optional.end(), is_key))
+      fail("unknown key " + quoted(found.key()));
   }
   for (const char* key : keys)
     if (!object_.contains(key)) fail("missing key " + quoted(key));

@@ -20,9 +20,10 @@ class JsonObject {
 
   // Each message of Failure begins with `source` and ends with `remedy`. `keys` are those of format
   // 1, of format 2, and so on. Throws Failure for text that exceeds limits.hpp, that is not one JSON
-  // object of a known format with exactly its keys, or that has a key twice in one object.
+  // object of a known format with exactly its keys and some of `optional`, or that has a key twice
+  // in one object.
   JsonObject(std::string_view text, std::string source, std::string remedy,
-             std::initializer_list<Keys> keys);
+             std::initializer_list<Keys> keys, Keys optional = {});
 
   int format() const { return format_; }
 
@@ -31,7 +32,7 @@ class JsonObject {
   JsonObject object(const char* key) const;
   // The same for a value inside of this object, which messages call `what`.
   JsonObject object(const nlohmann::json& value, const std::string& what) const;
-  void check_keys(Keys keys) const;
+  void check_keys(Keys keys, Keys optional = {}) const;
 
   // Each of these throws Failure if the value has another type or is out of range.
   std::int64_t integer(const char* key, std::int64_t least, std::int64_t most) const;

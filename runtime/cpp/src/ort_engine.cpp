@@ -162,6 +162,19 @@ class OrtEngine final : public Engine {
   const Card& card() const override { return card_; }
   bool whole_times() const override { return signature_.whole_times(); }
 
+  FittedTables fitted_tables() const override {
+    Ort::AllocatorWithDefaultOptions allocator;
+    const Ort::ModelMetadata metadata = session_.GetModelMetadata();
+    FittedTables tables;
+    for (const auto& key : metadata.GetCustomMetadataMapKeysAllocated(allocator)) {
+      const std::string_view name = key.get();
+      if (!name.starts_with(FITTED_KEY)) continue;
+      if (const auto calls = calls_of(name.substr(FITTED_KEY.size())))
+        tables[*calls] = metadata.LookupCustomMetadataMapAllocated(key.get(), allocator).get();
+    }
+    return tables;
+  }
+
   std::unique_ptr<Call> bind(const Buffers& buffers) override {
     return std::make_unique<OrtCall>(session_, card_.model, signature_, buffers);
   }

@@ -22,6 +22,7 @@ constexpr const char* PLAN_KEYS[] = {"name", "bytes", "sha256"};
 constexpr const char* BUILD_KEYS[] = {"flavour",  "version", "compute_capabilities",
                                       "profiles", "tensors", "layers",
                                       "options",  "onnx",    "graph"};
+constexpr const char* OPTIONAL_KEYS[] = {"steps"};
 constexpr const char* REFIT_KEYS[] = {"built_as", "card", "onnx"};
 
 // The text of the card, whose SHA-256 is the identity of the card. The record has it on a line of
@@ -48,6 +49,19 @@ std::vector<Profile> read_profiles(const JsonObject& build) {
   }
   if (profiles.empty()) build.fail("profiles must contain at least one profile");
   return profiles;
+}
+
+FittedTables read_tables(const JsonObject& record) {
+  FittedTables tables;
+  if (!record.has("steps")) return tables;
+  const JsonObject steps = record.object("steps");
+  for (const auto& [key, text] : steps.all().items()) {
+    const auto calls = calls_of(key);
+    if (!calls || !text.is_string())
+      record.fail("steps must map numbers of rows to texts of steps files");
+    tables[*calls] = text.get<std::string>();
+  }
+  return tables;
 }
 
 using Capability = std::pair<int, int>;
@@ -78,7 +92,7 @@ std::string card_in_name(const JsonObject& record, const JsonObject& build,
 }  // namespace
 
 PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
-  const JsonObject record(text, source + ": the record of the plan", REMEDY, {KEYS});
+  const JsonObject record(text, source + ": the record of the plan", REMEDY, {KEYS}, OPTIONAL_KEYS);
   const JsonObject plan = record.object("plan", PLAN_KEYS);
   const JsonObject build = record.object("build", BUILD_KEYS);
   const auto card = card_text(text, record);
@@ -89,7 +103,8 @@ PlanRecord parse_plan_record(std::string_view text, const std::string& source) {
                       build.text("flavour"),
                       build.text("version"),
                       build.texts("compute_capabilities"),
-                      read_profiles(build)};
+                      read_profiles(build),
+                      read_tables(record)};
   if (found.name !=
       "ddpm-rt/" + std::to_string(FORMAT) + " " + card_in_name(record, build, found.card.sha256))
     record.fail("its card was changed");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "card.hpp"
+#include "fitted_tables.hpp"
 #include "model_source.hpp"
 
 namespace ddpm_rt {
@@ -24,6 +25,7 @@ struct PlanRecord {
   std::string flavour, version;
   std::vector<std::string> capabilities;  // of GPUs: "8.9", or "8.0+" for 8.0 and everything newer
   std::vector<Profile> profiles;
+  FittedTables steps;  // the record lacks the key if there are none
 };
 
 // Throws Failure, whose message begins with `source`, for anything but a complete record of

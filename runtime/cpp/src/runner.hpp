@@ -5,6 +5,7 @@
 
 #include "card.hpp"
 #include "ddpm_rt.h"
+#include "fitted_tables.hpp"
 #include "model_source.hpp"
 #include "request.hpp"
 #include "steps_file.hpp"
@@ -22,6 +23,7 @@ class Runner {
   virtual ~Runner() = default;
   virtual const Card& card() const = 0;
   virtual bool whole_times() const = 0;  // whether the network takes t as an integer
+  virtual FittedTables fitted_tables() const = 0;
 
   // Draws into host memory. check_request() has accepted the request. Throws Failure.
   virtual void sample(const Request& request, float* images) = 0;
@@ -33,7 +35,7 @@ class Runner {
 };
 
 // The runner for a model: the host loop for an ONNX model, the GPU loop for a plan. It keeps a
-// reference to `steps`. Throws Failure.
+// reference to `steps`, which it reads when it draws. Throws Failure.
 std::unique_ptr<Runner> open_runner(const ModelSource& source, const StepsFile& steps,
                                     const ddpm_rt_open_options& options);
 

@@ -13,11 +13,15 @@
 #include "steps_file.hpp"
 
 struct ddpm_rt_sampler {
-  explicit ddpm_rt_sampler(ddpm_rt::StepsFile read)
-      : steps(std::move(read)), inputs(steps.model), null_inputs(steps.model) {}
+  // Must be called once, before anything is drawn.
+  void set_steps(ddpm_rt::StepsFile read) {
+    steps = std::move(read);
+    inputs = null_inputs = ddpm_rt::GivenInputs(steps.model);
+  }
 
-  const ddpm_rt::StepsFile steps;
-  ddpm_rt::GivenInputs inputs, null_inputs;  // refer to `steps`, as the runner does
+  ddpm_rt::StepsFile steps = {};
+  // refer to `steps`, as the runner does
+  ddpm_rt::GivenInputs inputs{steps.model}, null_inputs{steps.model};
   std::unique_ptr<ddpm_rt::Runner> runner;
   std::string path;  // of the model; "" in memory
   int threads = 0;

@@ -114,6 +114,7 @@ class TensorRtEngine final : public DeviceEngine {
   }
 
   const Card& card() const override { return plan_.record.card; }
+  FittedTables fitted_tables() const override { return plan_.record.steps; }
   TimeType time_type() const override { return time_type_; }
   bool one_time() const override { return plan_.time_shape.has_value(); }
   bool capturable() const override { return true; }

@@ -130,6 +130,24 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("without a steps file a plan runs the table of the most calls in its record") {
+  const Device device;
+  const ddpm_rt::Options asked = {.seed = 7, .count = 3};
+  const auto expected = on_host("tuned.plan", "ddim.steps.json", asked);
+  CHECK(same(ddpm_rt::Sampler(file("tuned.plan")).sample(asked), expected));
+  const std::string plan = content("tuned.plan"), record = content("tuned.plan.json");
+  auto in_memory = ddpm_rt::Sampler::from_memory(bytes(plan), {}, bytes(record));
+  CHECK(same(in_memory.sample(asked), expected));
+  CHECK(has(refusal([] { ddpm_rt::Sampler opened(file("toy.plan")); }), "no fitted table"));
+  for (const auto& [from, to] : {std::pair("\"20\": \"", "\"x\": \""),
+                                 std::pair("\"steps\": {", "\"steps\": [], \"old\": {")}) {
+    std::string changed = record;
+    changed.replace(changed.find(from), std::strlen(from), to);
+    CHECK(has(refusal([&] { ddpm_rt::Sampler::from_memory(bytes(plan), {}, bytes(changed)); }),
+              "build the plan again"));
+  }
+}
+
 TEST_CASE("a plan and its record can be opened from memory") {
   const Device device;
   const std::string plan = content("toy.plan"), record = content("toy.plan.json"),

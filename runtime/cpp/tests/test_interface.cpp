@@ -121,8 +121,8 @@ TEST_CASE("bytes that are missing, damaged or do not belong together are refused
       return std::string(error.what());
     }
   };
-  CHECK(has(refused("", steps), "must not be NULL or empty"));
-  CHECK(has(refused(model, ""), "must not be NULL or empty"));
+  CHECK(has(refused("", steps), "the model must not be NULL or empty"));
+  CHECK(has(refused(model, ""), "the steps must not be empty"));
   CHECK(has(refused(model.substr(0, 100), steps), "the model in memory cannot be opened"));
   CHECK(has(refused(model, steps.substr(0, 100)), "the steps in memory: not JSON"));
   CHECK(has(refused(model, content("classes.steps.json")), "for another model"));

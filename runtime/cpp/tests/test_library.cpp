@@ -14,6 +14,17 @@ TEST_CASE("a sampler tells shape, steps and classes") {
   CHECK(sampler.image_size() == 24);
 }
 
+TEST_CASE("without a steps file a model runs the table of the most calls that it contains") {
+  const ddpm_rt::Options asked = {.seed = 7, .count = 3};
+  const auto expected = opened("gaussian.onnx", "ddim.steps.json").sample(asked);
+  ddpm_rt::Sampler sampler(file("tuned.onnx"), {.threads = 1});
+  CHECK(sampler.info().steps == 20);
+  CHECK(furthest(sampler.sample(asked), expected) == 0);
+  const std::string model = content("tuned.onnx");
+  auto in_memory = ddpm_rt::Sampler::from_memory(bytes(model), {.threads = 1});
+  CHECK(furthest(in_memory.sample(asked), expected) == 0);
+}
+
 TEST_CASE("images do not depend on the batch, nor on which other samples are drawn") {
   auto sampler = opened();
   const auto all = sampler.sample({.seed = 7, .first = 3, .count = 5, .batch = 5});

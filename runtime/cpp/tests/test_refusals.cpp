@@ -33,6 +33,24 @@ TEST_CASE("files that are missing, damaged or do not belong together are a statu
 }
 
 TEST_CASE(
+    "a model without a table, or with a damaged one, is refused where no steps file is given") {
+  const auto refused = [](const char* model) {
+    try {
+      ddpm_rt::Sampler opened(file(model));
+      return std::string("it opened");
+    } catch (const ddpm_rt::Error& error) {
+      CHECK(error.status() == DDPM_RT_BAD_FILE);
+      return std::string(error.what());
+    }
+  };
+  CHECK(has(refused("gaussian.onnx"), "contains no fitted table; pass a steps file, or run"));
+  CHECK(has(refused("no_number.onnx"), "contains no fitted table"));
+  CHECK(has(refused("wrong_calls.onnx"), "has 20 rows; embed it again"));
+  CHECK(has(refused("cut_table.onnx"), "not JSON"));
+  CHECK(opened("cut_table.onnx").info().steps == 20);  // a table that is not asked for is not read
+}
+
+TEST_CASE(
     "a provider that is not there is a status and a sentence, and the CPU does not stand in") {
   const auto refused = [](const std::string& engine, ddpm_rt_provider provider, int device = 0) {
     try {

@@ -6,9 +6,9 @@
 #include <map>
 
 const char* const USAGE =
-    "Usage: ddpm-rt-cpp [OPTIONS] MODEL STEPS\n"
+    "Usage: ddpm-rt-cpp [OPTIONS] MODEL [STEPS]\n"
     "Draw images with MODEL, an .onnx file of `ddpm-rt export` or a .plan of `ddpm-rt build`,\n"
-    "and STEPS, a file of `ddpm-rt steps`.\n\n"
+    "and STEPS, a file of `ddpm-rt steps`, or else with the fitted table in MODEL.\n\n"
     "  --seed N        seed                                             [0]\n"
     "  --first N       number of the first sample of the seed           [0]\n"
     "  --count N       number of samples    [16, or as many as the .npy to start from holds]\n"
@@ -124,12 +124,13 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
       files.push_back(words[i]);
     }
   }
-  if (files.size() != 2) throw UsageError("name one model and one steps file");
+  if (files.empty() || files.size() > 2)
+    throw UsageError("name one model, and at most one steps file");
   if (!all.out.ends_with(".png") && !all.out.ends_with(".npy"))
     throw UsageError("--out must end in .png or .npy");
   if (!all.null_inputs.empty() && all.guidance == 1.0)
     throw UsageError("--null-input is for guidance; give a --guidance other than 1");
   all.model = files[0];
-  all.steps = files[1];
+  if (files.size() == 2) all.steps = files[1];
   return all;
 }

@@ -15,7 +15,9 @@ struct UsageError : std::runtime_error {
 };
 
 struct Arguments {
-  std::string model, steps, out = "samples.png";
+  std::string model;
+  std::optional<std::string> steps;  // without: the fitted table of the model
+  std::string out = "samples.png";
   std::uint64_t seed = 0, first = 0, batch = 16;
   std::optional<std::uint64_t> count, resample;
   std::optional<double> strength;

@@ -73,8 +73,8 @@ void check_output(const Arguments& asked, const Images& images, std::size_t size
 
 // Throws before a file that the command reads is replaced.
 void check_no_input(const Arguments& asked) {
-  std::vector<std::string> read = {asked.model, asked.steps, asked.init_image, asked.mask,
-                                   asked.init_noise};
+  std::vector<std::string> read = {asked.model, asked.steps.value_or(""), asked.init_image,
+                                   asked.mask, asked.init_noise};
   for (const auto* values : {&asked.inputs, &asked.null_inputs})
     for (const NamedValue& value : *values) read.push_back(value.value);
   for (const std::string& path : read) {
@@ -115,9 +115,14 @@ ddpm_rt::Options options_of(const Arguments& asked, const InitialState& state,
   return options;
 }
 
+ddpm_rt::Sampler opened(const Arguments& asked) {
+  if (asked.steps) return {asked.model, *asked.steps, asked.open};
+  return ddpm_rt::Sampler(asked.model, asked.open);
+}
+
 void run(const Arguments& asked) {
   check_no_input(asked);
-  ddpm_rt::Sampler sampler(asked.model, asked.steps, asked.open);
+  ddpm_rt::Sampler sampler = opened(asked);
   const ddpm_rt_info info = sampler.info();
   const InitialState state = read_initial_state(asked, sampler.shape());
   Images images = described(sampler, asked, count_of(asked, state, sampler.image_size()));

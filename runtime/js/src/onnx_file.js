@@ -1,4 +1,4 @@
-/** The card in an ONNX file, and the kinds of its inputs, read from its bytes: no engine shows a file's metadata. */
+/** The card in an ONNX file, its fitted tables and the kinds of its inputs, read from its bytes: no engine shows a file's metadata. */
 import { readCard } from './card.js';
 import { DdpmRtError } from './errors.js';
 import { TEXT_BYTES } from './json.js';
@@ -7,7 +7,7 @@ const GRAPH = 7, METADATA_PROPS = 14, KEY = 1, VALUE = 2; // fields of a ModelPr
 const INITIALIZER = 5, INPUT = 11, OUTPUT = 12; // of a GraphProto
 const NAME = 1, TYPE = 2, TENSOR_NAME = 8; // of a ValueInfoProto and a TensorProto
 const TENSOR_TYPE = 1, ELEM_TYPE = 1, SHAPE = 2, DIM = 1, DIM_VALUE = 1;
-const CARD = 'ddpm_rt.card', FUSED = 'ddpm_rt.fused';
+const CARD = 'ddpm_rt.card', FUSED = 'ddpm_rt.fused', FITTED = /^ddpm_rt\.steps\.([0-9]{1,15})$/;
 const VARINT = 0, BYTES = 2;
 /** @type {Record<number, number>} */
 const SCALARS = { 1: 8, 5: 4 };
@@ -20,6 +20,7 @@ const TYPES = { 1: 'float32', 6: 'int32', 7: 'int64' };
 /**
  * @typedef {object} OnnxFile
  * @property {import('./card.js').ModelCard} card
+ * @property {Map<number, string>} tables the texts of the fitted tables, by network calls
  * @property {Map<string, Tensor>} inputs
  * @property {Map<string, Tensor>} outputs
  */
@@ -44,7 +45,7 @@ export function readOnnx(content, source = 'model') {
       }
     }
     if (graph === undefined) throw new RangeError('it has no graph');
-    return { card: onlyCard(texts, source), ...signature(graph) };
+    return { card: onlyCard(texts, source), tables: fittedTables(texts), ...signature(graph) };
   } catch (error) {
     if (error instanceof RangeError || error instanceof TypeError) {
       throw new DdpmRtError(`${source} is not a whole ONNX model (${error.message}); export the model again`);
@@ -63,6 +64,17 @@ function onlyCard(texts, source) {
   if (!cards.length) throw new DdpmRtError(`${source} has no model card; make the model with \`ddpm-rt export\``);
   if (cards.length > 1) throw new DdpmRtError(`${source} has more than one model card; export the model again`);
   return readCard(cards[0], source);
+}
+
+/** @param {Map<string, string[]>} texts */
+function fittedTables(texts) {
+  /** @type {Map<number, string>} */
+  const tables = new Map();
+  for (const [key, [text]] of texts) {
+    const calls = FITTED.exec(key)?.[1];
+    if (calls !== undefined) tables.set(Number(calls), text);
+  }
+  return tables;
 }
 
 /**

@@ -35,6 +35,7 @@ export class OrtEngine {
    */
   constructor(ort, session, file, staticBatch) {
     this.card = file.card;
+    this.tables = file.tables;
     /** The fixed batch of the graph, or null. */
     this.staticBatch = staticBatch;
     this._ort = ort;

@@ -7,7 +7,7 @@ import { entriesOf, inputsOf } from './inputs.js';
 import { checkGuidance, labelsOf } from './labels.js';
 import { wholeNumber } from './noise.js';
 import { OrtEngine, firstLine } from './ort_engine.js';
-import { readSteps } from './steps_file.js';
+import { longestTable, readSteps } from './steps_file.js';
 
 /** @typedef {import('./ort_engine.js').OnnxRuntime} OnnxRuntime */
 /** @typedef {import('./card.js').ModelCard} ModelCard */
@@ -59,20 +59,21 @@ export class Sampler {
   }
 
   /**
-   * Open a model and the steps file that was compiled for it.
+   * Open a model and the steps file that was compiled for it, or a model with a fitted table (`ddpm-rt tune --embed`).
    * @param {Source} model an `.onnx` that `ddpm-rt export` wrote
-   * @param {Source} steps a file of `ddpm-rt steps` or `ddpm-rt tune`
+   * @param {Source | null} [steps] a file of `ddpm-rt steps` or `ddpm-rt tune`; null: the longest fitted table of the model
    * @param {object} [options]
    * @param {OnnxRuntime} [options.ort] the module onnxruntime-web or onnxruntime-node; by default the latter
    * @param {object} [options.session] options of ONNX Runtime's session
    * @returns {Promise<Sampler>}
    * @throws {DdpmRtError} for files that are missing, damaged, or of two models
    */
-  static async open(model, steps, { ort, session } = {}) {
-    const [content, table] = await Promise.all([read(model, 'model'), read(steps, 'steps file')]);
-    const engine = await OrtEngine.open(ort ?? (await nodeRuntime()), content, { source: named(model, 'model'), session });
+  static async open(model, steps = null, { ort, session } = {}) {
+    const [content, table] = await Promise.all([read(model, 'model'), steps === null ? null : read(steps, 'steps file')]);
+    const name = named(model, 'model'), engine = await OrtEngine.open(ort ?? (await nodeRuntime()), content, { source: name, session });
     try {
-      const source = named(steps, 'steps file'), compiled = readSteps(decoded(table, source), engine.card, source);
+      const source = steps === null ? `the fitted table in ${name}` : named(steps, 'steps file');
+      const compiled = table === null ? longestTable(engine.tables, engine.card, name) : readSteps(decoded(table, source), engine.card, source);
       const fractional = compiled.table.t.find((t) => !Number.isInteger(t));
       if (engine.takesWholeTimes && fractional !== undefined) {
         throw new DdpmRtError(`${source} has the time ${fractional}, and the network takes whole timesteps; write it again with another spacing`);

@@ -81,6 +81,22 @@ export function readSteps(text, card, source = 'steps file') {
 }
 
 /**
+ * The fitted table of the most network calls in a model, which `ddpm-rt sample --sampler fitted` takes as well.
+ * @param {Map<number, string>} tables texts of steps files, by network calls
+ * @param {ModelCard} card
+ * @param {string} [model] part of a message
+ * @returns {CompiledSampler}
+ * @throws {DdpmRtError} if there is none, or it is damaged
+ */
+export function longestTable(tables, card, model = 'model') {
+  if (!tables.size) throw new DdpmRtError(`${model} contains no fitted table; give a steps file, or run \`ddpm-rt tune\` with --embed`);
+  const calls = Math.max(...tables.keys()), source = `the fitted table of ${calls} calls in ${model}`;
+  const found = readSteps(/** @type {string} */ (tables.get(calls)), card, source);
+  if (found.table.steps !== calls) throw new DdpmRtError(`${source} has ${found.table.steps} rows; embed it again`);
+  return found;
+}
+
+/**
  * @param {JsonObject} raw
  * @param {ModelCard} card
  * @returns {CompiledSampler}

@@ -26,6 +26,22 @@ test('the images are those of Python, for every kind of model', async () => {
   assert.ok(cases.length >= 15);
 });
 
+test('without a steps file a model runs the table of the most calls that it contains', async () => {
+  const asked = { seed: 7, count: 2 }, expected = await (await open('gaussian.onnx', 'gaussian-dpm.steps.json')).images(asked);
+  const session = { intraOpNumThreads: 1 };
+  for (const model of [fileOf('tuned.onnx'), new Uint8Array(await readFile(fileOf('tuned.onnx')))]) {
+    const sampler = await Sampler.open(model, null, { session });
+    assert.equal(sampler.steps, 10);
+    assert.deepEqual(await sampler.images(asked), expected);
+  }
+  const wrong = /** @type {[string, RegExp][]} */ ([
+    ['gaussian.onnx', /gaussian.onnx contains no fitted table; give a steps file/],
+    ['wrong_calls.onnx', /the fitted table of 30 calls in .* has 10 rows; embed it again/],
+    ['cut_table.onnx', /the fitted table of 30 calls in .*: not a whole steps file/],
+  ]);
+  for (const [model, message] of wrong) await assert.rejects(Sampler.open(fileOf(model)), { name: 'DdpmRtError', message });
+});
+
 test('every step shows its place, and the last one the images', async () => {
   const sampler = await open('gaussian.onnx', 'gaussian-dpm.steps.json');
   const steps = [];

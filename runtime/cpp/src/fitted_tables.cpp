@@ -1,0 +1,30 @@
+#include "fitted_tables.hpp"
+
+#include <charconv>
+
+#include "error.hpp"
+
+namespace ddpm_rt {
+
+std::optional<std::int64_t> calls_of(std::string_view digits) {
+  std::int64_t calls = -1;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, calls);
+  if (error != std::errc() || end != last || calls < 0 || digits.starts_with('-'))
+    return std::nullopt;
+  return calls;
+}
+
+StepsFile longest(const FittedTables& tables, const std::string& model) {
+  if (tables.empty())
+    bad_file(model +
+             " contains no fitted table; pass a steps file, or run `ddpm-rt tune` with --embed");
+  const auto& [calls, text] = *tables.rbegin();
+  const std::string name = "the fitted table of " + std::to_string(calls) + " calls in " + model;
+  StepsFile found = parse_steps(text, name);
+  if (static_cast<std::int64_t>(found.rows.size()) != calls)
+    bad_file(name + " has " + std::to_string(found.rows.size()) + " rows; embed it again");
+  return found;
+}
+
+}  // namespace ddpm_rt
