@@ -9,7 +9,7 @@ CONSTRAINTS ?= --constraint constraints.txt
 # Without --no-compile, pip compiles thousands of modules that nothing imports. Python compiles the others itself.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(CONSTRAINTS)
 
-.PHONY: sample test quick hooks cpp-test js-test docs campaign fuzz check clean
+.PHONY: sample test quick hooks cpp-test dist js-test docs campaign fuzz check clean
 
 sample: $(VENV)/runtime  ## draw 64 digits with the bundled model, on the CPU, into samples.png
 	$(BIN)/ddpm-rt sample --sampler fitted --count 64 --out samples.png
@@ -25,6 +25,9 @@ hooks: $(VENV)/dev  ## install git hooks that run ruff, clang-format and mypy be
 
 cpp-test: $(VENV)/dev  ## build runtime/cpp, test it with sanitizers, compare its pictures with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/cpp_test.sh ci
+
+dist: $(VENV)/runtime  ## write archives of runtime/cpp for x86-64 and aarch64 into build/dist
+	PYTHON="$(abspath $(BIN))/python" scripts/cpp_dist.sh
 
 js-test: $(VENV)/dev  ## check and test runtime/js in Node and in Chromium, and compare its images with Python's
 	PYTHON="$(abspath $(BIN))/python" scripts/js_test.sh

@@ -4,7 +4,8 @@
 # The headers come from packages of Debian trixie (ONNX Runtime, nlohmann-json, stb, doctest), which are downloaded from
 # apt's mirror and unpacked, not installed. apt's settings and lists do not change, and root is not needed.
 # The library comes from the `onnxruntime` wheel of PYTHON, so that C++ and Python run the same code. For another
-# PROCESSOR (aarch64), the wheel of the same version is downloaded, and its library goes to PREFIX/lib-PROCESSOR.
+# PROCESSOR (aarch64), the wheel of the same version is downloaded, and its library goes to PREFIX/lib-PROCESSOR. Debian
+# trixie's qemu-user, which runs programs for it, goes to PREFIX/bin. PREFIX/licences has the licences of all these.
 #
 # Ubuntu 22.04 and 24.04 have no package of ONNX Runtime's headers: docs/cpp.md says what to install there.
 set -euo pipefail
@@ -12,6 +13,7 @@ prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 python=${2:-python3}
 processor=${3:-}
 packages=(libonnxruntime-dev nlohmann-json3-dev libstb-dev doctest-dev)
+apt=$prefix/apt
 
 # The sources entry for trixie, made from the Debian entry of this machine.
 trixie_entry() {
@@ -33,19 +35,33 @@ check_system() {
   return 1
 }
 
-headers() {
+# unpack PACKAGES: into $apt/root
+unpack() {
   check_system
-  local apt=$prefix/apt
   mkdir -p "$apt"/{sources,lists/partial,cache/archives/partial,packages}
   trixie_entry >"$apt/sources/trixie.sources"
   local options=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$apt/sources"
     -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o Acquire::Languages=none
     -o APT::Sandbox::User=root -o Dir::Etc::preferencesparts=/dev/null)
   apt-get -qq "${options[@]}" update
-  (cd "$apt/packages" && apt-get -qq "${options[@]}" download "${packages[@]}")
+  (cd "$apt/packages" && apt-get -qq "${options[@]}" download "$@")
   for package in "$apt"/packages/*.deb; do dpkg -x "$package" "$apt/root"; done
-  rm -rf "$prefix/include"
+}
+
+headers() {
+  unpack "${packages[@]}"
+  rm -rf "$prefix"/{include,licences}
+  mkdir -p "$prefix/licences"
   mv "$apt/root/usr/include" "$prefix/include"
+  cp "$apt/root/usr/share/doc/nlohmann-json3-dev/copyright" "$prefix/licences/nlohmann-json.txt"
+  cp "$apt/root/usr/share/doc/libstb-dev/copyright" "$prefix/licences/stb.txt"
+  rm -rf "$apt"
+}
+
+emulator() {
+  unpack qemu-user
+  mkdir -p "$prefix/bin"
+  mv "$apt/root/usr/bin/qemu-$processor" "$prefix/bin"
   rm -rf "$apt"
 }
 
@@ -71,11 +87,14 @@ link_library() {
   mkdir -p "$2"
   ln -sf "$file" "$2/libonnxruntime.so"
   ln -sf "$file" "$2/libonnxruntime.so.1" # its soname
+  cp "$1/LICENSE" "$prefix/licences/onnxruntime.txt"
+  cp "$1/ThirdPartyNotices.txt" "$prefix/licences/onnxruntime-third-parties.txt"
 }
 
-[[ -f $prefix/include/nlohmann/json.hpp ]] || headers
+[[ -d $prefix/licences ]] || headers
 if [[ -z $processor ]]; then
   link_library "$(installed_wheel)" "$prefix/lib"
 else
   link_library "$(fetched_wheel)" "$prefix/lib-$processor"
+  [[ -x $prefix/bin/qemu-$processor ]] || emulator
 fi

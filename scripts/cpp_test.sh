@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build and test runtime/cpp, and compare its images with Python's:
 #
-#     scripts/cpp_test.sh [ci] [sanitize] [tsan] [fuzz] [clang] [arm] [tensorrt]
+#     scripts/cpp_test.sh [ci] [sanitize] [tsan] [fuzz] [clang] [arm] [dist] [tensorrt]
 #
 # Always: build with gcc, run ctest, install the library and use it from other programs, compare with Python, and run the
 # GPU loop on stand-ins for the driver and TensorRT. Each word adds a step that takes longer or needs more tools:
@@ -11,7 +11,8 @@
 #     tsan      the thread sanitizer
 #     fuzz      libFuzzer on the readers, for FUZZ_SECONDS (60)
 #     clang     a build with clang
-#     arm       the tests of noise, tables and loops as ARM binaries
+#     arm       all tests as ARM binaries, under Debian trixie's qemu-user
+#     dist      the archives of `make dist`, each used from a fresh folder
 #     tensorrt  builds against TensorRT's headers: TENSORRT_HEADERS has a folder VERSION/include for each release
 #
 # PYTHON needs numpy, onnx and onnxruntime. CMAKE_GENERATOR and CMAKE_BUILD_PARALLEL_LEVEL control CMake. The kernels are
@@ -158,19 +159,20 @@ for more in "$@"; do
     tsan) configure_and_test tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDDPM_RT_SANITIZE=thread "${gpu[@]}" ;;
     clang) configure_and_test clang "${with_clang[@]}" "${gpu[@]}" ;;
     fuzz) fuzz "${FUZZ_SECONDS:-60}" ;;
+    dist) PYTHON=$python scripts/cpp_dist.sh ;;
     tensorrt) with_tensorrt "${TENSORRT_HEADERS:?a folder with VERSION/include of each release}" ;;
     arm)
-      # Everything is built. qemu-user 7.2 crashes when ONNX Runtime starts, so only tests without it run, and the GPU
-      # loop on its stand-ins.
+      # qemu-user 7.2 of Debian 12 crashes when ONNX Runtime starts, and the one in deps/bin does not.
       scripts/cpp_deps.sh "$build/deps" "$python" aarch64
-      configure_and_test arm "${for_arm[@]}" -DDDPM_RT_TEST_FILES= \
+      PATH=$build/deps/bin:$PATH
+      configure_and_test arm "${for_arm[@]}" \
         -DONNXRUNTIME_LIBRARY="$build/deps/lib-aarch64/libonnxruntime.so"
       configure arm-gpu "${for_arm[@]}" "${gpu[@]}" -DDDPM_RT_ONNXRUNTIME=OFF -DDDPM_RT_TOOLS=OFF
       build_in "$build/arm-gpu" --target test_cuda
       ctest --test-dir "$build/arm-gpu" --output-on-failure --no-tests=error -R '^cuda$'
       ;;
     *)
-      echo "cpp_test.sh knows ci, sanitize, tsan, fuzz, clang, arm and tensorrt, not '$more'" >&2
+      echo "cpp_test.sh knows ci, sanitize, tsan, fuzz, clang, arm, dist and tensorrt, not '$more'" >&2
       exit 2
       ;;
   esac

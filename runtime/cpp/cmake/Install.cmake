@@ -56,6 +56,7 @@ if(DDPM_RT_TOOLS)
   install(TARGETS ddpm-rt-cpp RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
+install(FILES ../../LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(FILES include/ddpm_rt.h include/ddpm_rt.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${headers}/ddpm_rt/noise.h ${headers}/ddpm_rt/step.h ${headers}/ddpm_rt/kernels.cu
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ddpm_rt)

@@ -1,4 +1,4 @@
-/* embed MODEL STEPS: writes one image as a PGM or PPM to the standard output. */
+/* embed MODEL [STEPS]: writes one image as a PGM or PPM to the standard output. */
 #include <ddpm_rt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +8,9 @@ int main(int argc, char** argv) {
   ddpm_rt_info info = DDPM_RT_INFO;
   ddpm_rt_sample_options options = DDPM_RT_SAMPLE_OPTIONS;
   options.seed = 7;
-  if (argc != 3) return fprintf(stderr, "embed MODEL STEPS\n"), 2;
-  if (ddpm_rt_open(argv[1], argv[2], NULL, &sampler) || ddpm_rt_describe(sampler, &info))
+  if (argc != 2 && argc != 3) return fprintf(stderr, "embed MODEL [STEPS]\n"), 2;
+  if (ddpm_rt_open(argv[1], argc == 3 ? argv[2] : NULL, NULL, &sampler) ||
+      ddpm_rt_describe(sampler, &info))
     return fprintf(stderr, "%s\n", ddpm_rt_last_error()), 1;
 
   const size_t area = (size_t)info.height * info.width, size = area * info.channels;

@@ -1,12 +1,13 @@
-// embed MODEL STEPS: draws four samples of seed 7; prints a line per step and the mean of each
+// embed MODEL [STEPS]: draws four samples of seed 7; prints a line per step and the mean of each
 // image.
 #include <cstdio>
 #include <ddpm_rt.hpp>
 #include <numeric>
 
 int main(int argc, char** argv) try {
-  if (argc != 3) return std::fprintf(stderr, "embed MODEL STEPS\n"), 2;
-  ddpm_rt::Sampler sampler(argv[1], argv[2]);
+  if (argc != 2 && argc != 3) return std::fprintf(stderr, "embed MODEL [STEPS]\n"), 2;
+  ddpm_rt::Sampler sampler =
+      argc == 3 ? ddpm_rt::Sampler(argv[1], argv[2]) : ddpm_rt::Sampler(argv[1]);
   const ddpm_rt_info info = sampler.info();
   std::printf("%u x %u x %u, %s\n", info.channels, info.height, info.width, info.sampler);
 
