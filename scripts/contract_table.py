@@ -10,6 +10,7 @@ import argparse
 import platform
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -18,6 +19,9 @@ from contract.measured import COLUMNS, MODEL_COUNT, MODEL_SAMPLER, MODEL_STEPS, 
 from contract.other_rows import cpp_rows, javascript_rows
 from contract.python_rows import fused_row, host_kernels_row, numpy_row
 from contract.world import World
+
+from ddpm_rt.engines.cpu_threads import default_threads
+from ddpm_rt.measure.machine import cpu_name
 
 
 def rows_of(world: World, build: Path) -> list[Cells]:
@@ -43,6 +47,7 @@ def main() -> None:
             cells.append(row.row())
             print(" | ".join(cells[-1]), file=sys.stderr, flush=True)
     text = (
+        f"# python scripts/contract_table.py\n# {date.today()}, {default_threads()} cores of {cpu_name()}\n"
         f"Compared with NumPy on {platform.machine()}. Images: the bundled model, {MODEL_SAMPLER}, {MODEL_STEPS} steps,"
         f" {MODEL_COUNT} samples in one batch.\n\n{as_text([['', *COLUMNS], *cells])}\n"
     )

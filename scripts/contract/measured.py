@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ddpm_rt.exponential import exp
 COUNT = 1 << 20
 SEED, FIRST, SAMPLES, STEP = (1 << 64) - 5, (1 << 32) - 2, 4, 5  # the sample numbers cross 2^32
 SIZE = COUNT // SAMPLES
-COLUMNS = ("noise, 2^20", "exp, 2^20", "toy chains", "images", "ms a step")
+COLUMNS = ("noise, 2^20", "exp, 2^20", "chains, format 1", "chains, format 2", "images", "ms a step")
 MODEL_SAMPLER, MODEL_STEPS, MODEL_COUNT = "ddpm", 20, 2
 
 
@@ -33,12 +34,13 @@ class Cells:
     name: str
     noise: Callable[[], str]
     exponential: Callable[[], str]
-    chains: Callable[[], str]
+    chains: Callable[[int], str]  # of cards and steps files of format 1 or 2
     images: Callable[[], str]
     step: Callable[[], str]
 
     def row(self) -> list[str]:
-        return [self.name, *map(cell, (self.noise, self.exponential, self.chains, self.images, self.step))]
+        chains = [partial(self.chains, number) for number in (1, 2)]
+        return [self.name, *map(cell, (self.noise, self.exponential, *chains, self.images, self.step))]
 
 
 def cell(measure: Callable[[], str]) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ddpm_rt.include import include_folder
 
+from .golden import counts
 from .measured import (
     FIRST,
     MODEL_COUNT,
@@ -25,50 +26,49 @@ from .measured import (
     output_of,
     same_bits,
     same_hash,
-    without,
 )  # fmt: skip
 from .world import World
 
-ARM = ("aarch64-linux-gnu-gcc", "qemu-aarch64")
-ORT_ON_ARM = "qemu-user crashes when ONNX Runtime starts"
+ARM_COMPILER = "aarch64-linux-gnu-gcc"
+PRINTED = re.compile(r"(\d+\.\d+) s")
 
 
 def cpp_rows(world: World, build: Path) -> list[Cells]:
     """`build` is where scripts/cpp_test.sh built: the bits come from the headers, the chains from its tests."""
-    program = build / "gcc" / "ddpm-rt-cpp"
-    out = world.folder / "cpp.npy"
+    emulator = [build / "deps/bin/qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+    arm = _cpp(world, "C++, aarch64", build / "arm", ARM_COMPILER, emulator)
+    return [_cpp(world, "C++, x86-64", build / "gcc", "gcc", []), arm]
+
+
+def _cpp(world: World, name: str, build: Path, compiler: str, emulator: list[Any]) -> Cells:
+    program, out = build / "ddpm-rt-cpp", world.folder / f"{build.name}.npy"
 
     @cache
     def drawn() -> str:
         if not program.is_file():
-            raise Missing("run scripts/cpp_test.sh first")
+            raise Missing("run scripts/cpp_test.sh, with the word arm, first")
         steps = world.folder / "model.steps.json"
         asked = ["--seed", SEED, "--first", FIRST, "--count", MODEL_COUNT, "--out", out]
-        return output_of(["sh", "-c", '"$@" 2>&1', "sh", program, world.model, steps, *asked])
+        asked += [word for label in world.asked for word in ("--label", label)]
+        return output_of(["sh", "-c", '"$@" 2>&1', "sh", *emulator, program, world.model, steps, *asked])
 
     def images() -> str:
         drawn()
         return distance(np.load(out), world.images)
 
     def step() -> str:
-        seconds = re.search(r"(\d+\.\d+) s", drawn())
+        if emulator:
+            raise Missing("an emulator's time means nothing")
+        seconds = PRINTED.search(drawn())
         if seconds is None:
             raise Missing("ddpm-rt-cpp printed no time")
         return f"{1000 * float(seconds[1]) / MODEL_STEPS:.2f}"
 
-    return [
-        Cells(
-            "C++, x86-64", *_headers(world, "gcc", []), lambda: _golden([build / "gcc/tests/test_core"]), images, step
-        ),
-        Cells(
-            "C++, aarch64", *_headers(world, ARM[0], [ARM[1], "-L", "/usr/aarch64-linux-gnu"]),
-            lambda: _golden([ARM[1], "-L", "/usr/aarch64-linux-gnu", build / "arm/tests/test_core"]),
-            without(ORT_ON_ARM), without("an emulator's time means nothing"),
-        ),
-    ]  # fmt: skip
+    chains = partial(_golden, [*emulator, build / "tests/test_core"])
+    return Cells(name, *_headers(world, compiler, emulator), chains, images, step)
 
 
-def _headers(world: World, compiler: str, emulator: list[str]) -> tuple[Any, Any]:
+def _headers(world: World, compiler: str, emulator: list[Any]) -> tuple[Any, Any]:
     """The cells of noise and exponential, from a program that has the headers alone."""
 
     @cache
@@ -87,15 +87,15 @@ def _headers(world: World, compiler: str, emulator: list[str]) -> tuple[Any, Any
     )
 
 
-def _golden(command: list[Any]) -> str:
-    """Whether the tests of runtime/cpp on the golden chains pass."""
+def _golden(command: list[Any], number: int) -> str:
+    """Whether the test of runtime/cpp on the golden chains of both formats passes."""
     if not Path(command[-1]).is_file():
         raise Missing("run scripts/cpp_test.sh, with the word arm, first")
     said = output_of([*command, "--test-case=given the same answers*"])
     passed = re.search(r"test cases:\s+(\d+) \|\s+\1 passed", said)
     if passed is None or passed[1] == "0":
         raise Missing("the test of the golden chains did not pass")
-    return "15 of 15 golden"
+    return f"{counts()[number]} of {counts()[number]}"
 
 
 def javascript_rows(world: World) -> list[Cells]:
@@ -110,7 +110,7 @@ def _javascript(world: World, name: str, where: str) -> Cells:
     def said() -> dict[str, Any]:
         if shutil.which("node") is None:
             raise Missing("Node.js is not installed")
-        labels = "" if world.labels is None else ",".join(map(str, world.labels))
+        labels = ",".join(map(str, world.asked))
         asked = [world.model, world.folder / "model.steps.json", SEED, FIRST, MODEL_COUNT, labels, out]
         script = world.root / "runtime/js/test/contract.mjs"
         found: dict[str, Any] = json.loads(output_of(["node", script, where, *asked]).splitlines()[-1])
@@ -124,7 +124,7 @@ def _javascript(world: World, name: str, where: str) -> Cells:
         name,
         lambda: same_hash(said()["noise"], expected_noise()),
         lambda: same_hash(said()["exp"], expected_exp()),
-        lambda: f"{said()['chains']} of 15 golden",
+        lambda number: f"{said()['chains'][number - 1]} of {counts()[number]}",
         images,
         lambda: f"{said()['ms'] / MODEL_STEPS:.2f}",
     )

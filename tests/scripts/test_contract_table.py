@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from contract import measured
+from contract.golden import counts, golden_chains, same_in_numpy, same_when_fused, tally
 from contract.other_rows import _headers
 from repository import load_script
 
@@ -43,6 +44,25 @@ def test_the_headers_in_c_have_the_bits_of_numpy(tmp_path):
 
     noise, exponential = _headers(Folder(), "gcc", [])
     assert (noise(), exponential()) == ("all equal", "all equal")
+
+
+def chain_of(number, name):
+    return next(chain for chain in golden_chains(number) if name in chain.plan.sampler)
+
+
+def test_a_golden_chain_counts_only_with_every_bit():
+    chain = chain_of(1, "euler-a")
+    other = chain._replace(x=[chain.x[0] + 1, *chain.x[1:]])
+    assert (same_in_numpy(chain), same_in_numpy(other)) == (True, False)
+    assert tally(lambda chain: "ddim" in chain.plan.sampler, 1) == f"4 of {counts()[1]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name"), [(1, "lcm"), (2, "consistency")])
+def test_a_fused_graph_ends_in_the_golden_bits_and_only_in_those(tmp_path, number, name):
+    chain = chain_of(number, name)
+    assert same_when_fused(tmp_path, chain)
+    assert not same_when_fused(tmp_path, chain._replace(x=[chain.x[0] + 1, *chain.x[1:]]))
 
 
 def test_columns_are_aligned():

@@ -12,7 +12,7 @@ from ddpm_rt.artifacts.card_facts import InputFacts
 FLOAT, INT64 = 1, 7  # of TensorProto
 
 
-def _saved(path, nodes, inputs, output, constants, card=None):
+def save_graph(path, nodes, inputs, output, constants, card=None):
     import onnx
     from onnx import helper, numpy_helper
 
@@ -46,7 +46,7 @@ def write_denoiser(path, shape=(1, 5, 6), card=None):
     constants = {"v": np.float32(PIXEL_VARIANCE), "hundredth": np.float32(0.01), "each": each}
     constants = {name: np.asarray(value) for name, value in constants.items()}
     inputs = [("noisy", FLOAT, sides), ("sigma", FLOAT, ["b"]), ("difficulty", FLOAT, ["b"])]
-    return _saved(path, nodes, inputs, ("denoised", FLOAT, sides), constants, card)
+    return save_graph(path, nodes, inputs, ("denoised", FLOAT, sides), constants, card)
 
 
 def denoiser_card(shape=(1, 5, 6)):
@@ -66,7 +66,9 @@ def write_divided(path, card):
         helper.make_node("Div", ["x", "divisor"], ["out"]),
     ]
     constants = {"one": np.array(1, np.float32), "each": np.array([-1, *[1] * len(card.image_shape)])}
-    return _saved(path, nodes, [("x", FLOAT, sides), ("t", FLOAT, ["batch"])], ("out", FLOAT, sides), constants, card)
+    return save_graph(
+        path, nodes, [("x", FLOAT, sides), ("t", FLOAT, ["batch"])], ("out", FLOAT, sides), constants, card
+    )
 
 
 def write_mixed(path, card):
@@ -93,7 +95,7 @@ def write_mixed(path, card):
     constants["each"] = np.array([-1, *[1] * len(card.image_shape)])
     inputs = [("x", FLOAT, sides), ("t", INT64, ["b"]), ("image", FLOAT, sides), ("number", INT64, ["b"]),
               ("before", FLOAT, sides)]  # fmt: skip
-    return _saved(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
+    return save_graph(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
 
 
 def super_resolution_card(shape=(1, 4, 6), **changes):
@@ -123,7 +125,7 @@ def write_super_resolution(path, shape=(1, 4, 6), batch="b", **changes):
     constants = {name: np.array(value, np.float32) for name, value in constants.items()}
     constants["each"] = np.array([-1, *[1] * len(shape)])
     inputs = [("x", FLOAT, sides), ("t", INT64, [batch]), ("low_res", FLOAT, sides), ("before", FLOAT, sides)]
-    return _saved(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
+    return save_graph(path, nodes, inputs, ("out", FLOAT, sides), constants, card)
 
 
 def super_resolved(card, x_T, low_res, table, clip=(-1.0, 1.0)):
@@ -149,4 +151,4 @@ def write_decoder(path, *, channels=3, latents=(4, 2, 3)):
         "scales": np.array([1, 1, 2, 2], np.float32), "quarter": np.array(0.25, np.float32),
     }  # fmt: skip
     sides = [channels, *(2 * side for side in latents[1:])]
-    return _saved(path, nodes, [("z", FLOAT, ["b", *latents])], ("image", FLOAT, ["b", *sides]), constants)
+    return save_graph(path, nodes, [("z", FLOAT, ["b", *latents])], ("image", FLOAT, ["b", *sides]), constants)
