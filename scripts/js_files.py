@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from condition_files import (
@@ -24,11 +25,12 @@ from condition_files import (
     super_resolution_card,
     write_denoiser,
     write_divided,
+    write_mixed,
     write_super_resolution,
 )
 from gaussian_model import conditional_card, gaussian_card, write_conditional, write_gaussian
 from js_texts import verdicts
-from other_kinds import SIGMAS, flow_card, images
+from other_kinds import SIGMAS, flow_card, images, mixed_card
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.artifacts.card import METADATA_KEY
@@ -46,6 +48,8 @@ SEED, FIRST, COUNT = (1 << 64) - 5, (1 << 53) - 1, 3  # JSON.parse would round b
 STEPS = 10
 LEARNED = {"variance": "learned_range", "clip": (-1.0, 1.0)}
 LOW_RES = images(2, (1, 4, 6))
+GREY = np.arange(0, 240, 10, np.uint8).reshape(4, 6)
+MIXED = {"image": (GREY / np.float32(127.5) - np.float32(1)).astype(np.float32)[None], "number": np.array([20, -30])}
 GUIDED = {"guidance": 2.5, "inputs": {"low_res": LOW_RES}, "null_inputs": {"low_res": 0.25}}
 
 # name of the case: model, sampler, what else is asked
@@ -62,6 +66,7 @@ CASES = {
     "flow-euler": ("flow", {"sampler": "euler"}, {}),
     "levels-consistency": ("levels", {"sampler": "consistency"}, {"inputs": {"difficulty": 42.5}}),
     "levels-entries": ("levels", {"sampler": "euler-a"}, {"inputs": {"difficulty": np.array([10.0, 42.5])}}),
+    "mixed-ddim": ("mixed", {"sampler": "ddim"}, {"inputs": MIXED}),
     "resolved-ddpm": ("resolved", {"sampler": "ddpm"}, {"inputs": {"low_res": LOW_RES}}),
     "resolved-guided": ("resolved", {"sampler": "dpm++"}, GUIDED),
     "resolved-fixed": ("resolved-fixed", {"sampler": "ddpm"}, {"inputs": {"low_res": LOW_RES}}),
@@ -85,6 +90,7 @@ def write_models(folder: Path) -> None:
     write_denoiser(folder / "levels.onnx", card=denoiser_card())
     write_super_resolution(folder / "resolved.onnx")
     write_super_resolution(folder / "resolved-fixed.onnx", batch=2)
+    write_mixed(folder / "mixed.onnx", mixed_card())
 
 
 def write_tuned(folder: Path) -> None:
@@ -164,12 +170,16 @@ def _listed(asked: dict[str, object]) -> dict[str, object]:
 
 
 def write_sites(folder: Path, ort: Path) -> None:
-    """The bundled model's site, and that of ten classes and a null class, without and with WebGPU."""
+    """Sites of the bundled model, of ten classes (without and with WebGPU), and of a model with inputs; pictures."""
     write_site(folder / "mnist.onnx", folder / "mnist-ddim.steps.json", folder / "site", title="Digits", ort=ort)
     card = read_onnx_card(folder / "ten.onnx")
     write_steps(folder / "ten.steps.json", SamplerOptions(steps=STEPS).compile(card), card)
     write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "labelled-site", ort=ort)
     write_site(folder / "ten.onnx", folder / "ten.steps.json", folder / "webgpu-site", ort=ort, webgpu=True)
+    write_site(folder / "mixed.onnx", folder / "mixed-ddim.steps.json", folder / "conditioned-site", ort=ort)
+    np.save(folder / "picture.npy", MIXED["image"])
+    Image.fromarray(GREY).save(folder / "picture.png")
+    Image.fromarray(GREY[:3]).save(folder / "low-picture.png")
 
 
 def main(folder: Path, ort: Path | None = None) -> None:

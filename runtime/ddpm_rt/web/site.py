@@ -53,6 +53,9 @@ def write_site(
     facts = {
         "title": title, "shape": list(card.image_shape), "steps": sampler.table.steps,
         "classes": card.classes, "nullClass": card.null_class, "webgpu": webgpu,
+        "inputs": [
+            {"name": name, "dtype": one.dtype, "shape": list(one.shape)} for name, one in card.conditions.items()
+        ],
     }  # fmt: skip
     files = {
         **own_files(),
@@ -82,8 +85,6 @@ def _check_model(model: Path, card: ModelCard) -> None:
         raise failure(model, f"computes in {kinds}, which browsers run slowly or not at all", "export it in fp32")
     if not card.is_picture:
         raise failure(model, "draws no pictures of 1 or 3 channels, and a page shows nothing else", "use another model")
-    if card.conditions:
-        raise failure(model, f"needs {', '.join(card.conditions)}, which a page does not ask for", "use another model")
 
 
 def _service_worker(files: Mapping[str, bytes]) -> bytes:

@@ -1,4 +1,5 @@
 /** The page: reads what is asked for from its form and its URL, has the worker draw it, and shows it. */
+import { InputFields } from './inputs.js';
 
 /**
  * Facts about the site, which `ddpm-rt web` writes to site.json.
@@ -8,6 +9,7 @@
  * @property {number} steps
  * @property {number | null} classes
  * @property {number | null} nullClass
+ * @property {import('./inputs.js').InputFacts[]} inputs what the visitor gives
  * @property {boolean} webgpu whether the site has the files for it
  */
 
@@ -25,6 +27,8 @@ const site = await (await fetch('site.json')).json();
 let request = 0; // number of the last one
 let columns = 1;
 let isOpen = false;
+let asked = new URLSearchParams(); // the last request, as the URL has it
+const fields = new InputFields(site.inputs, byId('labels-row'), () => draw());
 
 /** Labels that a visitor may give: all classes but the null class. */
 const shown = Array.from({ length: site.classes ?? 0 }, (_, label) => label).filter((label) => label !== site.nullClass);
@@ -78,6 +82,7 @@ function readUrl() {
   for (const [key, value] of asked) {
     if (['seed', 'count', 'guidance', 'labels'].includes(key)) input(key).value = value.slice(0, 60);
   }
+  fields.fromUrl(asked);
 }
 
 /** The labels of the images in their order; null for a model without classes, undefined where one is wrong. */
@@ -92,13 +97,15 @@ function readLabels() {
 /** @param {boolean} isNew whether the URL gets an entry in the history */
 function draw(isNew = true) {
   const labels = readLabels(), form = /** @type {HTMLFormElement} */ (byId('form'));
-  const wrong = labels === undefined;
+  const wrong = labels === undefined, inputs = fields.values();
   input('labels').setCustomValidity(wrong ? `Write 1 to ${MOST} ${areDigits ? 'digits' : 'classes'}` : '');
+  if (!isNew && fields.missing.length) return finish(`Choose a file for ${fields.missing.join(' and ')}`);
   if (!form.reportValidity() || wrong) return;
   const count = labels?.length ?? Number(input('count').value), seed = input('seed').value;
   columns = labels ? Math.min(count, 8) : Math.ceil(Math.sqrt(count));
-  const asked = new URLSearchParams({ seed, ...(labels ? { labels: input('labels').value } : { count: String(count) }) });
+  asked = new URLSearchParams({ seed, ...(labels ? { labels: input('labels').value } : { count: String(count) }) });
   if (site.nullClass !== null) asked.set('guidance', input('guidance').value);
+  fields.toUrl(asked);
   if (isNew) history.pushState(null, '', `?${asked}`);
   const [, height, width] = site.shape;
   canvas.width = columns * width;
@@ -112,7 +119,7 @@ function draw(isNew = true) {
   download.setAttribute('aria-disabled', 'true');
   download.removeAttribute('href');
   byId('status').textContent = isOpen ? 'Drawing ...' : 'Loading the model ...';
-  worker.postMessage({ type: 'draw', id: request, seed, first: '0', count, label: labels, guidance: Number(input('guidance').value) });
+  worker.postMessage({ type: 'draw', id: request, seed, first: '0', count, label: labels, inputs, guidance: Number(input('guidance').value) });
 }
 
 /** @param {any} data an answer of the worker to the last request */
@@ -133,9 +140,9 @@ function answer(data) {
 /** @param {number} seconds */
 function done(seconds) {
   const seed = input('seed').value, current = request;
-  finish(`Done in ${seconds.toFixed(1)} s. This page's address draws the same images again.`);
+  finish(`Done in ${seconds.toFixed(1)} s. This page's address ${fields.areInUrl ? 'draws' : 'and the same files draw'} the same images again.`);
   canvas.setAttribute('aria-label', `Images of seed ${seed}`);
-  if (!location.search) history.replaceState(null, '', `?seed=${seed}${site.classes === null ? `&count=${input('count').value}` : `&labels=${encodeURIComponent(input('labels').value)}`}`);
+  if (!location.search) history.replaceState(null, '', `?${asked}`);
   canvas.toBlob((blob) => {
     if (blob === null || current !== request) return;
     if (download.href) URL.revokeObjectURL(download.href);

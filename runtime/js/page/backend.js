@@ -50,8 +50,9 @@ async function requireAdapter(gpu) {
  * @param {Sampler} sampler
  */
 async function firstStep(sampler) {
-  const label = sampler.card.classes === null ? null : 0;
-  for await (const step of sampler.sample({ seed: 0, count: 1, label })) return step.x.slice();
+  const { classes, inputs: known } = sampler.card, label = classes === null ? null : 0;
+  const inputs = Object.fromEntries([...known].filter(([, { role }]) => role === 'condition').map(([name]) => [name, 0]));
+  for await (const step of sampler.sample({ seed: 0, count: 1, label, inputs })) return step.x.slice();
   throw new Error('the table has no step');
 }
 

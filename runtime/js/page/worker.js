@@ -11,6 +11,7 @@ import { chooseBackend } from './backend.js';
  * @property {number} count
  * @property {number[] | null} label
  * @property {number} guidance
+ * @property {Record<string, import('../src/inputs.js').Given>} inputs
  */
 
 const PREVIEW_MS = 60; // between two previews

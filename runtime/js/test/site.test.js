@@ -140,6 +140,48 @@ test('a site with WebGPU says what runs the network, and why', { skip }, async (
   }
 });
 
+test('a visitor gives numbers, an array or a picture, and the images are those of the library', { skip }, async () => {
+  const server = await serve(fileOf('conditioned-site'));
+  try {
+    const { page, problems } = await newPage(`${server.url}?seed=7&count=3&input.number=20,-30`, { width: 360, height: 740 });
+    const status = () => page.$eval('#status', (line) => line.textContent);
+    assert.equal(await status(), 'Choose a file for image');
+    const [file, number] = [await page.$('[data-input=image]'), await page.$('[data-input=number]')];
+    const upload = (/** @type {string} */ name) => /** @type {import('puppeteer-core').ElementHandle<HTMLInputElement>} */ (file).uploadFile(fileOf(name));
+    const message = () => file?.evaluate((field) => /** @type {HTMLInputElement} */ (field).validationMessage);
+    await upload('low-picture.png');
+    await page.waitForFunction(() => !/** @type {HTMLInputElement} */ (document.querySelector('[data-input=image]')).checkValidity(), WAIT);
+    assert.equal(await message(), 'low-picture.png: it is 6 × 3, but must be 6 × 4');
+    await upload('picture.png');
+    await done(page);
+    await screenshot(page, 'inputs');
+    assert.match((await status()) ?? '', /This page's address and the same files draw the same images again\.$/);
+    assert.match(page.url(), /\?seed=7&count=3&input\.number=20%2C-30$/);
+    const found = await pixels(page), sampler = await Sampler.open(fileOf('mixed.onnx'), fileOf('mixed-ddim.steps.json'));
+    const { inputs } = (await readAsJson('cases.json')).cases.find((/** @type {any} */ one) => one.name === 'mixed-ddim');
+    const images = await sampler.images({ seed: 7, count: 3, inputs: { image: Float32Array.from(inputs.image.flat(2)), number: [20, -30] } });
+    for (const [image, left, top] of [[0, 0, 0], [1, 6, 0], [2, 0, 4]]) {
+      const expected = toRgba(images, sampler.card.imageShape, image);
+      for (let i = 0; i < expected.length; i += 1) {
+        const at = 4 * ((top + Math.floor(i / 24)) * found.width + left) + (i % 24);
+        assert.ok(Math.abs(found.data[at] - expected[i]) <= 1, `image ${image}, byte ${i}`); // WebAssembly rounds otherwise
+      }
+    }
+    const sides = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(sides[0] <= sides[1], `${sides}`);
+    await upload('picture.npy');
+    await page.waitForFunction(() => document.body.dataset.done === undefined, WAIT);
+    await done(page);
+    assert.deepEqual(await pixels(page), found);
+    await number?.evaluate((field) => { /** @type {HTMLInputElement} */ (field).value = '1.5'; });
+    await page.click('#draw');
+    assert.equal(await number?.evaluate((field) => /** @type {HTMLInputElement} */ (field).validationMessage), 'Write whole numbers with commas');
+    assert.deepEqual(problems, []);
+  } finally {
+    server.close();
+  }
+});
+
 test('a model with ten classes writes a number', { skip }, async () => {
   const { page, problems } = await newPage(labelled.url);
   await done(page);

@@ -9,9 +9,9 @@ import tarfile
 
 import pytest
 from click.testing import CliRunner
-from condition_files import denoiser_card, write_denoiser, write_divided
+from condition_files import write_divided, write_mixed
 from gaussian_model import gaussian_card, write_gaussian
-from other_kinds import sigma_card
+from other_kinds import mixed_card, sigma_card
 from repository import ROOT
 
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
@@ -51,7 +51,7 @@ def test_a_site_has_the_model_the_table_the_page_and_both_libraries(web, tmp_pat
     assert (site / "model.onnx").read_bytes() == gaussian.read_bytes()
     facts = json.loads((site / "site.json").read_text())
     known = {"title": "Grey images", "shape": [1, 4, 6], "steps": 3, "classes": None, "nullClass": None}
-    assert facts == known | {"webgpu": False}
+    assert facts == known | {"webgpu": False, "inputs": []}
     source = ROOT / "runtime" / "js" / "src"
     assert {path.name: path.read_text() for path in (site / "src").iterdir()} == {
         path.name: path.read_text() for path in source.glob("*.js")
@@ -113,9 +113,11 @@ def test_a_model_that_a_browser_cannot_show_is_refused(web, tmp_path, changes, m
     assert (result.exit_code, result.output.count("\n"), (tmp_path / "site").exists()) == (1, 1, False)
 
 
-def test_a_model_that_a_visitor_would_have_to_give_inputs_is_refused(web, tmp_path):
-    result = web(model=write_denoiser(tmp_path / "other.onnx", card=denoiser_card()))
-    assert (result.exit_code, "needs difficulty, which a page does not ask for" in result.output) == (1, True)
+def test_the_page_gets_the_inputs_that_a_visitor_gives_and_not_the_previous_x0(web, tmp_path):
+    assert web(model=write_mixed(tmp_path / "other.onnx", mixed_card())).exit_code == 0
+    image = {"name": "image", "dtype": "float32", "shape": [1, 4, 6]}
+    number = {"name": "number", "dtype": "int64", "shape": []}
+    assert json.loads((tmp_path / "site" / "site.json").read_text())["inputs"] == [image, number]
 
 
 def test_pictures_of_another_process_have_a_site(web, tmp_path):
