@@ -7,6 +7,7 @@ arm for aarch64; those of JavaScript need the packages that scripts/js_test.sh i
 """
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -20,7 +21,6 @@ from contract.other_rows import cpp_rows, javascript_rows
 from contract.python_rows import fused_row, host_kernels_row, numpy_row
 from contract.world import World
 
-from ddpm_rt.engines.cpu_threads import default_threads
 from ddpm_rt.measure.machine import cpu_name
 
 
@@ -47,7 +47,7 @@ def main() -> None:
             cells.append(row.row())
             print(" | ".join(cells[-1]), file=sys.stderr, flush=True)
     text = (
-        f"# python scripts/contract_table.py\n# {date.today()}, {default_threads()} cores of {cpu_name()}\n"
+        f"# python scripts/contract_table.py\n# {date.today()}, {len(os.sched_getaffinity(0))} cores of {cpu_name()}\n"
         f"Compared with NumPy on {platform.machine()}. Images: the bundled model, {MODEL_SAMPLER}, {MODEL_STEPS} steps,"
         f" {MODEL_COUNT} samples in one batch.\n\n{as_text([['', *COLUMNS], *cells])}\n"
     )
