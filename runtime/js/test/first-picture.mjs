@@ -13,7 +13,8 @@ const contents = await Promise.all(files.map((entry) => readFile(`${entry.parent
 const megabytes = (/** @type {Buffer[]} */ parts) => (parts.reduce((sum, part) => sum + part.length, 0) / 1e6).toFixed(1);
 console.log(`${site}: ${megabytes(contents)} MB in ${files.length} files, ${megabytes(contents.map((content) => gzipSync(content)))} MB with gzip`);
 
-const { classes, nullClass } = JSON.parse(await readFile(`${site}/site.json`, 'utf8'));
+const { classes, nullClass, inputs } = JSON.parse(await readFile(`${site}/site.json`, 'utf8'));
+if (inputs.some((/** @type {any} */ one) => one.shape.length)) throw new Error(`${site} waits for a file of its visitor`);
 const asked = classes === null ? 'count=1' : `labels=${nullClass === 0 ? 1 : 0}`; // one picture
 const server = await serve(site);
 const browser = await launch();

@@ -123,6 +123,7 @@ test('first-picture.mjs measures a site, and says why one draws nothing', { skip
   await cp(fileOf('labelled-site'), broken, { recursive: true });
   await writeFile(`${broken}/model.onnx`, 'none');
   await assert.rejects(run(process.execPath, [script, broken, '1']), /draws nothing: .*model.onnx is not a whole ONNX model/);
+  await assert.rejects(run(process.execPath, [script, fileOf('conditioned-site')]), /waits for a file of its visitor/);
   await assert.rejects(run(process.execPath, [script]), /usage/);
 });
 
