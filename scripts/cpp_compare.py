@@ -105,7 +105,7 @@ def compare(
     Without steps both take the fitted table in the model.
     """
     words = words_of(options | (start or {}), engine.parent)
-    table = [] if steps is None else [steps]
+    table = [] if steps is None else ["--steps-file", steps]
     command = [program, engine, *table, "--threads", "1", "--quiet", "--out", out, *words]
     said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stderr
     images = drawn_by_python(engine, steps, arguments_of(options, engine.parent), start or {})
@@ -173,7 +173,7 @@ def compare_refusals(program: Path, files: Path) -> bool:
     for (model, table), words in REFUSED:
         steps = ["--steps-file", f"{table}.steps.json"]
         python = [sys.executable, "-m", "ddpm_rt", "sample", f"{model}.onnx", *steps]
-        for command in ([program.resolve(), f"{model}.onnx", f"{table}.steps.json"], python):
+        for command in ([program.resolve(), f"{model}.onnx", *steps], python):
             asked = [*map(str, command), "--out", "x.npy", *words]
             said = subprocess.run(asked, capture_output=True, text=True, cwd=files)
             if said.returncode != 2 or not said.stderr.strip():

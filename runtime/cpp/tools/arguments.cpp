@@ -9,6 +9,7 @@ const char* const USAGE =
     "Usage: ddpm-rt-cpp [OPTIONS] MODEL [STEPS]\n"
     "Draw images with MODEL, an .onnx file of `ddpm-rt export` or a .plan of `ddpm-rt build`,\n"
     "and STEPS, a file of `ddpm-rt steps`, or else with the fitted table in MODEL.\n\n"
+    "  --steps-file F  STEPS, as `ddpm-rt sample` names it\n"
     "  --seed N        seed                                             [0]\n"
     "  --first N       number of the first sample of the seed           [0]\n"
     "  --count N       number of samples    [16, or as many as the .npy to start from holds]\n"
@@ -72,6 +73,7 @@ using Take = std::function<void(Arguments&, const std::string&)>;
 
 const std::map<std::string, Take>& options() {
   static const std::map<std::string, Take> known = {
+      {"--steps-file", [](auto& all, auto& word) { all.steps = word; }},
       {"--seed", [](auto& all, auto& word) { all.seed = number<std::uint64_t>("--seed", word); }},
       {"--first",
        [](auto& all, auto& word) { all.first = number<std::uint64_t>("--first", word); }},
@@ -124,6 +126,7 @@ Arguments parse_arguments(const std::vector<std::string>& words) {
       files.push_back(words[i]);
     }
   }
+  if (files.size() == 2 && all.steps) throw UsageError("name one steps file, not two");
   if (files.empty() || files.size() > 2)
     throw UsageError("name one model, and at most one steps file");
   if (!all.out.ends_with(".png") && !all.out.ends_with(".npy"))
