@@ -2,9 +2,9 @@
 
     python scripts/bench_ray.py --count 2000 > benchmarks/ray.txt
 
-Each row is a run with 1, 2 or 4 actors into a new folder. In one run an actor is killed, and one resumes a folder that lacks
-half of its files. Every image is compared with those of `ddpm_rt.sample` in this process. The times include the start of
-Ray and of its actors. An actor has one thread, and so has `ddpm_rt.sample`.
+Each row is a run with 1, 2 or 4 actors into a new folder. In one run an actor is killed, and one resumes a folder that
+lacks half of its files. Every image is compared with those of `ddpm_rt.sample` in this process. The times include the
+start of Ray and of its actors. An actor has one thread, and so has `ddpm_rt.sample`.
 """
 
 import os

@@ -2,9 +2,10 @@
 
     sudo python scripts/container_steps.py
 
-Linux, as root. The base image is replaced: the steps see this machine's files through an overlay in memory, where every
-change is lost at the end, with a new environment of this Python. All other steps run as they are written. Then the files
-become read-only, the network is a loopback of its own, and the entry point runs as the image's user until SIGTERM.
+Needs Linux and root. The files of this machine and a new environment of this Python replace the base image. The steps
+see these files through an overlay in memory, so that every change is lost at the end. All steps after FROM run as they
+are written. Then the files become read-only, the network is a loopback of its own, and the entry point runs as the
+image's user until SIGTERM.
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from page_blocks import ROOT, blocks
 
-TOKEN = "of-a-test"
+TOKEN = "of-the-steps-of-a-container"
 PYTHON = "/opt/python"  # the environment that stands for the base image
 INSIDE = "DDPM_RT_CONTAINER_STEPS"  # set in the process that has mounts of its own
 ASK = f"""
@@ -49,15 +50,14 @@ class Image:
 
     def command(self, *command: str) -> list[str]:
         """A command of the image's user."""
-        user = () if self.user == "root" else ("setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups")
+        user = (
+            () if self.user == "root" else ("setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--init-groups")
+        )
         path = f"PATH={PYTHON}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return ["chroot", str(self.root), "env", path, *user, *command]
 
     def run(self, *command: str) -> None:
         subprocess.run(self.command(*command), check=True)
-
-    def mount(self, *options: str) -> None:
-        subprocess.run(["mount", *options], check=True)
 
 
 def built(root: Path) -> tuple[Image, dict[str, str]]:
@@ -93,6 +93,8 @@ def overlay() -> Path:
     for folder in Path(sys.base_prefix).parents:  # the user of the image must reach this Python
         inside = top / "root" / folder.relative_to("/")
         inside.chmod(inside.stat().st_mode | 0o755)
+    for name in ("dev", "proc"):
+        subprocess.run(["mount", "--rbind", f"/{name}", str(top / "root" / name)], check=True)
     return top / "root"
 
 
@@ -107,10 +109,11 @@ def main() -> None:
     secret = root / "run" / "secrets" / "token"
     secret.parent.mkdir(parents=True)
     secret.write_text(f"{TOKEN}\n")
-    image.mount("-o", "remount,ro", str(root))
+    subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
     alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     health = shlex.join(json.loads(later["HEALTHCHECK"].removeprefix("CMD ")))
-    asks = f"{PYTHON}/bin/python -c {shlex.quote(ASK)} && {health}; code=$?; kill -{later['STOPSIGNAL']} $server"
+    signal = later["STOPSIGNAL"].removeprefix("SIG")
+    asks = f"{PYTHON}/bin/python -c {shlex.quote(ASK)} && {health}; code=$?; kill -s {signal} $server"
     line = f"{shlex.join(json.loads(later['ENTRYPOINT']))} & server=$!; {asks}; wait $server && exit $code"
     subprocess.run([*alone, *image.command("sh", "-c", line)], check=True)
     print(f"the server ran as {image.user} on read-only files, was healthy, drew a picture and stopped at SIGTERM")
