@@ -17,6 +17,7 @@ def conditional_unet() -> Kind:
     stand_in_for(
         "torchvision",
         "datasets",
+        "pandas",
         "draccus",
         "deepdiff",
         "rerun",
