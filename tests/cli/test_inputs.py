@@ -213,14 +213,40 @@ def test_an_array_of_another_shape_and_a_file_that_is_missing_are_one_line(sr, t
         assert message in result.stderr.splitlines()[-1]
 
 
-def test_an_input_for_a_model_without_inputs_and_tune_of_a_model_with_them_are_one_line(
-    gaussian, sr, denoiser, tmp_path
-):
+def test_a_table_is_fitted_to_a_foreign_model_of_noise_levels_with_a_condition(denoiser, tmp_path):
+    given = ("--input", "difficulty=42")
+    result = run("tune", denoiser, "--calls", 4, *given, "--embed", "--samples", 16, "--held-out", 9)
+    assert result.exit_code == 0, result.output
+    errors = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[1:4])
+    errors = {name.strip(): float(error) for name, error in errors.items()}
+    assert errors["fitted"] < 0.5 * min(errors["euler"], errors["dpm++ logsnr"])
+
+    def drawn(*sampler):
+        assert run("sample", denoiser, "--sampler", *sampler, *given, "--out", tmp_path / "x.npy").exit_code == 0
+        return np.load(tmp_path / "x.npy").astype(np.float64)
+
+    dense = drawn("dpm++", "--steps", 400)
+    off = [np.sqrt(np.mean((drawn(*sampler) - dense) ** 2)) for sampler in (("fitted",), ("euler", "--steps", 4))]
+    assert off[0] < 0.5 * off[1]  # also on other samples, against a finer teacher
+
+
+def test_an_array_of_noise_levels_is_inverted_and_drawn_again(denoiser, tmp_path):
+    image, noise, again = (tmp_path / name for name in ("image.npy", "noise.npy", "again.npy"))
+    np.save(image, np.random.default_rng(0).uniform(-1, 1, (2, 1, 5, 6)).astype(np.float32))
+    asked = ("--engine", denoiser, "--steps", 200, "--input", "difficulty=0")
+    result = run("invert", image, *asked, "-o", noise)
+    assert result.exit_code == 0, result.output
+    assert run("sample", *asked, "--init-noise", noise, "--out", again).exit_code == 0
+    # eps is taken from the start of each inverted step: 2.2 % of a pixel at 200 steps.
+    np.testing.assert_allclose(np.load(again), np.load(image), rtol=0.023, atol=1e-5)
+
+
+def test_an_input_that_is_missing_or_unknown_is_one_line(gaussian, sr, denoiser, tmp_path):
     result = run("sample", "--engine", gaussian, "--input", "a=1", "--out", tmp_path / "x.png")
     assert result.exit_code == 2
     assert "it has none" in result.stderr
-    for model, message in ((sr, "tune cannot give inputs"), (denoiser, "process of betas")):
-        result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json")
+    for model, given, message in ((sr, ["--input", "low_res=0"], "self-conditioning (before)"), (denoiser, [], "diff")):
+        result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json", *given)
         assert result.exit_code in (1, 2)
         assert message in result.stderr
 

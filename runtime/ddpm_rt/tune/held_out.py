@@ -52,7 +52,7 @@ def end_of(
     card = engine.card
     steps = trajectory(
         bound.denoiser(engine, portion), compiled.table, card.image_shape,
-        seed=bound.seed, samples=portion, clip=compiled.clip,
+        seed=bound.seed, samples=portion, clip=compiled.clip, initial_scale=compiled.initial_scale,
     )  # fmt: skip
     for step in steps:
         called()
