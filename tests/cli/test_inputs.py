@@ -245,7 +245,8 @@ def test_an_input_that_is_missing_or_unknown_is_one_line(gaussian, sr, denoiser,
     result = run("sample", "--engine", gaussian, "--input", "a=1", "--out", tmp_path / "x.png")
     assert result.exit_code == 2
     assert "it has none" in result.stderr
-    for model, given, message in ((sr, ["--input", "low_res=0"], "self-conditioning (before)"), (denoiser, [], "diff")):
+    noisy = ["--input", "low_res=0", "--eta", "1"]
+    for model, given, message in ((sr, noisy, "leave out eta"), (denoiser, [], "difficulty")):
         result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json", *given)
         assert result.exit_code in (1, 2)
         assert message in result.stderr

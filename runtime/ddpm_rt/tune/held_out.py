@@ -53,6 +53,7 @@ def end_of(
     steps = trajectory(
         bound.denoiser(engine, portion), compiled.table, card.image_shape,
         seed=bound.seed, samples=portion, clip=compiled.clip, initial_scale=compiled.initial_scale,
+        self_conditioned=card.prev_x0 is not None,
     )  # fmt: skip
     for step in steps:
         called()

@@ -61,8 +61,8 @@ class Tuning:
 
     def fitting_to(self, card: ModelCard) -> BoundRequest:
         """The request for the samples of the fit. Raises ValueError for settings that the model does not allow."""
-        if card.prev_x0 is not None:
-            raise ValueError(f"tune cannot fit a model with self-conditioning ({card.prev_x0})")
+        if card.prev_x0 is not None and self.eta:
+            raise ValueError("tune fits a model with self-conditioning without noise; leave out eta")
         return self._request(self.seed, self.samples, labels_for(card, self.label)).bind(card)
 
     def measured_on(self, card: ModelCard) -> BoundRequest:

@@ -5,6 +5,7 @@ from mixture_engine import KINDS, LevelsEngine, MixtureEngine
 
 import ddpm_rt
 from ddpm_rt import Request
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.tune import RanOn, Tuning, tune
 from ddpm_rt.tune.held_out import SHOWN
@@ -111,6 +112,28 @@ def test_models_of_noise_levels_and_flows_are_fitted(kind, clip):
     dense = ddpm_rt.sample(engine, Request(sampler="dpm++", steps=300, **request))
     wanted = fitted.distances.images["teacher"]
     assert np.sqrt(np.mean((dense - wanted) ** 2)) < 0.02  # a solver with ten times the teacher's calls agrees with it
+
+
+class SelfConditioned(MixtureEngine):
+    """A network that uses its previous x0, and zeros in the first step."""
+
+    def __init__(self):
+        inputs = {"before": InputFacts("float32", (1, 4, 6), "prev_x0")}
+        super().__init__(prediction="x0", clip=CLIP, inputs=inputs)
+
+    def __call__(self, x, t, y=None, inputs=None, /):
+        return np.float32(0.8) * super().__call__(x, t) + np.float32(0.2) * inputs["before"]
+
+
+def test_a_model_with_self_conditioning_is_fitted_on_chains_that_give_it_the_previous_x0():
+    engine = SelfConditioned()
+    fitted = fit(engine, calls=5, held_out=SHOWN)
+    assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors["ddim"], fitted.fit.errors["dpm++ logsnr"])
+    request = {"seed": 901, "count": SHOWN, "batch": 8}
+    images = ddpm_rt.sample(engine, Request(compiled=fitted.sampler, **request))
+    np.testing.assert_array_equal(images, fitted.distances.images["fitted"])
+    with pytest.raises(ValueError, match="leave out eta"):
+        fit(engine, calls=5, eta=0.5)
 
 
 def test_listed_levels_are_kept():
