@@ -18,6 +18,7 @@ def conditional_unet() -> Kind:
         "torchvision",
         "datasets",
         "pandas",
+        "pyarrow",
         "draccus",
         "deepdiff",
         "rerun",
