@@ -125,6 +125,14 @@ def test_another_network_is_refused_in_one_line(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_embedding_of_no_class_of_another_width_is_refused(tmp_path):
+    def widen(state):
+        state["null_classes_emb"] = torch.ones(9)
+
+    with pytest.raises(CheckpointError, match="contain 'null_classes_emb'"):
+        open_source(milestone(tmp_path / "model-4.pt", "classes", widen), weights="ema_model")
+
+
 def test_a_size_that_the_levels_do_not_divide_and_foreign_facts_are_refused(tmp_path):
     for more, message in (({"image_size": 10}, "multiples of 4"), ({"length": 8}, "'length' does not apply to images")):
         path = milestone(tmp_path / "model-4.pt", "images", facts=KINDS["images"]["facts"] | more)

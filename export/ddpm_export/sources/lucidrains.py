@@ -60,8 +60,9 @@ def load(path: Path, weights: Weights, facts: Facts) -> Source:
 def renamed(weights: Weights) -> dict[str, Tensor]:
     """The weights under the names of `LucidrainsUNet`: the embedding of no class is the last class."""
     found = {name.replace(".fn.fn.", ".").replace(".fn.norm.", ".norm."): value for name, value in weights.items()}
-    if NULL_CLASS in found and "classes_emb.weight" in found:
-        found["classes_emb.weight"] = torch.cat([found["classes_emb.weight"], found.pop(NULL_CLASS)[None]])
+    classes, null = found.get("classes_emb.weight"), found.get(NULL_CLASS)
+    if classes is not None and null is not None and classes.ndim == 2 and classes.shape[1:] == null.shape:
+        found["classes_emb.weight"] = torch.cat([classes, found.pop(NULL_CLASS)[None]])
     return found
 
 
