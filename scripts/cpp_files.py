@@ -30,7 +30,7 @@ from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
 STEPS = 20
-SHAPES = {"sequence": (2, 256), "volume": (1, 4, 6, 5), "image": (1, 4, 6)}
+SHAPES = {"sequence": (2, 256), "volume": (1, 32, 32, 32), "image": (1, 4, 6)}
 TIMES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
 
 Target = tuple[Flavour, str]  # flavour of TensorRT, compute capability

@@ -57,6 +57,8 @@ def _check_known(request: Request, source: Source) -> None:
         raise ValueError("the reference samples with ddim and ddpm, in the dialect ho2020; compare with --engine-b")
     if request.compiled is not None:
         raise ValueError("the reference does not run fitted tables or steps files; compare with --engine-b")
+    if source.inputs:
+        raise ValueError("the reference does not run models with named inputs; compare with --engine-b")
     if request.guidance != 1.0:
         raise ValueError("the reference samples without guidance; compare with --engine-b")
     if sampler == "ddpm" and source.variance.startswith("learned"):

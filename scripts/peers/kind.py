@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ Loop = Callable[[], Iterator[torch.Tensor]]  # x after every step, in the state 
 class Kind:
     """A network with random weights, as `ddpm_rt` and as its own project sample it."""
 
-    adapted: Adapted
+    adapted: Adapted | None = None  # None: it is read from `checkpoint`
     loop: Loop
     request: dict[str, Any]  # what `ddpm_rt` is asked for, besides seed and count
     inputs: dict[str, np.ndarray] = field(default_factory=dict)
     tolerance: float = 1e-4
     reason: str = ""  # of a tolerance above that
+    checkpoint: Callable[[Path], list[str]] | None = None  # writes it, and returns the arguments of `ddpm-rt export`
+    pictures: Callable[[], np.ndarray] | None = None  # uint8 [N, H, W, 3], as the project's own pipeline makes them
 
 
 def condition(*shape: int, seed: int = 5) -> np.ndarray:

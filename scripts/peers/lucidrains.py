@@ -1,5 +1,7 @@
 """denoising_diffusion_pytorch: its Unets in its own p_sample and ddim_sample."""
 
+from pathlib import Path
+
 import torch
 
 from ddpm_export.peers import lucidrains
@@ -32,12 +34,33 @@ def p_samples(diffusion, shape):
     return loop
 
 
-def self_conditioned_v() -> Kind:
+def of_v():
     from denoising_diffusion_pytorch import GaussianDiffusion
 
-    diffusion = GaussianDiffusion(unet(self_condition=True), image_size=16, timesteps=STEPS, auto_normalize=False)
+    return GaussianDiffusion(unet(self_condition=True), image_size=16, timesteps=STEPS, auto_normalize=False)
+
+
+def self_conditioned_v() -> Kind:
+    diffusion = of_v()
     adapted = lucidrains.adapt(diffusion)
     return Kind(adapted=adapted, loop=p_samples(diffusion, (3, 16, 16)), request={"sampler": "ddpm", "steps": STEPS})
+
+
+def milestone() -> Kind:
+    """The same by the file that a Trainer saves, which holds other weights beside the average."""
+    diffusion = of_v()
+
+    def save(folder: Path) -> list[str]:
+        state = diffusion.state_dict()
+        average = {f"ema_model.{name}": value for name, value in state.items()}
+        last = {name: value + 1 if name.startswith("model.") else value for name, value in state.items()}
+        path = folder / "model-10.pt"
+        torch.save({"step": 1, "model": last, "opt": {}, "ema": average, "scaler": None, "version": "2"}, path)
+        path.with_suffix(".toml").write_text('image_size = 16\nprediction = "v"\n')
+        return [str(path), "--weights", "ema"]
+
+    request = {"sampler": "ddpm", "steps": STEPS}
+    return Kind(loop=p_samples(diffusion, (3, 16, 16)), request=request, checkpoint=save)
 
 
 def ddim_eps() -> Kind:
@@ -106,6 +129,7 @@ def labelled_with_guidance() -> Kind:
 
 
 KINDS = {
+    "lucidrains model-N.pt by ddpm-rt export, v, self-conditioning": milestone,
     "lucidrains Unet, v, sigmoid betas, self-conditioning, p_sample": self_conditioned_v,
     "lucidrains Unet, eps, linear betas, ddim_sample eta 0.5": ddim_eps,
     "lucidrains Unet, learned variance, cosine betas": learned_variance,

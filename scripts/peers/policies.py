@@ -17,6 +17,8 @@ def conditional_unet() -> Kind:
     stand_in_for(
         "torchvision",
         "datasets",
+        "pandas",
+        "pyarrow",
         "draccus",
         "deepdiff",
         "rerun",

@@ -133,13 +133,13 @@ def test_a_picture_of_a_model_without_inputs_says_what_it_always_said(gaussian, 
 
 
 def test_what_is_no_picture_is_drawn_into_arrays(tmp_path):
-    engine = write_super_resolution(tmp_path / "volume.onnx", shape=(2, 3, 4, 5))
+    engine = write_super_resolution(tmp_path / "volume.onnx", shape=(1, 32, 32, 32))
     command = ("--engine", engine, "--steps", 2, "--count", 3, "--input", "low_res=0.25")
     result = run("sample", *command, "--out", tmp_path / "x.png")
     assert result.exit_code == 2
-    assert "2 x 3 x 4 x 5, which a picture cannot show; write .npy, or a folder of .npz" in result.stderr
+    assert "1 x 32 x 32 x 32, which a picture cannot show; write .npy, or a folder of .npz" in result.stderr
     sampled(*command, "--out", tmp_path / "x.npy")
-    assert np.load(tmp_path / "x.npy").shape == (3, 2, 3, 4, 5)
+    assert np.load(tmp_path / "x.npy").shape == (3, 1, 32, 32, 32)
     sampled(*command, "--out", tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == [f"00000{n}.npz" for n in range(3)]
     with np.load(tmp_path / "out" / "000002.npz") as file:
@@ -213,14 +213,13 @@ def test_an_array_of_another_shape_and_a_file_that_is_missing_are_one_line(sr, t
         assert message in result.stderr.splitlines()[-1]
 
 
-def test_an_input_for_a_model_without_inputs_and_tune_of_a_model_with_them_are_one_line(
-    gaussian, sr, denoiser, tmp_path
-):
+def test_an_input_that_is_missing_or_unknown_is_one_line(gaussian, sr, denoiser, tmp_path):
     result = run("sample", "--engine", gaussian, "--input", "a=1", "--out", tmp_path / "x.png")
     assert result.exit_code == 2
     assert "it has none" in result.stderr
-    for model, message in ((sr, "tune cannot give inputs"), (denoiser, "process of betas")):
-        result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json")
+    noisy = ["--input", "low_res=0", "--eta", "1"]
+    for model, given, message in ((sr, noisy, "leave out eta"), (denoiser, [], "difficulty")):
+        result = run("tune", model, "--calls", 2, "-o", tmp_path / "x.steps.json", *given)
         assert result.exit_code in (1, 2)
         assert message in result.stderr
 

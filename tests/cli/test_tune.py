@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from command import failed, run
+from condition_files import denoiser_card, write_denoiser
 from gaussian_model import write_conditional
 from PIL import Image
 
@@ -21,6 +22,24 @@ def test_tune_prints_the_error_of_each_table_and_the_written_file(model, tmp_pat
     assert float(lines[2].split()[-1]) < float(lines[1].split()[-1])
     assert last == f"fitted, 4 calls: {out}"
     assert result.stderr == ""
+
+
+def test_a_table_is_fitted_to_a_foreign_model_of_noise_levels_with_a_condition(tmp_path):
+    denoiser = write_denoiser(tmp_path / "denoiser.onnx", card=denoiser_card())
+    given = ("--input", "difficulty=42")
+    result = run("tune", denoiser, "--calls", 4, *given, "--embed", "--samples", 16, "--held-out", 9)
+    assert result.exit_code == 0, result.output
+    errors = dict(line.rsplit(maxsplit=1) for line in result.stdout.splitlines()[1:4])
+    errors = {name.strip(): float(error) for name, error in errors.items()}
+    assert errors["fitted"] < 0.5 * min(errors["euler"], errors["dpm++ logsnr"])
+
+    def drawn(*sampler):
+        assert run("sample", denoiser, "--sampler", *sampler, *given, "--out", tmp_path / "x.npy").exit_code == 0
+        return np.load(tmp_path / "x.npy").astype(np.float64)
+
+    dense = drawn("dpm++", "--steps", 400)
+    off = [np.sqrt(np.mean((drawn(*sampler) - dense) ** 2)) for sampler in (("fitted",), ("euler", "--steps", 4))]
+    assert off[0] < 0.5 * off[1]  # also on other samples, against a finer teacher
 
 
 def test_a_steps_file_and_the_table_in_the_model_draw_the_same_images(model, tmp_path):

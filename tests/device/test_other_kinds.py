@@ -31,6 +31,13 @@ def shaped(x, t, y=None):
     return np.float32(0.3) * x
 
 
+LONG = (2, 256)
+
+
+def resolved(x, t, y=None, inputs=None):
+    return np.float32(0.3) * x - np.float32(0.5) * inputs["low_res"]
+
+
 CASES = {
     "inputs and self-conditioning": (mixed, mixed_card(), {"inputs": GIVEN}, {}),
     "the same with guidance": (
@@ -41,7 +48,11 @@ CASES = {
     ),
     "a flow": (velocity_of_flow, flow_card(), {}, FLOAT_TIME),
     "one number": (shaped, gaussian_card(image_shape=(1,)), {}, {}),
-    "a volume": (shaped, gaussian_card(image_shape=(2, 3, 4, 5)), {"sampler": "ddpm"}, {}),
+    "a volume": (shaped, gaussian_card(image_shape=(1, 32, 32, 32)), {"sampler": "ddpm"}, {}),
+    "super-resolution of sequences": (
+        resolved, gaussian_card(image_shape=LONG, inputs={"low_res": InputFacts("float32", LONG)}),
+        {"inputs": {"low_res": images(3, LONG)}, "sampler": "ddpm"}, {},
+    ),
     "noise levels with a condition": (
         x0_of_sigma, sigma_card(inputs={"shift": InputFacts("float32", ())}), {"inputs": {"shift": [0.1, -0.2]}},
         FLOAT_TIME,

@@ -7,6 +7,7 @@ import torch
 from command import run
 from tiny_unet import DIGITS, tiny_card, tiny_unet
 
+from ddpm_export.graph.simplify import make_reshapes_constant
 from ddpm_export.onnx_export import ExportOptions, export_onnx, weights_of_onnx
 from ddpm_ref import betas as schedules
 from ddpm_ref.checkpoint import Checkpoint, save_checkpoint, weights_sha256
@@ -221,3 +222,16 @@ def test_a_failed_export_is_a_one_line_error_and_leaves_no_file(checkpoint, tmp_
     assert result.exit_code == 1
     assert message in result.stderr.strip().splitlines()[-1]
     assert list(out.iterdir()) == []
+
+
+def test_a_reshape_whose_shapes_are_unknown_keeps_its_computed_shape():
+    """The exporter gives no shape for some values, as of the attention of diffusers."""
+    nodes = [
+        onnx.helper.make_node("Concat", ["n", "n"], ["shape"], axis=0),
+        onnx.helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in (("x", 1), ("n", 7), ("y", 1))]
+    nodes.append(onnx.helper.make_node("Identity", ["flat"], ["y"]))
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", values[:2], values[2:]))
+    make_reshapes_constant(model)
+    assert model.graph.node[1].input[1] == "shape"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ddpm_export.peers import lucidrains, monai
-from ddpm_export.peers.adapted import float64_betas
+from ddpm_export.sources.betas_buffers import float64_betas
 from ddpm_ref import betas as schedules
 
 

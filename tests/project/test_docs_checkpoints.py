@@ -33,8 +33,10 @@ def test_the_module_of_the_page_is_exported_with_labels_and_twice_its_channels(t
 def test_each_toml_of_the_page_can_be_read(tmp_path, text):
     (tmp_path / "facts.toml").write_text(text)
     facts = read_facts(tmp_path / "facts.toml")
-    assert len(facts.betas) == 1000
-    assert facts.attention_order in CHOICES["attention_order"]
+    assert facts.prediction in CHOICES["prediction"]
+    if "attention_order" in text:  # guided-diffusion, whose weights do not hold the betas
+        assert len(facts.betas) == 1000
+        assert facts.attention_order in CHOICES["attention_order"]
 
 
 def test_every_key_of_the_toml_is_on_the_page():

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "ddpm_ref": {*REFERENCE, "ddpm_ref"},
     "export/ddpm_export": {
         *("numpy", "click", "torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "tensorrt"),
-        *("ddpm_rt", "ddpm_ref", "ddpm_export"),
+        *("ddpm_rt", "ddpm_ref", "ddpm_export", "diffusers"),
     },
 }
 
@@ -54,6 +54,11 @@ def test_the_server_s_packages_are_imported_by_the_server_alone():
         is_server = source.parent.name == "serve"
         assert is_server or not imported_packages(source) & SERVER, source
         assert source.name == "ray.py" or "ray" not in imported_packages(source), source
+
+
+def test_diffusers_is_imported_only_where_its_decoder_is_built():
+    for source in (ROOT / "export/ddpm_export").rglob("*.py"):
+        assert source.name == "autoencoder.py" or "diffusers" not in imported_packages(source), source
 
 
 def test_the_runtime_imports_neither_torch_nor_an_engine():

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from device_loops import Host
 from gaussian_model import BETAS, PIXEL_VARIANCE
 from linear_network import ALPHA_BAR, SHAPE, SIZE, Linear, pictures, recursion
+from mixture_engine import DEVIATION, KINDS, LevelsEngine
+from other_kinds import flow_card, sigma_card, velocity_of_flow, x0_of_sigma
 
 import ddpm_rt
 from ddpm_rt import Request, Schedule, ddim, ddim_inversion, noise, timesteps
 from ddpm_rt.requests.interpolation import slerp
+from ddpm_rt.requests.inversion import Inversion
 
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", None), ("ddim", None), ("ddim", 0.5)])
@@ -62,6 +66,39 @@ def test_inversion_reconstructs_an_image_with_a_first_order_error(prediction):
     assert off[0] < 0.055
     assert off[1] / off[0] == pytest.approx(0.5, abs=0.02)
     assert off[2] / off[1] == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(("network", "card"), [(x0_of_sigma, sigma_card()), (velocity_of_flow, flow_card())])
+def test_inversion_of_levels_approximates_the_exact_noise(network, card):
+    """The flow scales a Gaussian number from its deviation to that of x_T, which is sigma_max z, or z at t = 1."""
+    engine = Host(network, card)
+    images = np.random.default_rng(1).standard_normal((2, *card.image_shape)).astype(np.float32)
+    last = 80.0 if card.process.kind == "sigma" else None
+    deviation = 1.0 if last is None else np.sqrt(PIXEL_VARIANCE + last**2) / last
+    request = Inversion(noise=images, count=2, steps=200)
+    # Steps of finite length: 0.4 % at 200 steps for the sigmas, 0.9 % for the flow.
+    np.testing.assert_allclose(request.drawn(engine), images * deviation / PIXEL_VARIANCE**0.5, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_inversion_of_levels_reconstructs_an_image_with_a_first_order_error(kind, sampler):
+    generator, off = np.random.default_rng(0), []
+    images = generator.choice([-1.0, 1.0], (3, 1, 4, 6)) + DEVIATION * generator.standard_normal((3, 1, 4, 6))
+    for steps in (100, 200, 400):
+        request, engine = Request(sampler=sampler, steps=steps, batch=2), LevelsEngine(kind)
+        noise = ddpm_rt.invert(images, engine, request=request)
+        off.append(np.abs(ddpm_rt.from_noise(noise, engine, request=request) - images).max())
+    assert noise.std() == pytest.approx(1.0, abs=0.1)  # 72 numbers
+    assert off[0] < 0.03  # of pixels near -1 and 1
+    assert off[1] / off[0] == pytest.approx(0.5, abs=0.04)
+    assert off[2] / off[1] == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_sampler_with_noise_is_not_inverted():
+    for asked in ({"sampler": "euler-a"}, {"sampler": "dpm++"}, {"eta": 0.5}):
+        with pytest.raises(ValueError, match="only ddim with eta 0, which euler equals"):
+            ddpm_rt.invert(np.zeros((1, 4, 6)), LevelsEngine("sigma, x0"), request=Request(**asked))
 
 
 @pytest.mark.parametrize("prediction", ["eps", "x0", "v"])

@@ -20,7 +20,7 @@ from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
         (lambda: Request(spacing="linspace"), sigma_card(), "karras or logsnr"),
         (lambda: Request(spacing="karras"), flow_card(), "trailing"),
         (lambda: Request(dialect="diffusers"), sigma_card(), "dialect diffusers"),
-        (lambda: Inversion(noise=images(1, SEQUENCE), count=1), sigma_card(), "needs a model of betas"),
+        (lambda: Inversion(noise=images(1, SEQUENCE), count=1, timesteps=[90.0]), sigma_card(), "lie in .0.002, 80"),
     ],
 )
 def test_an_unsupported_request_is_refused(request_of, card, message):

@@ -31,8 +31,9 @@ from ddpm_rt.limits import MAX_BATCH
 def export(source: Path, out: Path, config: Path | None, weights: str | None, quiet: bool, **options: Any) -> None:
     """Export a checkpoint to ONNX, and compare the result with PyTorch.
 
-    SOURCE is a directory that diffusers saved, or a weights file of guided-diffusion, improved-diffusion or
-    pytorch_diffusion. If SOURCE contains several networks, choose one with --weights.
+    SOURCE is a directory that diffusers saved, or a weights file of guided-diffusion, improved-diffusion,
+    denoising_diffusion_pytorch or pytorch_diffusion. If SOURCE contains several networks, choose one with --weights.
+    The decoder of a latent model becomes a second file beside it: unet.decoder.onnx.
 
     \b
     ddpm-rt export runs/mnist -o unet.onnx
@@ -47,19 +48,28 @@ def export(source: Path, out: Path, config: Path | None, weights: str | None, qu
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     from ..onnx_export import ExportOptions, export_onnx
+    from ..peers.latent import export_decoder
     from ..sources import open_source
     from ..sources.checkpoint_card import card_of
 
     try:
         check_target(out)
         with stage_line(quiet) as report:
+            chosen = ExportOptions(**options)
             report("reading the checkpoint")
             found = open_source(source, config, weights=weights)
-            card = export_onnx(found.module, card_of(found, source), out, ExportOptions(**options), report=report)
+            decoder = None if found.autoencoder is None else out.with_name(f"{out.stem}.decoder.onnx")
+            card = card_of(found, source, None if decoder is None else decoder.name)
+            if decoder is not None:
+                report("exporting the decoder")
+                decoded = export_decoder(found.autoencoder, card.image_shape, decoder, opset=chosen.opset)
+            card = export_onnx(found.module, card, out, chosen, report=report)
     except (ValueError, DdpmRtError) as error:
         raise click.ClickException(str(error)) from error
     for note in found.notes:
         say(f"{source}: {note}", err=True)
-    off, largest = card.provenance.parity["max_abs_error"], card.provenance.parity["max_abs_out"]
-    megabytes = out.stat().st_size / 1e6
-    say(f"{out}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")
+    written = {out: card.provenance.parity} if decoder is None else {decoder: decoded, out: card.provenance.parity}
+    for path, parity in written.items():
+        off, largest = parity["max_abs_error"], parity["max_abs_out"]
+        megabytes = path.stat().st_size / 1e6
+        say(f"{path}: {megabytes:.2f} MB, within {off:.1e} of PyTorch (largest output {largest:.2g})")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ddpm_ref.guided_unet import GuidedUNet
+from ddpm_ref.lucidrains_unet import LucidrainsUNet
 from ddpm_ref.unet import UNet
 from ddpm_rt import DdpmRtError, ModelCard
 
@@ -75,7 +76,7 @@ def check_inputs(module: nn.Module, card: ModelCard) -> None:
     The exported graph would never receive an optional input, such as the estimate of self-conditioning. Inputs that do
     not change the output are allowed, as are switches, whose default is not None.
     """
-    if isinstance(module, UNet | GuidedUNet):
+    if isinstance(module, UNet | GuidedUNet | LucidrainsUNet):
         return  # the networks of ddpm_ref check their labels themselves
     spare = _spare_inputs(module, len(card.names) - 1 + len(card.inputs))
     if not spare:

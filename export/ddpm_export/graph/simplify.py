@@ -34,7 +34,7 @@ def make_reshapes_constant(model: onnx.ModelProto) -> None:
         if node.op_type != "Reshape" or node.input[1] in constants:
             continue
         same = (node.output[0], shape_of.get(node.input[1], ""))  # its output, or the tensor whose shape it copies
-        shape = next((shapes[name] for name in same if None not in shapes.get(name, [None])[1:]), [])
+        shape = next((shapes[name] for name in same if None not in shapes.get(name, [None, None])[1:]), [])
         if len(shape) > 1:
             name = f"{node.output[0]}.shape"
             model.graph.initializer.append(numpy_helper.from_array(np.array([-1, *shape[1:]], np.int64), name))

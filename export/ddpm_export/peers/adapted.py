@@ -4,9 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ddpm_ref.checkpoint import weights_sha256
 from ddpm_rt import ModelCard, Provenance
@@ -34,17 +32,6 @@ def adapted(module: nn.Module, source: str, package: str, **facts: Any) -> Adapt
     provenance = Provenance(source, weights_sha256(module.state_dict()), package_versions((*PACKAGES, package)), {})
     known = {"names": {name: name for name in names}, "precision": "fp32", "provenance": provenance}
     return Adapted(module, ModelCard(**{**defaults, **known, **facts}))
-
-
-def float64_betas(betas: Tensor, alpha_bar: Tensor) -> tuple[float, ...]:
-    """The betas that a float32 table of them and one of alpha_bar were rounded from, as nearly as both tell.
-
-    A small beta is exact to 6e-8 of itself in its own table. 1 - beta of a beta near 1 is not, but it is the ratio of
-    two alpha_bars.
-    """
-    own, product = (np.asarray(table.detach().cpu().double().numpy()) for table in (betas, alpha_bar))
-    ratio: NDArray[np.float64] = product / np.append(1.0, product[:-1])
-    return tuple(np.where(own < 0.5, own, 1.0 - ratio).tolist())
 
 
 def copy_of(module: nn.Module) -> Any:

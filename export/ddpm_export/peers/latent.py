@@ -10,25 +10,21 @@ from torch import Tensor, nn
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.atomic_write import replace_file
-from ddpm_rt.artifacts.card_facts import Latents
 from ddpm_rt.engines.ort_cpu import open_session
 
 from ..graph.module_call import first_line
 from ..onnx_export import MAX_BATCH, TOLERANCE, check_parity, quiet
+from ..sources.autoencoder import latents_of
 from .adapted import Adapted, copy_of
 
 
 def with_decoder(adapted: Adapted, autoencoder: Any, name: str) -> Adapted:
     """A latent model whose card names the decoder file `name`, which must lie beside the model's file.
 
-    Latents are divided by the autoencoder's `scaling_factor`, and its `shift_factor` is added. Raises ValueError for
-    latents that are normalised by their own mean and deviation.
+    Raises ValueError for latents that a card cannot describe.
     """
-    config = autoencoder.config
-    if config.get("latents_mean") is not None or config.get("latents_std") is not None:
-        raise ValueError("latents that are normalised channel by channel are not supported")
-    latents = Latents(float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0), name)
-    return adapted._replace(card=dataclasses.replace(adapted.card, latents=latents))
+    card = dataclasses.replace(adapted.card, latents=latents_of(autoencoder, name))
+    return adapted._replace(card=card)
 
 
 def export_decoder(autoencoder: Any, shape: tuple[int, ...], path: Path | str, *, opset: int = 18) -> dict[str, float]:
@@ -38,7 +34,7 @@ def export_decoder(autoencoder: Any, shape: tuple[int, ...], path: Path | str, *
     decoder, or ONNX Runtime gives another output.
     """
     module, path = Decode(copy_of(autoencoder)).eval(), Path(path)
-    latents = torch.from_numpy(np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32))
+    latents = _examples(autoencoder, shape)
     axis = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     found: dict[str, float] = {}
 
@@ -77,3 +73,17 @@ class Decode(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         out: Tensor = self.autoencoder.decode(latents).sample
         return out
+
+
+def _examples(autoencoder: Any, shape: tuple[int, ...]) -> Tensor:
+    """Two latents, float32 `[2, *shape]`: normals, or codes where the decoder replaces every place by its nearest code.
+
+    A place in the middle of two codes becomes either of them by the rounding of its distance.
+    """
+    generator = np.random.default_rng(0)
+    if hasattr(autoencoder, "quantize"):
+        codes = autoencoder.quantize.embedding.weight.detach().cpu()
+        chosen = torch.from_numpy(generator.integers(0, len(codes), (2, *shape[1:])))
+        latents: Tensor = codes[chosen].movedim(-1, 1).float().contiguous()
+        return latents
+    return torch.from_numpy(generator.standard_normal((2, *shape)).astype(np.float32))

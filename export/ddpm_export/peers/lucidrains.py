@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from ddpm_rt.artifacts.card_facts import InputFacts
 
+from ..sources.betas_buffers import float64_betas
+from ..sources.lucidrains import SELF_CONDITION
 from ..sources.state_file import read_state
-from .adapted import Adapted, adapted, copy_of, float64_betas, one_of
+from .adapted import Adapted, adapted, copy_of, one_of
 
 PACKAGE = "denoising-diffusion-pytorch"
 OBJECTIVES = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
-SELF_CONDITION = "x_self_cond"
 
 
 def adapt(diffusion: Any, source: str = PACKAGE) -> Adapted:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.samplers.continuous import FlowProcess
 
-from .adapted import Adapted, adapted, copy_of, float64_betas, one_of
+from ..sources.betas_buffers import float64_betas
+from .adapted import Adapted, adapted, copy_of, one_of
 
 PACKAGE = "monai"
 PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}

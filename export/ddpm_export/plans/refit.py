@@ -84,7 +84,8 @@ def as_onnx(
     from ..sources.checkpoint_card import card_of
 
     found = open_source(weights, config)
-    card = card_of(found, weights)
+    latents = record.card.latents
+    card = card_of(found, weights, None if latents is None else latents.decoder)
     check_card(weights, dataclasses.replace(card, precision=record.card.precision), record)
     options = ExportOptions(
         opset=graph.opset if graph.opset in OPSETS else OPSETS[0],  # an export in bf16 raises the opset

@@ -1,8 +1,9 @@
 """Opens a checkpoint of any supported layout.
 
-`diffusers`, `guided` and `pytorch_diffusion` each know one layout: `matches` recognises its weights, `load` builds the
-network and its facts. A new layout is such a module and a line in `LAYOUTS`. `candidates` finds the networks in a file,
-and `selection` chooses one by the name that the user gave.
+`diffusers`, `guided`, `lucidrains` and `pytorch_diffusion` each know one layout: `matches` recognises its weights,
+`load` builds the network and its facts. A new layout is such a module and a line in `LAYOUTS`. `candidates` finds the
+networks in a file, and `selection` chooses one by the name that the user gave. `autoencoder` reads the decoder of a
+latent pipeline.
 """
 
 import dataclasses
@@ -13,7 +14,9 @@ from pathlib import Path
 from ddpm_ref.errors import CheckpointError
 from ddpm_ref.text import quoted
 
-from . import diffusers, guided, pytorch_diffusion
+from . import diffusers, guided, lucidrains, pytorch_diffusion
+from .autoencoder import load_autoencoder
+from .betas_buffers import betas_in
 from .candidates import Candidate, Contents, Layout, check_numbers, check_pixels, find, notes
 from .facts import Facts, read_facts
 from .selection import TOP, Selection
@@ -22,8 +25,8 @@ from .state_file import read_state
 from .weight_files import read_folder
 
 ACCEPTED = (
-    "a directory that diffusers saved (unet/config.json or config.json), a state dict of improved-diffusion or "
-    "guided-diffusion (input_blocks.*), or a state dict of pytorch_diffusion (temb.dense.*, down.*.block.*)"
+    "a directory that diffusers saved (unet/config.json or config.json), or a state dict of guided-diffusion "
+    "(input_blocks.*), denoising_diffusion_pytorch (time_mlp.*) or pytorch_diffusion (temb.dense.*)"
 )
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 MOST_FITTING = 8  # most networks of one file that are tried
@@ -31,6 +34,7 @@ MOST_FITTING = 8  # most networks of one file that are tried
 LAYOUTS = {  # of one weights file
     "guided": Layout(guided.ANCHOR, guided.matches, guided.load),
     "pytorch_diffusion": Layout(pytorch_diffusion.ANCHOR, pytorch_diffusion.matches, pytorch_diffusion.load),
+    "lucidrains": Layout(lucidrains.ANCHOR, lucidrains.matches, lucidrains.load, keeps_betas=True),
     "diffusers": Layout(diffusers.ANCHOR, diffusers.matches, diffusers.load_beside_config),
 }
 
@@ -73,7 +77,9 @@ def _open_folder(path: Path, facts: Facts, selection: Selection) -> Source:
     contents = find(tensors, {"diffusers": layout})
     if not contents.candidates:  # `load` reports missing and unknown weights
         contents = Contents([Candidate(TOP, "diffusers", tensors)], {}, [])
-    return _chosen(path, contents, {"diffusers": layout}, facts, selection)
+    source = _chosen(path, contents, {"diffusers": layout}, facts, selection)
+    decoder = diffusers.decoder_folder(path)
+    return source if decoder is None else dataclasses.replace(source, autoencoder=load_autoencoder(decoder, selection))
 
 
 def _open_file(path: Path, facts: Facts, selection: Selection) -> Source:
@@ -99,7 +105,9 @@ def _chosen(
     failed: dict[str, CheckpointError] = {}
     for candidate in candidates[:MOST_FITTING]:
         try:
-            fitting[candidate.label] = candidate, layouts[candidate.layout].load(path, candidate.weights, facts)
+            layout = layouts[candidate.layout]
+            known = _with_betas(path, facts, contents) if layout.keeps_betas else facts
+            fitting[candidate.label] = candidate, layout.load(path, candidate.weights, known)
         except CheckpointError as error:
             failed[candidate.label] = error
     if not fitting:
@@ -110,7 +118,18 @@ def _chosen(
     candidate, source = selection.pick(fitting)
     check_numbers(path, candidate.weights)
     said = [f"{label!r} does not fit: {error}" for label, error in failed.items()]
-    return dataclasses.replace(source, notes=(*notes(contents, candidate, source.betas), *said))
+    kept = layouts[candidate.layout].keeps_betas and facts.betas is None
+    return dataclasses.replace(source, notes=(*notes(contents, candidate, source.betas, kept=kept), *said))
+
+
+def _with_betas(path: Path, facts: Facts, contents: Contents) -> Facts:
+    """The facts, with the betas of the file unless the user gave others."""
+    if facts.betas is not None:
+        return facts
+    try:
+        return dataclasses.replace(facts, betas=betas_in(contents.derived))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _look(path: Path) -> tuple[bool, bool]:

@@ -30,6 +30,7 @@ DERIVED_NAMES = """
     n_averaged num_updates decay initted step epoch global_step optimization_step
 """
 DERIVED = frozenset(DERIVED_NAMES.split())
+USED = frozenset(("betas", "alphas_cumprod"))  # of which the betas are read
 DECODERS = frozenset(("first_stage_model", "vae", "vqvae", "vqgan", "movq", "autoencoder", "autoencoder_kl"))
 WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))  # removed anywhere in a name
 FLAT_AVERAGE = re.compile(r"^(.*\.)?model_ema\.")  # the LitEma of CompVis stores names without dots
@@ -42,6 +43,7 @@ class Layout:
     anchor: str
     matches: Callable[[Weights], bool]
     load: Callable[[Path, Weights, Facts], Source]  # of the file's path, for messages; the weights; the user's facts
+    keeps_betas: bool = False  # whether betas among the buffers of a file are those of the network
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,8 @@ def check_pixels(path: Path, tensors: Weights) -> None:
     for name in tensors:
         if found := DECODERS.intersection(name.split(".")[:-1]):
             raise CheckpointError(
-                f"{path} also contains a decoder ({sorted(found)[0]}), so its network draws latents; only networks "
-                "that draw pixels are supported"
+                f"{path} also contains a decoder ({sorted(found)[0]}), so its network draws latents; convert "
+                "it to a directory of diffusers"
             )
 
 
@@ -111,11 +113,12 @@ def check_numbers(path: Path, weights: Weights) -> None:
             )
 
 
-def notes(contents: Contents, chosen: Candidate, betas: NDArray[np.float64]) -> list[str]:
-    """Notes for the user about the parts of a file that were chosen or not used."""
+def notes(contents: Contents, chosen: Candidate, betas: NDArray[np.float64], *, kept: bool = False) -> list[str]:
+    """Notes for the user about the parts of a file that were chosen or not used; `kept` if its betas are in use."""
     said = [] if chosen.label == TOP else [f"the weights are those of {chosen.label!r}"]
-    if contents.derived:
-        names = sorted({name.rpartition(".")[2] for name in contents.derived})
+    said += ["the betas are those of the file"] if kept else []
+    names = sorted({name.rpartition(".")[2] for name in contents.derived} - (USED if kept else set()))
+    if names:
         said.append(f"ignored counters and buffers that follow from the betas: {_some(names)}")
     if contents.unused:
         groups = sorted({name.split(".")[0] for name in contents.unused})

@@ -22,7 +22,7 @@ TEXT = "it needs a text encoder or another condition; only a UNet2DModel is supp
 QUOTES = "'"
 LAYOUT = "a diffusers directory"
 ALONE = "contains only weights of diffusers; name the directory with its config.json"
-FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps")
+FOREIGN_KEYS = ("length", "heads", "head_channels", "attention_order", "rescale_timesteps")
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -39,9 +39,9 @@ def matches(weights: Weights) -> bool:
 def network_folder(path: Path, selection: Selection) -> Path:
     """The folder with the network of a checkpoint: `unet`, `unet_ema`, or `path` itself.
 
-    Raises CheckpointError if there is no network, or if the pipeline has other parts than a network and a scheduler.
+    Raises CheckpointError if there are several, or if the pipeline has an encoder of conditions.
     """
-    _check_pipeline(path)
+    decoder_folder(path)
     found = {name: path / name for name in NETWORKS if (path / name / "config.json").exists()}
     if found:
         return selection.pick(found)
@@ -89,17 +89,22 @@ def load_beside_config(path: Path, weights: Weights, facts: Facts) -> Source:
     return load(path.parent, path.parent, weights, facts)
 
 
-def _check_pipeline(path: Path) -> None:
-    """Raises CheckpointError if a pipeline contains a decoder or an encoder of conditions."""
+def decoder_folder(path: Path) -> Path | None:
+    """The folder of a pipeline's autoencoder, if its network draws latents.
+
+    Raises CheckpointError if the pipeline has an encoder of conditions, or several autoencoders.
+    """
     index = read_json(path / "model_index.json") if (path / "model_index.json").exists() else {}
     named = [name for name, value in index.items() if isinstance(value, list) and any(value) and name[:1] != "_"]
     parts = {*named, *(name for name in DECODERS if (path / name).is_dir())} - {*NETWORKS, "scheduler"}
-    for part in sorted(parts, key=lambda name: (name not in DECODERS, name)):
-        what = "decodes its latents into pictures" if part in DECODERS else "its network was trained with"
+    decoders = sorted(parts & DECODERS)
+    for part in [*sorted(parts - DECODERS), *decoders[1:]]:
+        what = "is a second decoder" if part in DECODERS else "its network was trained with"
         raise CheckpointError(
-            f"{path} is {_article(index)} with {quoted(part)}, which {what}; only pipelines with a scheduler and a "
-            "UNet2DModel that draws pixels are supported"
+            f"{path} is {_article(index)} with {quoted(part)}, which {what}; only pipelines with a scheduler, a "
+            "UNet2DModel and at most one autoencoder are supported"
         )
+    return path / decoders[0] if decoders else None
 
 
 def _article(index: Mapping[str, Any]) -> str:

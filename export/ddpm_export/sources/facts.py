@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "spacing": get_args(Spacing),
     "attention_order": get_args(AttentionOrder),
 }
-COUNTS = ("classes", "heads", "head_channels")
+COUNTS = ("classes", "heads", "head_channels", "length")
 NO_CLIP = "none"  # TOML has no null
 
 Value = TypeVar("Value")
@@ -33,6 +33,7 @@ class Facts:
     """The keys of the file. None means that the key is absent."""
 
     image_size: tuple[int, int] | None = None  # height, width; the file may give one number for a square
+    length: int | None = None  # of sequences
     betas: NDArray[np.float64] | None = None  # "linear:1000:1e-4:0.02", a list, or the name of a .json or .npy file
     prediction: Prediction | None = None
     variance: AnyVariance | None = None

@@ -23,7 +23,7 @@ from .state_file import Weights, count, shape_of
 
 ANCHOR = "temb.dense.0.weight"
 LAYOUT = "a state dict of pytorch_diffusion"
-FOREIGN_KEYS = ("heads", "head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
+FOREIGN_KEYS = ("length", "heads", "head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
 TOP = {
     "temb.dense.0": "time_embedding.linear_1",
     "temb.dense.1": "time_embedding.linear_2",

@@ -1,8 +1,9 @@
 """A trained network and the facts for its card, independent of the checkpoint's layout."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +12,16 @@ from torch import nn
 from ddpm_ref.checkpoint import weights_sha256
 from ddpm_ref.diffusion import AnyVariance, Prediction, Spacing
 from ddpm_ref.errors import CheckpointError
+from ddpm_rt.artifacts.card_facts import InputFacts
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
-    """`module(x, t)`, or `module(x, t, y)` with classes, in eval mode, float32, on the CPU."""
+    """`module(x, t)`, or `module(x, t, y)` with classes, then `inputs`, in eval mode, float32, on the CPU."""
 
     layout: str  # the name of the checkpoint's layout
     module: nn.Module
-    image_shape: tuple[int, int, int]  # C, H, W
+    image_shape: tuple[int, ...]  # C, H, W; C, L of a sequence
     betas: NDArray[np.float64]  # [T]
     prediction: Prediction
     variance: AnyVariance
@@ -27,6 +29,8 @@ class Source:
     spacing: Spacing
     classes: int | None = None
     null_class: int | None = None  # the label that means no class
+    inputs: Mapping[str, InputFacts] = field(default_factory=dict)  # more inputs, in the order of the arguments
+    autoencoder: Any = None  # of diffusers, if the network draws latents
     notes: tuple[str, ...] = ()  # messages for the user about reading the checkpoint
 
     @property

@@ -38,7 +38,7 @@ TEST_CASE("a sampler tells the shape of its samples and its named inputs") {
   CHECK(inputs[0].rank == 2);
   CHECK(inputs[0].shape[1] == 256);
   CHECK(opened("volume.onnx", "volume-ddpm.steps.json").shape() ==
-        std::vector<std::size_t>{1, 4, 6, 5});
+        std::vector<std::size_t>{1, 32, 32, 32});
   CHECK(opened().info().is_picture == 1);
   CHECK(noise_levels("int64").inputs()[0].type == DDPM_RT_INT64);
   CHECK(noise_levels("int32").inputs()[0].rank == 0);

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .inputs import Values, input_options, read_inputs
 from .options import (
     PATH,
-    Integers,
+    Numbers,
     batch_option,
     engine_options_of,
     guidance_option,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--calls", type=click.IntRange(min=1), help="Network calls per sample.")
-@click.option("--timesteps", type=Integers(), metavar="T,T,...", help="Timesteps, descending; replaces --calls.")
+@click.option("--timesteps", type=Numbers(), metavar="T,T,...",
+              help="Timesteps, or sigmas of noise levels, descending; replaces --calls.")  # fmt: skip
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="The .steps.json to write.")
 @click.option("--embed", is_flag=True, help="Write the table into the model file, for `--sampler fitted`.")
 @click.option(
@@ -57,10 +59,14 @@ if TYPE_CHECKING:
 @label_option("every class")
 @guidance_option
 @batch_option()
+@input_options
 @click.option("--png", type=PATH, metavar="FILE", help="Show held-out samples of every table side by side.")
 @place_options
 @quiet_option
-def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bool, **asked: Any) -> None:
+def tune(
+    model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bool,
+    inputs: Values, null_inputs: Values, resize: bool, **asked: Any,
+) -> None:  # fmt: skip
     """Fit a table of few network calls to a model, on the engine that will run it.
 
     \b
@@ -82,6 +88,9 @@ def tune(model: Path, out: Path | None, embed: bool, png: Path | None, quiet: bo
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     with engine:
+        tuning = _with_inputs(tuning, engine, inputs, null_inputs, resize=resize)
+        if png is not None and not engine.card.is_picture:
+            raise click.UsageError(f"{png}: the model draws no pictures; leave out --png")
         provider = "cpu" if engine.loop is None else provider_for(model, options.provider, options.device)
         fitted = _fitted(engine, tuning, _ran_on(model, engine, provider), quiet)
         _write(fitted, engine, model, out, png, embed)
@@ -125,6 +134,16 @@ def warn(fit: "Fit") -> None:
             "--samples",
             err=True,
         )
+
+
+def _with_inputs(tuning: "Tuning", engine: "Engine", inputs: Values, null_inputs: Values, *, resize: bool) -> "Tuning":
+    from dataclasses import replace
+
+    try:
+        given = read_inputs(engine.card, inputs, resize=resize)
+        return replace(tuning, inputs=given, null_inputs=read_inputs(engine.card, null_inputs, resize=resize))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _ran_on(model: Path, engine: "Engine", provider: str) -> "RanOn":

@@ -10,40 +10,57 @@ from ..artifacts.card import ModelCard
 from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs
-from ..samplers import ddim
 from ..samplers.compiled_sampler import CompiledSampler
-from ..samplers.schedule import Integers, Prediction, Schedule
+from ..samplers.continuous import Levelled
+from ..samplers.schedule import Floats, Levels, Prediction, Schedule
 from ..samplers.table import StepTable, form
 from .labels import no_class
 from .request import BoundRequest, Request
 
 
-def ddim_inversion(schedule: Schedule, timesteps: Integers, *, prediction: Prediction = "eps") -> StepTable:
+def ddim_inversion(schedule: Schedule | Levelled, timesteps: Levels, *, prediction: Prediction = "eps") -> StepTable:
     """The table of DDIM with eta 0 run backwards: t ascends, from an image to x_T.
 
     Song et al. 2021, section 4.3: the steps of eq. (13) from low to high noise. A row starts at the noise level of the
     previous row's t (the first row at the image, alpha_bar 1) and leads to the level of its own t. Both levels share
     one eps, so the error of a step is of second order in its length, and that of the chain of first order. x does not
     depend on x0, and therefore not on a clip; x0 is only shown.
+
+    For noise levels or a flow, `timesteps` are levels. x is then kept in the scale of the network's input at a row's t:
+    the chain starts from the image times the scale at the first t, and ends with x_T over its deviation, which is what
+    a sampler multiplies by `initial_scale`.
     """
-    ddim(schedule, timesteps, prediction=prediction)  # checks the timesteps: raises ValueError
-    t = timesteps[::-1].copy()
-    now = schedule.alpha_bar[t]
+    schedule.check_levels(timesteps)
+    levels = timesteps[::-1].copy()
+    now, scale = schedule.alpha_bar_at(levels), schedule.scale_at(levels, prediction)
     before = np.append(1.0, now[:-1])
-    _, _, eps_from_x, eps_from_out = form(now, prediction)
+    told, end = (levels, 1.0) if isinstance(schedule, Schedule) else (schedule.time_at(levels), (1.0 - now[-1]) ** -0.5)
+    eps_from_x, eps_from_out = _eps(schedule, levels, prediction)
     from_eps = np.sqrt(1.0 - now) - np.sqrt(now / before * (1.0 - before))
-    zero = np.zeros_like(now)
+    after, zero = np.append(scale[1:], end), np.zeros_like(now)
     return StepTable(
-        t,
-        x0_from_x=(1.0 - np.sqrt(1.0 - before) * eps_from_x) / np.sqrt(before),
+        told,
+        x0_from_x=(1.0 / scale - np.sqrt(1.0 - before) * eps_from_x) / np.sqrt(before),
         x0_from_out=-np.sqrt(1.0 - before) * eps_from_out / np.sqrt(before),
         mean_from_x0=zero,
-        mean_from_x=np.sqrt(now / before) + from_eps * eps_from_x,
-        mean_from_out=from_eps * eps_from_out,
+        mean_from_x=(np.sqrt(now / before) / scale + from_eps * eps_from_x) * after,
+        mean_from_out=from_eps * eps_from_out * after,
         mean_from_prev_x0=zero,
         sigma=zero,
         log_sigma_from_spread=zero,
     )
+
+
+def _eps(process: Schedule | Levelled, levels: Levels, prediction: Prediction) -> tuple[Floats, Floats]:
+    """The coefficients of the network's input and of its output in eps, at each level."""
+    alpha_bar, scale = process.alpha_bar_at(levels), process.scale_at(levels, prediction)
+    own = None if isinstance(process, Schedule) else process.x0_from(levels, prediction)
+    if own is None:
+        _, _, from_x, from_out = form(alpha_bar, prediction)
+        return from_x / scale, from_out
+    x0_from_x, x0_from_out = own
+    signal, noise = np.sqrt(alpha_bar), np.sqrt(1.0 - alpha_bar)
+    return (1.0 / scale - signal * x0_from_x) / noise, -signal * x0_from_out / noise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,16 +104,18 @@ class FromNoise(Request):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inversion(FromNoise):
-    """DDIM inversion: the chain starts from images and ends with their x_T."""
+    """DDIM inversion: the chain starts from images and ends with their x_T, as `FromNoise` takes it."""
 
     said: ClassVar[str] = "the images are"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampler not in (None, "ddim") or self.eta or self.compiled is not None:
-            raise ValueError("only ddim with eta 0 can be inverted")
+        if self.sampler not in (None, "ddim", "euler") or self.eta or self.compiled is not None:
+            raise ValueError("only ddim with eta 0, which euler equals, can be inverted")
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         compiled = super().compile_for(card)
-        table = ddim_inversion(card.schedule, compiled.table.t, prediction=card.prediction)
-        return compiled._replace(table=table)
+        process = card.schedule if card.process is None else card.process
+        table = ddim_inversion(process, process.level_of(compiled.table.t), prediction=card.prediction)
+        first = process.scale_at(process.level_of(table.t[:1]), card.prediction)
+        return compiled._replace(table=table, initial_scale=float(first[0]))

@@ -13,15 +13,16 @@ from ..requests.request import BoundRequest
 from ..requests.sampler_options import SamplerOptions
 from ..samplers import FITTED, ddim, dpm, dpm_sde
 from ..samplers.compiled_sampler import CompiledSampler
-from ..samplers.schedule import Integers
-from ..samplers.table import alpha_bars
+from ..samplers.schedule import Integers, Spacing
+from ..text import printable
 from .held_out import Distances, end_of, measure
 from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
 from .provenance import Fit, RanOn
 from .rows import fit_rows
 from .search import Points, improved_path
 from .settings import Tuning
-from .teacher import Called, Kept, TeacherPaths, on_kept, teacher_grid, teacher_paths
+from .state import State, state_of
+from .teacher import Called, Kept, TeacherPaths, on_kept, teacher_paths
 from .timesteps import cheapest_path, step_errors
 
 Progress = Callable[[str], object]  # called after each network call with the name of the stage
@@ -41,36 +42,38 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
     The result is an ordinary table: `write_steps` writes it, and every loop runs it. Raises ValueError for timesteps,
     labels or guidance that the model does not allow, DdpmRtError if the network's output is not finite.
     """
-    card = engine.card
-    bound, held_out = tuning.fitting_to(card), tuning.measured_on(card)
-    wanted = np.array(tuning.timesteps or (), np.int64)
-    if len(wanted):
-        alpha_bars(card.schedule, wanted)  # raises unless they descend within the schedule
-    grid = teacher_grid(card.schedule, tuning.teacher_calls, wanted.tolist())
-    paths = teacher_paths(engine, bound, grid, lambda: progress("teacher"))
-    path = points_of(grid, wanted) if len(wanted) else chosen_path(engine, bound, paths, tuning.count, progress)
+    state = state_of(engine, tuning)
+    card, grid = state.engine.card, state.grid
+    held_out = tuning.measured_on(engine.card)
+    bound = state.bound(tuning.fitting_to(engine.card))
+    paths = teacher_paths(state.engine, bound, grid, lambda: progress("teacher"))
+    if len(state.wanted):
+        path = points_of(grid, state.wanted)
+    else:
+        path = chosen_path(state.engine, bound, paths, tuning.count, progress)
     rows = noisy_rows(card, grid[path], tuning.eta)
     if tuning.eta:
-        targets = noisy_targets(engine, bound, rows, grid, lambda: progress("teacher"))
+        targets = noisy_targets(state.engine, bound, rows, grid, lambda: progress("teacher"))
     else:
         targets = paths.after(path, bound.request.count)
     del paths  # frees the largest array
-    table, _ = fit_rows(engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
-    samplers = {**compared(card, tuning, grid[path]), FITTED: CompiledSampler(table, card.clip, FITTED)}
+    table, _ = fit_rows(state.engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
+    fitted = state.sampler(table, FITTED)
+    samplers = {**compared(engine.card, tuning, state, grid[path]), FITTED: fitted}
 
     def called() -> None:
         progress("held-out samples")
 
     def teacher(samples: Sequence[int]) -> Batch:
         if tuning.eta:
-            *_, images = noisy_steps(engine, held_out, samples, rows, grid, called)
+            *_, images = noisy_steps(state.engine, state.bound(held_out), samples, rows, grid, called)
             return images
-        dense = CompiledSampler(dpm(card.schedule, grid, prediction=card.prediction), card.clip, "dpm++")
+        dense = state.sampler(dpm(card.schedule, grid, prediction=card.prediction), "dpm++")
         return end_of(engine, held_out, samples, dense, called)
 
     distances = measure(engine, held_out, teacher, samplers, called)
-    fit = fit_of(tuning, bound, held_out, grid[path], len(grid), distances, ran_on)
-    return Fitted(CompiledSampler(table, card.clip, fit.describe()), fit, distances)
+    fit = fit_of(tuning, bound, held_out, state.visited(grid[path]), len(grid), distances, ran_on)
+    return Fitted(fitted._replace(sampler=fit.describe()), fit, distances)
 
 
 def points_of(grid: Integers, timesteps: Integers) -> Points:
@@ -93,37 +96,41 @@ def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: In
     return np.concatenate(portions, axis=1)
 
 
-def compared(card: ModelCard, tuning: Tuning, timesteps: Integers) -> dict[str, CompiledSampler]:
-    """The baselines of a fitted table, by name; each makes the same number of network calls.
+def compared(card: ModelCard, tuning: Tuning, state: State, timesteps: Integers) -> dict[str, CompiledSampler]:
+    """The baselines of a fitted table for the model of `card`, by name; each makes the same number of network calls.
 
     The baselines are the samplers of `sample --sampler`. If the fitted table adds noise, or if the user chose the
     timesteps, the baselines use the table's timesteps: only then do all chains add the same noise or start at the same
     level.
     """
     if tuning.eta:
-        noisy = {f"ddim eta {tuning.eta}": ddim(card.schedule, timesteps, prediction=card.prediction, eta=tuning.eta)}
+        schedule, prediction = state.engine.card.schedule, state.engine.card.prediction
+        noisy = {f"ddim eta {tuning.eta}": ddim(schedule, timesteps, prediction=prediction, eta=tuning.eta)}
         if tuning.eta == 1.0:
-            noisy["dpm++sde"] = dpm_sde(card.schedule, timesteps, prediction=card.prediction)
-        return {name: CompiledSampler(table, card.clip, name) for name, table in noisy.items()}
+            noisy["dpm++sde"] = dpm_sde(schedule, timesteps, prediction=prediction)
+        return {name: state.sampler(table, name) for name, table in noisy.items()}
+    first = "ddim" if card.process is None else "euler"  # the same table, by the name that a process of levels uses
     if tuning.timesteps is not None:
-        listed = timesteps.tolist()
-        return {name: SamplerOptions(sampler=name, timesteps=listed).compile(card) for name in ("ddim", "dpm++")}
+        listed = state.visited(timesteps)
+        return {name: SamplerOptions(sampler=name, timesteps=listed).compile(card) for name in (first, "dpm++")}
+    spacing: Spacing = "trailing" if card.forward_process.kind == "flow" else "logsnr"
     return {
-        "ddim": SamplerOptions(sampler="ddim", steps=tuning.count).compile(card),
-        "dpm++ logsnr": SamplerOptions(sampler="dpm++", steps=tuning.count, spacing="logsnr").compile(card),
+        first: SamplerOptions(sampler=first, steps=tuning.count).compile(card),
+        f"dpm++ {spacing}": SamplerOptions(sampler="dpm++", steps=tuning.count, spacing=spacing).compile(card),
     }
 
 
 def fit_of(
-    tuning: Tuning, bound: BoundRequest, held_out: BoundRequest, timesteps: Integers, teacher_calls: int,
+    tuning: Tuning, bound: BoundRequest, held_out: BoundRequest, timesteps: Sequence[float], teacher_calls: int,
     distances: Distances, ran_on: RanOn,
 ) -> Fit:  # fmt: skip
     """The description of a finished fit."""
     return Fit(
-        timesteps=timesteps.tolist(),
+        timesteps=timesteps,
         eta=tuning.eta,
         label=as_labels(bound.request.label),
         guidance=bound.guidance,
+        inputs=printable(bound.request.given_inputs.describe()),
         teacher_calls=teacher_calls,
         seed=bound.seed,
         samples=bound.request.count,

@@ -52,7 +52,8 @@ def end_of(
     card = engine.card
     steps = trajectory(
         bound.denoiser(engine, portion), compiled.table, card.image_shape,
-        seed=bound.seed, samples=portion, clip=compiled.clip,
+        seed=bound.seed, samples=portion, clip=compiled.clip, initial_scale=compiled.initial_scale,
+        self_conditioned=card.prev_x0 is not None,
     )  # fmt: skip
     for step in steps:
         called()

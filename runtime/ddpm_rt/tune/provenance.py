@@ -19,10 +19,11 @@ class RanOn:
 class Fit:
     """The settings of a fit, and the errors of the table and its baselines."""
 
-    timesteps: Sequence[int]
+    timesteps: Sequence[float]  # sigmas of a process of sigma, times of a flow
     eta: float
     label: Sequence[int] | None
     guidance: float
+    inputs: str = "-"  # the names of the named inputs, with hashes of their values
     teacher_calls: int
     seed: int  # of the samples used for the fit
     samples: int
@@ -45,6 +46,7 @@ class Fit:
             "eta": str(self.eta),
             "label": "-" if self.label is None else " ".join(map(str, self.label)),
             "guidance": str(self.guidance),
+            "inputs": self.inputs,
             "teacher": f"dpm++ {self.teacher_calls}",
             "seed": str(self.seed),
             "samples": str(self.samples),

@@ -79,7 +79,9 @@ class StudentPath:
         self.prev_x0, self.x0 = self.x0, np.empty_like(self.x)
         for portion, at in self._portions():
             x = self.x[at]
-            out = self.bound.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64))
+            before = np.zeros_like(x) if self.prev_x0 is None else self.prev_x0[at]
+            more = () if self.card.prev_x0 is None else (before,)
+            out = self.bound.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64), *more)
             x0 = from_x * x + from_out * out[:, : x.shape[1]]
             self.x0[at] = x0 if self.card.clip is None else np.clip(x0, *self.card.clip)
             called()

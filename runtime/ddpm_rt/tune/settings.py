@@ -1,11 +1,12 @@
 """The settings of a fit: number of network calls, samples, teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..artifacts.card import ModelCard
 from ..noise import LIMIT
+from ..requests.inputs import NOTHING
 from ..requests.request import BoundRequest, Request
 
 SAMPLES, HELD_OUT, TEACHER_CALLS, SEED = 128, 64, 60, 900
@@ -17,7 +18,7 @@ class Tuning:
     """The settings of a fit. Raises ValueError for settings that no model allows."""
 
     calls: int | None = None  # network calls for one sample; None: as many as `timesteps`
-    timesteps: Sequence[int] | None = None  # descending; None: choose them
+    timesteps: Sequence[float] | None = None  # descending, as of `Request`; None: choose them
     eta: float = 0.0  # noise of every row, as in DDIM
     samples: int = SAMPLES  # number of samples that the table is fitted to
     held_out: int = HELD_OUT  # number of samples that the table is measured on
@@ -26,6 +27,8 @@ class Tuning:
     batch: int = 16
     label: Sequence[int] | None = None  # None: the samples cycle through all classes of a conditional model
     guidance: float = 1.0
+    inputs: Mapping[str, Any] = NOTHING  # values of the model's named inputs, as of `Request`
+    null_inputs: Mapping[str, Any] = NOTHING
 
     def __post_init__(self) -> None:
         if (self.calls is None) == (self.timesteps is None):
@@ -58,10 +61,8 @@ class Tuning:
 
     def fitting_to(self, card: ModelCard) -> BoundRequest:
         """The request for the samples of the fit. Raises ValueError for settings that the model does not allow."""
-        if card.process is not None:
-            raise ValueError(f"tune fits tables for a process of betas; the model's is {card.process.kind}")
-        if card.inputs:
-            raise ValueError(f"tune cannot give inputs, and the model takes {', '.join(card.inputs)}")
+        if card.prev_x0 is not None and self.eta:
+            raise ValueError("tune fits a model with self-conditioning without noise; leave out eta")
         return self._request(self.seed, self.samples, labels_for(card, self.label)).bind(card)
 
     def measured_on(self, card: ModelCard) -> BoundRequest:
@@ -70,10 +71,10 @@ class Tuning:
         return self._request(seed, self.held_out, labels_for(card, self.label)).bind(card)
 
     def _request(self, seed: int, count: int, label: Sequence[int] | None) -> Request:
-        """A request that only selects samples, labels and guidance: its own sampler is never run."""
+        """A request that only selects samples, conditions and guidance: its own sampler is never run."""
         visited = {"steps": 1} if self.timesteps is None else {"timesteps": self.timesteps}
         asked: dict[str, Any] = {**visited, "batch": self.batch, "label": label, "guidance": self.guidance}
-        return Request(seed=seed, count=count, **asked)
+        return Request(seed=seed, count=count, inputs=self.inputs, null_inputs=self.null_inputs, **asked)
 
 
 def labels_for(card: ModelCard, label: Sequence[int] | None) -> Sequence[int] | None:

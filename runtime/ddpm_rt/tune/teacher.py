@@ -58,8 +58,8 @@ def on_kept(card: ModelCard, images: Batch) -> Kept:
 
 
 def initial_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int]) -> Batch:
-    """The initial noise x_T of `samples`, float32 `[B, C, H, W]`."""
-    return row_noise(bound, card, samples, INITIAL_STEP)
+    """The x_T of `samples`, float32 `[B, C, H, W]`: noise times the initial scale of the request."""
+    return np.float32(bound.sampler.initial_scale) * row_noise(bound, card, samples, INITIAL_STEP)
 
 
 def row_noise(bound: BoundRequest, card: ModelCard, samples: Sequence[int], row: int) -> Batch:
@@ -79,7 +79,10 @@ def teacher_paths(engine: Engine, bound: BoundRequest, grid: Integers, called: C
         at = slice(portion[0] - bound.request.first, portion[-1] - bound.request.first + 1)
         x[0, at] = on_kept(card, initial_noise(bound, card, portion))
         denoise = bound.denoiser(engine, portion)
-        steps = trajectory(denoise, table, card.image_shape, seed=bound.seed, samples=portion, clip=card.clip)
+        steps = trajectory(
+            denoise, table, card.image_shape, seed=bound.seed, samples=portion, clip=card.clip,
+            initial_scale=bound.sampler.initial_scale, self_conditioned=card.prev_x0 is not None,
+        )  # fmt: skip
         for step in steps:
             x[step.row + 1, at], x0[step.row, at] = on_kept(card, step.x), on_kept(card, step.x0)
             called()

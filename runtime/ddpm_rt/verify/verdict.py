@@ -1,11 +1,14 @@
 """The verdict of `verify`: checks that two models are comparable, default tolerances, and the decision."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..artifacts.card import ModelCard
+from ..artifacts.card_facts import Latents
 from ..errors import DdpmRtError
 from ..text import quoted
 from .comparison import Comparison, StepError
@@ -51,7 +54,7 @@ def default_tolerance(*precisions: str) -> Tolerance:
 def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool = False) -> None:
     """Raises DdpmRtError unless both cards describe the same model; `other_weights` allows different weights."""
     for name in ("image_shape", "process", "prediction", "variance", "clip", "classes", "inputs", "latents"):
-        ours, theirs = getattr(card, name), getattr(other, name)
+        ours, theirs = _fact(card, name), _fact(other, name)
         if ours != theirs:
             raise DdpmRtError(f"not the same model: {name} is {_text(ours)} but the reference's is {_text(theirs)}")
     ours, theirs = np.array(card.betas), np.array(other.betas)
@@ -69,6 +72,12 @@ def check_comparable(card: ModelCard, other: ModelCard, *, other_weights: bool =
             f"mismatched reference: the engine has weights {mine[:12]}, the reference {its[:12]};"
             " export again, or allow different weights with --other-weights"
         )
+
+
+def _fact(card: ModelCard, name: str) -> Any:
+    """A fact of the card; latents without the name of the decoder's file, which a checkpoint does not have."""
+    value = getattr(card, name)
+    return dataclasses.replace(value, decoder=None) if isinstance(value, Latents) else value
 
 
 def _text(value: object) -> object:

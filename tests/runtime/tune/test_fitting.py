@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from gaussian_model import CLASS_MEANS, conditional_card
-from mixture_engine import MixtureEngine
+from mixture_engine import KINDS, LevelsEngine, MixtureEngine
 
 import ddpm_rt
 from ddpm_rt import Request
+from ddpm_rt.artifacts.card_facts import InputFacts
 from ddpm_rt.artifacts.steps_file import read_steps, write_steps
 from ddpm_rt.tune import RanOn, Tuning, tune
 from ddpm_rt.tune.held_out import SHOWN
@@ -95,6 +96,83 @@ def test_every_kind_of_model_is_fitted(changes):
     fitted = fit(MixtureEngine(**{"clip": CLIP, **changes}), calls=5)
     assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors["ddim"], fitted.fit.errors["dpm++ logsnr"])
     assert not fitted.sampler.table.log_sigma_from_spread.any()
+
+
+@pytest.mark.parametrize("clip", [None, CLIP], ids=["unclipped", "clipped"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_noise_levels_and_flows_are_fitted(kind, clip):
+    engine = LevelsEngine(kind, clip=clip)
+    fitted = fit(engine, calls=5, held_out=SHOWN)
+    baselines = {"euler", "dpm++ trailing" if "flow" in kind else "dpm++ logsnr"}
+    assert fitted.fit.errors.keys() == {*baselines, "fitted"}
+    assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors[name] for name in baselines)
+    request = {"seed": 901, "count": SHOWN, "batch": 8}
+    images = ddpm_rt.sample(engine, Request(compiled=fitted.sampler, **request))
+    np.testing.assert_array_equal(images, fitted.distances.images["fitted"])
+    dense = ddpm_rt.sample(engine, Request(sampler="dpm++", steps=300, **request))
+    wanted = fitted.distances.images["teacher"]
+    assert np.sqrt(np.mean((dense - wanted) ** 2)) < 0.02  # a solver with ten times the teacher's calls agrees with it
+
+
+class SelfConditioned(MixtureEngine):
+    """A network that uses its previous x0, and zeros in the first step."""
+
+    def __init__(self):
+        inputs = {"before": InputFacts("float32", (1, 4, 6), "prev_x0")}
+        super().__init__(prediction="x0", clip=CLIP, inputs=inputs)
+
+    def __call__(self, x, t, y=None, inputs=None, /):
+        return np.float32(0.8) * super().__call__(x, t) + np.float32(0.2) * inputs["before"]
+
+
+def test_a_model_with_self_conditioning_is_fitted_on_chains_that_give_it_the_previous_x0():
+    engine = SelfConditioned()
+    fitted = fit(engine, calls=5, held_out=SHOWN)
+    assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors["ddim"], fitted.fit.errors["dpm++ logsnr"])
+    request = {"seed": 901, "count": SHOWN, "batch": 8}
+    images = ddpm_rt.sample(engine, Request(compiled=fitted.sampler, **request))
+    np.testing.assert_array_equal(images, fitted.distances.images["fitted"])
+    with pytest.raises(ValueError, match="leave out eta"):
+        fit(engine, calls=5, eta=0.5)
+
+
+def test_listed_levels_are_kept():
+    listed = (60.0, 4.0, 0.7, 0.05)
+    fitted = fit(LevelsEngine("sigma, edm"), timesteps=listed)
+    assert fitted.fit.timesteps == list(listed)
+    np.testing.assert_allclose(fitted.sampler.table.t, np.log(listed) / 4, rtol=1e-12)
+    assert fitted.sampler.initial_scale == pytest.approx(60 / np.hypot(60, 0.5))
+    assert fitted.fit.errors["fitted"] < min(fitted.fit.errors["euler"], fitted.fit.errors["dpm++"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sigma, x0", "flow, velocity"])
+def test_a_table_of_levels_with_noise_is_closer_to_the_teacher(kind):
+    fitted = fit(LevelsEngine(kind), calls=5, eta=1.0)
+    assert set(fitted.fit.errors) == {"ddim eta 1.0", "dpm++sde", "fitted"}
+    assert fitted.fit.errors["fitted"] < 0.6 * min(fitted.fit.errors["ddim eta 1.0"], fitted.fit.errors["dpm++sde"])
+
+
+def test_a_table_of_levels_is_written_and_read_again(tmp_path):
+    engine = LevelsEngine("sigma, edm")
+    fitted = fit(engine, calls=3)
+    write_steps(tmp_path / "x.steps.json", fitted.sampler, engine.card)
+    read = read_steps(tmp_path / "x.steps.json", engine.card)
+    np.testing.assert_array_equal(np.stack(read.table), np.stack(fitted.sampler.table))
+    assert read.initial_scale == fitted.sampler.initial_scale
+
+
+@pytest.mark.parametrize(
+    ("engine", "timesteps", "message"),
+    [
+        (MixtureEngine(), [900.5, 300], "whole timesteps"),
+        (LevelsEngine("sigma, x0"), [90.0, 1.0], "lie in .0.002, 80"),
+        (LevelsEngine("flow, velocity"), [0.2, 0.6], "descend"),
+    ],
+)
+def test_timesteps_that_the_model_lacks_are_refused(engine, timesteps, message):
+    with pytest.raises(ValueError, match=message):
+        fit(engine, timesteps=timesteps)
 
 
 def test_a_model_without_signal_at_its_last_timestep_is_fitted():
