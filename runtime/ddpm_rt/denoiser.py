@@ -33,6 +33,11 @@ def times_as(t: Times, dtype: np.dtype[Any] | type[Any]) -> NDArray[Any]:
     return t.astype(dtype, copy=False)
 
 
+def arguments_of(y: NDArray[np.int64] | None, inputs: Inputs | None) -> tuple[Any, ...]:
+    """The arguments of a denoiser after x and t: it gets no argument for what its network does not take."""
+    return (y, inputs) if inputs else () if y is None else (y,)
+
+
 class Denoiser(Protocol):
     """One evaluation of the network: its prediction for each image of `x` at its time in `t`.
 

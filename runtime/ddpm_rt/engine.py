@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifacts.card import ModelCard
-from .denoiser import Batch, Inputs, Times
+from .denoiser import Batch, Inputs, Times, arguments_of
 from .host_loop import Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
@@ -133,8 +133,7 @@ class CallableEngine(Engine):
     def __call__(
         self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
     ) -> Batch:
-        more = (y, inputs) if inputs else () if y is None else (y,)
-        out: Batch = self._denoise(x, t, *more)
+        out: Batch = self._denoise(x, t, *arguments_of(y, inputs))
         return out
 
 

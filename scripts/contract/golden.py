@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +15,6 @@ from ddpm_rt.device.lanes import lanes_of, rows_of
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-
 FOLDERS = {1: ROOT / "tests/golden", 2: ROOT / "tests/golden/format2"}  # by the format of cards and steps files
 INT64, FLOAT32 = 0, 2  # types of t in the kernels
 

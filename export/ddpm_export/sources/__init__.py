@@ -69,6 +69,7 @@ def _open_folder(path: Path, facts: Facts, selection: Selection) -> Source:
         inside = sorted(entry.name for entry in path.iterdir() if diffusers.is_checkpoint(entry))
         hint = f"; name one of the folders in it: {', '.join(inside[:4])}" if inside else f"; known: {ACCEPTED}"
         raise CheckpointError(f"{path} is not a checkpoint directory of a known layout{hint}")
+    decoder = diffusers.decoder_folder(path)  # first: it refuses pipelines whose network needs other inputs
     folder = diffusers.network_folder(path, selection)
     tensors = read_folder(folder, selection)
     layout = Layout(
@@ -78,7 +79,6 @@ def _open_folder(path: Path, facts: Facts, selection: Selection) -> Source:
     if not contents.candidates:  # `load` reports missing and unknown weights
         contents = Contents([Candidate(TOP, "diffusers", tensors)], {}, [])
     source = _chosen(path, contents, {"diffusers": layout}, facts, selection)
-    decoder = diffusers.decoder_folder(path)
     return source if decoder is None else dataclasses.replace(source, autoencoder=load_autoencoder(decoder, selection))
 
 

@@ -22,7 +22,7 @@ TEXT = "it needs a text encoder or another condition; only a UNet2DModel is supp
 QUOTES = "'"
 LAYOUT = "a diffusers directory"
 ALONE = "contains only weights of diffusers; name the directory with its config.json"
-FOREIGN_KEYS = ("length", "heads", "head_channels", "attention_order", "rescale_timesteps")
+OWN_KEYS = ("classes", "null_class")
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -39,9 +39,8 @@ def matches(weights: Weights) -> bool:
 def network_folder(path: Path, selection: Selection) -> Path:
     """The folder with the network of a checkpoint: `unet`, `unet_ema`, or `path` itself.
 
-    Raises CheckpointError if there are several, or if the pipeline has an encoder of conditions.
+    Raises CheckpointError if there are several.
     """
-    decoder_folder(path)
     found = {name: path / name for name in NETWORKS if (path / name / "config.json").exists()}
     if found:
         return selection.pick(found)
@@ -53,7 +52,7 @@ def load(path: Path, folder: Path, weights: Weights, facts: Facts) -> Source:
 
     Raises CheckpointError.
     """
-    facts.refuse(FOREIGN_KEYS, LAYOUT)
+    facts.check_keys(OWN_KEYS, LAYOUT)
     raw = dict(read_json(folder / "config.json"))
     kind = raw.get("_class_name", KIND)
     if kind != KIND:

@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "attention_order": get_args(AttentionOrder),
 }
 COUNTS = ("classes", "heads", "head_channels", "length")
+FOR_ALL = ("image_size", "betas", "prediction", "variance", "clip", "spacing", "weights", "path")
 NO_CLIP = "none"  # TOML has no null
 
 Value = TypeVar("Value")
@@ -60,6 +61,11 @@ class Facts:
         if isinstance(self.clip, str):
             return None
         return default if self.clip is None else self.clip
+
+    def check_keys(self, own: tuple[str, ...], layout: str) -> None:
+        """Raises CheckpointError for a key that is neither for all layouts nor one of `own`, those of `layout`."""
+        known = {*FOR_ALL, *own}
+        self.refuse(tuple(field.name for field in fields(self) if field.name not in known), layout)
 
     def refuse(self, keys: tuple[str, ...], layout: str) -> None:
         """Raises CheckpointError if the file contains one of `keys`, which do not apply to `layout`."""

@@ -17,7 +17,7 @@ from .state_file import Weights, count, shape_of
 
 ANCHOR = "time_embed.0.weight"
 LAYOUT = "an improved-diffusion or guided-diffusion state dict"
-FOREIGN_KEYS = ("length",)
+OWN_KEYS = ("classes", "null_class", "heads", "head_channels", "attention_order", "rescale_timesteps")
 TRAINED_STEPS = 1000  # the T at which `rescale_timesteps` changes nothing
 
 
@@ -27,7 +27,7 @@ def matches(weights: Weights) -> bool:
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
     """Build the network of the weights. Raises CheckpointError, which names a missing fact."""
-    facts.refuse(FOREIGN_KEYS, LAYOUT)
+    facts.check_keys(OWN_KEYS, LAYOUT)
     betas = facts.need("betas", f"{path} is {LAYOUT}, which contains no schedule")
     size = facts.need("image_size", f"{path}: the network accepts images of any size")
     prediction = facts.need("prediction", f"{path}: the weights do not show the prediction")

@@ -20,7 +20,7 @@ from .state_file import Weights, count, shape_of
 
 ANCHOR = "time_mlp.1.weight"
 LAYOUT = "a state dict of denoising_diffusion_pytorch"
-FOREIGN_KEYS = ("head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
+OWN_KEYS = ("length", "heads")
 SELF_CONDITION = "x_self_cond"
 LINEAR_HEADS = 4  # of linear attention where the weights do not show them: the code has no option there
 NULL_CLASS = "null_classes_emb"
@@ -32,7 +32,7 @@ def matches(weights: Weights) -> bool:
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
     """Build the network of the weights. Raises CheckpointError, which names a missing fact."""
-    facts.refuse(FOREIGN_KEYS, LAYOUT)
+    facts.check_keys(OWN_KEYS, LAYOUT)
     weights = renamed(weights)
     try:
         config = infer(path, weights, facts)

@@ -23,7 +23,6 @@ from .state_file import Weights, count, shape_of
 
 ANCHOR = "temb.dense.0.weight"
 LAYOUT = "a state dict of pytorch_diffusion"
-FOREIGN_KEYS = ("length", "heads", "head_channels", "attention_order", "rescale_timesteps", "classes", "null_class")
 TOP = {
     "temb.dense.0": "time_embedding.linear_1",
     "temb.dense.1": "time_embedding.linear_2",
@@ -60,7 +59,7 @@ def matches(weights: Weights) -> bool:
 
 def load(path: Path, weights: Weights, facts: Facts) -> Source:
     """Build the network of the weights. Raises CheckpointError, which names a missing fact."""
-    facts.refuse(FOREIGN_KEYS, LAYOUT)
+    facts.check_keys((), LAYOUT)
     try:
         config, published = infer(path, weights, facts)
         model = filled(lambda: UNet(config), renamed(weights, len(config.block_out_channels)), str(path))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times
+from ..denoiser import Batch, Denoiser, LabelledDenoiser, Times, arguments_of
 from .inputs import doubled
 
 Labels = NDArray[np.int64]  # [B]
@@ -27,7 +27,7 @@ class Conditions(NamedTuple):
     def given(self, x0: tuple[Batch, ...]) -> tuple[Any, ...]:
         """The arguments of an engine after x and t."""
         inputs = {**self.inputs, **({} if self.prev_x0 is None else {self.prev_x0: x0[0]})}
-        return (self.labels, inputs) if inputs else () if self.labels is None else (self.labels,)
+        return arguments_of(self.labels, inputs)
 
 
 def conditioned(

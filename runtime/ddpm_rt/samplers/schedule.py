@@ -21,6 +21,11 @@ RHO = 7.0  # Karras et al. 2022, section 3
 NUMBERS_AT_ONCE = 1 << 22  # of a matrix that is not needed as a whole
 
 
+def betas_of(alpha_bar: Floats) -> Floats:
+    """The betas of a schedule with these alpha_bar `[T]`, from low to high noise."""
+    return np.asarray(1.0 - alpha_bar / np.append(1.0, alpha_bar[:-1]))
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """The forward process: betas float64 `[T]`, read-only.

@@ -1,7 +1,7 @@
 """Which chains run next: fair between the priorities, and between the jobs of each.
 
-The next chain is one of the priority that has had the least work: image-steps over the weight. A priority whose jobs
-wait alone has every lane.
+The next chain comes from the priority that has had the least work, in image-steps over its weight. If only one priority
+has jobs, it gets every lane.
 
 Within a priority, every chain gets a virtual finish time when its job is added: that of the chain before it in the job,
 or the time of the priority, plus `length` times its image-steps. The chains that finish earliest run (weighted fair
@@ -75,7 +75,7 @@ class FairQueue:
 
     def add(self, job: Job) -> None:
         line = self._lines[job.priority]
-        if not line.jobs:  # the time in which it had nothing to do is not made up for
+        if not line.jobs:  # a priority without jobs saves up no share
             line.work = max([line.work, *(other.work for other in self._lines.values() if other.jobs)])
         finish = line.now
         for place, chain in enumerate(job.chains):

@@ -54,10 +54,6 @@ class Job:
         self.left = len(self.chains)
 
     @property
-    def weight(self) -> float:
-        return WEIGHTS[self.priority]
-
-    @property
     def is_over(self) -> bool:
         return self.result.done()
 

@@ -11,7 +11,7 @@ from ..engine import Engine
 from ..host_loop import trajectory
 from ..requests.request import BoundRequest
 from ..samplers import ddim, dpm
-from ..samplers.schedule import Floats, Integers, Prediction, Schedule
+from ..samplers.schedule import Floats, Integers, Prediction, Schedule, betas_of
 from ..samplers.table import StepTable, alpha_bars
 from .teacher import Called, initial_noise, row_noise
 
@@ -71,7 +71,6 @@ def flow_table(schedule: Schedule, visited: Sequence[int], level: float, predict
     if level >= 1.0:
         return dpm(schedule, t, prediction=prediction)
     levels = np.append(schedule.alpha_bar[t], level)[::-1]  # from low to high noise, as in a schedule
-    betas = 1.0 - levels / np.append(1.0, levels[:-1])
-    table = dpm(Schedule(betas), np.arange(len(levels))[::-1], prediction=prediction)
+    table = dpm(Schedule(betas_of(levels)), np.arange(len(levels))[::-1], prediction=prediction)
     columns: list[Any] = [column[:-1] for column in table]
     return StepTable(*columns)._replace(t=t)

@@ -79,9 +79,8 @@ class StudentPath:
         self.prev_x0, self.x0 = self.x0, np.empty_like(self.x)
         for portion, at in self._portions():
             x = self.x[at]
-            before = np.zeros_like(x) if self.prev_x0 is None else self.prev_x0[at]
-            more = () if self.card.prev_x0 is None else (before,)
-            out = self.bound.denoiser(self.engine, portion)(x, np.full(len(x), table.t[row], np.int64), *more)
+            t = np.full(len(x), table.t[row], np.int64)
+            out = self.bound.denoiser(self.engine, portion)(x, t, *self._given(at))
             x0 = from_x * x + from_out * out[:, : x.shape[1]]
             self.x0[at] = x0 if self.card.clip is None else np.clip(x0, *self.card.clip)
             called()
@@ -112,6 +111,12 @@ class StudentPath:
                 x += np.float32(table.mean_from_prev_x0[row]) * self.prev_x0[at]
             if table.sigma[row]:
                 x += np.float32(table.sigma[row]) * row_noise(self.bound, self.card, portion, row)
+
+    def _given(self, at: slice) -> tuple[Batch, ...]:
+        """What a network with self-conditioning also takes: the previous x0, zeros at first."""
+        if self.card.prev_x0 is None:
+            return ()
+        return (np.zeros_like(self.x[at]) if self.prev_x0 is None else self.prev_x0[at],)
 
     @staticmethod
     def _of(part: Batch | None, at: slice) -> Batch:

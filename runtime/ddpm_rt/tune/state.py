@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..denoiser import Batch, Inputs, Times
+from ..denoiser import Batch, Inputs, Times, arguments_of
 from ..engine import Engine
 from ..requests.request import BoundRequest
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.continuous import FlowProcess, Levelled, SigmaProcess
 from ..samplers.network_table import network_table
 from ..samplers.process import initial_scale
-from ..samplers.schedule import Floats, Integers
+from ..samplers.schedule import Floats, Integers, betas_of
 from ..samplers.table import StepTable, alpha_bars
 from .settings import Tuning
 from .teacher import teacher_grid
@@ -88,8 +88,7 @@ class OfLevels(Engine):
         self._engine, self._times = engine, process.time_at(levels)
         self._scale = process.scale_at(levels, card.prediction).astype(np.float32)
         self._x0_from = process.x0_from(levels, card.prediction)
-        alpha_bar = process.alpha_bar_at(levels)
-        betas = 1.0 - alpha_bar / np.append(1.0, alpha_bar[:-1])
+        betas = betas_of(process.alpha_bar_at(levels))
         prediction = card.prediction if self._x0_from is None else "x0"
         self.card = replace(card, betas=tuple(betas.tolist()), process=None, prediction=prediction, spacing="trailing")
 
@@ -98,8 +97,7 @@ class OfLevels(Engine):
     ) -> Batch:
         each = (-1, *[1] * (x.ndim - 1))
         x = self._scale[t].reshape(each) * x
-        more = (y, inputs) if inputs else () if y is None else (y,)
-        out = self._engine(x, self._times[t], *more)
+        out = self._engine(x, self._times[t], *arguments_of(y, inputs))
         if self._x0_from is None:
             return out
         from_x, from_out = (column[t].astype(np.float32).reshape(each) for column in self._x0_from)
