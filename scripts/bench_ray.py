@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -24,9 +25,23 @@ PROGRAM = Path(__file__).parents[1] / "examples" / "fifty_thousand.py"
 BATCH, SEED = 50, 7  # of the program
 
 
-def started(folder: Path, count: int, steps: int, actors: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, PROGRAM, folder, str(count), str(steps), str(actors)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Run(NamedTuple):
+    """A run of the program."""
+
+    name: str
+    actors: int
+    folder: str
+    is_killed: bool = False  # one of the actors
+    resumes: bool = False  # a folder of which every other file is removed first
+
+
+RUNS = (
+    Run("1 actor", 1, "one"),
+    Run("2 actors", 2, "two"),
+    Run("4 actors", 4, "four"),
+    Run("2 actors, one is killed", 2, "killed", is_killed=True),
+    Run("2 actors, half was there", 2, "one", resumes=True),
+)
 
 
 def kill_an_actor(folder: Path) -> None:
@@ -51,22 +66,22 @@ def main(count: int, steps: int) -> None:
     click.echo(f"{'ddpm_rt.sample, one thread':<32} {alone:6.1f} {count / alone:10.1f}")
     is_equal = True
     with tempfile.TemporaryDirectory() as folder:
-        runs = [("1 actor", 1), ("2 actors", 2), ("4 actors", 4), ("2 actors, one is killed", 2)]
-        for name, actors in [*runs, ("2 actors, half was there", 2)]:
-            path = Path(folder) / name
-            if name.endswith("there"):
-                path = Path(folder) / runs[0][0]
-                for file in sorted(path.glob("*.npy"))[::2]:
-                    file.unlink()
+        for run in RUNS:
+            path = Path(folder) / run.folder
+            for file in sorted(path.glob("*.npy"))[::2] if run.resumes else []:
+                file.unlink()
             begin = time.perf_counter()
-            process = started(path, count, steps, actors)
-            if name.endswith("killed"):
+            command = [sys.executable, PROGRAM, path, str(count), str(steps), str(run.actors)]
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if run.is_killed:
                 kill_an_actor(path)
             code, took = process.wait(), time.perf_counter() - begin
             drawn = [np.load(file) for file in sorted(path.glob("*.npy"))]
             same = code == 0 and bool(drawn) and np.array_equal(np.concatenate(drawn), wanted)
             is_equal &= same
-            click.echo(f"{name:<32} {took:6.1f} {count / took:10.1f}  {'equal' if same else f'NOT EQUAL, exit {code}'}")
+            click.echo(
+                f"{run.name:<32} {took:6.1f} {count / took:10.1f}  {'equal' if same else f'NOT EQUAL, exit {code}'}"
+            )
     sys.exit(0 if is_equal else 1)
 
 

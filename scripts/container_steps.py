@@ -25,7 +25,7 @@ ASK = f"""
 import time, urllib.request
 for _ in range(600):
     try:
-        ready = urllib.request.urlopen("http://127.0.0.1:8000/v2/health/ready")
+        urllib.request.urlopen("http://127.0.0.1:8000/v2/health/ready")
         break
     except OSError:
         time.sleep(0.1)
