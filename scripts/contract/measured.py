@@ -19,7 +19,7 @@ from ddpm_rt.exponential import exp
 COUNT = 1 << 20
 SEED, FIRST, SAMPLES, STEP = (1 << 64) - 5, (1 << 32) - 2, 4, 5  # the sample numbers cross 2^32
 SIZE = COUNT // SAMPLES
-COLUMNS = ("noise, 2^20", "exp, 2^20", "chains, format 1", "chains, format 2", "images", "ms a step")
+COLUMNS = ("noise, 2^20", "exp, 2^20", "chains, format 1", "chains, format 2", "images", "ms a step (its noise)")
 MODEL_SAMPLER, MODEL_STEPS, MODEL_COUNT = "ddpm", 20, 2
 
 
@@ -88,15 +88,15 @@ def distance(found: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
     return "equal" if off == 0 else f"within {off:.1e}"
 
 
-def milliseconds(run: Callable[[], object], steps: int, repeats: int = 5) -> str:
-    """The median time of a step of a chain."""
+def milliseconds(run: Callable[[], object], steps: int, repeats: int = 5) -> float:
+    """The median time of one of the `steps` that `run` takes."""
     run()
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
         run()
         times.append(time.perf_counter() - started)
-    return f"{1000 * statistics.median(times) / steps:.2f}"
+    return 1000 * statistics.median(times) / steps
 
 
 def output_of(command: Sequence[Any], **options: Any) -> str:

@@ -126,5 +126,5 @@ def _javascript(world: World, name: str, where: str) -> Cells:
         lambda: same_hash(said()["exp"], expected_exp()),
         lambda number: f"{said()['chains'][number - 1]} of {counts()[number]}",
         images,
-        lambda: f"{said()['ms'] / MODEL_STEPS:.2f}",
+        lambda: f"{said()['ms'] / MODEL_STEPS:.2f} ({said()['noiseMs']:.2f})",
     )

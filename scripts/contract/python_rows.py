@@ -13,6 +13,7 @@ from ddpm_export.fuse.fuse import fuse
 from ddpm_export.fuse.nodes import Constants, Nodes
 from ddpm_export.fuse.noise_nodes import noise_inputs, normals, step_words
 from ddpm_rt.engines.fused import FusedRunner, signed
+from ddpm_rt.noise import normal
 
 from .golden import same_in_numpy, same_on_kernels, same_when_fused, tally
 from .measured import (
@@ -36,7 +37,11 @@ from .world import World
 
 def numpy_row(world: World) -> Cells:
     def step() -> str:
-        return milliseconds(world.draw, MODEL_STEPS)
+        def noise() -> None:
+            for step in range(100):
+                normal(SEED, world.samples, step, world.images[0].size)
+
+        return f"{milliseconds(world.draw, MODEL_STEPS):.2f} ({milliseconds(noise, 100):.2f})"
 
     return Cells("NumPy", _reference, _reference, partial(tally, same_in_numpy), _reference, step)
 
@@ -87,7 +92,7 @@ def fused_row(world: World) -> Cells:
 
     def step() -> str:
         runner = chain()
-        return milliseconds(lambda: runner(SEED, world.samples, world.labels), MODEL_STEPS)
+        return f"{milliseconds(lambda: runner(SEED, world.samples, world.labels), MODEL_STEPS):.2f}"
 
     return Cells(
         "fused ONNX",

@@ -36,18 +36,26 @@ async function measure(library, hash, golden, ort, files, asked, read) {
   const samples = [0n, 1n, 2n, 3n].map((place) => (1n << 32n) - 2n + place);
   const sampler = await library.Sampler.open(files[0], files[1], { ort });
   const images = await sampler.images(asked);
-  const times = [];
-  for (let repeat = 0; repeat < 5; repeat += 1) {
-    const started = performance.now();
-    await sampler.images(asked);
-    times.push(performance.now() - started);
-  }
+  const median = async (/** @type {() => any} */ run) => {
+    const times = [];
+    for (let repeat = 0; repeat < 5; repeat += 1) {
+      const started = performance.now();
+      await run();
+      times.push(performance.now() - started);
+    }
+    return times.sort((a, b) => a - b)[2];
+  };
+  const drawn = samples.slice(0, asked.count);
+  const size = images.length / asked.count;
+  const noise = () => { for (let step = 0; step < 100; step += 1) library.normal(0n, drawn, step, size); };
+  await noise();
   return {
     noise: hash.sha256(bytes(library.normal((1n << 64n) - 5n, samples, 5, 2 ** 18))),
     exp: hash.sha256(bytes(patterns.map((x) => library.exp(Number.isNaN(x) ? 1 : x)))),
     chains: [await golden.compareChains(read, equal, 1), await golden.compareChains(read, equal, 2)],
     images: [...images],
-    ms: times.sort((a, b) => a - b)[2],
+    ms: await median(() => sampler.images(asked)),
+    noiseMs: (await median(noise)) / 100,
   };
 }
 
