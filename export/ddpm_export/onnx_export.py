@@ -26,7 +26,7 @@ from ddpm_rt.engines.ort_cpu import open_session
 
 from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
 from .graph.onnx_file import load_onnx
-from .graph.precision import TYPES, LowPrecision, Precision, set_precision
+from .graph.precision import TYPES, LowPrecision, Precision, embedding_inputs, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
 from .graph.time_branch import TABLE, hoist_time
 from .graph.typed_parity import measure_typed
@@ -135,7 +135,7 @@ def change_precision(
     model: onnx.ModelProto, module: nn.Module, card: ModelCard, precision: LowPrecision, options: ExportOptions
 ) -> dict[str, float]:
     """Convert a float32 model to `precision` in place. Returns its errors against PyTorch."""
-    set_precision(model, precision, keep=tuple(card.names[key] for key in ("t", "y") if key in card.names))
+    set_precision(model, precision, keep=embedding_inputs(card))
     return measure_typed(module, model, card, precision, static_batch=options.static_batch, threads=options.threads)
 
 

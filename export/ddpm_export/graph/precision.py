@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ddpm_rt import DdpmRtError
+from ddpm_rt import DdpmRtError, ModelCard
 
 from .time_branch import time_nodes
 
@@ -156,6 +156,11 @@ def retype_attributes(node: onnx.NodeProto, precision: str) -> None:
             attribute.i = TYPES[precision]
         if attribute.type == onnx.AttributeProto.TENSOR and attribute.t.data_type == TensorProto.FLOAT:
             attribute.t.CopyFrom(to_low(attribute.t, precision))
+
+
+def embedding_inputs(card: ModelCard) -> tuple[str, ...]:
+    """The names of the inputs whose branches stay float32: t, and y where the model has classes."""
+    return tuple(card.names[key] for key in ("t", "y") if key in card.names)
 
 
 def to_low(tensor: TensorProto, precision: str) -> TensorProto:

@@ -5,7 +5,7 @@ convolution to QLinearConv only if nothing else reads its float output. A value 
 is by float nodes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,12 @@ class Style:
     scheme: Scheme  # of activations
     outputs: bool  # quantise what a convolution makes, and not only what it reads
     biases: bool  # quantise biases to int32, with the scale of the product
+    scales: type[np.floating] = np.float32  # as the floats of the graph: TensorRT takes no other scales
+
+    def rounded(self, scales: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scales that the graph's type can hold, none of them 0."""
+        smallest = np.finfo(self.scales).smallest_subnormal
+        return np.maximum(scales.astype(self.scales), smallest).astype(np.float32)
 
 
 CPU = Style(UNSIGNED, outputs=True, biases=True)
@@ -96,7 +102,7 @@ class _Insertion:
     def _quantise(self, name: str) -> None:
         scale, zero_point = self.ranges[name]
         kind = np.uint8 if self.style.scheme.low >= 0 else np.int8
-        self._keep(f"{name}.scale", np.array(scale, np.float32))
+        self._keep(f"{name}.scale", self.style.rounded(np.array(scale, np.float32)))
         self._keep(f"{name}.zero", np.array(zero_point, kind))
         self.integers[name] = f"{name}.int8"
         self._add("QuantizeLinear", [name, f"{name}.scale", f"{name}.zero"], self.integers[name])
@@ -104,7 +110,7 @@ class _Insertion:
     def _quantise_weights(self, node: onnx.NodeProto, layer: Layer) -> None:
         values = numpy_helper.to_array(self.weights[layer.weight or ""])
         axis = channel_axis(node, values.ndim)
-        integers, scales = quantised_weights(values, axis)
+        integers, scales = quantised_weights(values, axis, self.style.rounded)
         self._constant(f"{layer.weight}", integers, scales, axis)
         node.input[1] = f"{layer.weight}.float"
         bias = node.input[2] if len(node.input) > 2 else ""
@@ -142,11 +148,13 @@ def channel_axis(node: onnx.NodeProto, dimensions: int) -> int:
     return 0 if turned else dimensions - 1
 
 
-def quantised_weights(values: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 per channel of `axis`, and the scales float32 `[channels]`."""
+def quantised_weights(
+    values: NDArray[np.float32], axis: int, rounded: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric int8 per channel of `axis`, and the scales float32 `[channels]`, which `rounded` may change first."""
     others = tuple(index for index in range(values.ndim) if index != axis)
     largest = np.abs(values).max(axis=others).astype(np.float64)
-    scales = (np.maximum(largest, 1e-12) / LARGEST).astype(np.float32)
+    scales = rounded((np.maximum(largest, 1e-12) / LARGEST).astype(np.float32))
     shape = [-1 if index == axis else 1 for index in range(values.ndim)]
     integers = np.clip(np.rint(values / scales.reshape(shape)), -LARGEST, LARGEST).astype(np.int8)
     return integers, scales

@@ -26,17 +26,19 @@ from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.verify.comparison import compare, engine_side
 
 from ..graph.onnx_file import load_onnx
+from ..graph.precision import embedding_inputs, set_precision
 from ..graph.simplify import drop_unused
 from ..graph.time_branch import hoist_time, time_nodes
 from ..graph.versions import package_versions
 from .calibrate import Probe, Watched, calibrate
-from .insert import STYLES
+from .insert import STYLES, Style
 from .layers import Layer, find_layers
 from .passing import passing_nodes
 from .ranges import Range, Seen, ranges_of
 from .sensitivity import Sensitivity, measure, output_error, quantised
 
 PACKAGES = ("ddpm-rt", "onnx", "onnxruntime")
+OLDEST_OPSET, HALF_OPSET = 18, 19  # 19 is the first whose QuantizeLinear takes fp16; nothing else here differs from 18
 STEPS = 50  # of DDIM, without a steps file
 MOST_PSNR = 200.0  # dB, in the card: that of equal images is infinite
 
@@ -48,6 +50,7 @@ class Quantization:
     """How a model is quantised. Raises ValueError for what cannot be asked of any model."""
 
     target: Literal["cpu", "tensorrt"] = "cpu"
+    precision: Literal["fp32", "fp16"] = "fp32"  # of what stays float; fp16 is for TensorRT
     calibrate: int = 32  # samples that are drawn for the ranges
     compare: int = 8  # other samples, of the next seed, that the chains of both models are compared on
     sampler: CompiledSampler | None = None  # None is DDIM with 50 steps
@@ -63,8 +66,18 @@ class Quantization:
     def __post_init__(self) -> None:
         if self.target not in STYLES:
             raise ValueError(f"target must be one of {', '.join(STYLES)}, not {self.target!r}")
+        if self.precision not in ("fp32", "fp16"):
+            raise ValueError(f"precision must be fp32 or fp16, not {self.precision!r}")
+        if self.precision == "fp16" and self.target == "cpu":
+            raise ValueError("fp16 is for TensorRT (--for tensorrt): on a CPU, ONNX Runtime computes it in float32")
         self._request(self.seed, self.calibrate)
         self._request(self.seed, self.compare)
+
+    @property
+    def style(self) -> Style:
+        """What the engine wants of the graph."""
+        style = STYLES[self.target]
+        return style if self.precision == "fp32" else dataclasses.replace(style, scales=np.float16)
 
     def drawn_for_ranges(self, card: ModelCard) -> BoundRequest:
         """The samples that the ranges are taken from. Raises ValueError for what the model does not allow."""
@@ -104,6 +117,8 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
     """
     report("reading the model")
     card, model = read_float(source)
+    if asked.precision == "fp16" and opset(model).version < OLDEST_OPSET:
+        raise DdpmRtError(f"{source} has opset {opset(model).version}; fp16 needs an export of opset {OLDEST_OPSET}")
     layers = find_layers(model, card, asked.keep)
     ranged, compared = asked.drawn_for_ranges(card), asked.compared_on(card)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,13 +129,15 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
             calibrate(watched, ranged)
             ranges, probes = ranges_by(watched.seen, model, layers, asked), watched.probes
         report("measuring each layer alone")
-        trial, style = Path(folder) / "trial.onnx", STYLES[asked.target]
+        trial, style = Path(folder) / "trial.onnx", asked.style
         table = measure(model, layers, ranges, style, probes, trial, threads=asked.threads)
         chosen = [row.layer for row in table if row.stays is None]
         if not chosen:
             raise DdpmRtError(f"{source}: no layer is left to quantise; leave out --keep")
         passing = [node.makes for node in passing_nodes(model, chosen)] if style.outputs else []
         made = quantised(model, chosen, passing, ranges, style)
+        if asked.precision == "fp16":
+            to_half(made, card)
         done: list[Quantized] = []
 
         def write(temporary: Path) -> None:
@@ -183,6 +200,18 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
     model = load_onnx(source)
     hoist(model, card)
     return card, model
+
+
+def to_half(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Convert what is float in a quantised graph to fp16, in place. Raises DdpmRtError for values too large for it."""
+    set_precision(model, "fp16", keep=embedding_inputs(card))
+    opset(model).version = max(opset(model).version, HALF_OPSET)
+
+
+def opset(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
+    """The version of ONNX's own operators."""
+    found: onnx.OperatorSetIdProto = next(one for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    return found
 
 
 def hoist(model: onnx.ModelProto, card: ModelCard) -> None:

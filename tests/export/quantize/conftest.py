@@ -22,13 +22,13 @@ def quantised(exported, shared, few):
     """The path of the tiny network in int8 for a target; each is made once."""
     from ddpm_rt.artifacts.onnx_card import read_onnx_card
 
-    def make(target, hoist=False):
+    def make(target, hoist=False, precision="fp32"):
         source = exported("fp32", hoist)
 
         def write(folder):
-            quantize(source, folder / "unet.onnx", few(read_onnx_card(source), target=target))
+            quantize(source, folder / "unet.onnx", few(read_onnx_card(source), target=target, precision=precision))
 
-        name = f"tiny-int8-{target}{'-hoisted' if hoist else ''}"
+        name = f"tiny-int8-{target}-{precision}{'-hoisted' if hoist else ''}"
         return shared.folder(name, write) / "unet.onnx"
 
     return make

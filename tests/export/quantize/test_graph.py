@@ -76,13 +76,13 @@ def test_an_upsampled_image_is_quantised_before_it_is_enlarged(quantised):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
-def test_the_outputs_are_those_of_the_float_model_up_to_eight_bits(quantised, exported, target):
+@pytest.mark.parametrize(("target", "precision"), [("cpu", "fp32"), ("tensorrt", "fp32"), ("tensorrt", "fp16")])
+def test_the_outputs_are_those_of_the_float_model_up_to_eight_bits(quantised, exported, target, precision):
     x = np.random.default_rng(0).standard_normal((3, 1, 8, 8)).astype(np.float32)
     t = np.array([0, 500, 999])
     with (
         open_denoiser(exported("fp32", False), threads=1) as exact,
-        open_denoiser(quantised(target), threads=1) as ours,
+        open_denoiser(quantised(target, precision=precision), threads=1) as ours,
     ):
         expected, found = exact(x, t), ours(x, t)
     error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
@@ -111,10 +111,24 @@ def test_for_tensorrt_everything_is_signed_and_symmetric_and_biases_are_float(qu
 
 
 @pytest.mark.slow
-def test_tensorrt_builds_the_plan_and_its_record_says_int8(quantised, tmp_path):
-    path = quantised("tensorrt")
+def test_what_is_float_is_fp16_for_tensorrt_with_scales_that_fp16_holds(quantised):
+    graph = onnx.load(quantised("tensorrt", precision="fp16")).graph
+    values = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert values[node.input[1]].data_type == TensorProto.FLOAT16
+            assert (numpy_helper.to_array(values[node.input[1]]) > 0).all()
+    for node in graph.node:
+        if node.op_type == "Conv":
+            assert values[node.input[2]].data_type == TensorProto.FLOAT16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", ["fp32", "fp16"])
+def test_tensorrt_builds_the_plan_and_its_record_says_int8(quantised, tmp_path, rest):
+    path = quantised("tensorrt", precision=rest)
     record, _ = build_plan(path, tmp_path / "unet.plan", BuildOptions(batch=((1, 1, 1),), compute_capability=("8.9",)))
-    assert record.card.precision == "fp32+int8"
+    assert record.card.precision == ("fp32+int8" if rest == "fp32" else "fp16+int8")
     count = operators(path)
     layers = record.build.layers
     assert sum(layers["dequantize"].values()) == count["DequantizeLinear"]

@@ -159,6 +159,12 @@ def test_what_cannot_be_asked_is_one_line(made, tmp_path):
     failed(run("quantize", source, "-o", out, "--steps-file", table, "--keep", "no.such", *QUICK), "names no layer")
     failed(run("quantize", source, "-o", out, "--keep", "*", "--steps-file", table, *QUICK), "no layer that may be")
     failed(run("quantize", tmp_path / "none.onnx", "-o", out, *QUICK), "is not a file")
+    half = ("-o", out, "--precision", "fp16", *QUICK)
+    failed(run("quantize", source, *half), "fp16 is for TensorRT (--for tensorrt)", code=2)
+    older, model = tmp_path / "older.onnx", onnx.load(source)
+    model.opset_import[0].version = 17
+    onnx.save(model, older)
+    failed(run("quantize", older, "--for", "tensorrt", *half), "has opset 17; fp16 needs an export of opset 18")
     assert not out.exists()
 
 
