@@ -11,7 +11,7 @@ from .artifacts.steps_file import read_steps
 from .denoiser import Batch
 from .engine import Engine
 from .engines.engine_options import EngineOptions, Provider
-from .engines.opening import DEFAULT, Model, open_engine, opened
+from .engines.opening import Model, open_engine, opened
 from .engines.ort_cpu import bf16_on_cpu
 from .requests.fitted import with_fitted
 from .requests.request import Progress, Request
@@ -125,9 +125,3 @@ def sample(
             compiled = None if steps_file is None else read_steps(Path(steps_file), denoise.card)
             request = Request(**with_fitted({**asked, "compiled": compiled}, denoise.model_path(), denoise.card))
         return request.drawn(denoise, progress)
-
-
-def draw(request: Request, engine: Model = None, options: EngineOptions | None = None) -> Batch:
-    """The images of a request of any kind, float32 `[count, C, H, W]`."""
-    with opened(engine, options or DEFAULT) as denoise:
-        return request.drawn(denoise)

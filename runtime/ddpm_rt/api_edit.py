@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from .api import draw
 from .denoiser import Batch
+from .engine import Engine
 from .engines.engine_options import EngineOptions
-from .engines.opening import Model
+from .engines.opening import DEFAULT, Model, opened
 from .requests.edit import Edit, Mask
 from .requests.interpolation import Between
 from .requests.inversion import FromNoise, Inversion
-from .requests.request import Request, as_batch, extended
+from .requests.request import Request, extended
 
 
 def from_image(
@@ -22,9 +22,9 @@ def from_image(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Draw images like `images`, float32 `[count, C, H, W]`. `request` has the sampler, steps, seed and so on.
+    """Draw images like `images`, float32 `[count, C, ...]`. `request` has the sampler, steps, seed and so on.
 
-    `images` is float32 `[C, H, W]`, one image for all samples, or `[N, C, H, W]`, one for each sample, in [-1, 1].
+    `images` is float32 `[C, ...]`, one image for all samples, or `[N, C, ...]`, one for each sample, in [-1, 1].
     `strength` is the share of the steps that run. A small strength changes little; 1 starts from noise and equals
     `sample`.
 
@@ -34,7 +34,9 @@ def from_image(
     Raises ValueError for a strength outside (0, 1] or images of another shape, DdpmRtError for an unusable model. The
     method is SDEdit (Meng et al. 2022).
     """
-    return draw(extended(Edit, request, images=as_batch(images), strength=strength), engine, options)
+    with opened(engine, options or DEFAULT) as denoise:
+        batch = _as_batch(images, denoise)
+        return extended(Edit, request, images=batch, strength=strength).drawn(denoise)
 
 
 def inpaint(
@@ -47,7 +49,7 @@ def inpaint(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Redraw the pixels that `mask` marks, and keep the others bit-equal: float32 `[count, C, H, W]`.
+    """Redraw the pixels that `mask` marks, and keep the others bit-equal: float32 `[count, C, ...]`.
 
     `images` is as in `from_image`. `mask` is bool `[H, W]`, where True is redrawn. `resample` repeats every step that
     often, so that the new part adapts to the old part. The number of network calls grows by the same factor.
@@ -58,13 +60,9 @@ def inpaint(
     Raises ValueError for a mask or images of another shape, DdpmRtError for an unusable model. The method is RePaint
     (Lugmayr et al. 2022, algorithm 1) with jumps of one step.
     """
-    asked: dict[str, Any] = {
-        "images": as_batch(images),
-        "mask": np.asarray(mask, np.bool_),
-        "strength": strength,
-        "resample": resample,
-    }
-    return draw(extended(Edit, request, **asked), engine, options)
+    asked: dict[str, Any] = {"mask": np.asarray(mask, np.bool_), "strength": strength, "resample": resample}
+    with opened(engine, options or DEFAULT) as denoise:
+        return extended(Edit, request, images=_as_batch(images, denoise), **asked).drawn(denoise)
 
 
 def interpolate(
@@ -76,7 +74,7 @@ def interpolate(
     request: Request | None = None,
     options: EngineOptions | None = None,
 ) -> Batch:
-    """Interpolate from sample `start` to sample `end`: float32 `[frames, C, H, W]`. Both samples are included.
+    """Interpolate from sample `start` to sample `end`: float32 `[frames, C, ...]`. Both samples are included.
 
     `request` has the seed and the sampler; its `first` and `count` are ignored.
 
@@ -86,13 +84,14 @@ def interpolate(
     Raises ValueError for numbers out of range, DdpmRtError for an unusable model. The method is that of DDIM (Song et
     al. 2021, section 5.3). The noise of every step is also interpolated, so that both ends are samples of any sampler.
     """
-    return draw(extended(Between, request, start=start, end=end, first=0, count=frames), engine, options)
+    with opened(engine, options or DEFAULT) as denoise:
+        return extended(Between, request, start=start, end=end, first=0, count=frames).drawn(denoise)
 
 
 def invert(
     images: Batch, engine: Model = None, *, request: Request | None = None, options: EngineOptions | None = None
 ) -> Batch:
-    """Find the x_T from which DDIM draws `images`, `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
+    """Find the x_T from which DDIM draws `images`, `[C, ...]` or `[N, C, ...]`: float32 `[N, C, ...]`.
 
     `from_noise` with the same request reconstructs the images. More steps reduce the error. The sampler of `request`
     must be ddim with eta 0; its seed, `first` and `count` are ignored.
@@ -102,18 +101,26 @@ def invert(
 
     Raises ValueError for another sampler or images of another shape, DdpmRtError for an unusable model.
     """
-    array = as_batch(images)
-    return draw(extended(Inversion, request, noise=array, first=0, count=len(array)), engine, options)
+    with opened(engine, options or DEFAULT) as denoise:
+        batch = _as_batch(images, denoise)
+        return extended(Inversion, request, noise=batch, first=0, count=len(batch)).drawn(denoise)
 
 
 def from_noise(
     noise: Batch, engine: Model = None, *, request: Request | None = None, options: EngineOptions | None = None
 ) -> Batch:
-    """Draw images from a given x_T, float32 `[C, H, W]` or `[N, C, H, W]`: float32 `[N, C, H, W]`.
+    """Draw images from a given x_T, float32 `[C, ...]` or `[N, C, ...]`: float32 `[N, C, ...]`.
 
     Later steps use the noise of samples 0 to N - 1.
 
     Raises ValueError for noise of another shape, DdpmRtError for an unusable model.
     """
-    array = as_batch(noise)
-    return draw(extended(FromNoise, request, noise=array, first=0, count=len(array)), engine, options)
+    with opened(engine, options or DEFAULT) as denoise:
+        batch = _as_batch(noise, denoise)
+        return extended(FromNoise, request, noise=batch, first=0, count=len(batch)).drawn(denoise)
+
+
+def _as_batch(samples: Batch, engine: Engine) -> Batch:
+    """Float32 `[N, C, ...]` from `[N, C, ...]`, or from one sample `[C, ...]` of the shape that `engine` draws."""
+    array = np.asarray(samples, np.float32)
+    return array[None] if array.ndim == len(engine.card.image_shape) else array

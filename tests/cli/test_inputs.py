@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from command import run
+from command import run, sampled
 from condition_files import super_resolved, write_denoiser, write_super_resolution
 from PIL import Image
 
@@ -14,12 +14,6 @@ from ddpm_rt.images.write import read_text
 
 CARD = ("--process", "sigma:0.002:80", "--prediction", "x0", "--clip", "none", "--x", "noisy", "--t", "sigma")
 CARD = (*CARD, "--output", "denoised", "--input", "difficulty")
-
-
-def sampled(*arguments):
-    result = run("sample", *arguments)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture
@@ -130,27 +124,6 @@ def test_a_png_and_a_folder_know_the_hash_of_the_inputs(sr, tmp_path):
 def test_a_picture_of_a_model_without_inputs_says_what_it_always_said(gaussian, tmp_path):
     sampled("--engine", gaussian, "--steps", 2, "--count", 1, "--out", tmp_path / "x.png")
     assert not {"ddpm-rt.inputs", "ddpm-rt.null-inputs"} & read_text(tmp_path / "x.png").keys()
-
-
-def test_what_is_no_picture_is_drawn_into_arrays(tmp_path):
-    engine = write_super_resolution(tmp_path / "volume.onnx", shape=(1, 32, 32, 32))
-    command = ("--engine", engine, "--steps", 2, "--count", 3, "--input", "low_res=0.25")
-    result = run("sample", *command, "--out", tmp_path / "x.png")
-    assert result.exit_code == 2
-    assert "1 x 32 x 32 x 32, which a picture cannot show; write .npy, or a folder of .npz" in result.stderr
-    sampled(*command, "--out", tmp_path / "x.npy")
-    assert np.load(tmp_path / "x.npy").shape == (3, 1, 32, 32, 32)
-    sampled(*command, "--out", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.npz")) == [f"00000{n}.npz" for n in range(3)]
-    with np.load(tmp_path / "out" / "000002.npz") as file:
-        np.testing.assert_array_equal(file["x"], np.load(tmp_path / "x.npy")[2])
-    assert "3 were there already" in sampled(*command, "--out", tmp_path / "out").stdout
-    (tmp_path / "out" / "000001.npz").write_bytes(b"PK torn")
-    again = sampled(*command, "--out", tmp_path / "out").stdout
-    assert "1 were damaged" in again
-    result = run("sample", *command, "--seed", 1, "--out", tmp_path / "out")
-    assert result.exit_code == 1
-    assert "use another folder" in result.stderr
 
 
 def test_steps_files_verify_interpolation_and_edits_take_inputs(sr, denoiser, tmp_path):

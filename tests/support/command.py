@@ -17,3 +17,10 @@ def failed(result: Result, *words: str, code: int = 1) -> None:
     assert result.stderr.startswith("Error: "), result.stderr
     assert result.stderr.count("\n") == 1, result.stderr
     assert [word for word in words if word not in result.stderr] == [], result.stderr
+
+
+def sampled(*arguments: object) -> Result:
+    """What `ddpm-rt sample` says, which must work."""
+    result = run("sample", *arguments)
+    assert result.exit_code == 0, result.output
+    return result

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import tensorrt_rtx  # not importorskip, which would silently skip all tests of real plans
 from command import failed, run
+from condition_files import write_super_resolution
 from damaged_onnx import changed
 from tiny_unet import tiny_card, tiny_unet
 
@@ -60,6 +61,16 @@ def test_a_graph_of_fixed_batch_has_one_profile(tmp_path):
     record, _ = build_plan(tmp_path / "unet.onnx", tmp_path / "unet.plan", BuildOptions())
     assert record.build.profiles == ((3, 3, 3),)
     failed(run("build", tmp_path / "unet.onnx", "-o", tmp_path / "other.plan", "--batch", 4), "fixed batch size 3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(2, 256), (1, 32, 32, 32)], ids=["sequence", "volume"])
+def test_the_profiles_of_a_plan_have_the_named_inputs_of_any_shape(tmp_path, shape):
+    engine = write_super_resolution(tmp_path / "unet.onnx", shape=shape)
+    record, _ = build_plan(engine, tmp_path / "unet.plan", BuildOptions(batch=parse_batch("1,1:4:8")))
+    assert record.card == read_onnx_card(engine)
+    assert record.build.profiles == ((1, 1, 1), (1, 4, 8))
+    assert record.build.tensors == {"x": "fp32", "t": "int64", "low_res": "fp32", "before": "fp32", "out": "fp32"}
 
 
 @pytest.mark.slow
