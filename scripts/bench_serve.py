@@ -4,9 +4,10 @@
 
 64 clients ask for 1 to 8 samples of 6, 10 or 50 steps, each again as soon as it has its images. Every image is then
 drawn once more offline, by the host loop in whole batches, as `ddpm-rt sample` draws them: that gives the offline rate,
-and the images that the served ones must equal up to the network's rounding at another batch size. Both rates are in
-steps of a sample: images of 50 steps take minutes here, so that the images that end in a time are not the work done in
-it. The server's steps are those that /metrics counts between the warm-up and the end.
+and the images that the served ones must equal up to the network's rounding at another batch size. A machine's speed
+changes within minutes, so the load comes in rounds, each followed by its images offline; the figures are medians over
+the rounds. Both rates are in steps of a sample: requests of 50 steps take long, so that the images that end in a round
+are not the work done in it. The server's steps are those that /metrics counts.
 The plain servers are the same server with another order of work (`serve_queues.py`).
 """
 
@@ -38,23 +39,25 @@ PORT_LINE = "http://127.0.0.1:"
 
 
 class Load(NamedTuple):
-    """What the server gets to do."""
+    """What the server gets to do in a round."""
 
     clients: int
     steps: tuple[int, ...]  # of the images of a request, one of these
     batch: int
-    warm_up: float  # seconds
+    seconds: float
+    edges: float  # seconds before and after, in which the clients ask and nothing is measured
 
 
 @dataclass
 class Answers:
-    """What the clients got."""
+    """What the clients got in a round."""
 
     latencies: list[float] = field(default_factory=list)
     images: dict[tuple[int, int, int], Any] = field(default_factory=dict)  # (steps, seed, sample) to [C, H, W]
     errors: list[str] = field(default_factory=list)
-    begin: float = 0.0
-    steps: float = 0.0  # of samples, after the warm-up
+    begin: float = 0.0  # of the measurement
+    end: float = 0.0
+    steps: float = 0.0  # of samples, in between
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: dict[str, Any]) -> tuple[int, bytes]:
@@ -84,23 +87,23 @@ async def client(number: int, port: int, steps_of: Sequence[int], until: float, 
             continue
         images = np.load(io.BytesIO(content))
         answers.images |= {(steps, number, first + place): image for place, image in enumerate(images)}
-        if started >= answers.begin and ended <= until:
+        if answers.begin <= started <= answers.end:
             answers.latencies.append(ended - started)
         first += count
     writer.close()
 
 
-async def crowd(port: int, load: Load, seconds: float) -> Answers:
+async def crowd(port: int, load: Load) -> Answers:
     now = time.perf_counter()
-    answers = Answers(begin=now + load.warm_up)
+    answers = Answers(begin=now + load.edges, end=now + load.edges + load.seconds)
 
     async def count() -> None:
-        await asyncio.sleep(load.warm_up)
+        await asyncio.sleep(load.edges)
         before = await steps_run(port, load.batch)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(load.seconds)
         answers.steps = await steps_run(port, load.batch) - before
 
-    until = now + load.warm_up + seconds
+    until = answers.end + load.edges
     await asyncio.gather(count(), *(client(number, port, load.steps, until, answers) for number in range(load.clients)))
     return answers
 
@@ -137,7 +140,7 @@ def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float,
                 started = time.perf_counter()
                 *_, last = ddpm_rt.trajectory(
                     denoise, table.table, engine.card.image_shape, seed=0, samples=range(len(part)),
-                    clip=table.sampler.clip, start=noise.reshape(-1, *engine.card.image_shape),
+                    clip=table.sampler.clip, begin=ddpm_rt.Beginning(noise.reshape(-1, *engine.card.image_shape)),
                 )  # fmt: skip
                 seconds += time.perf_counter() - started
                 for (seed, sample), image in zip(part, last.x, strict=True):
@@ -145,27 +148,30 @@ def offline(images: dict[tuple[int, int, int], Any], batch: int) -> tuple[float,
     return sum(steps for steps, _, _ in images) / seconds, largest
 
 
-def served(order: str, load: Load, seconds: float) -> tuple[Answers, list[float]]:
-    """What the clients of a server got, and its memory in the middle and at the end."""
+class Round(NamedTuple):
+    """What a round showed."""
+
+    answers: Answers
+    rate: float  # steps of a sample a second
+    offline: float  # the same in whole batches
+    largest: float  # difference of a pixel
+    memory: float  # of the server, MiB
+
+
+def served(order: str, load: Load, rounds: int) -> list[Round]:
+    """Rounds of load on a server with one order of work."""
     command = [sys.executable, __file__, "--as-server", order, "--batch", str(load.batch)]
+    found = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().rsplit(PORT_LINE)[1].strip().strip("/"))
-        memory: list[float] = []
-
-        async def watched() -> Answers:
-            async def look() -> None:
-                for _ in range(2):
-                    await asyncio.sleep((load.warm_up + seconds) / 2 - 0.5)
-                    memory.append(memory_of(process.pid))
-
-            found, _ = await asyncio.gather(crowd(port, load, seconds), look())
-            return found
-
-        answers = asyncio.run(watched())
+        for _ in range(rounds):
+            answers = asyncio.run(crowd(port, load))
+            memory = memory_of(process.pid)
+            found.append(Round(answers, answers.steps / load.seconds, *offline(answers.images, load.batch), memory))
         process.terminate()
         process.wait()
-    return answers, memory
+    return found
 
 
 def serve(order: str, batch: int) -> None:
@@ -192,34 +198,42 @@ def serve(order: str, batch: int) -> None:
 @click.option("--clients", default=64, show_default=True)
 @click.option("--steps", default=(6, 10, 50), multiple=True, show_default=True, help="Of the images of a request.")
 @click.option("--batch", default=16, show_default=True)
-@click.option("--warm-up", default=10.0, show_default=True, help="Seconds that are not measured.")
-@click.option("--seconds", default=180.0, show_default=True, help="Of the measurement of continuous batching.")
-@click.option("--others", default=60.0, show_default=True, help="Seconds of each plain server.")
+@click.option("--seconds", default=60.0, show_default=True, help="Of the measurement in a round.")
+@click.option("--edges", default=10.0, show_default=True, help="Seconds before and after it.")
+@click.option("--rounds", default=3, show_default=True, help="Of continuous batching.")
+@click.option("--others", default=1, show_default=True, help="Rounds of each plain server.")
 @click.option("--as-server", hidden=True)
-def main(clients: int, steps: tuple[int, ...], batch: int, warm_up: float, seconds: float, others: float,
+def main(clients: int, steps: tuple[int, ...], batch: int, seconds: float, edges: float, rounds: int, others: int,
          as_server: str | None) -> None:  # fmt: skip
     """Print a table. The exit code is 1 if an answer was wrong."""
     if as_server is not None:
         serve(as_server, batch)
         return
     click.echo(f"{clients} clients; 1 to {MOST_SAMPLES} samples of {', '.join(map(str, steps))} steps; batch {batch}")
-    load = Load(clients, steps, batch, warm_up)
-    heads = f"{'steps/s':>9} {'offline/s':>10} {'share':>6} {'p50 s':>7} {'p99 s':>7}"
-    click.echo(f"{'order':<22} {'s':>4} {heads} errors largest difference   MiB")
-    is_wrong = False
+    click.echo(f"rounds of {seconds:.0f} s, each followed by its images offline; medians, and the range of the share")
+    heads = f"{'steps/s':>9} {'offline/s':>10} {'share':>23} {'p50 s':>7} {'p99 s':>7}"
+    click.echo(f"{'order':<22} {'rounds':>6} {heads} errors largest difference   MiB")
+    load, is_wrong = Load(clients, steps, batch, seconds, edges), False
     for order in ORDERS:
-        span = seconds if order == "continuous" else others
-        answers, memory = served(order, load, span)
-        best, largest = offline(answers.images, batch)
-        rate, latencies = answers.steps / span, sorted(answers.latencies) or [float("nan")]
-        p50, p99 = statistics.median(latencies), latencies[int(0.99 * len(latencies))]
-        sizes = " -> ".join(f"{size:.0f}" for size in memory)
-        click.echo(f"{order:<22} {span:4.0f} {rate:9.2f} {best:10.2f} {rate / best:6.3f} {p50:7.3f} {p99:7.3f} "
-                   f"{len(answers.errors):6} {largest:18.2g}   {sizes}")  # fmt: skip
-        for error in answers.errors[:3]:
+        found = served(order, load, rounds if order == "continuous" else others)
+        errors = [error for one in found for error in one.answers.errors]
+        largest = max(one.largest for one in found)
+        click.echo(f"{order:<22} {row(found)} {len(errors):6} {largest:18.2g}   "
+                   f"{found[0].memory:.0f} -> {found[-1].memory:.0f}")  # fmt: skip
+        for error in errors[:3]:
             click.echo(f"    {error}")
-        is_wrong |= bool(answers.errors) or largest > ROUNDING or not answers.images
+        is_wrong |= bool(errors) or largest > ROUNDING or not all(one.answers.images for one in found)
     sys.exit(1 if is_wrong else 0)
+
+
+def row(found: Sequence[Round]) -> str:
+    """The rates and latencies of all rounds."""
+    shares = [one.rate / one.offline for one in found]
+    rate, best = (statistics.median(rates) for rates in zip(*((one.rate, one.offline) for one in found), strict=True))
+    latencies = sorted(latency for one in found for latency in one.answers.latencies) or [float("nan")]
+    p50, p99 = statistics.median(latencies), latencies[int(0.99 * len(latencies))]
+    share = f"{statistics.median(shares):.3f} ({min(shares):.3f} to {max(shares):.3f})"
+    return f"{len(found):6} {rate:9.2f} {best:10.2f} {share:>23} {p50:7.3f} {p99:7.3f}"
 
 
 if __name__ == "__main__":

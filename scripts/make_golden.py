@@ -19,7 +19,7 @@ import numpy as np
 from ddpm_rt import ModelCard, Provenance
 from ddpm_rt.artifacts.card_facts import InputFacts, Latents
 from ddpm_rt.artifacts.steps_file import write_steps
-from ddpm_rt.host_loop import trajectory
+from ddpm_rt.host_loop import Beginning, trajectory
 from ddpm_rt.noise import INITIAL_STEP, normal, philox4x32
 from ddpm_rt.requests.conditioned import Conditions, conditioned
 from ddpm_rt.requests.edit import Edit
@@ -153,7 +153,7 @@ def run(card, plan):
     samples = range(FIRST, FIRST + COUNT)
     steps = trajectory(
         denoise, plan.table, card.image_shape, seed=SEED, samples=samples, clip=plan.clip,
-        initial_scale=plan.initial_scale, self_conditioned=card.prev_x0 is not None,
+        begin=Beginning(scale=plan.initial_scale), self_conditioned=card.prev_x0 is not None,
     )  # fmt: skip
     for step in steps:
         last = step

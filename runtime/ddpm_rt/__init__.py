@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .api_edit import from_image, from_noise, inpaint, interpolate, invert
     from .artifacts.card import ModelCard, Provenance
     from .errors import DdpmRtError
-    from .host_loop import Step, trajectory
+    from .host_loop import Beginning, Step, trajectory
     from .requests.inversion import ddim_inversion
     from .requests.request import Request
     from .samplers import ddim, ddpm, dpm, dpm_sde, euler, euler_ancestral, lcm
@@ -30,7 +30,7 @@ _MODULES = {
     "api_edit": ("from_image", "from_noise", "inpaint", "interpolate", "invert"),
     "artifacts.card": ("ModelCard", "Provenance"),
     "errors": ("DdpmRtError",),
-    "host_loop": ("Step", "trajectory"),
+    "host_loop": ("Beginning", "Step", "trajectory"),
     "requests.inversion": ("ddim_inversion",),
     "requests.request": ("Request",),
     "samplers": ("ddim", "ddpm", "dpm", "dpm_sde", "euler", "euler_ancestral", "lcm"),
@@ -40,6 +40,7 @@ _MODULES = {
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Beginning",
     "DdpmRtError",
     "ModelCard",
     "Provenance",

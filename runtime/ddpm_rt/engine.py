@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .artifacts.card import ModelCard
 from .denoiser import Batch, Inputs, Times, arguments_of
-from .host_loop import Noise, Step
+from .host_loop import Beginning, Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
 
@@ -22,10 +22,8 @@ class ChainInputs(NamedTuple):
 
     table: StepTable
     clip: Clip
-    start: Batch | None = None  # [B, C, H, W], replaces x_T
-    first_row: int = 0
+    begin: Beginning
     noise: Noise | None = None  # replaces `ddpm_rt.noise`; only the host loop can run such a chain
-    initial_scale: float = 1.0  # x_T = initial_scale z
 
 
 class Watch(NamedTuple):

@@ -28,6 +28,17 @@ class Step(NamedTuple):
     x0: Batch  # the predicted data, clipped
 
 
+class Beginning(NamedTuple):
+    """Where the chains of a batch begin: by default with noise, at the first row."""
+
+    x: Batch | None = None  # [B, C, ...], instead of scaled noise: an image at the noise level of `row`, say
+    row: int = 0  # the rows before it are left out; the noise of the others stays what it was
+    scale: float = 1.0  # of the initial noise
+
+
+FROM_NOISE = Beginning()
+
+
 def trajectory(
     denoise: Denoiser,
     table: StepTable,
@@ -37,32 +48,28 @@ def trajectory(
     samples: Sequence[int],
     clip: tuple[float, float] | None = (-1.0, 1.0),
     noise: Noise | None = None,
-    start: Batch | None = None,
-    first_row: int = 0,
-    initial_scale: float = 1.0,
+    begin: Beginning = FROM_NOISE,
     self_conditioned: bool = False,
 ) -> Iterator[Step]:
     """Run `table` from noise to images and yield every step; `shape` is C, ..., `samples` are sample numbers.
 
     Each operation below is one rounding to float32, in the order written; the coefficients are float64 until here.
     A network with a learned variance says it in as many channels again, after those of the image.
-    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers; `start` [B, C, ...] replaces what the chain
-    begins with, `initial_scale` times noise (an image brought to the level of the first row, say); `first_row` leaves
-    out the rows before it, and the noise of the others stays what it was. A `self_conditioned` network is called as
+    `noise` replaces `ddpm_rt.noise`, for comparing with other samplers. A `self_conditioned` network is called as
     `denoise(x, t, x0)`, with the x0 of the step before, and zeros in the first step. Raises NotFiniteError, naming the
     sample and the step, when the network's output is not finite, or the images after the last step are not.
     """
-    steps = _steps_with_noise(table, first_row)
+    steps = _steps_with_noise(table, begin.row)
     draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
-    initial = next(draw)  # drawn even if `start` is given: a `noise` with state must advance
-    first = np.multiply(np.float32(initial_scale), initial, dtype=np.float32) if start is None else start
+    initial = next(draw)  # drawn even if x is given: a `noise` with state must advance
+    first = np.multiply(np.float32(begin.scale), initial, dtype=np.float32) if begin.x is None else begin.x
     x = np.array(first, np.float32).reshape(len(samples), *shape)
     x0, prev_x0, part = np.zeros_like(x), np.zeros_like(x), np.empty_like(x)
     columns = np.stack(table[1:], axis=1).astype(np.float32)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     bounds = None if clip is None else (np.float32(clip[0]), np.float32(clip[1]))
     call = (lambda x, t: denoise(x, t, x0)) if self_conditioned else denoise
-    for row, numbers in enumerate(columns[first_row:], first_row):
+    for row, numbers in enumerate(columns[begin.row :], begin.row):
         row_numbers, t = RowNumbers(*numbers), table.t[row].item()
         output = call(x, times[row])
         if not np.isfinite(output).all():

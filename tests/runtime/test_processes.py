@@ -205,7 +205,7 @@ def test_an_edit_starts_at_the_level_of_its_first_row():
     edit = Edit(images=start, strength=0.5, steps=8, sampler="euler", seed=SEED, count=COUNT)
     bound = edit.bind(card)
     sigma = karras_sigmas(8)[4]
-    given = bound.chain(range(COUNT)).start
+    given = bound.chain(range(COUNT)).begin.x
     np.testing.assert_allclose(given, start + sigma * z(noise.INITIAL_STEP), rtol=1e-5, atol=1e-6)
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 
-SHORT = ["--clients", "2", "--steps", "2", "--steps", "3", "--warm-up", "0.2", "--seconds", "1", "--others", "0.5"]
+SHORT = ["--clients", "2", "--steps", "2", "--steps", "3", "--edges", "0.2", "--seconds", "0.5", "--rounds", "2"]
 
 
 def jobs_of(*samples_and_steps):
@@ -91,7 +91,7 @@ def test_the_simulated_benchmark_prints_every_order(capsys):
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [
-        ("bench_serve", SHORT, 2 + 3),
+        ("bench_serve", SHORT, 3 + 3),
         ("serve_abuse", ["--scale", "0.004"], 8 + 1),
     ],
 )

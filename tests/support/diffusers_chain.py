@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ddpm_ref import betas as schedules
-from ddpm_rt import Schedule, noise, trajectory
+from ddpm_rt import Beginning, Schedule, noise, trajectory
 from ddpm_rt.samplers import SAMPLERS
 from ddpm_rt.samplers.dialects import DIALECTS
 
@@ -106,7 +106,7 @@ def ours(betas, sampler, steps, spacing, prediction, z, *, clip=None, start=None
         samples=range(SAMPLES),
         clip=dialect.clip(clip, sampler),
         noise=lambda row: z[0 if row == noise.INITIAL_STEP else 1 + row],
-        start=start,
+        begin=Beginning(start),
     )
     x = np.stack([step.x.copy() for step in steps])
     seen = np.abs(np.stack([z[0] if start is None else start, *x[:-1]])).reshape(len(x), -1).max(1)

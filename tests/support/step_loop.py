@@ -6,7 +6,7 @@ import numpy as np
 from step_host import HostChain
 
 from ddpm_rt.device.lanes import FINITE, lanes_of, rows_of
-from ddpm_rt.host_loop import trajectory
+from ddpm_rt.host_loop import Beginning, trajectory
 from ddpm_rt.requests.conditioned import with_labels
 from ddpm_rt.samplers import ddim, ddpm, samplers_of
 from ddpm_rt.samplers.schedule import Schedule
@@ -65,8 +65,7 @@ class NumpyLoop:
             seed=seed,
             samples=samples,
             clip=clip,
-            first_row=first_row,
-            start=None if start is None else start.reshape(count, 1, 1, size),
+            begin=Beginning(None if start is None else start.reshape(count, 1, 1, size), first_row),
         )
 
     def answer(self, x, t, y=None):

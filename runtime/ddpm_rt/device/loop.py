@@ -89,20 +89,20 @@ class DeviceLoop:
 
     def _started(self, request: Chains, samples: Sequence[int], watch: Watch) -> _Run:
         card = self.engine.card
-        table, clip, start, first_row, _, initial_scale = request.chain(samples)
+        table, clip, begin, _ = request.chain(samples)
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
         layout = self._layout(request, len(samples), history=history, frames=frames)
         lanes = lanes_of(
             request.seed,
             samples,
-            row=first_row,
+            row=begin.row,
             end=table.steps,
             guidance=request.guidance,
-            initial_scale=initial_scale,
+            initial_scale=begin.scale,
             batch=layout.lanes,
         )
         null_inputs = request.null_inputs(samples) if layout.guided else {}
-        given = (request.inputs(samples), null_inputs, card.null_class, start)
+        given = (request.inputs(samples), null_inputs, card.null_class, begin.x)
         portion = Portion(lanes, len(samples), request.labels(samples), *given)
         chain = self._chain(rows_of(table, clip), layout)  # only this run owns it: nothing may fail before it runs
         return _Run(chain, samples, portion, chain.run(portion, watch))

@@ -14,7 +14,7 @@ from ..artifacts.card import ModelCard
 from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs, Engine
-from ..host_loop import Step
+from ..host_loop import Beginning, Step
 from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
@@ -99,7 +99,7 @@ class Edit(Request):
             start = noised(self._images(samples), level[first], noise, scale[first])
         rows = repeated(table, self.resample)
         begun = first * self.resample
-        return ChainInputs(rows, bound.sampler.clip, start, begun, initial_scale=bound.sampler.initial_scale)
+        return ChainInputs(rows, bound.sampler.clip, Beginning(start, begun, bound.sampler.initial_scale))
 
     def trajectory(self, bound: BoundRequest, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch, from `first_row`; a step that is repeated counts once."""

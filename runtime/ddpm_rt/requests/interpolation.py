@@ -8,6 +8,7 @@ import numpy as np
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import ChainInputs
+from ..host_loop import Beginning
 from ..noise import LIMIT, normal
 from ..samplers.schedule import Floats
 from .labels import no_class
@@ -51,8 +52,7 @@ class Between(Request):
             start, end = normal(self.seed, [self.start, self.end], step, size).astype(np.float64)
             return slerp(start, end, share).astype(np.float32)
 
-        scale = bound.sampler.initial_scale
-        return ChainInputs(bound.table, bound.sampler.clip, noise=noise, initial_scale=scale)
+        return ChainInputs(bound.table, bound.sampler.clip, Beginning(scale=bound.sampler.initial_scale), noise)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         ends = {"ddpm-rt.from": str(self.start), "ddpm-rt.to": str(self.end), "ddpm-rt.frames": str(self.count)}

@@ -10,6 +10,7 @@ from ..artifacts.card import ModelCard
 from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs
+from ..host_loop import Beginning
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.continuous import Levelled
 from ..samplers.schedule import Floats, Levels, Prediction, Schedule
@@ -96,7 +97,7 @@ class FromNoise(Request):
     def chain(self, bound: BoundRequest, samples: Sequence[int]) -> ChainInputs:
         start = self.noise[[sample - self.first for sample in samples]]
         start = np.float32(bound.sampler.initial_scale) * start
-        return ChainInputs(bound.table, bound.sampler.clip, start)
+        return ChainInputs(bound.table, bound.sampler.clip, Beginning(start))
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         return super().describe(model_sha256) | {"ddpm-rt.noise": array_sha256(self.noise)}

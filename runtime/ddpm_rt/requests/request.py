@@ -11,7 +11,7 @@ from ..artifacts.card import ModelCard
 from ..artifacts.steps_file import table_sha256
 from ..denoiser import Batch, Denoiser, LabelledDenoiser, times_as
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
-from ..host_loop import Step, trajectory
+from ..host_loop import Beginning, Step, trajectory
 from ..limits import MAX_BATCH, MAX_COUNT, check_count
 from ..noise import LIMIT
 from ..samplers.compiled_sampler import CompiledSampler
@@ -106,11 +106,11 @@ class Request(SamplerOptions):
 
     def chain(self, bound: "BoundRequest", samples: Sequence[int]) -> ChainInputs:
         """What these samples go through. An edit starts elsewhere."""
-        return ChainInputs(bound.table, bound.sampler.clip, initial_scale=bound.sampler.initial_scale)
+        return ChainInputs(bound.table, bound.sampler.clip, Beginning(scale=bound.sampler.initial_scale))
 
     def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch. An edit changes x between them."""
-        table, clip, start, first_row, noise, initial_scale = bound.chain(samples)
+        table, clip, begin, noise = bound.chain(samples)
         return trajectory(
             bound.denoiser(engine, samples),
             table,
@@ -119,9 +119,7 @@ class Request(SamplerOptions):
             samples=samples,
             clip=clip,
             noise=noise,
-            start=start,
-            first_row=first_row,
-            initial_scale=initial_scale,
+            begin=begin,
             self_conditioned=bound.card.prev_x0 is not None,
         )
 
@@ -277,12 +275,6 @@ class BoundRequest:
 
         with np.errstate(over="ignore", invalid="ignore"):  # an image that is not finite is an error of its own
             return np.concatenate([images for _, images in self.finals(engine, self.request.samples, Watch(step))])
-
-
-def as_batch(images: Batch) -> Batch:
-    """Float32 `[N, C, H, W]` from `[N, C, H, W]`, or from one image `[C, H, W]`."""
-    array = np.asarray(images, np.float32)
-    return array[None] if array.ndim == 3 else array
 
 
 def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..engine import Engine
-from ..host_loop import trajectory
+from ..host_loop import Beginning, trajectory
 from ..requests.request import BoundRequest
 from ..samplers.compiled_sampler import CompiledSampler
 from .teacher import Called
@@ -52,7 +52,7 @@ def end_of(
     card = engine.card
     steps = trajectory(
         bound.denoiser(engine, portion), compiled.table, card.image_shape,
-        seed=bound.seed, samples=portion, clip=compiled.clip, initial_scale=compiled.initial_scale,
+        seed=bound.seed, samples=portion, clip=compiled.clip, begin=Beginning(scale=compiled.initial_scale),
         self_conditioned=card.prev_x0 is not None,
     )  # fmt: skip
     for step in steps:

@@ -8,7 +8,7 @@ import numpy as np
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser
 from ..engine import Engine
-from ..host_loop import trajectory
+from ..host_loop import Beginning, trajectory
 from ..requests.request import BoundRequest
 from ..samplers import ddim, dpm
 from ..samplers.schedule import Floats, Integers, Prediction, Schedule, betas_of
@@ -55,7 +55,9 @@ def noisy_steps(
 
 def _end(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called: Called) -> Batch:
     samples = range(len(x))  # only their number matters: the table adds no noise, and the chain starts at x
-    for step in trajectory(denoise, table, card.image_shape, seed=0, samples=samples, clip=card.clip, start=x):
+    for step in trajectory(
+        denoise, table, card.image_shape, seed=0, samples=samples, clip=card.clip, begin=Beginning(x)
+    ):
         called()
         end = step.x
     return end

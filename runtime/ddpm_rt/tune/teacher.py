@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import Engine
-from ..host_loop import trajectory
+from ..host_loop import Beginning, trajectory
 from ..noise import INITIAL_STEP, normal
 from ..requests.request import BoundRequest
 from ..samplers import dpm
@@ -81,7 +81,7 @@ def teacher_paths(engine: Engine, bound: BoundRequest, grid: Integers, called: C
         denoise = bound.denoiser(engine, portion)
         steps = trajectory(
             denoise, table, card.image_shape, seed=bound.seed, samples=portion, clip=card.clip,
-            initial_scale=bound.sampler.initial_scale, self_conditioned=card.prev_x0 is not None,
+            begin=Beginning(scale=bound.sampler.initial_scale), self_conditioned=card.prev_x0 is not None,
         )  # fmt: skip
         for step in steps:
             x[step.row + 1, at], x0[step.row, at] = on_kept(card, step.x), on_kept(card, step.x0)

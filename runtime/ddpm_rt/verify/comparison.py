@@ -18,7 +18,7 @@ from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser, Times
 from ..engine import Engine
 from ..errors import NotFiniteError
-from ..host_loop import trajectory
+from ..host_loop import Beginning, trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
@@ -45,7 +45,7 @@ def engine_side(engine: Engine, bound: BoundRequest) -> Side:
         sampler, conditioned = bound.sampler, card.prev_x0 is not None
         steps = trajectory(
             denoise, bound.table, card.image_shape, seed=bound.seed, samples=samples, clip=sampler.clip,
-            initial_scale=sampler.initial_scale, self_conditioned=conditioned,
+            begin=Beginning(scale=sampler.initial_scale), self_conditioned=conditioned,
         )  # fmt: skip
         return (step.x for step in steps)
 

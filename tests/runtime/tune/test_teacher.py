@@ -4,7 +4,7 @@ from gaussian_model import BETAS, PIXEL_VARIANCE, gaussian_card
 from mixture_engine import MixtureEngine
 from toy_engine import eps_of_gaussian
 
-from ddpm_rt import Request, Schedule, noise, trajectory
+from ddpm_rt import Beginning, Request, Schedule, noise, trajectory
 from ddpm_rt.engine import CallableEngine
 from ddpm_rt.samplers import dpm
 from ddpm_rt.tune.noisy_teacher import flow_table, noisy_rows, noisy_steps
@@ -89,7 +89,9 @@ def test_a_flow_table_ends_at_its_level(level):
     table = flow_table(SCHEDULE, visited, level, "eps")
     assert table.t.tolist() == visited
     start = np.random.default_rng(0).standard_normal((4, 1, 4, 6)).astype(np.float32)
-    *_, step = trajectory(eps_of_gaussian, table, (1, 4, 6), seed=0, samples=range(4), clip=None, start=start)
+    *_, step = trajectory(
+        eps_of_gaussian, table, (1, 4, 6), seed=0, samples=range(4), clip=None, begin=Beginning(start)
+    )
     exact = start * np.sqrt(variance(level) / variance(SCHEDULE.alpha_bar[600]))
     np.testing.assert_allclose(step.x, exact, atol=0.01)
 

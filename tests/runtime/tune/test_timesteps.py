@@ -5,7 +5,7 @@ import pytest
 from gaussian_model import BETAS
 from mixture_engine import MixtureEngine
 
-from ddpm_rt import Request, Schedule, ddim, trajectory
+from ddpm_rt import Beginning, Request, Schedule, ddim, trajectory
 from ddpm_rt.tune.search import end_error, improved_path, moves
 from ddpm_rt.tune.teacher import teacher_grid, teacher_paths
 from ddpm_rt.tune.timesteps import cheapest_path, step_errors
@@ -28,7 +28,9 @@ def test_a_step_error_equals_the_error_of_that_ddim_step(taught):
         to = paths.grid[j : j + 1]
         table = ddim(SCHEDULE, np.append(paths.grid[i], to), prediction="eps")
         start = paths.x[i].reshape(6, 1, 4, 6)
-        step = next(trajectory(engine, table, (1, 4, 6), seed=0, samples=range(6), clip=(-1.2, 1.2), start=start))
+        step = next(
+            trajectory(engine, table, (1, 4, 6), seed=0, samples=range(6), clip=(-1.2, 1.2), begin=Beginning(start))
+        )
         direct = np.sqrt(np.mean((step.x.reshape(6, 24).astype(np.float64) - paths.x[j]) ** 2))
         assert errors[i, j] == pytest.approx(direct, rel=1e-3, abs=1e-5)
 
