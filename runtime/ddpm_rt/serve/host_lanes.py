@@ -62,12 +62,17 @@ class HostLanes(Lanes):
         channels = self.engine.card.image_shape[0]
         out, spread = output[:, :channels], output[:, channels:]
         numbers = RowNumbers(*(self._column(rows[name]) for name in StepTable._fields[1:]))
-        bounds = self._column(rows["clip_low"]), self._column(rows["clip_high"])
+        bounds = self._bound(rows["clip_low"]), self._bound(rows["clip_high"])
         x0, part = np.empty_like(x), np.empty_like(x)
         update(numbers, bounds, out, State(x, x0, prev_x0, part))
         if (noisy := np.flatnonzero(rows["sigma"])).size:
             add_noise(numbers, spread, self._noise(chains, noisy, x.shape), x, part)
         self._store(chains, output, x, x0)
+
+    def _bound(self, values: NDArray[np.float32]) -> np.float32 | Column:
+        """One number where all chains have the same: the loop clips faster to it."""
+        first: np.float32 = values[0]
+        return first if (values == first).all() else self._column(values)
 
     def _column(self, values: NDArray[np.float32]) -> Column:
         return np.ascontiguousarray(values, np.float32).reshape(-1, *[1] * len(self.engine.card.image_shape))

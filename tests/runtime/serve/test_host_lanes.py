@@ -9,6 +9,7 @@ from toy_engine import eps_of_gaussian, eps_of_label, with_spread
 
 from ddpm_rt import DdpmRtError, Request
 from ddpm_rt.host_loop import RowNumbers, State, add_noise, update
+from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers import samplers_of
 from ddpm_rt.serve.host_lanes import HostLanes
 
@@ -40,7 +41,8 @@ def requests(**common):
 @pytest.mark.parametrize("clip", [None, (-0.3, 0.3)])
 def test_chains_of_all_samplers_on_the_same_lanes_are_those_of_the_host_loop_to_the_bit(clip):
     engine = Host(card=gaussian_card(clip=clip))
-    asked = requests()
+    other = SamplerOptions(steps=6).compile(engine.card)._replace(clip=(0.0, 0.2))  # a table has a clip of its own
+    asked = [*requests(), Request(compiled=other, seed=5, count=3)]
     for request, found in zip(asked, run(engine, asked), strict=True):
         np.testing.assert_array_equal(found.view(np.uint32), request.drawn(engine).view(np.uint32))
 
