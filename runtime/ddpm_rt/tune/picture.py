@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..denoiser import Batch
+from ..images.font import font
 from ..images.write import Pixels, save_png, to_pixels
 from .fitting import Fitted
 
@@ -21,7 +22,7 @@ def save_comparison(path: Path, fitted: Fitted) -> None:
 
 def comparison(fitted: Fitted) -> Pixels:
     """The picture, uint8 `[H, W, 3]`."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     errors = fitted.distances.rms
     rows = {name: strip(images) for name, images in fitted.distances.images.items()}
@@ -30,7 +31,7 @@ def comparison(fitted: Fitted) -> Pixels:
     pen, top = ImageDraw.Draw(canvas), MARGIN
     for name, pixels in rows.items():
         error = f", RMS error {errors[name]:.4f}" if name in errors else f", {fitted.fit.teacher_calls} calls"
-        pen.text((MARGIN, top), f"{name}{error}", INK, ImageFont.load_default(14))
+        pen.text((MARGIN, top), f"{name}{error}", INK, font(14))
         canvas.paste(Image.fromarray(pixels), (MARGIN, top + LINE))
         top += height + LINE
     return np.asarray(canvas)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..images.canvas import grid
+from ..images.font import font
 from ..images.write import Pixels, enlarged, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
@@ -56,13 +57,13 @@ def draw(report: Report) -> Pixels:
     whole = (max(3 * width + 4 * MARGIN, 960), TOP + CHART + height + 5 * MARGIN)
     canvas = Image.new("RGB", whole, PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text((MARGIN, MARGIN), report.line, INK, _font(15))
+    pen.text((MARGIN, MARGIN), report.line, INK, font(15))
     for number, (name, value) in enumerate(list(report.lines.items())[:2]):
-        pen.text((MARGIN, MARGIN + 26 + 18 * number), f"{name}: {value}", INK, _font(12))
+        pen.text((MARGIN, MARGIN + 26 + 18 * number), f"{name}: {value}", INK, font(12))
     _draw_curve(pen, Curve.of(report), (MARGIN + AXIS, TOP + MARGIN, whole[0] - MARGIN, TOP + CHART))
     for number, (name, pixels) in enumerate(pictures.items()):
         left, top = MARGIN + number * (width + MARGIN), TOP + CHART + 3 * MARGIN
-        pen.text((left, top), name, INK, _font(12))
+        pen.text((left, top), name, INK, font(12))
         canvas.paste(Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), (left, top + MARGIN))
     return np.asarray(canvas)
 
@@ -75,15 +76,15 @@ def _draw_curve(pen: Any, curve: Curve, box: tuple[int, int, int, int]) -> None:
 
     for down, label in curve.decades():
         pen.line([place((0, down)), place((1, down))], FAINT)
-        pen.text((left - 8, place((0, down))[1]), label, INK, _font(11), anchor="rm")
+        pen.text((left - 8, place((0, down))[1]), label, INK, font(11), anchor="rm")
     for across, label in curve.times():
-        pen.text((place((across, 1))[0], bottom + 6), label, INK, _font(11), anchor="ma")
-    pen.text((left - 40, bottom + 6), "t", INK, _font(11))
+        pen.text((place((across, 1))[0], bottom + 6), label, INK, font(11), anchor="ma")
+    pen.text((left - 40, bottom + 6), "t", INK, font(11))
     if curve.limit is not None:
         height = place((0, curve.down(curve.limit)))[1]
         for dash in range(left, right, 10):
             pen.line([dash, height, min(dash + 5, right), height], LIMIT)
-        pen.text((right, height - 4), "tolerance", INK, _font(11), anchor="rs")
+        pen.text((right, height - 4), "tolerance", INK, font(11), anchor="rs")
     for row in curve.broken:
         pen.line([place((curve.across(row), 0)), place((curve.across(row), 1))], BROKEN, 2)
     for number, (line, colour) in enumerate(zip(curve.lines(), COLOURS, strict=True)):
@@ -92,16 +93,7 @@ def _draw_curve(pen: Any, curve: Curve, box: tuple[int, int, int, int]) -> None:
             for x, y in map(place, piece if len(piece) < 3 else []):
                 pen.ellipse([x - 2, y - 2, x + 2, y + 2], colour)
         pen.line([left + 380 * number, top - 14, left + 380 * number + 18, top - 14], colour, 2)
-        pen.text((left + 380 * number + 24, top - 14), line.label, INK, _font(11), anchor="lm")
-
-
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:  # Pillow 10.0 has only one size
-        return ImageFont.load_default()
+        pen.text((left + 380 * number + 24, top - 14), line.label, INK, font(11), anchor="lm")
 
 
 def save_picture(path: Path, report: Report) -> None:
