@@ -49,7 +49,7 @@ def encode_png(pixels: Pixels, text: Mapping[str, str]) -> bytes:
     for key, value in text.items():
         chunks.add_text(key, value)
     content = io.BytesIO()
-    _picture(pixels).save(content, format="PNG", pnginfo=chunks)
+    pillow_image(pixels).save(content, format="PNG", pnginfo=chunks)
     return content.getvalue()
 
 
@@ -81,13 +81,14 @@ def _save_webp(path: Path, frames: Pixels, text: Mapping[str, str]) -> None:
 
 def _save_animation(path: Path, frames: Pixels, **options: Any) -> None:
     """Atomically write the frames as a loop. The last frame stays longer."""
-    first, *rest = [_picture(frame) for frame in frames]
+    first, *rest = [pillow_image(frame) for frame in frames]
     durations = [FRAME_MS] * len(rest) + [LAST_FRAME_MS]
     options |= {"save_all": True, "append_images": rest, "loop": 0, "duration": durations}
     replace_file(path, lambda file: first.save(file, **options))
 
 
-def _picture(pixels: Pixels) -> Any:
+def pillow_image(pixels: Pixels) -> Any:
+    """A `PIL.Image` of uint8 `[H, W, C]`, grey for one channel."""
     from PIL import Image
 
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

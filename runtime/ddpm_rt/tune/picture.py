@@ -6,7 +6,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..images.font import font
-from ..images.write import Pixels, save_png, to_pixels
+from ..images.write import Pixels, enlarged, save_png, to_pixels
 from .fitting import Fitted
 
 SIDE = 64  # pixels; smaller images are enlarged to about this side
@@ -42,5 +42,4 @@ def strip(images: Batch) -> Pixels:
     shown = images if images.shape[1] == 3 else np.repeat(images[:, :1], 3, axis=1)
     pixels = to_pixels(shown)
     factor = -(-SIDE // pixels.shape[1])
-    row = np.concatenate(list(pixels), axis=1)
-    return row.repeat(factor, axis=0).repeat(factor, axis=1)
+    return enlarged(np.concatenate(list(pixels), axis=1), factor)

@@ -4,7 +4,7 @@ import base64
 import io
 from html import escape
 
-from ..images.write import Pixels
+from ..images.write import Pixels, pillow_image
 from .comparison import StepError
 from .curve import Curve, Point
 from .png import GAIN, grids
@@ -101,10 +101,8 @@ def _figures(report: Report) -> str:
 
 
 def _data_uri(pixels: Pixels) -> str:
-    from PIL import Image
-
     file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, format="PNG", optimize=True)
+    pillow_image(pixels).save(file, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 

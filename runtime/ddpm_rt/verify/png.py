@@ -11,7 +11,7 @@ import numpy as np
 from ..denoiser import Batch
 from ..images.canvas import grid
 from ..images.font import font
-from ..images.write import Pixels, enlarged, save_png, to_pixels
+from ..images.write import Pixels, enlarged, pillow_image, save_png, to_pixels
 from .comparison import Comparison
 from .curve import Curve
 from .report import Report
@@ -64,7 +64,7 @@ def draw(report: Report) -> Pixels:
     for number, (name, pixels) in enumerate(pictures.items()):
         left, top = MARGIN + number * (width + MARGIN), TOP + CHART + 3 * MARGIN
         pen.text((left, top), name, INK, font(12))
-        canvas.paste(Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels), (left, top + MARGIN))
+        canvas.paste(pillow_image(pixels), (left, top + MARGIN))
     return np.asarray(canvas)
 
 
