@@ -1,29 +1,32 @@
 """The OpenAPI document of the server."""
 
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from ..limits import MAX_TIMESTEPS
 from ..samplers import NAMES
 from ..samplers.dialects import DIALECTS
 from ..samplers.schedule import Spacing
 from .body import FORM, JSON, REQUEST, RESIZE
+from .events import MOST_PREVIEWS
 from .job import Priority
+from .refusals import MEANINGS
 
 Schema = dict[str, Any]
 
+
+class Operation(NamedTuple):
+    """What a method of a path takes and answers."""
+
+    summary: str
+    parameters: list[Schema]
+    content: Schema  # of the response with status 200, by media type
+    body: Schema | None = None  # of the request, by media type
+    has_etag: bool = False  # a client that has the content gets 304
+
+
 STRING_OR_INTEGER: Schema = {
     "oneOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]{1,20}$"}]
-}
-REFUSALS = {
-    "401": "the bearer token is missing or wrong",
-    "404": "there is no such model or path",
-    "408": "the body took too long",
-    "413": "the body is too large",
-    "422": "the request is invalid; the sentence says why",
-    "429": "the queue is full; Retry-After says when to try again",
-    "500": "the drawing failed; the sentence says why",
-    "503": "the server is stopping",
 }
 SAMPLER: dict[str, Schema] = {
     "sampler": {"type": "string", "enum": list(NAMES), "description": "default: ddim"},
@@ -49,7 +52,7 @@ FIELDS: dict[str, Schema] = {
                "list of which sample n takes entry n modulo its length"},
     "null_inputs": {"type": "object", "description": "with guidance: the values that stand for no condition"},
     "priority": {"type": "string", "enum": list(get_args(Priority)), "description": "default: interactive"},
-    "previews": {"type": "integer", "minimum": 0, "maximum": 64,
+    "previews": {"type": "integer", "minimum": 0, "maximum": MOST_PREVIEWS,
                  "description": "previews of each sample in an event stream; default: 0"},
 }  # fmt: skip
 
@@ -70,59 +73,58 @@ def openapi_document() -> Schema:
             "schemas": {"Error": _object({"error": {"type": "string"}}, ["error"])},
         },
         "security": [{"token": []}, {}],
-        "paths": {path: {method: _operation(*facts) for method, facts in methods.items()}
+        "paths": {path: {method: _described(operation) for method, operation in methods.items()}
                   for path, methods in _paths().items()},
     }  # fmt: skip
 
 
-def _paths() -> dict[str, dict[str, tuple[Any, ...]]]:
-    """Path and method to (summary, parameters, body, content of the response)."""
+def _paths() -> dict[str, dict[str, Operation]]:
+    """The operations by path and method."""
     model, json_any = [_in_path("model", "NAME or NAME@DIGEST")], {"application/json": {"schema": {"type": "object"}}}
     version = [*model, _in_path("version", "1")]
     image = [*model, _in_path("seed", "0 to 2^64 - 1"), _in_path("file", "SAMPLE.png or SAMPLE.npy")]
     query = {**SAMPLER, "timesteps": {"type": "string", "description": "comma list"}, "label": {"type": "integer"}}
+    text: Schema = {"schema": {"type": "string"}}
     binary: Schema = {"schema": {"type": "string", "format": "binary"}}
     images = {"application/json": {"schema": _images()}, "application/zip": binary, "application/octet-stream": binary,
-              "text/event-stream": {"schema": {"type": "string"}}}  # fmt: skip
-    infer = ("Draw samples (Open Inference Protocol)", version, json_any,
-             {**json_any, "application/octet-stream": binary})  # fmt: skip
-    page = {"text/html": {"schema": {"type": "string"}}}
+              "text/event-stream": text}  # fmt: skip
+    asked = {JSON: {"schema": _object(FIELDS)}, FORM: {"schema": _form()}}
+    one = {"image/png": binary, "application/octet-stream": binary}
+    infer = Operation("Draw samples (Open Inference Protocol)", version,
+                      {**json_any, "application/octet-stream": binary}, json_any)  # fmt: skip
     return {
-        "/": {"get": ("The page", [], None, page)},
-        "/page.css": {"get": ("The style of the page", [], None, {"text/css": {"schema": {"type": "string"}}})},
-        "/page.js": {"get": ("The script of the page", [], None, {"text/javascript": {"schema": {"type": "string"}}})},
-        "/openapi.json": {"get": ("This document", [], None, json_any)},
-        "/metrics": {"get": ("Metrics for Prometheus", [], None, {"text/plain": {"schema": {"type": "string"}}})},
-        "/v1/models": {"get": ("The models", [], None, json_any)},
-        "/v1/models/{model}": {"get": ("One model", model, None, json_any)},
-        "/v1/models/{model}/images": {
-            "post": ("Draw samples", model, {JSON: {"schema": _object(FIELDS)},
-                     FORM: {"schema": _form()}}, images)
-        },
+        "/": {"get": Operation("The page", [], {"text/html": text}, has_etag=True)},
+        "/page.css": {"get": Operation("The style of the page", [], {"text/css": text}, has_etag=True)},
+        "/page.js": {"get": Operation("The script of the page", [], {"text/javascript": text}, has_etag=True)},
+        "/openapi.json": {"get": Operation("This document", [], json_any)},
+        "/metrics": {"get": Operation("Metrics for Prometheus", [], {"text/plain": text})},
+        "/v1/models": {"get": Operation("The models", [], json_any)},
+        "/v1/models/{model}": {"get": Operation("One model", model, json_any)},
+        "/v1/models/{model}/images": {"post": Operation("Draw samples", model, images, asked)},
         "/v1/models/{model}/images/{seed}/{file}": {
-            "get": ("One sample, cacheable", [*image, *_in_query(query)], None,
-                    {"image/png": binary, "application/octet-stream": binary})
+            "get": Operation("One sample, cacheable", [*image, *_in_query(query)], one, has_etag=True)
         },
-        "/v2": {"get": ("The server", [], None, json_any)},
-        "/v2/health/live": {"get": ("Whether the process answers", [], None, json_any)},
-        "/v2/health/ready": {"get": ("Whether requests are taken", [], None, json_any)},
-        "/v2/models/{model}": {"get": ("Inputs and outputs of a model", model, None, json_any)},
-        "/v2/models/{model}/versions/{version}": {"get": ("The same", version, None, json_any)},
-        "/v2/models/{model}/ready": {"get": ("Whether a model works", model, None, json_any)},
-        "/v2/models/{model}/versions/{version}/ready": {"get": ("The same", version, None, json_any)},
-        "/v2/models/{model}/infer": {"post": (infer[0], model, *infer[2:])},
+        "/v2": {"get": Operation("The server", [], json_any)},
+        "/v2/health/live": {"get": Operation("Whether the process answers", [], json_any)},
+        "/v2/health/ready": {"get": Operation("Whether requests are taken", [], json_any)},
+        "/v2/models/{model}": {"get": Operation("Inputs and outputs of a model", model, json_any)},
+        "/v2/models/{model}/versions/{version}": {"get": Operation("The same", version, json_any)},
+        "/v2/models/{model}/ready": {"get": Operation("Whether a model works", model, json_any)},
+        "/v2/models/{model}/versions/{version}/ready": {"get": Operation("The same", version, json_any)},
+        "/v2/models/{model}/infer": {"post": infer._replace(parameters=model)},
         "/v2/models/{model}/versions/{version}/infer": {"post": infer},
-    }  # fmt: skip
+    }
 
 
-def _operation(summary: str, parameters: list[Schema], body: Schema | None, content: Schema) -> Schema:
+def _described(operation: Operation) -> Schema:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    responses: Schema = {"200": {"description": "success", "content": content}}
-    if any(parameter["name"] == "file" for parameter in parameters):
-        responses["304"] = {"description": "the client has the image already"}
-    responses |= {status: {"description": text, "content": error} for status, text in REFUSALS.items()}
-    operation: Schema = {"summary": summary, "parameters": parameters, "responses": responses}
-    return operation if body is None else {**operation, "requestBody": {"required": True, "content": body}}
+    responses: Schema = {"200": {"description": "success", "content": operation.content}}
+    if operation.has_etag:
+        responses["304"] = {"description": "the client has the content already"}
+    responses |= {str(status): {"description": text, "content": error} for status, text in MEANINGS.items()}
+    described: Schema = {"summary": operation.summary, "parameters": operation.parameters, "responses": responses}
+    body = {} if operation.body is None else {"requestBody": {"required": True, "content": operation.body}}
+    return described | body
 
 
 def _in_path(name: str, description: str) -> Schema:

@@ -5,9 +5,25 @@ from http import HTTPStatus
 
 from .scheduler import Closed, QueueFull
 
+MEANINGS = {  # of every status of a refusal; the OpenAPI document has them
+    401: "the bearer token is missing or wrong",
+    403: "pages of other sites may not ask",
+    404: "there is no such model or path",
+    405: "the path has other methods; see Allow",
+    406: "there is no format that the client takes",
+    408: "the body took too long",
+    413: "the body is too large",
+    415: "the body is neither JSON nor a form",
+    421: "the server does not answer to this host",
+    422: "the request is invalid; the sentence says why",
+    429: "the queue is full; Retry-After says when to try again",
+    500: "the drawing failed; the sentence says why",
+    503: "the server is stopping, or an engine has failed",
+}
+
 
 class Refused(Exception):
-    """A request that gets no result; `reason` is a sentence for its sender."""
+    """A request that gets no result; `status` is one of `MEANINGS`, `reason` a sentence for its sender."""
 
     def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(reason)

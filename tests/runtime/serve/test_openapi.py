@@ -1,9 +1,11 @@
 """The OpenAPI document against the routes and the fields that there are."""
 
+import ast
 import json
 
 import pytest
 from device_loops import Host
+from repository import ROOT
 from served import Server
 
 pytest.importorskip("starlette")
@@ -44,4 +46,29 @@ def test_every_parameter_of_a_path_is_described(server):
         for operation in methods.values():
             found = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
             assert found == {part[1:-1] for part in path.split("/") if part.startswith("{")}
-            assert {"200", "401", "422", "429"} <= operation["responses"].keys()
+
+
+def statuses_of_refusals():
+    """The status of every `Refused` and `HTTPException` of the server's code, and of what its router refuses."""
+    yield 405
+    for source in (ROOT / "runtime/ddpm_rt/serve").glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refused", "HTTPException"):
+                yield from (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def test_the_document_has_every_status_that_the_server_sends_and_no_other(server):
+    sent = {*statuses_of_refusals()}
+    assert {401, 404, 413, 422, 429, 503} < sent
+    document = json.loads(server.get("/openapi.json").body)
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            refused = operation["responses"].keys() - {"200", "304"}
+            assert refused == {str(status) for status in sent}, path
+
+
+def test_the_document_says_304_where_the_server_sends_an_etag(server):
+    described = json.loads(server.get("/openapi.json").body)["paths"]
+    for path in ("/", "/page.css", "/page.js", "/metrics", "/v1/models", "/v2"):
+        assert ("304" in described[path]["get"]["responses"]) == ("ETag" in server.get(path).headers), path
+    assert "304" in described["/v1/models/{model}/images/{seed}/{file}"]["get"]["responses"]
