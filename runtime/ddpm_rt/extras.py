@@ -1,6 +1,9 @@
 """Which extra of this package brings a module: the one table that messages and `doctor` read."""
 
-EXTRAS = {
+from typing import Literal
+
+Extra = Literal["cpu", "cuda", "datasets", "export", "gpu", "ray", "rtx", "serve", "tensorrt", "train"]
+EXTRAS: dict[str, Extra] = {
     "onnxruntime": "cpu",
     "cuda": "cuda",
     "cuda.core": "cuda",
@@ -23,6 +26,6 @@ EXTRAS = {
 }
 
 
-def install_line(module: str) -> str:
-    """The command that installs the extra which brings `module`. Raises KeyError for a module of no extra."""
-    return f"pip install 'ddpm-rt[{EXTRAS[module]}]'"
+def install_command(extra: Extra) -> str:
+    """The command that installs an extra, for messages."""
+    return f"pip install 'ddpm-rt[{extra}]'"

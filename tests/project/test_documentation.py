@@ -4,13 +4,14 @@ import ast
 import doctest
 import importlib
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
 from repository import ROOT, project_metadata
 
 import ddpm_rt
-from ddpm_rt.extras import EXTRAS
+from ddpm_rt.extras import Extra
 
 MODULES = ["ddpm_rt", "ddpm_rt.api", "ddpm_rt.noise"]
 
@@ -73,7 +74,7 @@ def test_every_figure_of_the_readme_is_in_the_output_of_a_benchmark():
 
 
 def named_extras():
-    """Checks `ddpm-rt[...]` and `.[...]` in pages and messages, and the table `EXTRAS`."""
+    """Checks `ddpm-rt[...]` and `.[...]` in pages and messages, and the extras that messages name."""
     sources = [
         path
         for folder in ("runtime", "export", "ddpm_ref", "scripts", "examples")
@@ -84,7 +85,7 @@ def named_extras():
             r"(?:ddpm-rt|ddpm_rt-\*\.whl\)|'\.)\[([a-z0-9,]+)\]", path.read_text(encoding="utf-8")
         ):
             yield from ((extra, str(path.relative_to(ROOT))) for extra in extras.split(","))
-    yield from ((extra, "ddpm_rt.extras") for extra in EXTRAS.values())
+    yield from ((extra, "ddpm_rt.extras") for extra in get_args(Extra))
 
 
 def test_every_named_extra_exists():

@@ -6,7 +6,7 @@ from gaussian_model import CLASS_MEANS, conditional_card, gaussian_card, write_c
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
-from ddpm_rt.requests.conditioned import with_labels
+from ddpm_rt.requests.conditioned import Conditions, conditioned
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.interpolation import Between
 from ddpm_rt.requests.inversion import FromNoise
@@ -44,7 +44,8 @@ def test_guidance_is_null_plus_w_times_the_difference():
         return table[y] * x[:, :1]
 
     x = rng.standard_normal((2, 1, 4, 4)).astype(np.float32)
-    out = with_labels(engine, np.array([0, 1]), guidance=3.0, null_class=2)(x, np.array([7, 7]))
+    labels, null = Conditions(np.array([0, 1])), Conditions(np.array([2, 2]))
+    out = conditioned(engine, labels, guidance=3.0, null=null)(x, np.array([7, 7]))
     assert asked == [(4, [7] * 4, [0, 1, 2, 2])]  # one call for both
     null, labelled = table[2] * x, table[[0, 1]] * x
     np.testing.assert_allclose(out[:, :1], (null + 3 * (labelled - null))[:, :1], rtol=1e-6, atol=1e-6)

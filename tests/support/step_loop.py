@@ -7,7 +7,7 @@ from step_host import HostChain
 
 from ddpm_rt.device.lanes import FINITE, lanes_of, rows_of
 from ddpm_rt.host_loop import Beginning, trajectory
-from ddpm_rt.requests.conditioned import with_labels
+from ddpm_rt.requests.conditioned import Conditions, conditioned
 from ddpm_rt.samplers import ddim, ddpm, samplers_of
 from ddpm_rt.samplers.schedule import Schedule
 
@@ -57,7 +57,8 @@ class NumpyLoop:
         count = len(samples)
         denoise = self.answer
         if guided:
-            denoise = with_labels(self.answer, np.zeros(count, np.int64), guidance=GUIDANCE, null_class=1)
+            labels, null = (Conditions(np.full(count, label, np.int64)) for label in (0, 1))
+            denoise = conditioned(self.answer, labels, guidance=GUIDANCE, null=null)
         self.steps = trajectory(
             denoise,
             table,

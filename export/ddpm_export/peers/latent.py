@@ -1,6 +1,5 @@
 """Latent models: the decoder of `diffusers` (VQModel, AutoencoderKL) as the ONNX file that a card names."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,7 @@ from ddpm_rt.engines.ort_cpu import open_session
 
 from ..graph.module_call import first_line
 from ..onnx_export import MAX_BATCH, TOLERANCE, check_parity, quiet
-from ..sources.autoencoder import latents_of
-from .adapted import Adapted, copy_of
-
-
-def with_decoder(adapted: Adapted, autoencoder: Any, name: str) -> Adapted:
-    """A latent model whose card names the decoder file `name`, which must lie beside the model's file.
-
-    Raises ValueError for latents that a card cannot describe.
-    """
-    card = dataclasses.replace(adapted.card, latents=latents_of(autoencoder, name))
-    return adapted._replace(card=card)
+from .adapted import copy_of
 
 
 def export_decoder(autoencoder: Any, shape: tuple[int, ...], path: Path | str, *, opset: int = 18) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Advisory locks on open files. The kernel releases them when their process ends, even when it is killed."""
 
 import errno
-from contextlib import suppress
 
 try:
     import fcntl
@@ -14,7 +13,8 @@ HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool | None:
     """Lock an open file, exclusively unless `shared`. A second call changes the mode of the lock.
 
-    Returns False if another process holds the lock, and None if the system or the file system has no locks.
+    Closing the file releases the lock. Returns False if another process holds the lock, and None if the system or the
+    file system has no locks.
     """
     if fcntl is None:
         return None
@@ -23,10 +23,3 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = False) -> bool |
     except OSError as error:
         return False if error.errno in HELD else None
     return True
-
-
-def unlock(descriptor: int) -> None:
-    """Release the lock. Closing the file releases it too."""
-    if fcntl is not None:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import DdpmRtError
-from ..extras import EXTRAS
+from ..extras import EXTRAS, Extra, install_command
 from ..stopping import stop_line
 from ..text import ANY_MESSAGE, one_line
 from .exit_codes import INTERRUPTED
@@ -80,10 +80,11 @@ class Verbs(click.Group):
                 return super().invoke(ctx)
         except ModuleNotFoundError as error:
             package = (error.name or "").split(".")[0]
-            extra = "train" if (package, ctx.invoked_subcommand) == ("torch", "train") else EXTRAS.get(package)
+            is_training = (package, ctx.invoked_subcommand) == ("torch", "train")
+            extra: Extra | None = "train" if is_training else EXTRAS.get(package)
             if extra is None:
                 raise
-            raise click.ClickException(f"{package} is not installed: pip install 'ddpm-rt[{extra}]'") from error
+            raise click.ClickException(f"{package} is not installed: {install_command(extra)}") from error
         except KeyboardInterrupt as stop:  # if another program calls this group
             click.echo(f"\n{stop.args[0] if stop.args else stop_line()}", err=True)
             ctx.exit(INTERRUPTED)

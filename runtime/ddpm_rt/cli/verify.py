@@ -16,6 +16,7 @@ from ..artifacts.fused_chain import is_fused
 from ..artifacts.plan_record import is_plan
 from ..engines.engine_options import EngineOptions
 from ..errors import DdpmRtError
+from ..extras import install_command
 from ..limits import MAX_COUNT
 from ..samplers import FITTED, NAMES
 from .exit_codes import DIFFERENT
@@ -231,8 +232,6 @@ def _reference_side(path: Path, request: "Request") -> "Side":
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise DdpmRtError(
-            "torch is not installed: pip install 'ddpm-rt[export]', or compare with --engine-b"
-        ) from error
+        raise DdpmRtError(f"torch is not installed: {install_command('export')}, or compare with --engine-b") from error
     side: Side = bridge.reference_side(path, request)
     return side

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DdpmRtError
+from ..extras import install_command
 
 ALIGNMENT = 256  # bytes; cuMemAlloc's guarantee, and enough for every engine
 MIB = 1 << 20
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-INSTALL = "pip install 'ddpm-rt[cuda]'"
+INSTALL = install_command("cuda")
 OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 raises RuntimeError with this text
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import DdpmRtError
+from ..extras import install_command
 
-INSTALL = "pip install 'ddpm-rt[cuda]'"
+INSTALL = install_command("cuda")
 
 
 class Compiled(NamedTuple):

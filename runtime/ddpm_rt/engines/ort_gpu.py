@@ -14,15 +14,15 @@ from ..device.cache import cache_folder
 from ..device.device_engine import Buffers
 from ..device.driver import cuda_core
 from ..errors import DdpmRtError
+from ..extras import install_command
 from .onnx_runtime import not_a_model, onnx_runtime
 from .onnx_signature import read_signature
 
 GpuProvider = Literal["cuda", "tensorrt"]
 PROVIDERS: dict[GpuProvider, str] = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TITLES: dict[GpuProvider, str] = {"cuda": "CUDA", "tensorrt": "TensorRT"}
-INSTALL = (
-    "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'ddpm-rt[gpu]'"  # the two packages share their files
-)
+# The two packages share their files.
+INSTALL = f"pip uninstall onnxruntime onnxruntime-gpu, then {install_command('gpu')}"
 LIBRARIES: dict[GpuProvider, str] = {
     "cuda": "pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "pip install 'onnxruntime-gpu[cuda,cudnn]' and the TensorRT that it names",
@@ -137,7 +137,7 @@ def usable_runtime(provider: GpuProvider) -> Any:
     try:
         onnxruntime = onnx_runtime()
     except ImportError as error:
-        raise DdpmRtError("onnxruntime is not installed: pip install 'ddpm-rt[gpu]'") from error
+        raise DdpmRtError(f"onnxruntime is not installed: {install_command('gpu')}") from error
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
         version = onnxruntime.__version__
         raise DdpmRtError(f"the onnxruntime {version} here was built without {TITLES[provider]}: {INSTALL}")

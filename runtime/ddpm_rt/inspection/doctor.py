@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..device.gpus import NOT_RTX, Gpu, cuda_version, gpus
 from ..engines.onnx_runtime import onnx_runtime
 from ..errors import DdpmRtError
-from ..extras import EXTRAS
+from ..extras import EXTRAS, Extra, install_command
 
 if TYPE_CHECKING:
     from ..engines.engine_options import Provider
@@ -90,7 +90,7 @@ def _run_onnx(versions: dict[str, str | None], found: list[Gpu], taken: tuple[st
     if not found:
         return NO_GPU
     if f"{provider.lower()}executionprovider" not in map(str.lower, taken):
-        return f"no: {'pip uninstall onnxruntime, then ' * bool(versions['onnxruntime'])}pip install 'ddpm-rt[gpu]'"
+        return f"no: {'pip uninstall onnxruntime, then ' * bool(versions['onnxruntime'])}{install_command('gpu')}"
     if not versions["cuda.core"]:
         return install("cuda")
     from ..engines.opening import open_device_engine
@@ -141,9 +141,9 @@ def _refit(versions: dict[str, str | None], found: list[Gpu]) -> str:
     return "yes, with the TensorRT that built the plan; not yet tested on a GPU" if there else install("tensorrt")
 
 
-def install(extra: str) -> str:
+def install(extra: Extra) -> str:
     """The answer if an extra is not installed."""
-    return f"no: pip install 'ddpm-rt[{extra}]'"
+    return f"no: {install_command(extra)}"
 
 
 def missing(package: str) -> str:

@@ -67,13 +67,5 @@ def guided_output(conditioned: Batch, null: Batch, guidance: np.float32 | Batch,
     return np.concatenate([mean, conditioned[:, channels:]], axis=1)
 
 
-def with_labels(
-    engine: LabelledDenoiser, labels: Labels, *, guidance: float = 1.0, null_class: int | None = None
-) -> Denoiser:
-    """`conditioned` by labels int64 `[B]` alone. Raises ValueError for guidance without a null class."""
-    null = None if null_class is None else Conditions(np.full_like(labels, null_class))
-    return conditioned(engine, Conditions(labels), guidance=guidance, null=null)
-
-
 def _concatenated(labels: Labels, null: Labels | None) -> Labels:
     return np.concatenate([labels, labels if null is None else null])
