@@ -38,7 +38,7 @@ class Host(Engine):
 
 def final(request, engine, watch=None):
     """A request, its images, and the samples of its batches."""
-    bound = request.bind(engine.card).fitted(engine)
+    bound = request.bind(engine.card).for_engine(engine)
     parts = list(bound.finals(engine, request.samples, watch or Watch()))
     return np.concatenate([images for _, images in parts]), [len(samples) for samples, _ in parts]
 

@@ -101,7 +101,7 @@ def _difference(model: Path, chain: Path, request: Request, image: Image, thread
     """The largest difference between the images of loop and graph. Raises DdpmRtError for too large a one."""
     runner = FusedRunner(chain, threads=threads)
     with OrtDenoiser(model, threads=threads) as engine:
-        bound = request.bind(engine.card).fitted(engine)
+        bound = request.bind(engine.card).for_engine(engine)
         expected = bound.drawn(engine)
         found = runner(request.seed, request.samples, bound.labels(request.samples), bound.inputs(request.samples))
     if image == "uint8":

@@ -44,7 +44,7 @@ def draw_images(
 
 def _prepared(ask: Ask, engine: Engine, out: Path, scale: int, threads: int | None) -> tuple[BoundRequest, Output]:
     try:
-        bound = ask(engine.card).bind(engine.card).fitted(engine)
+        bound = ask(engine.card).bind(engine.card).for_engine(engine)
         decoder = None if out.suffix.lower() == ".npy" else decoder_of(engine, threads)
         return bound, Output(out, bound, engine.model_sha256(), decoder, scale=scale)
     except ValueError as error:

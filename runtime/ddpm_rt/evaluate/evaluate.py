@@ -76,7 +76,7 @@ def evaluate(
     generated ones, and the rest is the reference of both. Raises ValueError for what the model does not allow and for
     too few images, DdpmRtError for files and outputs that cannot be used.
     """
-    bound = request.bind(engine.card).fitted(engine)
+    bound = request.bind(engine.card).for_engine(engine)
     if bound.request.count < 8 or len(real) < 16:
         raise ValueError(f"8 samples and 16 real images are needed, not {bound.request.count} and {len(real)}")
     order = np.random.default_rng(how.seed).permutation(len(real))[: how.most_real].tolist()

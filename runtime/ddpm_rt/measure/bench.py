@@ -71,7 +71,7 @@ def measure(
     peak = PeakMemory()
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine())
-        bound = replace(request, count=batch, batch=batch).bind(engine.card).fitted(engine)
+        bound = replace(request, count=batch, batch=batch).bind(engine.card).for_engine(engine)
         if bound.batch != batch:
             raise ValueError(f"the engine has room for batches of {bound.batch}, not of {batch}")
         sides = {"network": engine}

@@ -129,7 +129,7 @@ class Request(SamplerOptions):
         Raises ValueError for what the model does not allow.
         """
         engine = as_engine(engine)
-        return self.bind(engine.card).fitted(engine).drawn(engine, progress)
+        return self.bind(engine.card).for_engine(engine).drawn(engine, progress)
 
     def describe(self, model_sha256: str = "") -> dict[str, str]:
         """What decides an image besides its number, as text: a PNG carries it."""
@@ -246,7 +246,7 @@ class BoundRequest:
     def _loop_of(self, engine: Engine) -> Loop | None:
         return None if self.request.is_steered else engine.loop
 
-    def fitted(self, engine: Engine) -> "BoundRequest":
+    def for_engine(self, engine: Engine) -> "BoundRequest":
         """The same request, in batches that the engine has room for.
 
         Raises ValueError for fractional times where the engine's network takes integers.
