@@ -110,18 +110,7 @@ class Request(SamplerOptions):
 
     def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch. An edit changes x between them."""
-        table, clip, begin, noise = bound.chain(samples)
-        return trajectory(
-            bound.denoiser(engine, samples),
-            table,
-            bound.card.image_shape,
-            seed=self.seed,
-            samples=samples,
-            clip=clip,
-            noise=noise,
-            begin=begin,
-            self_conditioned=bound.card.prev_x0 is not None,
-        )
+        return bound.run_on_host(bound.denoiser(engine, samples), samples)
 
     def drawn(self, engine: LabelledDenoiser, progress: Progress | None = None) -> Batch:
         """All images, float32 `[count, C, H, W]`; `engine` may be any callable with a card.
@@ -227,6 +216,21 @@ class BoundRequest:
     def trajectory(self, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
         """The steps of one batch, by the host loop."""
         return self.request.trajectory(self, engine, samples)
+
+    def run_on_host(self, denoise: Denoiser, samples: Sequence[int]) -> Iterator[Step]:
+        """The same with the denoiser of these samples, and without changes of x between the steps."""
+        table, clip, begin, noise = self.chain(samples)
+        return trajectory(
+            denoise,
+            table,
+            self.card.image_shape,
+            seed=self.seed,
+            samples=samples,
+            clip=clip,
+            noise=noise,
+            begin=begin,
+            self_conditioned=self.card.prev_x0 is not None,
+        )
 
     def finals(self, engine: Engine, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
         """Batch by batch, when it is done: its sample numbers, and their images `[B, C, H, W]`.

@@ -1,13 +1,12 @@
 """Distances of tables to the teacher on held-out samples, which the fit has not used."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..denoiser import Batch
 from ..engine import Engine
-from ..host_loop import Beginning, trajectory
 from ..requests.request import BoundRequest
 from ..samplers.compiled_sampler import CompiledSampler
 from .teacher import Called
@@ -49,13 +48,7 @@ def end_of(
     engine: Engine, bound: BoundRequest, portion: Sequence[int], compiled: CompiledSampler, called: Called
 ) -> Batch:
     """The images that a table draws for the samples `portion`, float32 `[B, C, H, W]`."""
-    card = engine.card
-    steps = trajectory(
-        bound.denoiser(engine, portion), compiled.table, card.image_shape,
-        seed=bound.seed, samples=portion, clip=compiled.clip, begin=Beginning(scale=compiled.initial_scale),
-        self_conditioned=card.prev_x0 is not None,
-    )  # fmt: skip
-    for step in steps:
+    for step in replace(bound, sampler=compiled).trajectory(engine, portion):
         called()
         images = step.x
     return images

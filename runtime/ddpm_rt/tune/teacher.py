@@ -1,6 +1,7 @@
 """The teacher of a fit: DPM-Solver++(2M) over many timesteps, and its chains for the samples of the fit."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import Engine
-from ..host_loop import Beginning, trajectory
 from ..noise import INITIAL_STEP, normal
 from ..requests.request import BoundRequest
 from ..samplers import dpm
@@ -72,18 +72,14 @@ def teacher_paths(engine: Engine, bound: BoundRequest, grid: Integers, called: C
     """Run the teacher from the noise of the request's samples."""
     card = engine.card
     table = dpm(card.schedule, grid, prediction=card.prediction)
+    teacher = replace(bound, sampler=bound.sampler._replace(table=table, clip=card.clip))
     size = len(range(int(np.prod(card.image_shape)))[kept_elements(card)])
     x = np.empty((len(grid) + 1, bound.request.count, size), np.float32)
     x0 = np.empty((len(grid), bound.request.count, size), np.float32)
     for portion in bound.batches(bound.request.samples):
         at = slice(portion[0] - bound.request.first, portion[-1] - bound.request.first + 1)
         x[0, at] = on_kept(card, initial_noise(bound, card, portion))
-        denoise = bound.denoiser(engine, portion)
-        steps = trajectory(
-            denoise, table, card.image_shape, seed=bound.seed, samples=portion, clip=card.clip,
-            begin=Beginning(scale=bound.sampler.initial_scale), self_conditioned=card.prev_x0 is not None,
-        )  # fmt: skip
-        for step in steps:
+        for step in teacher.trajectory(engine, portion):
             x[step.row + 1, at], x0[step.row, at] = on_kept(card, step.x), on_kept(card, step.x0)
             called()
     return TeacherPaths(grid, x, x0)

@@ -18,7 +18,6 @@ from ..artifacts.card import ModelCard
 from ..denoiser import Batch, Denoiser, Times
 from ..engine import Engine
 from ..errors import NotFiniteError
-from ..host_loop import Beginning, trajectory
 from ..requests.request import BoundRequest
 
 PEAK = 2.0  # images lie in [-1, 1]
@@ -39,17 +38,11 @@ class Side:
 
 def engine_side(engine: Engine, bound: BoundRequest) -> Side:
     """The side that runs an engine with the loop of this package."""
-    card = engine.card
 
     def chain(denoise: Denoiser, samples: Sequence[int]) -> Iterator[Batch]:
-        sampler, conditioned = bound.sampler, card.prev_x0 is not None
-        steps = trajectory(
-            denoise, bound.table, card.image_shape, seed=bound.seed, samples=samples, clip=sampler.clip,
-            begin=Beginning(scale=sampler.initial_scale), self_conditioned=conditioned,
-        )  # fmt: skip
-        return (step.x for step in steps)
+        return (step.x for step in bound.run_on_host(denoise, samples))
 
-    return Side(lambda samples: bound.denoiser(engine, samples), chain, card)
+    return Side(lambda samples: bound.denoiser(engine, samples), chain, engine.card)
 
 
 class StepError(NamedTuple):
