@@ -43,7 +43,7 @@ Words = NDArray[np.uint32]
 Key = int | NDArray[np.uint64]  # half of a seed, or `[lanes, 1]` of them
 
 INITIAL_STEP = 0xFFFFFFFF  # the step of x_T
-LIMIT = 1 << 64  # seeds and sample numbers are below it
+UINT64_END = 1 << 64  # seeds and sample numbers are below it, because they are uint64
 
 _F = np.float32
 L0, L1, L2 = _F(0.66666687), _F(0.39988527), _F(0.29587513)
@@ -94,11 +94,11 @@ def lane_normals(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[i
 
 
 def _check_address(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[int]) -> None:
-    if wrong := [seed for seed in seeds if not 0 <= seed < LIMIT]:
+    if wrong := [seed for seed in seeds if not 0 <= seed < UINT64_END]:
         raise ValueError(f"seed must lie in [0, 2^64), not {wrong[0]}")
     if any(not 0 <= step <= INITIAL_STEP for step in steps):
         raise ValueError(f"steps must lie in [0, 2^32), not {list(steps)}")
-    if any(not 0 <= sample < LIMIT for sample in samples):
+    if any(not 0 <= sample < UINT64_END for sample in samples):
         raise ValueError("sample numbers must lie in [0, 2^64)")
 
 

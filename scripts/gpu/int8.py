@@ -11,7 +11,7 @@ from ddpm_rt.requests.sampler_options import SamplerOptions
 from .check import Ask, Check, Outcome, attempt, noted
 from .providers import FLAVOURS, chain_of, plan_outcome, runtime_with_cuda
 
-LIMIT = (
+TOLERANCE = (
     5e-2  # of x at any step: a value at the edge of two integers may be rounded to either, and a chain carries it on
 )
 CALIBRATION_STEPS, SAMPLES = 10, 4
@@ -48,10 +48,10 @@ def checks(ask: Ask) -> Iterator[Check]:
             from ddpm_rt.engines.ort_gpu import OrtDeviceEngine
 
             engine = OrtDeviceEngine(made[0], "cuda", ask.device)
-            return chain_of(ask.device, engine, 20 if ask.quick else 50, LIMIT, made[0])
+            return chain_of(ask.device, engine, 20 if ask.quick else 50, TOLERANCE, made[0])
 
         yield attempt("ONNX Runtime's CUDA provider: every step is that of its CPU provider", in_onnx_runtime)
         for module, flavour in FLAVOURS.items():
             words = f"{module}: an int8 plan of the bundled model is built here and runs"
             yield attempt(words, lambda module=module, flavour=flavour: plan_outcome(
-                ask, module, flavour, made[0], LIMIT))  # fmt: skip
+                ask, module, flavour, made[0], TOLERANCE))  # fmt: skip

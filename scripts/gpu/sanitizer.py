@@ -16,7 +16,7 @@ from .step import cases, compare
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 PLACES = ("/usr/local/cuda/bin", "/usr/local/cuda/compute-sanitizer")
 SCRIPT = Path(__file__).parents[1] / "gpu_check.py"
-LIMIT = 240  # seconds per tool
+TOOL_SECONDS = 240  # of one tool
 
 
 def sanitizer() -> str:
@@ -32,7 +32,7 @@ def run(tool: str) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         here = [sys.executable, str(SCRIPT), "--part", "sanitized", "--rows", str(Path(folder) / "rows"), "--quick"]
         command = [sanitizer(), "--tool", tool, "--error-exitcode", "77", *here]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS)
     said = [line.strip("= ") for line in done.stdout.splitlines() if " SUMMARY: " in line]
     return held(done.returncode == 0, said[-1] if said else f"exit code {done.returncode}: {done.stderr[-200:]!r}")
 

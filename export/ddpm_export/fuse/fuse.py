@@ -15,6 +15,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
 from ddpm_rt.artifacts.digest import array_sha256, file_sha256
 from ddpm_rt.artifacts.fused_chain import FusedChain, FusedFacts, is_fused, not_a_network
 from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.onnx_metadata import PROTOBUF_BYTES
 from ddpm_rt.engines.fused import FusedRunner
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 from ddpm_rt.images.write import to_pixels
@@ -23,7 +24,6 @@ from ddpm_rt.requests.request import Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.samplers.table import StepTable
 
-from ..graph.outside_weights import LIMIT
 from .chain import Asked, Image, chain_model
 from .network import Network, check_guidance, read_network
 
@@ -92,8 +92,10 @@ def _save(network: Network, asked: Asked, facts: FusedFacts, path: Path) -> None
     chain = chain_model(network, asked)
     texts = FusedChain(network.card, asked.sampler, facts).metadata()
     onnx.helper.set_model_props(chain, {METADATA_KEY: network.card.to_json(), **texts})
-    if chain.ByteSize() >= LIMIT:
-        raise failure(path, f"would be larger than one ONNX file can be, {LIMIT} bytes", "use a smaller network")
+    if chain.ByteSize() >= PROTOBUF_BYTES:
+        raise failure(
+            path, f"would be larger than one ONNX file can be, {PROTOBUF_BYTES} bytes", "use a smaller network"
+        )
     path.write_bytes(chain.SerializeToString(deterministic=True))
 
 

@@ -14,12 +14,12 @@ from ddpm_rt import DdpmRtError, ModelCard, Provenance
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.artifacts.card_facts import InputFacts
+from ddpm_rt.artifacts.onnx_metadata import PROTOBUF_BYTES
 from ddpm_rt.artifacts.onnx_types import graph_precision
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
 
 from ..betas_argument import check_signal
 from .onnx_file import load_onnx
-from .outside_weights import LIMIT
 from .versions import package_versions
 
 PACKAGES = ("ddpm-rt", "onnx")
@@ -66,9 +66,9 @@ def load_whole(path: Path) -> onnx.ModelProto:
     try:
         size = model.ByteSize()
     except Exception as error:  # protobuf's errors have no common base class
-        raise DdpmRtError(f"{path} with its weights exceeds the protobuf limit of {LIMIT} bytes") from error
-    if not model.graph.output or size >= LIMIT:
-        raise DdpmRtError(f"{path} contains no graph, or exceeds the limit of a file: {size} of {LIMIT} bytes")
+        raise DdpmRtError(f"{path} with its weights exceeds the protobuf limit of {PROTOBUF_BYTES} bytes") from error
+    if not model.graph.output or size >= PROTOBUF_BYTES:
+        raise DdpmRtError(f"{path} contains no graph, or exceeds the limit of a file: {size} of {PROTOBUF_BYTES} bytes")
     return model
 
 

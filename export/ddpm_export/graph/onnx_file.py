@@ -6,8 +6,9 @@ import onnx
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.bounded_read import POINTER, failure, open_regular, refuse_pointer, size_of
+from ddpm_rt.artifacts.onnx_metadata import PROTOBUF_BYTES
 
-from .outside_weights import LIMIT, read_outside
+from .outside_weights import read_outside
 
 ADVICE = "name a complete ONNX file"
 
@@ -19,8 +20,8 @@ def load_onnx(path: Path | str, *, external: bool = True) -> onnx.ModelProto:
     """
     path = Path(path)
     with open_regular(path, ADVICE) as file:
-        if size_of(file) >= LIMIT:
-            raise failure(path, f"exceeds the protobuf limit of {LIMIT} bytes", ADVICE)
+        if size_of(file) >= PROTOBUF_BYTES:
+            raise failure(path, f"exceeds the protobuf limit of {PROTOBUF_BYTES} bytes", ADVICE)
         refuse_pointer(path, file.read(len(POINTER)))
     try:
         model: onnx.ModelProto = onnx.load(path, load_external_data=False)

@@ -11,14 +11,13 @@ import onnx
 
 from ddpm_rt import DdpmRtError
 from ddpm_rt.artifacts.bounded_read import is_regular, open_regular, size_of
+from ddpm_rt.artifacts.onnx_metadata import PROTOBUF_BYTES
 from ddpm_rt.text import quoted
-
-LIMIT = 2**31  # bytes of one protobuf file
 
 
 def read_outside(model: onnx.ModelProto, folder: Path) -> None:
     """Read the external data of all tensors of `model` from `folder`, in place. Raises DdpmRtError."""
-    left = LIMIT
+    left = PROTOBUF_BYTES
     for tensor in tensors(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -30,7 +29,7 @@ def read_outside(model: onnx.ModelProto, folder: Path) -> None:
             start, length = _part(file, said, size_of(content))
             left -= length
             if left < 0:
-                raise DdpmRtError(f"{file}: the weights exceed the limit of an ONNX file, {LIMIT} bytes")
+                raise DdpmRtError(f"{file}: the weights exceed the limit of an ONNX file, {PROTOBUF_BYTES} bytes")
             content.seek(start)
             tensor.raw_data = content.read(length)
         del tensor.external_data[:]

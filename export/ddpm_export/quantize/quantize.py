@@ -18,7 +18,7 @@ from ddpm_rt.artifacts.onnx_card import read_onnx_card
 from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.quantization_record import METADATA_KEY as RECORD_KEY
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
-from ddpm_rt.noise import LIMIT
+from ddpm_rt.noise import UINT64_END
 from ddpm_rt.requests.inputs import NOTHING
 from ddpm_rt.requests.labels import as_labels
 from ddpm_rt.requests.request import BoundRequest, Request
@@ -85,7 +85,7 @@ class Quantization:
 
     def compared_on(self, card: ModelCard) -> BoundRequest:
         """The samples that the chains of both models are compared on."""
-        return self._request((self.seed + 1) % LIMIT, self.compare).bind(card)
+        return self._request((self.seed + 1) % UINT64_END, self.compare).bind(card)
 
     def _request(self, seed: int, count: int) -> Request:
         steps = STEPS if self.sampler is None else None

@@ -13,7 +13,7 @@ from .bounded_read import TEXT_BYTES, decoded, failure, mapped
 from .onnx_card import AGAIN, BYTES, MAX_FIELDS, METADATA_PROPS, SCALAR_BYTES, check_file, message_fields, varint
 
 KEY, VALUE = 1, 2  # protobuf fields of one entry
-LIMIT = 2**31  # bytes of one protobuf file
+PROTOBUF_BYTES = 2**31  # a protobuf file is smaller
 PIECE = 1 << 24  # bytes that are copied at once
 
 Content = mmap.mmap | bytes
@@ -41,7 +41,7 @@ def write_metadata(path: Path, texts: Mapping[str, str]) -> None:
     added = b"".join(_encoded(METADATA_PROPS, _encoded(KEY, key.encode()) + _encoded(VALUE, text.encode()))
                      for key, text in texts.items())  # fmt: skip
     kept = spans_without(path, set(texts))
-    if sum(end - start for start, end in kept) + len(added) >= LIMIT:
+    if sum(end - start for start, end in kept) + len(added) >= PROTOBUF_BYTES:
         raise DdpmRtError(f"{path} would be longer than the 2 GiB of an ONNX file; keep its weights beside it")
 
     def write(temporary: Path) -> None:

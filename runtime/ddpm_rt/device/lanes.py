@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..denoiser import TIME_KINDS
 from ..limits import MAX_BATCH
-from ..noise import LIMIT
+from ..noise import UINT64_END
 from ..samplers.dialects import Clip
 from ..samplers.table import StepTable
 
@@ -63,7 +63,7 @@ def lanes_of(
     batch = len(samples) if batch is None else batch
     if len(samples) > batch:
         raise ValueError(f"{len(samples)} samples do not fit into a batch of {batch}")
-    if not all(0 <= number < LIMIT for number in (seed, *samples)):
+    if not all(0 <= number < UINT64_END for number in (seed, *samples)):
         raise ValueError("seed and sample numbers must lie in [0, 2^64)")
     lanes = np.zeros(batch, LANE)
     lanes["seed"], lanes["table"], lanes["row"], lanes["end"] = seed, table, end, end

@@ -9,7 +9,7 @@ from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import ChainInputs
 from ..host_loop import Beginning
-from ..noise import LIMIT, normal
+from ..noise import UINT64_END, normal
 from ..samplers.schedule import Floats
 from .labels import no_class
 from .request import BoundRequest, Request
@@ -27,7 +27,7 @@ class Between(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 <= self.start < LIMIT and 0 <= self.end < LIMIT):
+        if not (0 <= self.start < UINT64_END and 0 <= self.end < UINT64_END):
             raise ValueError(f"samples must lie in [0, 2^64), not {self.start} and {self.end}")
         if self.first != 0 or self.count < 2:
             raise ValueError(f"interpolation needs at least 2 frames, from 0, not {self.count} from {self.first}")

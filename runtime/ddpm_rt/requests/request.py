@@ -13,7 +13,7 @@ from ..denoiser import Batch, Denoiser, LabelledDenoiser, times_as
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Beginning, Step, trajectory
 from ..limits import MAX_BATCH, MAX_COUNT, check_count
-from ..noise import LIMIT
+from ..noise import UINT64_END
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable, check_table
 from ..text import quoted
@@ -54,11 +54,11 @@ class Request(SamplerOptions):
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
         if self.null_inputs and self.guidance == 1.0:
             raise ValueError("null inputs are for guidance; give a guidance other than 1")
-        if not 0 <= self.seed < LIMIT:
+        if not 0 <= self.seed < UINT64_END:
             raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
         check_count("count", self.count, MAX_COUNT)
         check_count("batch", self.batch, MAX_BATCH)
-        if self.first < 0 or self.first + self.count > LIMIT:
+        if self.first < 0 or self.first + self.count > UINT64_END:
             raise ValueError(f"first {quoted(self.first)} and count {self.count} must name samples in [0, 2^64)")
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..denoiser import times_as
 from ..device.lanes import Rows, rows_of
-from ..noise import LIMIT
+from ..noise import UINT64_END
 from ..requests.request import BoundRequest, Request
 from ..requests.sampler_options import SamplerOptions
 from ..samplers import FITTED
@@ -221,7 +221,7 @@ def as_labels(key: str, value: Any) -> tuple[int, ...] | None:
 
 def as_number_below(key: str, value: Any) -> int:
     number = as_integer(key, value)
-    if not 0 <= number < LIMIT:
+    if not 0 <= number < UINT64_END:
         raise ValueError(f"{key} must lie in [0, 2^64), not {quoted(value)}")
     return number
 

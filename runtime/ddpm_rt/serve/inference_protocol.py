@@ -16,7 +16,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from ..limits import check_count
-from ..noise import LIMIT
+from ..noise import UINT64_END
 from ..requests.labels import check_labels
 from ..text import one_line, quoted
 from .asked import Asked
@@ -100,9 +100,9 @@ class InferenceProtocol:
             raise ValueError(f"model {model.name} has no input {quoted(unknown[0])}")
         if missing := [name for name in ("seed", "sample") if name not in tensors]:
             raise ValueError(f"the input {missing[0]} is missing")
-        samples = _integers("sample", tensors["sample"], LIMIT)
+        samples = _integers("sample", tensors["sample"], UINT64_END)
         check_count("the number of samples", len(samples), self._service.limits.samples)
-        seeds = _spread("seed", _integers("seed", tensors["seed"], LIMIT), len(samples))
+        seeds = _spread("seed", _integers("seed", tensors["seed"], UINT64_END), len(samples))
         options = {key: value for key, value in parameters.items() if key not in CONTROLS}
         if placed := [key for key in options if key in PLACES]:
             raise ValueError(f"{placed[0]} is an input, not a parameter")

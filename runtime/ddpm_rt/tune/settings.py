@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..artifacts.card import ModelCard
-from ..noise import LIMIT
+from ..noise import UINT64_END
 from ..requests.inputs import NOTHING
 from ..requests.request import BoundRequest, Request
 
@@ -67,7 +67,7 @@ class Tuning:
 
     def measured_on(self, card: ModelCard) -> BoundRequest:
         """The request for the held-out samples."""
-        seed = (self.seed + 1) % LIMIT
+        seed = (self.seed + 1) % UINT64_END
         return self._request(seed, self.held_out, labels_for(card, self.label)).bind(card)
 
     def _request(self, seed: int, count: int, label: Sequence[int] | None) -> Request:

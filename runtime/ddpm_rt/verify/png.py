@@ -24,7 +24,7 @@ AXIS = 64  # left of the chart
 
 INK, FAINT, PAPER = "#1a1a1a", "#d9d9d9", "#ffffff"
 COLOURS = ("#0072b2", "#d55e00")  # distinguishable by colour-blind readers
-LIMIT, BROKEN = "#7a7a7a", "#b3005e"
+TOLERANCE, BROKEN = "#7a7a7a", "#b3005e"
 
 
 def grids(comparison: Comparison) -> dict[str, Pixels]:
@@ -83,7 +83,7 @@ def _draw_curve(pen: Any, curve: Curve, box: tuple[int, int, int, int]) -> None:
     if curve.limit is not None:
         height = place((0, curve.down(curve.limit)))[1]
         for dash in range(left, right, 10):
-            pen.line([dash, height, min(dash + 5, right), height], LIMIT)
+            pen.line([dash, height, min(dash + 5, right), height], TOLERANCE)
         pen.text((right, height - 4), "tolerance", INK, font(11), anchor="rs")
     for row in curve.broken:
         pen.line([place((curve.across(row), 0)), place((curve.across(row), 1))], BROKEN, 2)

@@ -23,7 +23,7 @@ ORT_SHA512 = (  # of the package's archive
 )
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 GPU_FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
-LIMIT = 64 << 20  # bytes of one file
+FILE_BYTES = 64 << 20  # most of one file
 ARCHIVE_LIMIT = 256 << 20
 SECONDS = 600  # of one download
 BY_HAND = f"or unpack the npm package {ORT_PACKAGE} and name its folder dist with --ort"
@@ -48,7 +48,7 @@ def ort_files(folder: Path | None, *, webgpu: bool = False) -> dict[str, bytes]:
     """
     names = ORT_FILES + (GPU_FILES if webgpu else ())
     if folder is not None:
-        return {name: read_bytes(folder / name, f"name the folder dist of {ORT_PACKAGE}", LIMIT) for name in names}
+        return {name: read_bytes(folder / name, f"name the folder dist of {ORT_PACKAGE}", FILE_BYTES) for name in names}
     kept = _cache() / f"{ORT_PACKAGE}-{ORT_VERSION}.tgz"
     if not is_regular(kept):
         _fetch(kept)
@@ -91,7 +91,7 @@ def _unpacked(path: Path, content: bytes, names: Sequence[str]) -> dict[str, byt
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         for member in archive:
             name = wanted.get(PurePosixPath(member.name))
-            stream = archive.extractfile(member) if name is not None and member.size <= LIMIT else None
+            stream = archive.extractfile(member) if name is not None and member.size <= FILE_BYTES else None
             if name is not None and stream is not None:
                 files[name] = stream.read()
     if missing := [name for name in names if name not in files]:
