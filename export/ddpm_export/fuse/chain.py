@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from ddpm_rt.artifacts.fused_chain import input_name
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 
-from .network import Network, State, bind_conditions, bind_labels, evaluate, times
+from .network import LoopValues, Network, bind_conditions, bind_labels, evaluate, times
 from .nodes import Constants, Nodes
 from .noise_nodes import INITIAL_WORDS, NoiseInputs, noise_inputs, normals
 from .step_nodes import Row, Terms, next_x, predicted_x0, with_noise
@@ -73,7 +73,7 @@ def _body(constants: Constants, network: Network, asked: Asked, known: NoiseInpu
     names = ["chain.x", "chain.x0"][: 2 if _keeps_x0(network, terms) else 1]
     row = Row(body, "chain.iteration", asked.sampler)
     t = body.call("Gather", times(network, asked.sampler.table.t), row.iteration, axis=0)
-    before = State("chain.x", "chain.x0" if len(names) == 2 else None)
+    before = LoopValues("chain.x", "chain.x0" if len(names) == 2 else None)
     out, spread = evaluate(body, network, before, t, "chain.batch", guidance=asked.guidance)
     x0 = predicted_x0(row, "chain.x", out, asked.sampler.clip)
     x = next_x(row, terms, "chain.x", x0, before.x0 if terms.prev_x0 else None, out)

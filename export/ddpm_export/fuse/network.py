@@ -88,7 +88,7 @@ def times(network: Network, timesteps: NDArray[Any]) -> NDArray[Any]:
     return column if shape is None else column.reshape(-1, *shape)
 
 
-class State(NamedTuple):
+class LoopValues(NamedTuple):
     """The values that an iteration begins with: x, and the x0 of the row before where anything uses it."""
 
     x: str
@@ -96,7 +96,7 @@ class State(NamedTuple):
 
 
 def evaluate(
-    body: Nodes, network: Network, state: State, t: str, batch: str, *, guidance: float
+    body: Nodes, network: Network, values: LoopValues, t: str, batch: str, *, guidance: float
 ) -> tuple[str, str | None]:
     """The first C channels of the network's output, and the rest for a learned variance, with guidance.
 
@@ -104,7 +104,7 @@ def evaluate(
     `ddpm_rt/requests/conditioned.py`.
     """
     guided = guidance != 1.0
-    x, x0 = state
+    x, x0 = values
     if guided:
         x, x0 = _twice(body, x), None if x0 is None else _twice(body, x0)
     if not network.signature.one_time:

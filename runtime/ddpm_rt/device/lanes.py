@@ -28,7 +28,7 @@ FINITE = 0xFFFFFFFF  # `not_finite` of a lane whose outputs were all finite
 MAX_LANES = MAX_BATCH  # the limit of a grid's second dimension
 BLOCK = 256  # threads per block; each computes four elements
 TIME_TYPES = tuple(kind.dtype for kind in TIME_KINDS)  # by the kernels' `t_type`
-STATE = 4  # words of `state`, of which these are used:
+STATE_WORDS = 4  # of the buffer `state`; these are used:
 TICKET, STOP, RUNNING = 0, 1, 2
 
 Rows = NDArray[np.void]  # ROW [steps]

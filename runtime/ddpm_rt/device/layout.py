@@ -10,7 +10,7 @@ from ..artifacts.card_facts import InputFacts
 from ..denoiser import Batch
 from .device_engine import DeviceEngine, input_part
 from .driver import Arena
-from .lanes import LANE, STATE, TIME_TYPES, Lanes, Rows
+from .lanes import LANE, STATE_WORDS, TIME_TYPES, Lanes, Rows
 
 
 class Layout(NamedTuple):
@@ -53,7 +53,7 @@ def parts_of(engine: DeviceEngine, layout: Layout, rows: Rows) -> dict[str, int]
         "y": 0 if card.classes is None else 8 * images,
         "rows": rows.nbytes,
         "lanes": lanes * LANE.itemsize,
-        "state": 4 * STATE,
+        "state": 4 * STATE_WORDS,
         "scratch": engine.scratch_bytes(images),
         **{input_part(card, name): images * bytes_of(facts) for name, facts in card.conditions.items()},
     }

@@ -15,13 +15,13 @@ from ..samplers import FITTED, ddim, dpm, dpm_sde
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Spacing
 from ..text import printable
+from .ddpm_view import DdpmView, ddpm_view_of
 from .held_out import Distances, end_of, measure
 from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
 from .provenance import Fit, RanOn
 from .rows import fit_rows
 from .search import Points, improved_path
 from .settings import Tuning
-from .state import State, state_of
 from .teacher import Called, Kept, TeacherPaths, on_kept, teacher_paths
 from .timesteps import cheapest_path, step_errors
 
@@ -42,37 +42,37 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
     The result is an ordinary table: `write_steps` writes it, and every loop runs it. Raises ValueError for timesteps,
     labels or guidance that the model does not allow, DdpmRtError if the network's output is not finite.
     """
-    state = state_of(engine, tuning)
-    card, grid = state.engine.card, state.grid
+    view = ddpm_view_of(engine, tuning)
+    card, grid = view.engine.card, view.grid
     held_out = tuning.measured_on(engine.card)
-    bound = state.bound(tuning.fitting_to(engine.card))
-    paths = teacher_paths(state.engine, bound, grid, lambda: progress("teacher"))
-    if len(state.wanted):
-        path = points_of(grid, state.wanted)
+    bound = view.bound(tuning.fitting_to(engine.card))
+    paths = teacher_paths(view.engine, bound, grid, lambda: progress("teacher"))
+    if len(view.wanted):
+        path = points_of(grid, view.wanted)
     else:
-        path = chosen_path(state.engine, bound, paths, tuning.count, progress)
+        path = chosen_path(view.engine, bound, paths, tuning.count, progress)
     rows = noisy_rows(card, grid[path], tuning.eta)
     if tuning.eta:
-        targets = noisy_targets(state.engine, bound, rows, grid, lambda: progress("teacher"))
+        targets = noisy_targets(view.engine, bound, rows, grid, lambda: progress("teacher"))
     else:
         targets = paths.after(path, bound.request.count)
     del paths  # frees the largest array
-    table, _ = fit_rows(state.engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
-    fitted = state.sampler(table, FITTED)
-    samplers = {**compared(engine.card, tuning, state, grid[path]), FITTED: fitted}
+    table, _ = fit_rows(view.engine, bound, grid[path], targets, eta=tuning.eta, called=lambda: progress("rows"))
+    fitted = view.sampler(table, FITTED)
+    samplers = {**compared(engine.card, tuning, view, grid[path]), FITTED: fitted}
 
     def called() -> None:
         progress("held-out samples")
 
     def teacher(samples: Sequence[int]) -> Batch:
         if tuning.eta:
-            *_, images = noisy_steps(state.engine, state.bound(held_out), samples, rows, grid, called)
+            *_, images = noisy_steps(view.engine, view.bound(held_out), samples, rows, grid, called)
             return images
-        dense = state.sampler(dpm(card.schedule, grid, prediction=card.prediction), "dpm++")
+        dense = view.sampler(dpm(card.schedule, grid, prediction=card.prediction), "dpm++")
         return end_of(engine, held_out, samples, dense, called)
 
     distances = measure(engine, held_out, teacher, samplers, called)
-    fit = fit_of(tuning, bound, held_out, state.visited(grid[path]), len(grid), distances, ran_on)
+    fit = fit_of(tuning, bound, held_out, view.visited(grid[path]), len(grid), distances, ran_on)
     return Fitted(fitted._replace(sampler=fit.describe()), fit, distances)
 
 
@@ -96,7 +96,7 @@ def noisy_targets(engine: Engine, bound: BoundRequest, rows: NoisyRows, grid: In
     return np.concatenate(portions, axis=1)
 
 
-def compared(card: ModelCard, tuning: Tuning, state: State, timesteps: Integers) -> dict[str, CompiledSampler]:
+def compared(card: ModelCard, tuning: Tuning, view: DdpmView, timesteps: Integers) -> dict[str, CompiledSampler]:
     """The baselines of a fitted table for the model of `card`, by name; each makes the same number of network calls.
 
     The baselines are the samplers of `sample --sampler`. If the fitted table adds noise, or if the user chose the
@@ -104,14 +104,14 @@ def compared(card: ModelCard, tuning: Tuning, state: State, timesteps: Integers)
     level.
     """
     if tuning.eta:
-        schedule, prediction = state.engine.card.schedule, state.engine.card.prediction
+        schedule, prediction = view.engine.card.schedule, view.engine.card.prediction
         noisy = {f"ddim eta {tuning.eta}": ddim(schedule, timesteps, prediction=prediction, eta=tuning.eta)}
         if tuning.eta == 1.0:
             noisy["dpm++sde"] = dpm_sde(schedule, timesteps, prediction=prediction)
-        return {name: state.sampler(table, name) for name, table in noisy.items()}
+        return {name: view.sampler(table, name) for name, table in noisy.items()}
     first = "ddim" if card.process is None else "euler"  # the same table, by the name that a process of levels uses
     if tuning.timesteps is not None:
-        listed = state.visited(timesteps)
+        listed = view.visited(timesteps)
         return {name: SamplerOptions(sampler=name, timesteps=listed).compile(card) for name in (first, "dpm++")}
     spacing: Spacing = "trailing" if card.forward_process.kind == "flow" else "logsnr"
     return {

@@ -1,4 +1,4 @@
-"""The state in which a fit works: that of a DDPM, whatever the model's process.
+"""A model as a fit sees it: as a DDPM, whatever the process of the model.
 
 A process of noise levels, or a flow, is a DDPM's state times a factor (`samplers.process`). So the teacher's levels
 become the timesteps of a DDPM, and an engine of the model becomes one of that DDPM. A fitted table is turned back into
@@ -28,8 +28,8 @@ LEAST_RATIO, MOST_RATIO = 0.01, 100.0  # of noise to signal, between which half 
 GAP = 0.02  # least distance of two levels in log(noise / signal): a solver's history divides by it
 
 
-class State(NamedTuple):
-    """What a fit works on."""
+class DdpmView(NamedTuple):
+    """An engine as one of a DDPM with `len(card.betas)` timesteps, and which of these a fit uses, int64 each."""
 
     engine: Engine  # of a DDPM; the engine itself where the model's process is one of betas
     grid: Integers  # the teacher's timesteps, descending
@@ -61,8 +61,8 @@ class State(NamedTuple):
         return CompiledSampler(rows, card.clip, name, initial_scale(self.process, levels[0], self.prediction))
 
 
-def state_of(engine: Engine, tuning: Tuning) -> State:
-    """The state for an engine and the settings of a fit. Raises ValueError for timesteps that the model lacks."""
+def ddpm_view_of(engine: Engine, tuning: Tuning) -> DdpmView:
+    """The view for the settings of a fit. Raises ValueError for timesteps that the model lacks."""
     card, listed = engine.card, tuning.timesteps or ()
     if card.process is None:
         wanted = np.array(listed, np.int64)
@@ -71,13 +71,13 @@ def state_of(engine: Engine, tuning: Tuning) -> State:
         if len(wanted):
             alpha_bars(card.schedule, wanted)  # raises unless they descend within the schedule
         grid = teacher_grid(card.schedule, tuning.teacher_calls, wanted.tolist())
-        return State(engine, grid, wanted, None, None, card.prediction)
+        return DdpmView(engine, grid, wanted, None, None, card.prediction)
     if listed:
         card.process.check_levels(np.array(listed, np.float64))
     levels = level_grid(card.process, tuning.teacher_calls, listed)[::-1]
     own = OfLevels(engine, card.process, levels)
     wanted = np.flatnonzero(np.isin(levels, listed))[::-1]
-    return State(own, np.arange(len(levels))[::-1], wanted, levels, card.process, card.prediction)
+    return DdpmView(own, np.arange(len(levels))[::-1], wanted, levels, card.process, card.prediction)
 
 
 class OfLevels(Engine):
