@@ -24,7 +24,7 @@ from ddpm_rt.artifacts.card import METADATA_KEY
 from ddpm_rt.collection import uncollected
 from ddpm_rt.engines.ort_cpu import open_session
 
-from .graph.module_call import check_inputs, check_network_output, example, first_line, run_module, typical_times
+from .graph.module_call import check_module_inputs, check_network_output, example, first_line, run_module, typical_times
 from .graph.onnx_file import load_onnx
 from .graph.precision import TYPES, LowPrecision, Precision, embedding_inputs, set_precision
 from .graph.simplify import drop_unused, fuse_affine, make_reshapes_constant, name_parameters, strip_traces
@@ -93,7 +93,7 @@ def export_onnx(
     if chosen.hoist and card.process is not None:
         raise ValueError(f"tables of t need whole timesteps, and the model's process is {card.process.kind}")
     module.eval()
-    check_inputs(module, card)
+    check_module_inputs(module, card)
     check_network_output(module, card)
     report("tracing the graph")
     model = trace(module, card, chosen.opset, chosen.static_batch)

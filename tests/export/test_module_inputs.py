@@ -5,7 +5,7 @@ import torch
 from tiny_unet import CONFIG, tiny_card, tiny_unet
 from torch import nn
 
-from ddpm_export.graph.module_call import check_inputs
+from ddpm_export.graph.module_call import check_module_inputs
 from ddpm_ref.unet import UNet
 from ddpm_rt import DdpmRtError
 
@@ -59,14 +59,14 @@ class Wrapper(nn.Module):
 )
 def test_an_input_that_the_card_lacks_is_named(module, name):
     with pytest.raises(DdpmRtError, match=f"'{name}'.*forward takes only .x, t."):
-        check_inputs(module, tiny_card())
+        check_module_inputs(module, tiny_card())
 
 
 @pytest.mark.parametrize(
     "module", [Unused(), Switch(), Wrapper(), tiny_unet()], ids=["unused", "switch", "wrapper", "unet"]
 )
 def test_an_input_without_effect_may_be_left_out(module):
-    assert check_inputs(module, tiny_card()) is None
+    assert check_module_inputs(module, tiny_card()) is None
 
 
 def test_the_networks_of_this_project_check_their_labels_themselves():

@@ -17,7 +17,7 @@ from .noise_nodes import INITIAL_WORDS, NoiseInputs, noise_inputs, normals
 from .step_nodes import Row, Terms, next_x, predicted_x0, with_noise
 
 Image = Literal["float32", "uint8"]
-KINDS: dict[str, int] = {
+TENSOR_TYPES: dict[str, int] = {
     "float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64, "int32": TensorProto.INT32
 }  # fmt: skip
 
@@ -120,5 +120,5 @@ def _interface(network: Network, image: Image) -> tuple[list[onnx.ValueInfoProto
     if network.card.classes is not None:
         inputs.append(helper.make_tensor_value_info("y", TensorProto.INT64, [batch]))
     for name, facts in network.card.conditions.items():
-        inputs.append(helper.make_tensor_value_info(input_name(name), KINDS[facts.dtype], [batch, *facts.shape]))
-    return inputs, [helper.make_tensor_value_info("image", KINDS[image], sides)]
+        inputs.append(helper.make_tensor_value_info(input_name(name), TENSOR_TYPES[facts.dtype], [batch, *facts.shape]))
+    return inputs, [helper.make_tensor_value_info("image", TENSOR_TYPES[image], sides)]

@@ -19,14 +19,14 @@ from ddpm_rt.engines.ort_cpu import open_session
 from ..graph.onnx_file import load_onnx
 from .nodes import Nodes
 
-PREFIX = "network."  # of every name in the network, so that none is one of the chain's
+NETWORK_PREFIX = "network."  # of every name in the network, so that none is one of the chain's
 OPSET = 18  # the first with bitwise operators
 DOMAINS = ("", "ai.onnx")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network, whose names start with PREFIX, and what its inputs are."""
+    """A network, whose names start with NETWORK_PREFIX, and what its inputs are."""
 
     model: onnx.ModelProto
     card: ModelCard
@@ -34,7 +34,7 @@ class Network:
 
     def name(self, key: str) -> str:
         """The prefixed name of the tensor that the card calls x, t, y or out."""
-        return PREFIX + self.card.names[key]
+        return NETWORK_PREFIX + self.card.names[key]
 
 
 def read_network(path: Path, card: ModelCard) -> Network:
@@ -52,7 +52,7 @@ def read_network(path: Path, card: ModelCard) -> Network:
     model.graph.input.extend(inputs)
     model = onnx.shape_inference.infer_shapes(model)
     _free_batch(model.graph)
-    onnx.compose.add_prefix(model, PREFIX, inplace=True)
+    onnx.compose.add_prefix(model, NETWORK_PREFIX, inplace=True)
     return Network(model, card, signature)
 
 
@@ -65,7 +65,7 @@ def _free_batch(graph: onnx.GraphProto) -> None:
     for value in graph.value_info:
         for side in value.type.tensor_type.shape.dim:
             if side.HasField("dim_param"):
-                side.dim_param = f"{PREFIX}{side.dim_param}"
+                side.dim_param = f"{NETWORK_PREFIX}{side.dim_param}"
 
 
 def inline(body: Nodes, network: Network, x: str, t: str, x0: str | None) -> str:
@@ -76,7 +76,7 @@ def inline(body: Nodes, network: Network, x: str, t: str, x0: str | None) -> str
     body.call("Identity", x, output=network.name("x"))
     body.call("Identity", t, output=network.name("t"))
     if network.card.prev_x0 is not None:
-        body.call("Identity", x0, output=PREFIX + network.card.prev_x0)
+        body.call("Identity", x0, output=NETWORK_PREFIX + network.card.prev_x0)
     body.nodes.extend(network.model.graph.node)
     return network.name("out")
 
@@ -133,7 +133,7 @@ def bind_conditions(outer: Nodes, network: Network, null: Mapping[str, NDArray[A
     Each value of `null` is `[1, *shape]`. An input without one is the same in both halves.
     """
     for name in network.card.conditions:
-        _bind(outer, input_name(name), PREFIX + name, null.get(name), guided=guidance != 1.0)
+        _bind(outer, input_name(name), NETWORK_PREFIX + name, null.get(name), guided=guidance != 1.0)
 
 
 def _bind(outer: Nodes, value: str, target: str, null: Any, *, guided: bool) -> None:

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-PREFIX = "chain."  # of every value that is not the network's
+CHAIN_PREFIX = "chain."  # of every value that is not the network's
 
 
 class Constants:
@@ -22,7 +22,7 @@ class Constants:
         array = np.asarray(value)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._names:
-            self._names[key] = f"{PREFIX}constant.{len(self._names)}"
+            self._names[key] = f"{CHAIN_PREFIX}constant.{len(self._names)}"
             self.tensors.append(numpy_helper.from_array(array, self._names[key]))
         return self._names[key]
 
@@ -68,4 +68,4 @@ class Nodes:
         return name
 
     def _new(self, operator: str) -> str:
-        return f"{PREFIX}{self.scope}.{len(self.nodes)}.{operator}"
+        return f"{CHAIN_PREFIX}{self.scope}.{len(self.nodes)}.{operator}"

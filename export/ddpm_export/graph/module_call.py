@@ -70,7 +70,7 @@ def run_module(module: nn.Module, inputs: dict[str, Any]) -> NDArray[np.float32]
     return result
 
 
-def check_inputs(module: nn.Module, card: ModelCard) -> None:
+def check_module_inputs(module: nn.Module, card: ModelCard) -> None:
     """Raises DdpmRtError, which names the input, if the module takes an input that the card does not name.
 
     The exported graph would never receive an optional input, such as the estimate of self-conditioning. Inputs that do

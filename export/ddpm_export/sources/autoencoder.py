@@ -12,7 +12,7 @@ from .candidates import check_numbers
 from .selection import Selection
 from .weight_files import read_folder
 
-KINDS = ("VQModel", "AutoencoderKL")
+AUTOENCODERS = ("VQModel", "AutoencoderKL")
 MISSING = "the decoder is exported with diffusers, which is not installed; run: pip install diffusers"
 
 
@@ -24,8 +24,8 @@ def load_autoencoder(folder: Path, selection: Selection) -> Any:
     config = folder / "config.json"
     raw = dict(read_json(config))
     kind = raw.get("_class_name")
-    if kind not in KINDS:
-        raise CheckpointError(f"{config}: {quoted(kind)} is not a decoder of images; known: {', '.join(KINDS)}")
+    if kind not in AUTOENCODERS:
+        raise CheckpointError(f"{config}: {quoted(kind)} is not a decoder of images; known: {', '.join(AUTOENCODERS)}")
     try:
         import diffusers
     except ImportError as error:

@@ -12,7 +12,7 @@ from ddpm_ref.text import quoted
 from .selection import Selection
 from .state_file import MAX_TENSORS, read_state
 
-KINDS = ("safetensors", "bin")  # in order of preference
+SUFFIXES = ("safetensors", "bin")  # in order of preference
 INDEX = ".index.json"
 # NAME.safetensors, NAME.VARIANT.safetensors, NAME.safetensors.index.json; the variant may be before or after `index`
 PATTERN = re.compile(
@@ -46,7 +46,7 @@ def _weight_files(folder: Path) -> dict[str, Path]:
             found.setdefault(variant, {})[path.name] = path
     result = {}
     for variant, files in found.items():
-        kind = next(kind for kind in KINDS if any(f".{kind}" in name for name in files))
+        kind = next(kind for kind in SUFFIXES if any(f".{kind}" in name for name in files))
         same = {name: path for name, path in files.items() if f".{kind}" in name}
         for name, path in same.items():
             result[variant if variant and len(same) == 1 else name] = path

@@ -16,7 +16,7 @@ TEMPORARY = re.compile(r"\.ddpm-rt\.[a-z]{16}\.tmp(\.\w{1,11})?")
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 KNOWN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # from fsync on some file systems
-KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+SPECIAL = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 _swept: set[str] = set()  # folders that this process has swept
 
@@ -59,7 +59,7 @@ def find_target(path: Path) -> Path:
     if kind == stat.S_IFDIR:
         raise DdpmRtError(f"{path} cannot be written: {os.strerror(errno.EISDIR)}")
     if kind != stat.S_IFREG:
-        what = KINDS.get(kind, "not a regular file")
+        what = SPECIAL.get(kind, "not a regular file")
         raise DdpmRtError(f"{path} cannot be written: it is {what}; name a regular file or a new one")
     return target
 

@@ -16,10 +16,10 @@ from ..samplers.continuous import Levelled
 from ..samplers.process import Process
 from ..samplers.schedule import Prediction, Schedule, Spacing, Variance
 from .bounded_read import failure, parse_json
-from .card_checks import check_inputs, check_process
+from .card_checks import check_input_facts, check_process
 from .card_facts import InputFacts, Latents, is_shape
 from .card_format import (
-    FORMATS,
+    CARD_FORMATS,
     OF_FORMAT_2,
     check_facts_of_format_1,
     content_of,
@@ -89,7 +89,7 @@ class ModelCard:
         require(named and set(self.names) == tensors, "names", f"names of {sorted(tensors)}", self.names)
         require(is_text(self.precision), "precision", f"a string of at most {TEXT} characters", self.precision)
         check_process(self)
-        check_inputs(self)
+        check_input_facts(self)
 
     @property
     def schedule(self) -> Schedule:
@@ -140,7 +140,11 @@ class ModelCard:
             raw = parse_json(text)
         except ValueError as error:
             raise failure(f"{source}:", f"the model card cannot be read: {error}", again) from error
-        if not isinstance(raw, dict) or (number := raw.pop("format", None)) not in FORMATS or type(number) is not int:
+        if (
+            not isinstance(raw, dict)
+            or (number := raw.pop("format", None)) not in CARD_FORMATS
+            or type(number) is not int
+        ):
             raise failure(f"{source}:", "not a model card of format 1 or 2", f"{again}, or use a newer ddpm-rt")
         try:
             provenance = record(Provenance, raw.get("provenance"), "provenance.")

@@ -33,7 +33,7 @@ def check_process(card: Any) -> None:
         process.scale_at(np.array([1.0]), "edm")  # raises without sigma_data
 
 
-def check_inputs(card: Any) -> None:
+def check_input_facts(card: Any) -> None:
     """Raises ValueError unless every further input has a name of its own, and a previous x0 the shape of an image."""
     inputs, taken = card.inputs, set(card.names.values())
     named = maps(inputs, lambda one: isinstance(one, InputFacts), INPUTS)

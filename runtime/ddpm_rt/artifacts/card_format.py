@@ -11,7 +11,7 @@ from ..samplers.continuous import FlowProcess, Levelled, SigmaProcess
 from ..text import printable, quoted
 from .card_facts import InputFacts, Latents
 
-FORMATS = (1, 2)
+CARD_FORMATS = (1, 2)
 OF_FORMAT_2 = ("process", "inputs", "latents")  # fields that a card of format 1 does not have
 PROCESSES: dict[str, type[Levelled]] = {"sigma": SigmaProcess, "flow": FlowProcess}
 SPACINGS = {  # of a card, by its process

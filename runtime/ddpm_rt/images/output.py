@@ -28,7 +28,11 @@ from .folder import SampleFolder
 from .write import FORMATS, Pixels, to_pixels
 
 Kind = Literal["grid", "animation", "array", "folder"]
-KINDS: dict[str, Kind] = {**{suffix: format.shows for suffix, format in FORMATS.items()}, ".npy": "array", "": "folder"}
+KIND_OF: dict[str, Kind] = {
+    **{suffix: format.shows for suffix, format in FORMATS.items()},
+    ".npy": "array",
+    "": "folder",
+}
 FRAMES = 50  # most frames of an animation
 
 
@@ -58,9 +62,9 @@ class Output:
         self._shape = picture_shape(bound.card, decoder)  # of a picture; None if a sample is no picture
         is_folder = os.path.isdir(path)
         suffix = "" if is_folder else path.suffix.lower()
-        if suffix not in KINDS or (suffix == "" and os.path.exists(path) and not is_folder):
-            raise ValueError(f"{path}: write {', '.join(filter(None, KINDS))}, or a folder name without a suffix")
-        self.kind, self._suffix = KINDS[suffix], suffix
+        if suffix not in KIND_OF or (suffix == "" and os.path.exists(path) and not is_folder):
+            raise ValueError(f"{path}: write {', '.join(filter(None, KIND_OF))}, or a folder name without a suffix")
+        self.kind, self._suffix = KIND_OF[suffix], suffix
         self._check_picture()
         self.is_written = False  # whether the file is complete; not used for a folder
         self.folder: SampleFolder | None = None

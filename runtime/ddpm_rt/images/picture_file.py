@@ -13,7 +13,7 @@ from ..artifacts.bounded_read import PICTURE_BYTES, failure, open_regular, size_
 from ..errors import DdpmRtError
 
 # Pillow's decoders of other formats start Ghostscript or are rarely tested.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1 << 26  # 8192 x 8192; checked before a pixel is decoded
 ADVICE = "name a picture"
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")  # Pillow's modes with transparency
@@ -34,7 +34,7 @@ def open_picture(path: Path, advice: str = ADVICE) -> Iterator[Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
-                picture = Image.open(file, formats=FORMATS)
+                picture = Image.open(file, formats=READ_FORMATS)
             with picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     size = f"{picture.width} x {picture.height}"

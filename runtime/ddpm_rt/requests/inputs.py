@@ -71,7 +71,7 @@ def as_inputs(values: Mapping[str, Any] | None) -> GivenInputs:
     return values if isinstance(values, GivenInputs) else GivenInputs(values or {})
 
 
-def check_inputs(card: ModelCard, given: GivenInputs, null: GivenInputs) -> None:
+def check_given_inputs(card: ModelCard, given: GivenInputs, null: GivenInputs) -> None:
     """Raises ValueError unless a model with this card takes these values, and is given all that it needs."""
     known = card.conditions
     for name in (*given, *null):

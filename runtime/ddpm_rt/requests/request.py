@@ -18,7 +18,7 @@ from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable, check_table
 from ..text import quoted
 from .conditioned import Conditions, Labels, conditioned
-from .inputs import NOTHING, GivenInputs, as_inputs, check_inputs, inputs_of
+from .inputs import NOTHING, GivenInputs, as_inputs, check_given_inputs, inputs_of
 from .labels import as_labels, check_labels, every_class
 from .sampler_options import MODEL_SPACING, SamplerOptions
 
@@ -87,7 +87,7 @@ class Request(SamplerOptions):
     def bind(self, card: ModelCard) -> "BoundRequest":
         """The request for the model of `card`, compiled and checked. Raises ValueError for what the model lacks."""
         request = self if self.label is not None else replace(self, label=self.default_label(card))
-        check_inputs(card, self.given_inputs, as_inputs(self.null_inputs))
+        check_given_inputs(card, self.given_inputs, as_inputs(self.null_inputs))
         check_labels(card, as_labels(request.label), self.guidance, has_null_inputs=bool(self.null_inputs))
         compiled = request.compile_for(card)
         check_table(compiled.table)

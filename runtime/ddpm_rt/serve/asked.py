@@ -18,7 +18,7 @@ from ..requests.sampler_options import SamplerOptions
 from ..samplers import FITTED
 from ..text import quoted
 from .chain import Chain
-from .job import Priority, as_priority
+from .job import Priority, parse_priority
 from .options import ServerLimits
 from .served_model import NamedTable, ServedModel, is_digest
 
@@ -172,7 +172,7 @@ def _table(model: ServedModel, named: str | None) -> tuple[NamedTable, bool] | N
     return table, bool(digest)
 
 
-def as_integer(key: str, value: Any) -> int:
+def parse_integer(key: str, value: Any) -> int:
     """An integer, or its digits: JavaScript rounds numbers from 2^53 up."""
     if isinstance(value, str) and INTEGER.fullmatch(value):
         return int(value)
@@ -181,7 +181,7 @@ def as_integer(key: str, value: Any) -> int:
     raise ValueError(f"{key} must be an integer, not {quoted(value)}")
 
 
-def as_number(key: str, value: Any) -> float:
+def parse_number(key: str, value: Any) -> float:
     if isinstance(value, str) and NUMBER.fullmatch(value):
         try:
             return float(value)
@@ -195,38 +195,38 @@ def as_number(key: str, value: Any) -> float:
     raise ValueError(f"{key} must be a number, not {quoted(value)}")
 
 
-def as_integers(key: str, value: Any) -> tuple[int, ...]:
+def parse_integers(key: str, value: Any) -> tuple[int, ...]:
     """A list of integers, one integer, or a comma list of digits."""
     parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    return tuple(as_integer(key, part) for part in parts)
+    return tuple(parse_integer(key, part) for part in parts)
 
 
-def as_times(key: str, value: Any) -> tuple[int | float, ...]:
+def parse_times(key: str, value: Any) -> tuple[int | float, ...]:
     """A list of times, or a comma list: integers, or numbers of a process of continuous times."""
     parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    times = [as_number(key, part) for part in parts]
+    times = [parse_number(key, part) for part in parts]
     return tuple(int(time) if time.is_integer() else time for time in times)
 
 
-def as_text(key: str, value: Any) -> str:
+def parse_text(key: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} must be a string, not {quoted(value)}")
     return value
 
 
-def as_labels(key: str, value: Any) -> tuple[int, ...] | None:
+def parse_labels(key: str, value: Any) -> tuple[int, ...] | None:
     """No label at all is every class in turn."""
-    return as_integers(key, value) or None
+    return parse_integers(key, value) or None
 
 
-def as_number_below(key: str, value: Any) -> int:
-    number = as_integer(key, value)
+def parse_number_below(key: str, value: Any) -> int:
+    number = parse_integer(key, value)
     if not 0 <= number < UINT64_END:
         raise ValueError(f"{key} must lie in [0, 2^64), not {quoted(value)}")
     return number
 
 
-def as_inputs(key: str, value: Any) -> Mapping[str, Any]:
+def parse_inputs(key: str, value: Any) -> Mapping[str, Any]:
     """Values of the model's conditions, numbers or nested lists, by their names."""
     if not isinstance(value, dict):
         raise ValueError(f"{key} must be an object, not {quoted(value)}")
@@ -234,19 +234,19 @@ def as_inputs(key: str, value: Any) -> Mapping[str, Any]:
 
 
 FIELDS: dict[str, Callable[[str, Any], Any]] = {
-    "seed": as_number_below,
-    "first": as_number_below,
-    "count": as_integer,
-    "sampler": as_text,
-    "steps": as_integer,
-    "eta": as_number,
-    "spacing": as_text,
-    "timesteps": as_times,
-    "dialect": as_text,
-    "table": as_text,
-    "label": as_labels,
-    "guidance": as_number,
-    "inputs": as_inputs,
-    "null_inputs": as_inputs,
-    "priority": lambda key, value: as_priority(value),
+    "seed": parse_number_below,
+    "first": parse_number_below,
+    "count": parse_integer,
+    "sampler": parse_text,
+    "steps": parse_integer,
+    "eta": parse_number,
+    "spacing": parse_text,
+    "timesteps": parse_times,
+    "dialect": parse_text,
+    "table": parse_text,
+    "label": parse_labels,
+    "guidance": parse_number,
+    "inputs": parse_inputs,
+    "null_inputs": parse_inputs,
+    "priority": lambda key, value: parse_priority(value),
 }

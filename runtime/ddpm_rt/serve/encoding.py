@@ -11,7 +11,12 @@ from ..denoiser import Batch
 from ..images.write import encode_png, to_pixels
 from .asked import Asked
 
-KINDS = {"png": "image/png", "npy": "application/octet-stream", "json": "application/json", "zip": "application/zip"}
+MEDIA_TYPES = {
+    "png": "image/png",
+    "npy": "application/octet-stream",
+    "json": "application/json",
+    "zip": "application/zip",
+}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of a file in a zip: equal requests give equal archives
 
 

@@ -114,7 +114,7 @@ def _start() -> Message:
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
-def as_previews(value: Any) -> int:
+def parse_previews(value: Any) -> int:
     """Raises Refused for anything but a number of previews."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PREVIEWS:
         raise Refused(422, f"previews must be an integer in [0, {MOST_PREVIEWS}]")

@@ -11,8 +11,8 @@ from ..requests.labels import every_class
 from ..samplers import samplers_of
 from .asked import Asked
 from .body import fields_of
-from .encoding import KINDS, check_picture, facts_of, npy_of, png_of, zip_of
-from .events import EventStream, as_previews
+from .encoding import MEDIA_TYPES, check_picture, facts_of, npy_of, png_of, zip_of
+from .events import EventStream, parse_previews
 from .refusals import Refused
 from .served_model import ServedModel
 from .service import Service, encoded
@@ -65,19 +65,19 @@ class ImagesApi:
         if is_known(request.headers.get("if-none-match"), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
-            return Response(headers=headers, media_type=KINDS[kind])
+            return Response(headers=headers, media_type=MEDIA_TYPES[kind])
         (image,) = await self._service.drawn_asked(asked, request.receive)
         content = await (
             encoded(image.size, png_of, asked, sample, image) if kind == "png" else encoded(image.size, npy_of, image)
         )
-        return Response(content, headers=headers, media_type=KINDS[kind])
+        return Response(content, headers=headers, media_type=MEDIA_TYPES[kind])
 
     async def images(self, request: HttpRequest) -> Any:
         """Many samples, in the format of the header Accept."""
         model, _ = self._service.model(request.path_params["model"])
         kind = kind_of(request.headers.get("accept", "*/*"))
         fields = await fields_of(request, model.engine.card)
-        previews = as_previews(fields.pop("previews", 0))
+        previews = parse_previews(fields.pop("previews", 0))
         asked = self._service.asked(model, fields)
         if kind == "zip":
             _check_picture(asked)
@@ -86,9 +86,9 @@ class ImagesApi:
         images = await self._service.drawn_asked(asked, request.receive)
         size = sum(image.size for image in images)
         if kind == "npy":
-            return Response(await encoded(size, npy_of, np.stack(images)), media_type=KINDS["npy"])
+            return Response(await encoded(size, npy_of, np.stack(images)), media_type=MEDIA_TYPES["npy"])
         if kind == "zip":
-            return Response(await encoded(size, zip_of, asked, images), media_type=KINDS["zip"])
+            return Response(await encoded(size, zip_of, asked, images), media_type=MEDIA_TYPES["zip"])
         return JSONResponse(await encoded(size, _all_facts, asked, images))
 
 

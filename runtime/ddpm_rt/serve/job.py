@@ -17,7 +17,7 @@ WEIGHTS: dict[Priority, float] = {"interactive": 1.0, "bulk": 0.25}  # shares of
 _numbers = itertools.count()
 
 
-def as_priority(value: object) -> Priority:
+def parse_priority(value: object) -> Priority:
     """Raises ValueError for anything but the name of a priority."""
     for name in get_args(Priority):
         if value == name:

@@ -24,7 +24,7 @@ def test_the_limits_of_the_two_packages_are_equal():
         assert getattr(bounded_read, name) == getattr(ref_read, name), name
     assert (text.MESSAGE, text.QUOTE) == (ref_text.MESSAGE, ref_text.QUOTE)
     assert limits.MAX_TIMESTEPS == ref_betas.MAX_TIMESTEPS
-    assert (picture_file.MAX_PIXELS, picture_file.FORMATS) == (ref_data.MAX_PIXELS, ref_data.FORMATS)
+    assert (picture_file.MAX_PIXELS, picture_file.READ_FORMATS) == (ref_data.MAX_PIXELS, ref_data.FORMATS)
     assert array_file.HEADER_BYTES == archive.HEADER_BYTES
 
 

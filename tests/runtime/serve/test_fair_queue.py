@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ddpm_rt.device.lanes import ROW
 from ddpm_rt.serve.chain import Chain
 from ddpm_rt.serve.fair_queue import FairQueue
-from ddpm_rt.serve.job import Job, as_priority
+from ddpm_rt.serve.job import Job, parse_priority
 
 
 def job(samples, steps, *, guidance=1.0, **options):
@@ -158,6 +158,6 @@ def test_every_chain_runs_each_of_its_rows_once_whatever_comes_and_goes(asked, i
 @pytest.mark.parametrize("value", ["urgent", None, 1, ["bulk"]])
 def test_there_are_two_priorities(value):
     with pytest.raises(ValueError, match="priority must be interactive or bulk"):
-        as_priority(value)
+        parse_priority(value)
     with pytest.raises(ValueError, match="needs a sample"):
         Job([])
