@@ -142,7 +142,7 @@ def answer(row, image, place, label):
     return (((31 * row + 17 * place + 5 * image + 7 * label) % 41 - 20) / np.float32(16)).astype(np.float32)
 
 
-def run(card, plan):
+def run(card, compiled):
     engine = Answers(card)
     denoise = engine
     if card.classes is not None or card.inputs:
@@ -152,8 +152,8 @@ def run(card, plan):
         denoise = conditioned(engine, Conditions(labels, {}, card.prev_x0), guidance=guidance, null=null)
     samples = range(FIRST, FIRST + COUNT)
     steps = trajectory(
-        denoise, plan.table, card.image_shape, seed=SEED, samples=samples, clip=plan.clip,
-        begin=Beginning(scale=plan.initial_scale), self_conditioned=card.prev_x0 is not None,
+        denoise, compiled.table, card.image_shape, seed=SEED, samples=samples, clip=compiled.clip,
+        begin=Beginning(scale=compiled.initial_scale), self_conditioned=card.prev_x0 is not None,
     )  # fmt: skip
     for step in steps:
         last = step
@@ -164,12 +164,12 @@ def edited(folder: str, name: str, strength: float, masked: bool, resample: int)
     """The last x of an edit of images whose values are exact in float32."""
     changes, recipe = (CHAINS_2 if folder else CHAINS)[name]
     card = golden_card(**changes)
-    plan = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
+    compiled = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
     place = np.arange(COUNT * math.prod(SHAPE))
     images = ((37 * place % 33 - 16) / np.float32(16)).astype(np.float32).reshape(COUNT, *SHAPE)
     mask = (np.arange(math.prod(SHAPE[1:])) % 3 == 0).reshape(SHAPE[1:]) if masked else None
     request = Edit(
-        compiled=plan, seed=SEED, first=FIRST, count=COUNT, images=images, strength=strength, mask=mask,
+        compiled=compiled, seed=SEED, first=FIRST, count=COUNT, images=images, strength=strength, mask=mask,
         resample=resample,
     )  # fmt: skip
     for step in request.bind(card).trajectory(Answers(card), request.samples):
@@ -201,11 +201,11 @@ def write_chains(folder: Path, kinds: dict[str, tuple[dict, dict]]) -> None:
     chains = []
     for name, (changes, recipe) in kinds.items():
         card = golden_card(**changes)
-        plan = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
-        write_steps(folder / f"{name}.steps.json", plan, card)
+        compiled = SamplerOptions(**{"steps": STEPS} | recipe).compile(card)
+        write_steps(folder / f"{name}.steps.json", compiled, card)
         if folder != GOLDEN:
             (folder / f"{name}.card.json").write_text(card.to_json())
-        x, x0 = run(card, plan)
+        x, x0 = run(card, compiled)
         chains.append({"name": name, "x": bits(x), "x0": bits(x0)})
     asked = {"seed": SEED, "first": FIRST, "count": COUNT, "labels": LABELS, "guidance": GUIDANCE}
     text = json.dumps(asked | {"chains": chains}).replace('{"name"', '\n{"name"')

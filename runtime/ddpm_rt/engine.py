@@ -34,7 +34,7 @@ class Watch(NamedTuple):
     frames: Collection[int] = ()
 
 
-class Chains(Protocol):
+class ChainRequest(Protocol):
     """What a loop is asked to run: a request that is bound to a model. `requests.BoundRequest` is one."""
 
     @property
@@ -66,10 +66,12 @@ class Chains(Protocol):
 class Loop(Protocol):
     """A loop that runs whole chains where the engine is, without the host between the steps: `device.loop` is one."""
 
-    def batch_for(self, chains: Chains) -> int:
-        """The most samples to a batch, at most `chains.batch`."""
+    def batch_for(self, request: ChainRequest) -> int:
+        """The most samples to a batch, at most `request.batch`."""
 
-    def finals(self, chains: Chains, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+    def finals(
+        self, request: ChainRequest, samples: Sequence[int], watch: Watch
+    ) -> Iterator[tuple[Sequence[int], Batch]]:
         """Batch by batch, when it is done: its sample numbers, and their images float32 `[B, C, H, W]`."""
 
     def close(self) -> None:

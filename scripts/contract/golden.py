@@ -29,7 +29,7 @@ class GoldenChain(NamedTuple):
 
     script: ModuleType  # scripts/make_golden.py
     card: ModelCard
-    plan: CompiledSampler
+    compiled: CompiledSampler
     x: list[int]
     x0: list[int]
 
@@ -48,7 +48,7 @@ class GoldenChain(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether the network can take integer times."""
-        return bool(self.card.betas) and bool((self.plan.table.t == np.trunc(self.plan.table.t)).all())
+        return bool(self.card.betas) and bool((self.compiled.table.t == np.trunc(self.compiled.table.t)).all())
 
 
 def tally(same: Callable[[GoldenChain], bool], number: int) -> str:
@@ -64,8 +64,8 @@ def golden_chains(number: int) -> Iterator[GoldenChain]:
     kinds = script.CHAINS if number == 1 else script.CHAINS_2
     for known in _known(FOLDERS[number]):
         card = script.golden_card(**kinds[known["name"]][0])
-        plan = read_steps(FOLDERS[number] / f"{known['name']}.steps.json", card)
-        yield GoldenChain(script, card, plan, known["x"], known["x0"])
+        compiled = read_steps(FOLDERS[number] / f"{known['name']}.steps.json", card)
+        yield GoldenChain(script, card, compiled, known["x"], known["x0"])
 
 
 def _known(folder: Path) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _known(folder: Path) -> list[dict[str, Any]]:
 
 
 def same_in_numpy(chain: GoldenChain) -> bool:
-    x, x0 = chain.script.run(chain.card, chain.plan)
+    x, x0 = chain.script.run(chain.card, chain.compiled)
     return bool(chain.script.bits(x) == chain.x and chain.script.bits(x0) == chain.x0)
 
 
@@ -82,13 +82,13 @@ def same_on_kernels(host: Any, chain: GoldenChain) -> bool:
     """With the source of the CUDA kernels: `host` is a StepHost."""
     from step_host import HostChain
 
-    script, card, table = chain.script, chain.card, chain.plan.table
+    script, card, table = chain.script, chain.card, chain.compiled.table
     guided, shape = chain.labels is not None, card.image_shape
     lanes = lanes_of(
-        script.SEED, chain.samples, end=table.steps, guidance=chain.guidance, initial_scale=chain.plan.initial_scale
+        script.SEED, chain.samples, end=table.steps, guidance=chain.guidance, initial_scale=chain.compiled.initial_scale
     )
     learned = card.variance.startswith("learned")
-    rows, t = rows_of(table, chain.plan.clip), INT64 if chain.is_whole else FLOAT32
+    rows, t = rows_of(table, chain.compiled.clip), INT64 if chain.is_whole else FLOAT32
     run = HostChain(host, rows, lanes, math.prod(shape), learned=learned, guided=guided, t=t)
     engine, before = script.Answers(card), np.zeros_like(run.x0)
     labels = None if not guided else np.concatenate([chain.labels, np.full(script.COUNT, card.null_class)])
@@ -110,7 +110,7 @@ def same_when_fused(folder: Path, chain: GoldenChain) -> bool:
 
     model, fused = folder / "golden.onnx", folder / "golden.chain.onnx"
     write_answers(model, chain)
-    fuse(model, chain.plan, fused, guidance=chain.guidance, threads=1)
+    fuse(model, chain.compiled, fused, guidance=chain.guidance, threads=1)
     x = FusedRunner(fused, threads=1)(chain.script.SEED, chain.samples, chain.labels)
     return bool(chain.script.bits(x) == chain.x)
 
@@ -121,7 +121,7 @@ def write_answers(path: Path, chain: GoldenChain) -> None:
     from condition_files import INT64 as LONG
     from onnx import helper
 
-    script, card, table = chain.script, chain.card, chain.plan.table
+    script, card, table = chain.script, chain.card, chain.compiled.table
     channels = card.image_shape[0] * (2 if card.variance.startswith("learned") else 1)
     sides, classes = (channels, *card.image_shape[1:]), card.classes or 1
     row, image, label, place = np.mgrid[: table.steps, : script.COUNT, :classes, : math.prod(sides)]

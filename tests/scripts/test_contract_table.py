@@ -47,14 +47,14 @@ def test_the_headers_in_c_have_the_bits_of_numpy(tmp_path):
 
 
 def chain_of(number, name):
-    return next(chain for chain in golden_chains(number) if name in chain.plan.sampler)
+    return next(chain for chain in golden_chains(number) if name in chain.compiled.sampler)
 
 
 def test_a_golden_chain_counts_only_with_every_bit():
     chain = chain_of(1, "euler-a")
     other = chain._replace(x=[chain.x[0] + 1, *chain.x[1:]])
     assert (same_in_numpy(chain), same_in_numpy(other)) == (True, False)
-    assert tally(lambda chain: "ddim" in chain.plan.sampler, 1) == f"4 of {counts()[1]}"
+    assert tally(lambda chain: "ddim" in chain.compiled.sampler, 1) == f"4 of {counts()[1]}"
 
 
 @pytest.mark.slow

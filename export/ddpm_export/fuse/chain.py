@@ -22,8 +22,8 @@ TENSOR_TYPES: dict[str, int] = {
 }  # fmt: skip
 
 
-class Asked(NamedTuple):
-    """What the chain of a network is: the sampler, the guidance scale, the type of the images, and the null inputs."""
+class ChainSettings(NamedTuple):
+    """What a graph fixes of a chain: the sampler, the guidance scale, the type of the images, and the null inputs."""
 
     sampler: CompiledSampler
     guidance: float
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     null_inputs: Mapping[str, NDArray[Any]] = {}  # each [1, ...]
 
 
-def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
+def chain_model(network: Network, settings: ChainSettings) -> onnx.ModelProto:
     """The graph: `image` from `seed` int64 `[]`, `sample` int64 `[batch]`, and `y` int64 `[batch]` with classes.
 
     The network's conditions are inputs `[batch, ...]`, called as `input_name` says. `image` is float32
@@ -42,21 +42,21 @@ def chain_model(network: Network, asked: Asked) -> onnx.ModelProto:
     batch = outer.call("Shape", "sample", output="chain.batch")
     known = noise_inputs(outer, "seed", "sample", batch, int(np.prod(shape)))
     start = normals(outer, known, INITIAL_WORDS, shape)
-    if (scale := np.float32(asked.sampler.initial_scale)) != 1:
+    if (scale := np.float32(settings.sampler.initial_scale)) != 1:
         start = outer.mul(scale, start)
     if network.card.classes is not None:
-        bind_labels(outer, network, "y", guidance=asked.guidance)
-    bind_conditions(outer, network, asked.null_inputs, guidance=asked.guidance)
-    terms = Terms.of(asked.sampler)
-    body = _body(constants, network, asked, known, terms)
+        bind_labels(outer, network, "y", guidance=settings.guidance)
+    bind_conditions(outer, network, settings.null_inputs, guidance=settings.guidance)
+    terms = Terms.of(settings.sampler)
+    body = _body(constants, network, settings, known, terms)
     state = (
         [start, outer.call("Sub", start, start)] if _keeps_x0(network, terms) else [start]
     )  # x0 before the first row is 0
     results = [f"chain.final.{name}" for name in ("x", "x0")[: len(state)]]
-    steps = np.int64(asked.sampler.table.steps)
+    steps = np.int64(settings.sampler.table.steps)
     outer.calls("Loop", steps, np.bool_(True), *state, outputs=results, body=body)
-    outer.call("Identity", results[0] if asked.image == "float32" else _pixels(outer, results[0]), output="image")
-    graph = helper.make_graph(outer.nodes, "chain", *_interface(network, asked.image), constants.tensors)
+    outer.call("Identity", results[0] if settings.image == "float32" else _pixels(outer, results[0]), output="image")
+    graph = helper.make_graph(outer.nodes, "chain", *_interface(network, settings.image), constants.tensors)
     model = helper.make_model(graph, opset_imports=network.model.opset_import, ir_version=network.model.ir_version)
     model.producer_name = "ddpm-rt"
     return model
@@ -67,15 +67,17 @@ def _keeps_x0(network: Network, terms: Terms) -> bool:
     return terms.prev_x0 or network.card.prev_x0 is not None
 
 
-def _body(constants: Constants, network: Network, asked: Asked, known: NoiseInputs, terms: Terms) -> onnx.GraphProto:
+def _body(
+    constants: Constants, network: Network, settings: ChainSettings, known: NoiseInputs, terms: Terms
+) -> onnx.GraphProto:
     """One iteration: the state is x, and the x0 of the row before where anything uses it."""
     shape, body = network.card.image_shape, Nodes(constants, "step")
     names = ["chain.x", "chain.x0"][: 2 if _keeps_x0(network, terms) else 1]
-    row = Row(body, "chain.iteration", asked.sampler)
-    t = body.call("Gather", times(network, asked.sampler.table.t), row.iteration, axis=0)
+    row = Row(body, "chain.iteration", settings.sampler)
+    t = body.call("Gather", times(network, settings.sampler.table.t), row.iteration, axis=0)
     before = LoopValues("chain.x", "chain.x0" if len(names) == 2 else None)
-    out, spread = evaluate(body, network, before, t, "chain.batch", guidance=asked.guidance)
-    x0 = predicted_x0(row, "chain.x", out, asked.sampler.clip)
+    out, spread = evaluate(body, network, before, t, "chain.batch", guidance=settings.guidance)
+    x0 = predicted_x0(row, "chain.x", out, settings.sampler.clip)
     x = next_x(row, terms, "chain.x", x0, before.x0 if terms.prev_x0 else None, out)
     if terms.noise:
         x = with_noise(row, known, x, spread if terms.spread else None, shape)

@@ -24,7 +24,7 @@ from ddpm_rt.requests.request import Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.samplers.table import StepTable
 
-from .chain import Asked, Image, chain_model
+from .chain import ChainSettings, Image, chain_model
 from .network import Network, check_guidance, read_network
 
 ROWS = 8  # of the table that the comparison runs
@@ -68,16 +68,17 @@ def fuse(
     network = read_network(model, card)
     check_guidance(model, network, guidance)
     hashes = {name: array_sha256(value) for name, value in null.items()}
-    facts, asked = FusedFacts(image, guidance, file_sha256(model), hashes), Asked(sampler, guidance, image, null)
+    facts = FusedFacts(image, guidance, file_sha256(model), hashes)
+    settings = ChainSettings(sampler, guidance, image, null)
     measured: list[float] = []
 
     def write(temporary: Path) -> None:
         report("comparing with the loop")
         few = sampler._replace(table=_some_rows(sampler.table))
-        _save(network, asked._replace(sampler=few), facts, temporary)
+        _save(network, settings._replace(sampler=few), facts, temporary)
         measured.append(_difference(model, temporary, replace(request, compiled=few), image, threads))
         report("writing")
-        _save(network, asked, facts, temporary)
+        _save(network, settings, facts, temporary)
 
     replace_file(out, write)
     return measured[0]
@@ -88,9 +89,9 @@ def _some_rows(table: StepTable) -> StepTable:
     return StepTable(*(column[rows] for column in table))
 
 
-def _save(network: Network, asked: Asked, facts: FusedFacts, path: Path) -> None:
-    chain = chain_model(network, asked)
-    texts = FusedChain(network.card, asked.sampler, facts).metadata()
+def _save(network: Network, settings: ChainSettings, facts: FusedFacts, path: Path) -> None:
+    chain = chain_model(network, settings)
+    texts = FusedChain(network.card, settings.sampler, facts).metadata()
     onnx.helper.set_model_props(chain, {METADATA_KEY: network.card.to_json(), **texts})
     if chain.ByteSize() >= PROTOBUF_BYTES:
         raise failure(

@@ -17,7 +17,7 @@ from .frames import Frames
 from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
 from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
-from .layout import Layout, Portion, arguments_of, parts_of, sizes_of
+from .layout import LaneInputs, Layout, arguments_of, parts_of, sizes_of
 from .throttle import Throttle
 
 POLL = 0.0005  # seconds between two polls of a while graph
@@ -105,16 +105,16 @@ class DeviceChain:
         part = self._arena.buffer(name, size=source.buffer.size)
         part.copy_from(source.buffer, stream=self._stream)
 
-    def run(self, portion: Portion, watch: Watch) -> Iterator[bool]:
-        """Queue the steps of `portion`. Each pause, for other chains to queue theirs, yields whether all are queued."""
+    def run(self, given: LaneInputs, watch: Watch) -> Iterator[bool]:
+        """Queue the steps of `given`. Each pause, for other chains to queue theirs, yields whether all are queued."""
         with cuda_errors("the GPU refused a step"):
-            self._load(portion)
+            self._load(given)
             self._told = queued = 0
             throttle = Throttle(self._stream, self._events)
-            while queued < len(portion.rows):
-                launched = self._launcher.launch(len(portion.rows) - queued, singly=bool(watch.frames))
+            while queued < len(given.rows):
+                launched = self._launcher.launch(len(given.rows) - queued, singly=bool(watch.frames))
                 queued += launched
-                self._look(portion, portion.rows[queued - 1], watch)
+                self._look(given, given.rows[queued - 1], watch)
                 if self._launcher.mode != "while" and throttle.queued(launched):
                     self._tell(throttle.done, watch)
                     yield False
@@ -123,22 +123,22 @@ class DeviceChain:
             self._stream.record(self._done)
         yield True
 
-    def _load(self, portion: Portion) -> None:
+    def _load(self, given: LaneInputs) -> None:
         """Copy the initial state of the lanes. The host's buffers are free, because the previous run is over."""
-        self._lanes.array[:] = portion.lanes
+        self._lanes.array[:] = given.lanes
         self._copy_in("lanes", self._lanes)
-        if portion.start is None:
+        if given.start is None:
             self._launch(self._stream, "ddpm_rt_begin")
         else:
-            self._x.array[: portion.samples] = portion.start
+            self._x.array[: given.samples] = given.start
             self._copy_in("x", self._x)
             self._launch(self._stream, "ddpm_rt_resume")
-        if self._y is not None and portion.labels is not None:
-            null = portion.labels if portion.null_class is None else portion.null_class
-            self._condition("y", self._y, portion.labels, null)
+        if self._y is not None and given.labels is not None:
+            null = given.labels if given.null_class is None else given.null_class
+            self._condition("y", self._y, given.labels, null)
         for name, pinned in self._inputs.items():
-            value = portion.inputs[name]
-            self._condition(input_part(self._card, name), pinned, value, portion.null_inputs.get(name, value))
+            value = given.inputs[name]
+            self._condition(input_part(self._card, name), pinned, value, given.null_inputs.get(name, value))
 
     def _condition(self, part: str, pinned: Pinned, value: Any, null: Any) -> None:
         """Copy what the lanes are conditioned on; the images of a guided batch after the lanes get `null`."""
@@ -149,13 +149,13 @@ class DeviceChain:
             pinned.array[lanes : lanes + count] = null
         self._copy_in(part, pinned)
 
-    def _look(self, portion: Portion, row: int, watch: Watch) -> None:
+    def _look(self, given: LaneInputs, row: int, watch: Watch) -> None:
         """Start the copy of the images after `row` if `watch` wants them; show the copies that have arrived."""
         if self._frames is None or row not in watch.frames:
             return
         if self._frames.is_full:
             self._show(watch)
-        self._frames.take(row, self._time(row), portion.samples)
+        self._frames.take(row, self._time(row), given.samples)
 
     def _show(self, watch: Watch) -> None:
         if self._frames is not None and not self._frames.is_empty:
@@ -166,7 +166,7 @@ class DeviceChain:
             watch.step()
         self._told = done
 
-    def result(self, portion: Portion, watch: Watch) -> Batch:
+    def result(self, given: LaneInputs, watch: Watch) -> Batch:
         """Wait for the run: its images, float32 `[samples, C, H, W]`.
 
         Raises NotFiniteError, naming the sample and the step, when an output of the network was not finite, or the
@@ -178,12 +178,12 @@ class DeviceChain:
             self._done.sync()
             while self._frames is not None and not self._frames.is_empty:
                 self._show(watch)
-        self._tell(len(portion.rows), watch)
-        self._check_outputs(portion.samples)
-        images: Batch = self._x.array[: portion.samples].copy()
+        self._tell(len(given.rows), watch)
+        self._check_outputs(given.samples)
+        images: Batch = self._x.array[: given.samples].copy()
         if not np.isfinite(images).all():
-            row = portion.rows[-1]
-            raise not_finite("the image", images, self._samples(portion.samples), row, self._time(row))
+            row = given.rows[-1]
+            raise not_finite("the image", images, self._samples(given.samples), row, self._time(row))
         return images
 
     def _check_outputs(self, count: int) -> None:

@@ -23,8 +23,8 @@ class Layout(NamedTuple):
     frames: bool = False  # x and x0 are copied out between steps
 
 
-class Portion(NamedTuple):
-    """The samples of one run of a chain."""
+class LaneInputs(NamedTuple):
+    """What the lanes of a chain are loaded with for one run."""
 
     lanes: Lanes  # all lanes of the chain; those past `samples` are idle
     samples: int

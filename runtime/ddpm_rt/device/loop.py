@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..denoiser import Batch
-from ..engine import Chains, Watch
+from ..engine import ChainRequest, Watch
 from ..errors import DdpmRtError
 from .chain import DeviceChain
 from .device_engine import DeviceEngine
@@ -14,17 +14,17 @@ from .driver import cuda_errors
 from .graphs import Mode
 from .kernels import Kernels, load_kernels
 from .lanes import MAX_LANES, Rows, lanes_of, rows_of
-from .layout import Layout, Portion
+from .layout import LaneInputs, Layout
 
 KEPT = 4  # idle chains that are kept for the next request of the same shape
 
 
 class _Run(NamedTuple):
-    """A portion that is running."""
+    """A batch that is running."""
 
     chain: DeviceChain
     samples: Sequence[int]
-    portion: Portion
+    given: LaneInputs
     queue: Iterator[bool]
 
 
@@ -44,14 +44,14 @@ class DeviceLoop:
         self._kernels: Kernels | None = None
         self._idle: list[DeviceChain] = []
 
-    def batch_for(self, request: Chains) -> int:
+    def batch_for(self, request: ChainRequest) -> int:
         """The most samples to a batch that the engine has a batch for, at most `request.batch`.
 
         Raises DdpmRtError where the engine's batch cannot hold a sample twice, as guidance needs.
         """
         return min(request.batch, self._layout(request, request.batch).lanes)
 
-    def _layout(self, request: Chains, count: int, **kept: bool) -> Layout:
+    def _layout(self, request: ChainRequest, count: int, **kept: bool) -> Layout:
         guided = request.guidance != 1.0
         images = self.engine.batch_for(2 * count if guided else count)
         lanes = min(images // 2 if guided else images, MAX_LANES)
@@ -59,7 +59,9 @@ class DeviceLoop:
             raise DdpmRtError("guidance needs an engine that takes at least two images; build it with --batch 2")
         return Layout(lanes, images, guided, **kept)
 
-    def finals(self, request: Chains, samples: Sequence[int], watch: Watch) -> Iterator[tuple[Sequence[int], Batch]]:
+    def finals(
+        self, request: ChainRequest, samples: Sequence[int], watch: Watch
+    ) -> Iterator[tuple[Sequence[int], Batch]]:
         """Batch by batch, in order: its sample numbers, and their images float32 `[B, C, H, W]`.
 
         The batches are those of `request`; none may be larger than `batch_for`. Raises DdpmRtError when the
@@ -79,7 +81,7 @@ class DeviceLoop:
                 queued = [next(run.queue, True) for run in running]
                 if queued[0]:  # the other streams have work while this one is awaited
                     first = running[0]
-                    images = first.chain.result(first.portion, watch)
+                    images = first.chain.result(first.given, watch)
                     running.popleft()
                     self._keep(first.chain)
                     yield first.samples, images
@@ -87,7 +89,7 @@ class DeviceLoop:
             for run in running:
                 run.chain.close()
 
-    def _started(self, request: Chains, samples: Sequence[int], watch: Watch) -> _Run:
+    def _started(self, request: ChainRequest, samples: Sequence[int], watch: Watch) -> _Run:
         card = self.engine.card
         table, clip, begin, _ = request.chain(samples)
         history, frames = bool(table.mean_from_prev_x0.any()), bool(watch.frames)
@@ -102,10 +104,10 @@ class DeviceLoop:
             batch=layout.lanes,
         )
         null_inputs = request.null_inputs(samples) if layout.guided else {}
-        given = (request.inputs(samples), null_inputs, card.null_class, begin.x)
-        portion = Portion(lanes, len(samples), request.labels(samples), *given)
+        conditions = (request.labels(samples), request.inputs(samples), null_inputs, card.null_class)
+        given = LaneInputs(lanes, len(samples), *conditions, begin.x)
         chain = self._chain(rows_of(table, clip), layout)  # only this run owns it: nothing may fail before it runs
-        return _Run(chain, samples, portion, chain.run(portion, watch))
+        return _Run(chain, samples, given, chain.run(given, watch))
 
     def _chain(self, rows: Rows, layout: Layout) -> DeviceChain:
         for chain in self._idle:

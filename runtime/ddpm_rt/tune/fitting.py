@@ -16,7 +16,7 @@ from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Spacing
 from ..text import printable
 from .ddpm_view import DdpmView, ddpm_view_of
-from .held_out import Distances, end_of, measure
+from .held_out import Distances, distances_to_teacher, end_of
 from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
 from .provenance import Fit, RanOn
 from .rows import fit_rows
@@ -71,7 +71,7 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
         dense = view.sampler(dpm(card.schedule, grid, prediction=card.prediction), "dpm++")
         return end_of(engine, held_out, samples, dense, called)
 
-    distances = measure(engine, held_out, teacher, samplers, called)
+    distances = distances_to_teacher(engine, held_out, teacher, samplers, called)
     fit = fit_of(tuning, bound, held_out, view.visited(grid[path]), len(grid), distances, ran_on)
     return Fitted(fitted._replace(sampler=fit.describe()), fit, distances)
 

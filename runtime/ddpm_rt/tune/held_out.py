@@ -24,7 +24,7 @@ class Distances:
     images: dict[str, Batch] = field(default_factory=dict)  # float32 [SHOWN, C, H, W]; the first entry is the teacher
 
 
-def measure(
+def distances_to_teacher(
     engine: Engine, bound: BoundRequest, teacher: Teacher, tables: Mapping[str, CompiledSampler], called: Called
 ) -> Distances:
     """Draw the samples of the request with the teacher and with every table, from the same noise."""
