@@ -11,8 +11,8 @@ from .layers import Layer
 class Passing(NamedTuple):
     """A node that reads and makes integers."""
 
-    reads: tuple[str, ...]
-    makes: str
+    inputs: tuple[str, ...]
+    output: str
     shares: bool  # its inputs and its output have one range, so that integers pass unchanged
 
 

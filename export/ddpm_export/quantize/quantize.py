@@ -35,7 +35,7 @@ from .insert import STYLES, Style
 from .layers import Layer, find_layers
 from .passing import passing_nodes
 from .ranges import Range, Seen, ranges_of
-from .sensitivity import Sensitivity, measure, output_error, quantised
+from .sensitivity import Sensitivity, output_error, quantised, sensitivities
 
 PACKAGES = ("ddpm-rt", "onnx", "onnxruntime")
 OLDEST_OPSET, HALF_OPSET = 18, 19  # 19 is the first whose QuantizeLinear takes fp16; nothing else here differs from 18
@@ -117,8 +117,10 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
     """
     report("reading the model")
     card, model = read_float(source)
-    if asked.precision == "fp16" and opset(model).version < OLDEST_OPSET:
-        raise DdpmRtError(f"{source} has opset {opset(model).version}; fp16 needs an export of opset {OLDEST_OPSET}")
+    if asked.precision == "fp16" and opset_entry(model).version < OLDEST_OPSET:
+        raise DdpmRtError(
+            f"{source} has opset {opset_entry(model).version}; fp16 needs an export of opset {OLDEST_OPSET}"
+        )
     layers = find_layers(model, card, asked.keep)
     ranged, compared = asked.drawn_for_ranges(card), asked.compared_on(card)
     with tempfile.TemporaryDirectory() as folder:
@@ -127,14 +129,14 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
         report("drawing samples for the ranges")
         with Watched(exact, model, activations(model, layers), threads=asked.threads) as watched:
             calibrate(watched, ranged)
-            ranges, probes = ranges_by(watched.seen, model, layers, asked), watched.probes
+            ranges, probes = activation_ranges(watched.seen, model, layers, asked), watched.probes
         report("measuring each layer alone")
         trial, style = Path(folder) / "trial.onnx", asked.style
-        table = measure(model, layers, ranges, style, probes, trial, threads=asked.threads)
+        table = sensitivities(model, layers, ranges, style, probes, trial, threads=asked.threads)
         chosen = [row.layer for row in table if row.stays is None]
         if not chosen:
             raise DdpmRtError(f"{source}: no layer is left to quantise; leave out --keep")
-        passing = [node.makes for node in passing_nodes(model, chosen)] if style.outputs else []
+        passing = [node.output for node in passing_nodes(model, chosen)] if style.outputs else []
         made = quantised(model, chosen, passing, ranges, style)
         if asked.precision == "fp16":
             to_half(made, card)
@@ -157,15 +159,15 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
 def activations(model: onnx.ModelProto, layers: Sequence[Layer]) -> list[str]:
     """The values whose ranges may be needed."""
     layered = {name for layer in layers if layer.stays is None for name in (*layer.inputs, layer.node.output[0])}
-    passing = {name for node in passing_nodes(model, layers) for name in (*node.reads, node.makes)}
+    passing = {name for node in passing_nodes(model, layers) for name in (*node.inputs, node.output)}
     return sorted(layered | passing)
 
 
-def ranges_by(
+def activation_ranges(
     seen: dict[str, Seen], model: onnx.ModelProto, layers: Sequence[Layer], asked: Quantization
 ) -> dict[str, Range]:
     """The range of every activation, in the style of the target."""
-    groups = [(*node.reads, node.makes) for node in passing_nodes(model, layers) if node.shares]
+    groups = [(*node.inputs, node.output) for node in passing_nodes(model, layers) if node.shares]
     return ranges_of(seen, groups, STYLES[asked.target].scheme)
 
 
@@ -205,11 +207,12 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
 def to_half(model: onnx.ModelProto, card: ModelCard) -> None:
     """Convert what is float in a quantised graph to fp16, in place. Raises DdpmRtError for values too large for it."""
     set_precision(model, "fp16", keep=embedding_inputs(card))
-    opset(model).version = max(opset(model).version, HALF_OPSET)
+    entry = opset_entry(model)
+    entry.version = max(entry.version, HALF_OPSET)
 
 
-def opset(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
-    """The version of ONNX's own operators."""
+def opset_entry(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
+    """The model's own entry for the operators of ONNX: a change of its version changes the model."""
     found: onnx.OperatorSetIdProto = next(one for one in model.opset_import if one.domain in ("", "ai.onnx"))
     return found
 

@@ -27,7 +27,7 @@ class Sensitivity(NamedTuple):
     stays: str | None  # the reason why it stays float
 
 
-def measure(
+def sensitivities(
     model: onnx.ModelProto, layers: Sequence[Layer], ranges: Mapping[str, Range], style: Style, probes: Sequence[Probe],
     path: Path, *, threads: int | None, called: Callable[[], object] = lambda: None,
 ) -> list[Sensitivity]:  # fmt: skip
