@@ -1,14 +1,13 @@
 """The buffers and kernels of the device loop for single launches, graphs and timings."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_rt.device.device_engine import DeviceEngine, buffers_of
-from ddpm_rt.device.driver import Arena, Pinned, cuda_core
+from ddpm_rt.device.driver import Arena, Pinned, Resources, cuda_core
 from ddpm_rt.device.kernels import load_kernels
 from ddpm_rt.device.lanes import BLOCK, Lanes, Rows, grid_of
 from ddpm_rt.device.layout import Layout, arguments_of, parts_of, sizes_of
@@ -20,27 +19,23 @@ class Workbench:
     """One batch of an engine on a stream. A context manager, which closes everything at its end."""
 
     def __init__(self, device: Any, engine: DeviceEngine, layout: Layout, rows: Rows, lanes: Lanes) -> None:
-        self._close = ExitStack()
+        self._resources = Resources()
         self._core = cuda_core()
         self._kernels = load_kernels(device)
-        self.stream = self._hold(device.create_stream())
-        self.arena = self._hold(Arena(device, self.stream, parts_of(engine, layout, rows)))
+        self.stream = self._resources.add(device.create_stream())
+        self.arena = self._resources.add(Arena(device, self.stream, parts_of(engine, layout, rows)))
         self._arguments = arguments_of(engine, layout, self.arena)
         self._config = self._core.LaunchConfig(grid=grid_of(sizes_of(engine)[0], layout.lanes), block=BLOCK)
-        self.bound = self._hold(engine.bind(layout.images, buffers_of(self.arena, engine.card)))
+        self.bound = self._resources.add(engine.bind(layout.images, buffers_of(self.arena, engine.card)))
         self.write("rows", rows)
         self.write("lanes", lanes)
-
-    def _hold(self, thing: Any) -> Any:
-        self._close.callback(thing.close)
-        return thing
 
     def __enter__(self) -> "Workbench":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stream.sync()
-        self._close.close()
+        self._resources.close()
 
     def write(self, name: str, values: NDArray[Any]) -> None:
         """Copy an array into a device buffer, and wait for the copy."""
@@ -77,7 +72,7 @@ class Workbench:
                 enqueue(builder)
         finally:
             builder.end_building()
-        graph = self._hold(builder.complete())
+        graph = self._resources.add(builder.complete())
         builder.close()
         graph.upload(self.stream)
         return graph

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..engine import Watch
 from ..errors import DdpmRtError, NotFiniteError
 from ..host_loop import not_finite
 from .device_engine import DeviceEngine, buffers_of, input_part
-from .driver import Arena, Pinned, cuda_core, cuda_errors
+from .driver import Arena, Pinned, Resources, cuda_core, cuda_errors
 from .frames import Frames
 from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
@@ -34,52 +34,49 @@ class DeviceChain:
     ) -> None:
         self.layout, self.rows, self._device, self._kernels = layout, rows, device, kernels
         self._core = cuda_core()
-        self._close, self._stoppable = ExitStack(), False
+        self._resources, self._stoppable = Resources(), False
         with cuda_errors("the GPU refused"):
-            self._stream = self._hold(device.create_stream())
+            self._stream = self._resources.add(device.create_stream())
         try:
             with cuda_errors("the GPU refused"):
-                self._aside = self._hold(device.create_stream())  # for copies that cannot wait behind a while graph
+                # For copies that cannot wait behind a while graph.
+                self._aside = self._resources.add(device.create_stream())
                 self._allocate(device, engine)
-                self._bound = self._hold(engine.bind(layout.images, buffers_of(self._arena, engine.card)))
+                self._bound = self._resources.add(engine.bind(layout.images, buffers_of(self._arena, engine.card)))
                 self._warm_up()
                 possible = (
                     mode if engine.capturable else "stream"
                 )  # some engines know whether they can be captured only now
                 if possible == "while":
                     self._load_while()
-                self._launcher = self._hold(Launcher(self._stream, self._step, possible))
+                self._launcher = self._resources.add(Launcher(self._stream, self._step, possible))
                 self._stoppable = possible == "while"
                 self._stream.sync()
         except BaseException:
             self.close()
             raise
 
-    def _hold(self, thing: Any) -> Any:
-        self._close.callback(thing.close)
-        return thing
-
     def _allocate(self, device: Any, engine: DeviceEngine) -> None:
         layout = self.layout
-        self._arena = self._hold(Arena(device, self._stream, parts_of(engine, layout, self.rows)))
+        self._arena = self._resources.add(Arena(device, self._stream, parts_of(engine, layout, self.rows)))
         self._arguments = arguments_of(engine, layout, self._arena)
         grid = grid_of(sizes_of(engine)[0], layout.lanes)
         self._config = self._core.LaunchConfig(grid=grid, block=BLOCK)
-        self._x = self._hold(Pinned((layout.lanes, *engine.card.image_shape), np.float32))
-        self._lanes = self._hold(Pinned((layout.lanes,), LANE))
-        self._y = self._hold(Pinned((layout.images,), np.int64)) if self._arena.address("y") else None
+        self._x = self._resources.add(Pinned((layout.lanes, *engine.card.image_shape), np.float32))
+        self._lanes = self._resources.add(Pinned((layout.lanes,), LANE))
+        self._y = self._resources.add(Pinned((layout.images,), np.int64)) if self._arena.address("y") else None
         self._inputs = {
-            name: self._hold(Pinned((layout.images, *facts.shape), np.dtype(facts.dtype)))
+            name: self._resources.add(Pinned((layout.images, *facts.shape), np.dtype(facts.dtype)))
             for name, facts in engine.card.conditions.items()
         }
         self._card = engine.card
         images = self._x.array.shape
-        self._frames = self._hold(Frames(self._stream, self._arena, images)) if layout.frames else None
-        self._done, *self._events = (self._hold(self._stream.record()) for _ in range(4))
+        self._frames = self._resources.add(Frames(self._stream, self._arena, images)) if layout.frames else None
+        self._done, *self._events = (self._resources.add(self._stream.record()) for _ in range(4))
 
     def _warm_up(self) -> None:
         """Call the engine and every kernel once: a first call may allocate, which a capture forbids."""
-        rows = self._hold(Pinned(self.rows.shape, self.rows.dtype))
+        rows = self._resources.add(Pinned(self.rows.shape, self.rows.dtype))
         rows.array[:] = self.rows
         self._copy_in("rows", rows)
         self._bound.enqueue(int(self._stream.handle))
@@ -208,7 +205,7 @@ class DeviceChain:
             try:
                 self._settle()
             finally:  # also after a second Ctrl-C
-                self._close.close()
+                self._resources.close()
 
     def _settle(self) -> None:
         for wait in (self._device.set_current, self._stop, self._stream.sync):  # for whichever thread calls this

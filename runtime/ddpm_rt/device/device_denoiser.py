@@ -1,6 +1,6 @@
 """A device engine as a plain engine, `(x, t) -> out`, for requests that the device loop cannot run."""
 
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..denoiser import Batch, Inputs, Times, times_as
 from ..engine import Engine, Loop
 from ..errors import DdpmRtError
 from .device_engine import Bound, DeviceEngine, buffers_of, input_part
-from .driver import Arena, Pinned, cuda_errors
+from .driver import Arena, Pinned, Resources, cuda_errors
 
 
 class DeviceDenoiser(Engine):
@@ -24,7 +24,7 @@ class DeviceDenoiser(Engine):
     def __init__(self, engine: DeviceEngine, gpu: Any, loop: Loop | None = None) -> None:
         self.device_engine, self.gpu = engine, gpu
         self.card, self.loop, self.one_time = engine.card, loop, engine.one_time
-        self._rooms: dict[int, Room] = {}
+        self._buffers: dict[int, BatchBuffers] = {}
 
     def model_sha256(self) -> str:
         return self.device_engine.model_sha256()
@@ -49,22 +49,22 @@ class DeviceDenoiser(Engine):
             chosen = np.minimum(np.arange(first, first + size), len(x) - 1)
             given = {"x": x[chosen], "t": t[chosen]} | ({} if y is None else {"y": y[chosen]})
             given |= {input_part(self.card, name): value[chosen] for name, value in (inputs or {}).items()}
-            out = self._room(size).run(given)
+            out = self._buffers_for(size).run(given)
             parts.append(out[: len(x) - first])
             first += size
         return np.concatenate(parts)
 
-    def _room(self, batch: int) -> "Room":
-        if batch not in self._rooms:
+    def _buffers_for(self, batch: int) -> "BatchBuffers":
+        if batch not in self._buffers:
             made = (self.device_engine, self.gpu, batch)
             try:
-                self._rooms[batch] = Room(*made)
+                self._buffers[batch] = BatchBuffers(*made)
             except DdpmRtError:
                 if self.loop is None:
                     raise
                 self.loop.close()  # its idle chains may hold the missing memory
-                self._rooms[batch] = Room(*made)
-        return self._rooms[batch]
+                self._buffers[batch] = BatchBuffers(*made)
+        return self._buffers[batch]
 
     def close(self) -> None:
         """Frees the memory and closes the engine."""
@@ -72,36 +72,32 @@ class DeviceDenoiser(Engine):
             self.gpu.set_current()  # for this thread
         if self.loop is not None:
             self.loop.close()
-        for room in self._rooms.values():
-            room.close()
-        self._rooms.clear()
+        for buffers in self._buffers.values():
+            buffers.close()
+        self._buffers.clear()
         self.device_engine.close()
 
 
-class Room:
+class BatchBuffers:
     """The buffers of one batch size, on the host and on the device."""
 
     def __init__(self, engine: DeviceEngine, gpu: Any, batch: int) -> None:
         self._engine = engine
-        self._close = ExitStack()
+        self._resources = Resources()
         try:
             with cuda_errors("the GPU refused"):
-                self._stream = self._hold(gpu.create_stream())
-                self._host = {name: self._hold(Pinned(*of)) for name, of in host_arrays(engine, batch).items()}
+                self._stream = self._resources.add(gpu.create_stream())
+                self._host = {name: self._resources.add(Pinned(*of)) for name, of in host_arrays(engine, batch).items()}
                 sizes = {name: pinned.array.nbytes for name, pinned in self._host.items()}
                 sizes |= {"scratch": engine.scratch_bytes(batch)} | ({} if "y" in sizes else {"y": 0})
-                self._arena = self._hold(Arena(gpu, self._stream, sizes))
-                self._bound: Bound = self._hold(engine.bind(batch, buffers_of(self._arena, engine.card)))
+                self._arena = self._resources.add(Arena(gpu, self._stream, sizes))
+                self._bound: Bound = self._resources.add(engine.bind(batch, buffers_of(self._arena, engine.card)))
                 for settle in (self._stream.sync, gpu.set_current):  # closed in reverse order
-                    self._close.callback(settle)
+                    self._resources.callback(settle)
                 self._stream.sync()
         except BaseException:
             self.close()
             raise
-
-    def _hold(self, thing: Any) -> Any:
-        self._close.callback(thing.close)
-        return thing
 
     def run(self, given: dict[str, NDArray[Any]]) -> Batch:
         """One call of the network at this batch size, with the inputs under the names of their buffers."""
@@ -120,7 +116,7 @@ class Room:
     def close(self) -> None:
         """Waits for an interrupted call, and frees everything on the GPU."""
         with suppress(DdpmRtError), cuda_errors("the GPU gives nothing back"):
-            self._close.close()
+            self._resources.close()
 
 
 def host_arrays(engine: DeviceEngine, batch: int) -> dict[str, tuple[tuple[int, ...], Any]]:

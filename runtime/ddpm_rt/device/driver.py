@@ -3,8 +3,8 @@
 import ctypes
 import importlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ ALIGNMENT = 256  # bytes; cuMemAlloc's guarantee, and enough for every engine
 MIB = 1 << 20
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 INSTALL = install_command("cuda")
+Thing = TypeVar("Thing")
 OF_POOL = "Failed to allocate memory from pool"  # cuda-core 1.0 raises RuntimeError with this text
 
 
@@ -141,3 +142,12 @@ class Pinned:
     def close(self) -> None:
         """Frees the memory; `array` must not be read afterwards."""
         self.buffer.close()
+
+
+class Resources(ExitStack):
+    """Streams, events, graphs and memory, which `close` closes, the last one first."""
+
+    def add(self, thing: Thing) -> Thing:
+        """`thing`, whose `close` is called at the end."""
+        self.callback(thing.close)  # type: ignore[attr-defined]
+        return thing

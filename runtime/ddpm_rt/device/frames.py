@@ -1,13 +1,12 @@
 """Copies of images to the host while the chain continues."""
 
 from collections import deque
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..host_loop import Step
-from .driver import Arena, Pinned
+from .driver import Arena, Pinned, Resources
 
 SLOTS = 2  # one is read while the other is filled
 
@@ -26,15 +25,13 @@ class Frames:
 
     def __init__(self, stream: Any, arena: Arena, images: tuple[int, ...]) -> None:
         self._stream, self._arena = stream, arena
-        self._close = ExitStack()
+        self._resources = Resources()
         self._free = [self._slot(images) for _ in range(SLOTS)]
         self._taken: deque[tuple[int, float, int, _Slot]] = deque()
 
     def _slot(self, images: tuple[int, ...]) -> _Slot:
-        slot = _Slot(Pinned(images, np.float32), Pinned(images, np.float32), self._stream.record())
-        for thing in slot:
-            self._close.callback(thing.close)
-        return slot
+        x, x0 = (self._resources.add(Pinned(images, np.float32)) for _ in range(2))
+        return _Slot(x, x0, self._resources.add(self._stream.record()))
 
     @property
     def is_full(self) -> bool:
@@ -62,4 +59,4 @@ class Frames:
         return Step(row, t, slot.x.array[:count], slot.x0.array[:count])
 
     def close(self) -> None:
-        self._close.close()
+        self._resources.close()

@@ -1,10 +1,11 @@
 """Steps as CUDA graphs: captured once, launched once per step."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 from ..collection import uncollected
+from .driver import Resources
 
 Mode = Literal["replay", "chunks", "while", "stream"]
 EnqueueStep = Callable[..., None]  # (stream or builder, condition of a while graph if there is one): enqueues one step
@@ -27,17 +28,16 @@ class Launcher:
         self._stream, self._step, self.mode = stream, step, mode
         self._one: Any = None
         self._many: Any = None
-        self._close = ExitStack()
+        self._resources = Resources()
         if mode == "while":
-            self._many = self._hold(self._graph_of_all())
+            self._many = self._uploaded(self._graph_of_all())
         elif mode != "stream":
-            self._one = self._hold(self._graph_of(1))
+            self._one = self._uploaded(self._graph_of(1))
         if mode == "chunks":
-            self._many = self._hold(self._graph_of(CHUNK))
+            self._many = self._uploaded(self._graph_of(CHUNK))
 
-    def _hold(self, graph: Any) -> Any:
-        self._close.callback(graph.close)
-        graph.upload(self._stream)
+    def _uploaded(self, graph: Any) -> Any:
+        self._resources.add(graph).upload(self._stream)
         return graph
 
     def _graph_of(self, steps: int) -> Any:
@@ -74,7 +74,7 @@ class Launcher:
         return 1
 
     def close(self) -> None:
-        self._close.close()
+        self._resources.close()
 
 
 @contextmanager

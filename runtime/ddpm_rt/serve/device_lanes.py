@@ -82,10 +82,10 @@ class _HeldChains(DeviceChain):
         shape = engine.card.image_shape
         self._null_class = engine.card.null_class
         try:
-            self._x0_host = self._hold(Pinned((self.layout.lanes, *shape), np.float32))
-            self._t_host = self._hold(Pinned((self.layout.images,), engine.time_type))
-            self._y_host = self._hold(Pinned((self.layout.images,), np.int64))
-            self._rows_host = self._hold(Pinned((len(self.rows),), ROW))
+            self._x0_host = self._resources.add(Pinned((self.layout.lanes, *shape), np.float32))
+            self._t_host = self._resources.add(Pinned((self.layout.images,), engine.time_type))
+            self._y_host = self._resources.add(Pinned((self.layout.images,), np.int64))
+            self._rows_host = self._resources.add(Pinned((len(self.rows),), ROW))
         except BaseException:
             self.close()
             raise
