@@ -9,6 +9,8 @@ from other_kinds import SEQUENCE, flow_card, images, sigma_card, velocity_of_flo
 from ddpm_rt import Request, Schedule, noise, open_denoiser
 from ddpm_rt.requests.edit import Edit
 from ddpm_rt.requests.inversion import FromNoise
+from ddpm_rt.requests.sampler_options import SamplerOptions
+from ddpm_rt.samplers import SAMPLERS, Sampler, ddim
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 from ddpm_rt.samplers.schedule import karras
 
@@ -225,3 +227,17 @@ def test_given_noise_is_that_of_a_sample():
     options = {"sampler": "dpm++", "steps": 5, "seed": SEED, "count": COUNT}
     drawn = Request(**options).drawn(Host(x0_of_sigma, card))
     np.testing.assert_array_equal(FromNoise(noise=given, **options).drawn(Host(x0_of_sigma, card)), drawn)
+
+
+@pytest.mark.parametrize("card", [sigma_card(), flow_card()])
+def test_a_sampler_of_levels_gets_every_option_that_it_declares(monkeypatch, card):
+    given = {}
+
+    def table(process, levels, *, prediction, **options):
+        given.update(options)
+        return ddim(process, levels, prediction=prediction)
+
+    every = ("variance", "eta", "last_noise", "raw_eps", "leads_to")
+    monkeypatch.setitem(SAMPLERS, "ddim", Sampler(table, every))
+    SamplerOptions(sampler="ddim", steps=3, eta=0.5).compile(card)
+    assert given == dict(zip(every, ("fixed_small", 0.5, False, False, None), strict=True))

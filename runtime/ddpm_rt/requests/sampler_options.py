@@ -13,8 +13,8 @@ from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.continuous import Levelled
 from ..samplers.dialects import DIALECTS
 from ..samplers.network_table import network_table
-from ..samplers.process import initial_scale
-from ..samplers.schedule import Levels, Schedule, Spacing
+from ..samplers.process import Process, initial_scale
+from ..samplers.schedule import Integers, Levels, Prediction, Spacing
 from ..samplers.table import StepTable, check_table
 from ..text import quoted
 
@@ -77,13 +77,13 @@ class SamplerOptions:
         else:
             visited = np.array(self.timesteps)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # `check_table` says it in words
-            rows = self._rows(card, schedule, visited, spacing)
+            leads_to = dialect.leads_to(visited, len(schedule), spacing)
+            rows = self._rows(card, schedule, visited, card.prediction, leads_to)
         check_table(rows)
         return CompiledSampler(rows, dialect.clip(card.clip, name), self._words())
 
     def _compile_levels(self, card: ModelCard, process: Levelled) -> CompiledSampler:
         """As `compile`, for a process of continuous levels, by the conventions of ho2020."""
-        name = self.sampler or SAMPLER
         if (self.dialect or DIALECT) != DIALECT:
             raise ValueError(
                 f"dialect {self.dialect} is about processes of betas; the model's process is {process.kind}"
@@ -93,28 +93,30 @@ class SamplerOptions:
         else:
             levels = np.array(self.timesteps, np.float64)
         own = process.x0_from(levels, card.prediction) is not None
-        chosen = {"eta": self.eta or 0.0} if _has_eta(name) else {}
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            state = SAMPLERS[name].table(process, levels, prediction="x0" if own else card.prediction, **chosen)
-            rows = network_table(state, process, levels, card.prediction)
+            rows = self._rows(card, process, levels, "x0" if own else card.prediction)
+            rows = network_table(rows, process, levels, card.prediction)
         check_table(rows)
         return CompiledSampler(rows, card.clip, self._words(), initial_scale(process, levels[0], card.prediction))
 
     def _words(self) -> str:
         return ", ".join(f"{key} {value}" for key, value in SamplerOptions.describe(self).items() if value != "-")
 
-    def _rows(self, card: ModelCard, schedule: Schedule, visited: Levels, spacing: Spacing | None) -> StepTable:
-        name, dialect = self.sampler or SAMPLER, DIALECTS[self.dialect or DIALECT]
+    def _rows(
+        self, card: ModelCard, process: Process, levels: Levels, prediction: Prediction,
+        leads_to: Integers | None = None,
+    ) -> StepTable:  # fmt: skip
+        """The sampler's table, from every option that the sampler declares."""
+        dialect = DIALECTS[self.dialect or DIALECT]
         given = {
             "variance": card.variance,
             "eta": self.eta or 0.0,
             "last_noise": dialect.last_noise,
             "raw_eps": dialect.raw_eps,
-            "leads_to": dialect.leads_to(visited, len(schedule), spacing),
+            "leads_to": leads_to,
         }
-        table, options, _ = SAMPLERS[name]
-        chosen = {option: given[option] for option in options}
-        return table(schedule, visited, prediction=card.prediction, **chosen)
+        table, options, _ = SAMPLERS[self.sampler or SAMPLER]
+        return table(process, levels, prediction=prediction, **{option: given[option] for option in options})
 
     def describe(self) -> dict[str, str]:
         """Everything above as text; `-` is what does not apply."""
