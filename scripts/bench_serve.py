@@ -179,8 +179,8 @@ def serve(order: str, batch: int) -> None:
     from ddpm_rt.engines.engine_options import EngineOptions
     from ddpm_rt.serve import server
     from ddpm_rt.serve.app import Access
-    from ddpm_rt.serve.options import ServerLimits
     from ddpm_rt.serve.scheduler import Scheduler
+    from ddpm_rt.serve.server_limits import ServerLimits
 
     def ordered(lanes: Any, **options: Any) -> Scheduler:
         return Scheduler(lanes, order=ORDERS[order](), **options)

@@ -33,6 +33,11 @@ def times_as(t: Times, dtype: np.dtype[Any] | type[Any]) -> NDArray[Any]:
     return t.astype(dtype, copy=False)
 
 
+def plain_time(t: float) -> int | float:
+    """A time as it is shown and read: an int if it is whole."""
+    return int(t) if float(t).is_integer() else float(t)
+
+
 def arguments_of(y: NDArray[np.int64] | None, inputs: Inputs | None) -> tuple[Any, ...]:
     """The arguments of a denoiser after x and t: it gets no argument for what its network does not take."""
     return (y, inputs) if inputs else () if y is None else (y,)

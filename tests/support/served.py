@@ -74,8 +74,8 @@ class Server:
 
     def __init__(self, engines, *, sha256="ab" * 32, access=None, **limits):
         from ddpm_rt.serve.app import Access
-        from ddpm_rt.serve.options import ServerLimits
         from ddpm_rt.serve.server import listening, make_server, served_model
+        from ddpm_rt.serve.server_limits import ServerLimits
         from ddpm_rt.serve.service import Service
 
         self.limits = ServerLimits(**{"batch": 4, "queue": 64, "samples": 16} | limits)

@@ -89,8 +89,8 @@ def serve(
     """
     from ..serve.app import Access
     from ..serve.guard import read_token
-    from ..serve.options import ServerLimits
     from ..serve.server import check_access, listening, opened_service, run
+    from ..serve.server_limits import ServerLimits
 
     try:
         options = engine_options_of(asked)

@@ -16,7 +16,7 @@ from .driver import Arena, Pinned, Resources, cuda_core, cuda_errors
 from .frames import Frames
 from .graphs import Launcher, Mode
 from .kernels import WHILE, Kernels
-from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of
+from .lanes import BLOCK, FINITE, LANE, STOP, Rows, grid_of, time_of
 from .layout import LaneInputs, Layout, arguments_of, parts_of, sizes_of
 from .throttle import Throttle
 
@@ -152,7 +152,7 @@ class DeviceChain:
             return
         if self._frames.is_full:
             self._show(watch)
-        self._frames.take(row, self._time(row), given.samples)
+        self._frames.take(row, time_of(self.rows, row), given.samples)
 
     def _show(self, watch: Watch) -> None:
         if self._frames is not None and not self._frames.is_empty:
@@ -180,20 +180,16 @@ class DeviceChain:
         images: Batch = self._x.array[: given.samples].copy()
         if not np.isfinite(images).all():
             row = given.rows[-1]
-            raise not_finite("the image", images, self._samples(given.samples), row, self._time(row))
+            raise not_finite("the image", images, self._samples(given.samples), row, time_of(self.rows, row))
         return images
 
     def _check_outputs(self, count: int) -> None:
         rows = self._lanes.array["not_finite"][:count]
         if (row := int(rows.min())) != FINITE:
-            sample, t = self._samples(count)[int(rows.argmin())], self._time(row)
+            sample, t = self._samples(count)[int(rows.argmin())], time_of(self.rows, row)
             raise NotFiniteError(
                 f"the network's output of sample {sample} is not finite at step {row}, t = {t}; check the model"
             )
-
-    def _time(self, row: int) -> float:
-        t = float(self.rows["t"][row])
-        return int(t) if t.is_integer() else t
 
     def _samples(self, count: int) -> list[int]:
         numbers: list[int] = self._lanes.array["sample"][:count].tolist()

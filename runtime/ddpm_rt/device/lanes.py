@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..denoiser import TIME_KINDS
+from ..denoiser import TIME_KINDS, plain_time
 from ..limits import MAX_BATCH
 from ..noise import UINT64_END
 from ..samplers.dialects import Clip
@@ -42,6 +42,11 @@ def rows_of(table: StepTable, clip: Clip) -> Rows:
         rows[name] = column
     rows["clip_low"], rows["clip_high"] = (-np.inf, np.inf) if clip is None else clip
     return rows
+
+
+def time_of(rows: Rows, row: int) -> int | float:
+    """The time that the network is given in a row."""
+    return plain_time(rows["t"][row])
 
 
 def lanes_of(

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 
 from ..artifacts.card import ModelCard
+from ..denoiser import plain_time
 from ..limits import MAX_TIMESTEPS, check_count
 from ..samplers import FITTED, NAMES, SAMPLERS, samplers_of
 from ..samplers.compiled_sampler import CompiledSampler
@@ -149,4 +150,4 @@ def _as_timesteps(timesteps: Sequence[float]) -> tuple[float, ...]:
         raise ValueError(f"timesteps must be a list of numbers, not {quoted(timesteps)}")
     if wrong := [t for t in array if not 0 <= t < MAX_TIMESTEPS]:
         raise ValueError(f"timesteps must descend strictly and lie in [0, {MAX_TIMESTEPS}), not {quoted(wrong[0])}")
-    return tuple(int(t) if t == int(t) else float(t) for t in array)
+    return tuple(map(plain_time, array))

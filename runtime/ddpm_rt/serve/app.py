@@ -9,12 +9,12 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from .edge import Edge
 from .guard import App, Guard, Receive, Scope, Send, hosts_for
 from .images_api import ImagesApi
 from .inference_protocol import InferenceProtocol
 from .openapi import openapi_document
 from .page import FILES, page_endpoints
+from .reporting import Reporting
 from .service import Service
 
 
@@ -49,7 +49,7 @@ def make_app(service: Service, access: Access) -> App:
             expose_headers=["ETag", "Content-Location", "Retry-After", "Inference-Header-Content-Length"],
         )
     patterns = {route.endpoint: route.path for route in routes}
-    return Edge(app, service.metrics, patterns, is_shared=bool(access.origins))
+    return Reporting(app, service.metrics, patterns, is_shared=bool(access.origins))
 
 
 def routes_of(service: Service, access: Access) -> list[Route]:

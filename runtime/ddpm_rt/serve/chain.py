@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..denoiser import Batch
-from ..device.lanes import Rows
+from ..device.lanes import Rows, time_of
 from ..errors import DdpmRtError
 from ..host_loop import Step
 
@@ -47,8 +47,7 @@ class Chain:
 
     def time(self, row: int) -> int | float:
         """The time that the network is given in a row."""
-        t = float(self.rows["t"][row])
-        return int(t) if t.is_integer() else t
+        return time_of(self.rows, row)
 
     def step(self) -> Step:
         """The last step: arrays `[1, C, ...]`. Only after a step."""

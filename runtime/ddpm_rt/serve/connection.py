@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .options import ServerLimits
+from .server_limits import ServerLimits
 
 
 class PacedConnection(H11Protocol):

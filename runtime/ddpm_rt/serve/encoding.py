@@ -9,7 +9,7 @@ import numpy as np
 
 from ..denoiser import Batch
 from ..images.write import encode_png, to_pixels
-from .asked import Asked
+from .client_request import ClientRequest
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -20,14 +20,14 @@ MEDIA_TYPES = {
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of a file in a zip: equal requests give equal archives
 
 
-def check_picture(asked: Asked) -> None:
+def check_picture(asked: ClientRequest) -> None:
     """Raises ValueError where the images cannot be shown."""
     card = asked.model.engine.card
     if not card.is_picture:
         raise ValueError(f"the model draws {list(card.image_shape)}, which is no picture; ask for npy")
 
 
-def png_of(asked: Asked, sample: int, image: Batch) -> bytes:
+def png_of(asked: ClientRequest, sample: int, image: Batch) -> bytes:
     """A sample, float32 `[C, H, W]`, as the PNG that `ddpm-rt sample` writes into a folder."""
     return encode_png(to_pixels(image[None])[0], asked.text_of(sample))
 
@@ -43,7 +43,7 @@ def npy_of(images: Batch) -> bytes:
     return content.getvalue()
 
 
-def zip_of(asked: Asked, images: Iterable[Batch]) -> bytes:
+def zip_of(asked: ClientRequest, images: Iterable[Batch]) -> bytes:
     """A PNG for each sample, stored, under the names of a folder of `ddpm-rt sample`."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
@@ -52,7 +52,7 @@ def zip_of(asked: Asked, images: Iterable[Batch]) -> bytes:
     return content.getvalue()
 
 
-def facts_of(asked: Asked, sample: int, image: Batch) -> dict[str, str | int | None]:
+def facts_of(asked: ClientRequest, sample: int, image: Batch) -> dict[str, str | int | None]:
     """A sample as JSON. Seed and sample are strings, because JavaScript rounds numbers from 2^53 up."""
     kind = "png" if asked.model.engine.card.is_picture else "npy"
     content = png_of(asked, sample, image) if kind == "png" else npy_of(image)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .asked import Asked
+from .client_request import ClientRequest
 from .encoding import facts_of, preview_of
 from .guard import Message, Receive, Scope, Send
 from .mailbox import Drawn, Mailbox, Preview
@@ -33,7 +33,7 @@ def rows_shown(steps: int, previews: int) -> list[int]:
 class EventStream:
     """The response, an ASGI application. The scheduler is left when the client closes the connection."""
 
-    def __init__(self, service: Service, asked: Asked, previews: int) -> None:
+    def __init__(self, service: Service, asked: ClientRequest, previews: int) -> None:
         self._service, self._asked, self._previews = service, asked, previews
         self._numbers = int(np.prod(asked.model.engine.card.image_shape))
 

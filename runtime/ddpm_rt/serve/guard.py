@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from ..artifacts.bounded_read import read_bytes
 from ..errors import DdpmRtError
-from .options import ServerLimits
 from .refusals import Refused
+from .server_limits import ServerLimits
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from ..requests.labels import every_class
 from ..samplers import samplers_of
-from .asked import Asked
 from .body import fields_of
+from .client_request import ClientRequest
 from .encoding import MEDIA_TYPES, check_picture, facts_of, npy_of, png_of, zip_of
 from .events import EventStream, parse_previews
 from .refusals import Refused
@@ -96,14 +96,14 @@ class ImagesApi:
 PLACES = ("seed", "first", "count", "priority", "inputs", "null_inputs")
 
 
-def _check_picture(asked: Asked) -> None:
+def _check_picture(asked: ClientRequest) -> None:
     try:
         check_picture(asked)
     except ValueError as error:
         raise Refused(422, str(error)) from error
 
 
-def _all_facts(asked: Asked, images: list[Any]) -> dict[str, Any]:
+def _all_facts(asked: ClientRequest, images: list[Any]) -> dict[str, Any]:
     facts = [facts_of(asked, sample, image) for sample, image in zip(asked.samples, images, strict=True)]
     return {"model": asked.model.name, "images": facts}
 

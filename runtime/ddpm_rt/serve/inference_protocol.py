@@ -19,10 +19,10 @@ from ..limits import check_count
 from ..noise import UINT64_END
 from ..requests.labels import check_labels
 from ..text import one_line, quoted
-from .asked import Asked
 from .binary_tensors import HEADER, read_tensors, split_body, tensor_bytes, tensor_facts
 from .body import json_object
 from .chain import Chain
+from .client_request import ClientRequest
 from .job import Job
 from .refusals import Refused
 from .served_model import ServedModel
@@ -91,7 +91,7 @@ class InferenceProtocol:
 
     def _chains(
         self, model: ServedModel, tensors: dict[str, NDArray[Any]], parameters: Any
-    ) -> tuple[Asked, list[Chain]]:
+    ) -> tuple[ClientRequest, list[Chain]]:
         """The chains of an infer request, each with its own seed, sample and label. Raises ValueError and Refused."""
         if not isinstance(parameters, dict):
             raise ValueError(f"parameters must be an object, not {quoted(parameters)}")
@@ -127,7 +127,7 @@ class InferenceProtocol:
         return asked, chains
 
 
-def _entries(asked: Asked, name: str, count: int) -> NDArray[Any]:
+def _entries(asked: ClientRequest, name: str, count: int) -> NDArray[Any]:
     """The values of a condition, one for each sample. Raises ValueError for another number of them."""
     entries = asked.bound.request.given_inputs.entries(name, asked.model.engine.card.conditions[name])
     if len(entries) not in (1, count):

@@ -41,7 +41,7 @@ LABEL: Schema = {
     "oneOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}],
     "description": "class of the samples; sample n has label n modulo their count; default: every class in turn",
 }
-FIELDS: dict[str, Schema] = {
+FIELD_SCHEMAS: dict[str, Schema] = {
     "seed": {**STRING_OR_INTEGER, "description": "default: 0; a string where JavaScript would round it"},
     "first": {**STRING_OR_INTEGER, "description": "number of the first sample; default: 0"},
     "count": {"type": "integer", "minimum": 1, "description": "samples; default: 1"},
@@ -88,7 +88,7 @@ def _paths() -> dict[str, dict[str, Operation]]:
     binary: Schema = {"schema": {"type": "string", "format": "binary"}}
     images = {"application/json": {"schema": _images()}, "application/zip": binary, "application/octet-stream": binary,
               "text/event-stream": text}  # fmt: skip
-    asked = {JSON: {"schema": _object(FIELDS)}, FORM: {"schema": _form()}}
+    asked = {JSON: {"schema": _object(FIELD_SCHEMAS)}, FORM: {"schema": _form()}}
     one = {"image/png": binary, "application/octet-stream": binary}
     infer = Operation("Draw samples (Open Inference Protocol)", version,
                       {**json_any, "application/octet-stream": binary}, json_any)  # fmt: skip
@@ -143,7 +143,7 @@ def _form() -> Schema:
     """A form whose part `request` is the object of a JSON body."""
     value = {"type": "string", "format": "binary",
              "description": "inputs.NAME or null_inputs.NAME: a number, an .npy file, or a picture"}  # fmt: skip
-    properties = {REQUEST: _object(FIELDS), RESIZE: {"type": "string", "enum": ["1", "true"]}}
+    properties = {REQUEST: _object(FIELD_SCHEMAS), RESIZE: {"type": "string", "enum": ["1", "true"]}}
     return {**_object(properties), "additionalProperties": value}
 
 

@@ -27,9 +27,9 @@ from .connection import connections_of
 from .guard import LOOPBACK
 from .host_lanes import HostLanes, Lanes
 from .metrics import Metrics
-from .options import ServerLimits
 from .scheduler import Scheduler
 from .served_model import ServedModel, add_steps_files, command_options, opened_engines, tables_of
+from .server_limits import ServerLimits
 from .service import Service
 
 KEEP_ALIVE = 75  # seconds that a connection may wait for its next request; above that of common proxies

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from ..denoiser import Batch
 from ..errors import DdpmRtError
-from .asked import Asked, asked_of
+from .client_request import ClientRequest, client_request_of
 from .job import Job, Listener
 from .metrics import Metrics
-from .options import ServerLimits
 from .refusals import Refused, refusal_of
 from .scheduler import Closed, QueueFull
 from .served_model import ServedModel, find_model
+from .server_limits import ServerLimits
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Result = TypeVar("Result")
@@ -41,10 +41,10 @@ class Service:
         except KeyError as error:
             raise Refused(404, str(error.args[0])) from error
 
-    def asked(self, model: ServedModel, fields: Mapping[str, Any]) -> Asked:
+    def asked(self, model: ServedModel, fields: Mapping[str, Any]) -> ClientRequest:
         """The request of a client. Raises Refused with the sentence of what is wrong."""
         try:
-            return asked_of(model, fields, self.limits)
+            return client_request_of(model, fields, self.limits)
         except ValueError as error:
             raise Refused(422, str(error)) from error
 
@@ -81,11 +81,11 @@ class Service:
         async with self.submitted(model, job):
             return await unless_gone(asyncio.wrap_future(job.result), receive)
 
-    async def drawn_asked(self, asked: Asked, receive: Receive) -> list[Batch]:
+    async def drawn_asked(self, asked: ClientRequest, receive: Receive) -> list[Batch]:
         """`drawn` for a request without a listener."""
         return await self.drawn(asked.model, Job(asked.chains(), priority=asked.priority), receive)
 
-    def job(self, asked: Asked, listener: Listener) -> Job:
+    def job(self, asked: ClientRequest, listener: Listener) -> Job:
         return Job(asked.chains(), priority=asked.priority, listener=listener)
 
 

@@ -66,6 +66,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(server, path, status, wor
         ({"inputs": 1}, 422, "inputs must be an object"),
         ({"previews": 65}, 422, "previews must be an integer in [0, 64]"),
         ({"timesteps": [1, 2]}, 422, "timesteps must descend strictly"),
+        (b'{"timesteps": [1e999]}', 422, "timesteps must descend strictly and lie in [0, 65536), not inf"),
         ({"seed\x1b[31m": 1}, 422, r"there is no field 'seed\x1b[31m'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The outermost part of the application: every refusal becomes JSON, every request a line in the log and a metric."""
+"""The outermost part of the application: tells clients of refusals as JSON, and the log and the metrics of requests."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ SAFE = (  # headers of every response
 )
 
 
-class Edge:
+class Reporting:
     """An ASGI application around another. `routes` are the patterns of its endpoints, for the log."""
 
     def __init__(self, app: App, metrics: Metrics, routes: Mapping[Any, str], *, is_shared: bool) -> None:

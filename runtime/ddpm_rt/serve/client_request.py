@@ -1,33 +1,29 @@
-"""A request of a client, from the fields of its JSON or its query to the chains that the scheduler runs."""
+"""The request of a client, bound to a model: from its fields to the chains that the scheduler runs."""
 
 import hashlib
-import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
 
 from ..denoiser import times_as
 from ..device.lanes import Rows, rows_of
-from ..noise import UINT64_END
 from ..requests.request import BoundRequest, Request
 from ..requests.sampler_options import SamplerOptions
 from ..samplers import FITTED
 from ..text import quoted
 from .chain import Chain
-from .job import Priority, parse_priority
-from .options import ServerLimits
+from .fields import FIELDS
+from .job import Priority
 from .served_model import NamedTable, ServedModel, is_digest
-
-INTEGER = re.compile(r"-?[0-9]{1,20}")
-NUMBER = re.compile(r"[-+]?[0-9.]{1,40}([eE][-+]?[0-9]{1,4})?")
+from .server_limits import ServerLimits
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ClientRequest:
     """Samples of one model, checked and bound."""
 
     model: ServedModel
@@ -117,7 +113,7 @@ class Asked:
         return chosen if listed is None else {**chosen, "timesteps": ",".join(map(str, listed))}
 
 
-def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits) -> Asked:
+def client_request_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits) -> ClientRequest:
     """The request that these fields mean. Raises ValueError, with a sentence for the client, for any other."""
     if unknown := [key for key in fields if key not in FIELDS]:
         raise ValueError(f"there is no field {quoted(unknown[0])}; the fields are {', '.join(FIELDS)}")
@@ -138,7 +134,7 @@ def asked_of(model: ServedModel, fields: Mapping[str, Any], limits: ServerLimits
     named_table, table_is_pinned = table or (None, False)
     is_pinned = table_is_pinned if table else "sampler" in given and ("steps" in given or "timesteps" in given)
     rows = rows_of(bound.table, bound.sampler.clip)
-    return Asked(model, bound, rows, named_table, priority, is_pinned)
+    return ClientRequest(model, bound, rows, named_table, priority, is_pinned)
 
 
 def _check_labels_listed(labels: Sequence[int] | None, model: ServedModel, limits: ServerLimits) -> None:
@@ -170,83 +166,3 @@ def _table(model: ServedModel, named: str | None) -> tuple[NamedTable, bool] | N
     if digest and not is_digest(digest, table.digest):
         raise ValueError(f"table {name} is another one now, {name}@{table.digest}")
     return table, bool(digest)
-
-
-def parse_integer(key: str, value: Any) -> int:
-    """An integer, or its digits: JavaScript rounds numbers from 2^53 up."""
-    if isinstance(value, str) and INTEGER.fullmatch(value):
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"{key} must be an integer, not {quoted(value)}")
-
-
-def parse_number(key: str, value: Any) -> float:
-    if isinstance(value, str) and NUMBER.fullmatch(value):
-        try:
-            return float(value)
-        except ValueError:
-            pass  # such as "1.2.3"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            pass
-    raise ValueError(f"{key} must be a number, not {quoted(value)}")
-
-
-def parse_integers(key: str, value: Any) -> tuple[int, ...]:
-    """A list of integers, one integer, or a comma list of digits."""
-    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    return tuple(parse_integer(key, part) for part in parts)
-
-
-def parse_times(key: str, value: Any) -> tuple[int | float, ...]:
-    """A list of times, or a comma list: integers, or numbers of a process of continuous times."""
-    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
-    times = [parse_number(key, part) for part in parts]
-    return tuple(int(time) if time.is_integer() else time for time in times)
-
-
-def parse_text(key: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{key} must be a string, not {quoted(value)}")
-    return value
-
-
-def parse_labels(key: str, value: Any) -> tuple[int, ...] | None:
-    """No label at all is every class in turn."""
-    return parse_integers(key, value) or None
-
-
-def parse_number_below(key: str, value: Any) -> int:
-    number = parse_integer(key, value)
-    if not 0 <= number < UINT64_END:
-        raise ValueError(f"{key} must lie in [0, 2^64), not {quoted(value)}")
-    return number
-
-
-def parse_inputs(key: str, value: Any) -> Mapping[str, Any]:
-    """Values of the model's conditions, numbers or nested lists, by their names."""
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} must be an object, not {quoted(value)}")
-    return cast("Mapping[str, Any]", value)
-
-
-FIELDS: dict[str, Callable[[str, Any], Any]] = {
-    "seed": parse_number_below,
-    "first": parse_number_below,
-    "count": parse_integer,
-    "sampler": parse_text,
-    "steps": parse_integer,
-    "eta": parse_number,
-    "spacing": parse_text,
-    "timesteps": parse_times,
-    "dialect": parse_text,
-    "table": parse_text,
-    "label": parse_labels,
-    "guidance": parse_number,
-    "inputs": parse_inputs,
-    "null_inputs": parse_inputs,
-    "priority": lambda key, value: parse_priority(value),
-}
