@@ -26,7 +26,7 @@ from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers import dpm
 from ddpm_rt.samplers.schedule import logsnr_timesteps, timesteps
 from ddpm_rt.tune import Tuning
-from ddpm_rt.tune.held_out import end_of
+from ddpm_rt.tune.held_out import final_images
 from ddpm_rt.tune.search import improved_path
 from ddpm_rt.tune.teacher import TeacherPaths, teacher_grid, teacher_paths
 from ddpm_rt.tune.timesteps import cheapest_path, step_errors
@@ -51,7 +51,7 @@ class Bench:
         compiled = SamplerOptions(steps=1).compile(self.card)._replace(table=table)
         portions = self.held_out.batches(self.held_out.request.samples)
         return np.concatenate(
-            [end_of(self.engine, self.held_out, portion, compiled, lambda: None) for portion in portions]
+            [final_images(self.engine, self.held_out, portion, compiled, lambda: None) for portion in portions]
         )
 
     def teacher(self, grid: Any) -> TeacherPaths:

@@ -16,7 +16,7 @@ from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Integers, Spacing
 from ..text import printable
 from .ddpm_view import DdpmView, ddpm_view_of
-from .held_out import Distances, distances_to_teacher, end_of
+from .held_out import Distances, distances_to_teacher, final_images
 from .noisy_teacher import NoisyRows, noisy_rows, noisy_steps
 from .provenance import Fit, RanOn
 from .rows import fit_rows
@@ -69,7 +69,7 @@ def tune(engine: Engine, tuning: Tuning, ran_on: RanOn, progress: Progress = lam
             *_, images = noisy_steps(view.engine, view.bound(held_out), samples, rows, grid, called)
             return images
         dense = view.sampler(dpm(card.schedule, grid, prediction=card.prediction), "dpm++")
-        return end_of(engine, held_out, samples, dense, called)
+        return final_images(engine, held_out, samples, dense, called)
 
     distances = distances_to_teacher(engine, held_out, teacher, samplers, called)
     fit = fit_of(tuning, bound, held_out, view.visited(grid[path]), len(grid), distances, ran_on)

@@ -34,7 +34,7 @@ def distances_to_teacher(
         wanted = teacher(portion)
         shown["teacher"].append(wanted.copy())
         for name, compiled in tables.items():
-            images = end_of(engine, bound, portion, compiled, called)
+            images = final_images(engine, bound, portion, compiled, called)
             squares[name] += float(np.sum((images.astype(np.float64) - wanted) ** 2))
             shown[name].append(images.copy())
         if sum(map(len, shown["teacher"])) > SHOWN:
@@ -44,7 +44,7 @@ def distances_to_teacher(
     return Distances(rms, {name: np.concatenate(parts)[:SHOWN] for name, parts in shown.items()})
 
 
-def end_of(
+def final_images(
     engine: Engine, bound: BoundRequest, portion: Sequence[int], compiled: CompiledSampler, called: Called
 ) -> Batch:
     """The images that a table draws for the samples `portion`, float32 `[B, C, H, W]`."""

@@ -48,19 +48,19 @@ def noisy_steps(
     for row, (t, level) in enumerate(zip(rows.timesteps.tolist(), rows.level.tolist(), strict=True)):
         between = [g for g in grid.tolist() if g < t and card.schedule.alpha_bar[g] < level]
         table = flow_table(card.schedule, [t, *between], level, card.prediction)
-        x = np.float32(np.sqrt(1.0 - rows.sigma[row] ** 2)) * _end(denoise, table, card, x, called)
+        x = np.float32(np.sqrt(1.0 - rows.sigma[row] ** 2)) * _last_x(denoise, table, card, x, called)
         yield x
         x = x + np.float32(rows.sigma[row]) * row_noise(bound, card, portion, row)
 
 
-def _end(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called: Called) -> Batch:
+def _last_x(denoise: Denoiser, table: StepTable, card: ModelCard, x: Batch, called: Called) -> Batch:
     samples = range(len(x))  # only their number matters: the table adds no noise, and the chain starts at x
     for step in trajectory(
         denoise, table, card.image_shape, seed=0, samples=samples, clip=card.clip, begin=Beginning(x)
     ):
         called()
-        end = step.x
-    return end
+        last = step.x
+    return last
 
 
 def flow_table(schedule: Schedule, visited: Sequence[int], level: float, prediction: Prediction) -> StepTable:
