@@ -18,7 +18,7 @@ Own = TypeVar("Own", bound="Engine")
 
 
 class ChainInputs(NamedTuple):
-    """What one batch of samples goes through: the arguments of `host_loop.trajectory`."""
+    """The arguments of `host_loop.trajectory` for one batch, which an engine's own loop takes too."""
 
     table: StepTable
     clip: Clip
@@ -60,7 +60,7 @@ class ChainRequest(Protocol):
         """The same of those values that stand for no condition; with guidance."""
 
     def chain(self, samples: Sequence[int]) -> ChainInputs:
-        """What these samples go through."""
+        """Table, clip, beginning and noise for these samples, a batch."""
 
 
 class Loop(Protocol):

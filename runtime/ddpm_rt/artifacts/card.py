@@ -1,6 +1,6 @@
 """The model card: all that a sampler must know about a denoiser, kept as JSON inside the ONNX file.
 
-Strict: a missing or unknown key is an error, nothing has a default, the betas are there in full.
+Strict: every key of the card's format must be there and no other, and the betas are there in full.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class Provenance:
 class ModelCard:
     """Facts about one exported model. Raises ValueError when they cannot be true.
 
-    The last three fields are facts of format 2; their defaults are what a card of format 1 means.
+    The last three fields are facts of format 2. A card of format 1 has no keys for them, and means their defaults.
     """
 
     image_shape: tuple[int, ...]  # of what the network draws: C, and up to three sides; C, H, W for an image
@@ -140,11 +140,8 @@ class ModelCard:
             raw = parse_json(text)
         except ValueError as error:
             raise failure(f"{source}:", f"the model card cannot be read: {error}", again) from error
-        if (
-            not isinstance(raw, dict)
-            or (number := raw.pop("format", None)) not in CARD_FORMATS
-            or type(number) is not int
-        ):
+        number = raw.pop("format", None) if isinstance(raw, dict) else None
+        if number not in CARD_FORMATS or type(number) is not int:
             raise failure(f"{source}:", "not a model card of format 1 or 2", f"{again}, or use a newer ddpm-rt")
         try:
             provenance = record(Provenance, raw.get("provenance"), "provenance.")

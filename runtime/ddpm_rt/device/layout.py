@@ -14,7 +14,7 @@ from .lanes import LANE, STATE_WORDS, TIME_TYPES, Lanes, Rows
 
 
 class Layout(NamedTuple):
-    """The sizes of a chain."""
+    """The buffers of a `DeviceChain`: how large, and which. A chain runs any request with the same layout and table."""
 
     lanes: int  # samples at once
     images: int  # per call of the engine: lanes, or twice as many with guidance, or a larger batch that the engine has

@@ -105,7 +105,7 @@ class Request(SamplerOptions):
         return self.compile(card) if self.compiled is None else self.compiled
 
     def chain(self, bound: "BoundRequest", samples: Sequence[int]) -> ChainInputs:
-        """What these samples go through. An edit starts elsewhere."""
+        """Table, clip and beginning for these samples, a batch. Kinds of requests that begin elsewhere override it."""
         return ChainInputs(bound.table, bound.sampler.clip, Beginning(scale=bound.sampler.initial_scale))
 
     def trajectory(self, bound: "BoundRequest", engine: Engine, samples: Sequence[int]) -> Iterator[Step]:
@@ -210,7 +210,7 @@ class BoundRequest:
         return Conditions(labels, inputs)
 
     def chain(self, samples: Sequence[int]) -> ChainInputs:
-        """What these samples go through."""
+        """The arguments of `host_loop.trajectory` for these samples, a batch. Every loop asks for them here."""
         return self.request.chain(self, samples)
 
     def trajectory(self, engine: Engine, samples: Sequence[int]) -> Iterator[Step]:

@@ -36,7 +36,7 @@ class NamedTable:
 
 @dataclass(eq=False)
 class ServedModel:
-    """A model under its name."""
+    """A model that the server answers for under `/v1/models/NAME`: an engine, and the scheduler that alone calls it."""
 
     name: str
     engine: Engine
