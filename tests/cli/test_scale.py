@@ -5,6 +5,8 @@ import pytest
 from command import failed, run
 from PIL import Image, ImageSequence
 
+from ddpm_rt.images.write import FORMATS
+
 
 def draw(gaussian, out, *more, verb=("sample", "--count", 3)):
     return run(*verb, "--engine", gaussian, "--steps", 2, "--out", out, *more)
@@ -22,11 +24,11 @@ def assert_enlarged(large, small, scale):
 
 
 @pytest.mark.parametrize("verb", [("sample", "--count", 3), ("interpolate", "--from", 0, "--to", 1, "--frames", 3)])
-@pytest.mark.parametrize("suffix", ["png", "gif", "webp"])
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_a_picture_is_enlarged_without_new_shades(gaussian, tmp_path, verb, suffix):
     for name, scale in (("small", 1), ("large", 3)):
-        assert draw(gaussian, tmp_path / f"{name}.{suffix}", "--scale", scale, verb=verb).exit_code == 0
-    assert_enlarged(frames_of(tmp_path / f"large.{suffix}"), frames_of(tmp_path / f"small.{suffix}"), 3)
+        assert draw(gaussian, tmp_path / f"{name}{suffix}", "--scale", scale, verb=verb).exit_code == 0
+    assert_enlarged(frames_of(tmp_path / f"large{suffix}"), frames_of(tmp_path / f"small{suffix}"), 3)
 
 
 def test_a_folder_is_enlarged_resumed_and_not_mixed_with_another_scale(gaussian, tmp_path):
@@ -48,7 +50,7 @@ def test_an_array_has_no_scale(gaussian, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("out", ["x.png", "x.gif", "x.webp", "folder"])
+@pytest.mark.parametrize("out", [*(f"x{suffix}" for suffix in FORMATS), "folder"])
 def test_an_enlarged_picture_beyond_the_limit_is_refused_before_anything_is_drawn(gaussian, tmp_path, monkeypatch, out):
     monkeypatch.setattr("ddpm_rt.images.canvas.MAX_PIXELS", 1000)
     monkeypatch.setattr("ddpm_rt.host_loop.normal", None)  # a call would fail
