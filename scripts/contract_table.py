@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
+from contract.cpp_and_javascript_rows import cpp_rows, javascript_rows
 from contract.measured import COLUMNS, MODEL_COUNT, MODEL_SAMPLER, MODEL_STEPS, Cells
-from contract.other_rows import cpp_rows, javascript_rows
 from contract.python_rows import fused_row, host_kernels_row, numpy_row
 from contract.world import World
 

@@ -1,13 +1,14 @@
 """scripts/contract_table.py: a cell is a figure or a reason, and a difference of one bit shows."""
 
+import re
 import shutil
 
 import numpy as np
 import pytest
 from contract import measured
+from contract.cpp_and_javascript_rows import _headers
 from contract.golden import counts, golden_chains, same_in_numpy, same_when_fused, tally
-from contract.other_rows import _headers
-from repository import load_script
+from repository import ROOT, load_script
 
 
 def test_a_cell_is_a_figure_or_the_reason_why_there_is_none():
@@ -63,6 +64,13 @@ def test_a_fused_graph_ends_in_the_golden_bits_and_only_in_those(tmp_path, numbe
     chain = chain_of(number, name)
     assert same_when_fused(tmp_path, chain)
     assert not same_when_fused(tmp_path, chain._replace(x=[chain.x[0] + 1, *chain.x[1:]]))
+
+
+def test_the_committed_table_has_the_columns_of_the_script():
+    lines = (ROOT / "benchmarks/contract.txt").read_text(encoding="utf-8").splitlines()
+    header, first = lines[lines.index("") + 1 :][:2]
+    assert tuple(re.split(r" {2,}", header.strip())) == measured.COLUMNS
+    assert len(re.split(r" {2,}", first)) == 1 + len(measured.COLUMNS)
 
 
 def test_columns_are_aligned():
