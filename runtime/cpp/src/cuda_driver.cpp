@@ -1,17 +1,29 @@
 #include "cuda_driver.hpp"
 
+#include <cstring>
+
 #include "driver_library.hpp"
 #include "error.hpp"
 
 namespace ddpm_rt::cuda {
 namespace {
 
-template <class Pointer>
-void find(void* from, const char* name, Pointer& function) {
-  function = reinterpret_cast<Pointer>(driver_symbol(from, name));
-  if (function == nullptr)
-    throw Failure(DDPM_RT_ENGINE_FAILED, std::string("the NVIDIA driver is too old: it has no ") +
-                                             name + "; install a newer driver");
+// The names in the library, each of which ends with a NUL, in the order of the members of Driver.
+#define DDPM_RT_NAME(name, symbol, parameters) #symbol "\0"
+constexpr char NAMES[] = DDPM_RT_DRIVER(DDPM_RT_NAME);
+#undef DDPM_RT_NAME
+
+// Writes the functions with these names to the members from `to` on. This is a loop over one string,
+// because a statement for each member would be several kilobytes of code.
+void find(void* from, const char* names, std::byte* to) {
+  for (; *names != '\0'; names += std::strlen(names) + 1) {
+    void* const function = driver_symbol(from, names);
+    if (function == nullptr)
+      throw Failure(DDPM_RT_ENGINE_FAILED, std::string("the NVIDIA driver is too old: it has no ") +
+                                               names + "; install a newer driver");
+    std::memcpy(to, &function, sizeof function);
+    to += sizeof function;
+  }
 }
 
 }  // namespace
@@ -21,9 +33,7 @@ std::unique_ptr<const Driver> load_driver() {
   if (from == nullptr)
     throw Failure(DDPM_RT_ENGINE_FAILED, "no NVIDIA driver was found; install one, or use the CPU");
   auto driver = std::make_unique<Driver>();
-#define DDPM_RT_FIND(name, symbol, parameters) find(from, #symbol, driver->name);
-  DDPM_RT_DRIVER(DDPM_RT_FIND)
-#undef DDPM_RT_FIND
+  find(from, NAMES, reinterpret_cast<std::byte*>(driver.get()));
   const int result = driver->init(0);
   if (result == NO_DEVICE)
     throw Failure(DDPM_RT_ENGINE_FAILED, "the NVIDIA driver finds no GPU; use the CPU");
