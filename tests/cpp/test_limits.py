@@ -10,7 +10,10 @@ from ddpm_rt.images import canvas
 
 HEADER = Path(__file__).parents[2] / "runtime/cpp/src/limits.hpp"
 LIMIT = re.compile(r"^inline constexpr [\w:]+ (\w+) = ([^;]+);", re.MULTILINE)
-NOT_IN_PYTHON = {"MAX_MODEL_BYTES"}  # onnxruntime and TensorRT open the model
+NOT_IN_PYTHON = {
+    "MAX_MODEL_BYTES",  # onnxruntime and TensorRT open the model
+    "MAX_STREAMS",  # of the device loop, whose caller is Python code
+}
 NOT_IN_CPP = {"MAX_SCALE"}  # the library enlarges no images
 ELSEWHERE = {  # in Python; the others have the same name in `ddpm_rt.limits`
     "MAX_TEXT_BYTES": bounded_read.TEXT_BYTES,

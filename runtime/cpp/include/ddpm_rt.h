@@ -77,9 +77,10 @@ typedef struct ddpm_rt_open_options {
                                 0: the cores that this process may use (affinity, cgroup quota) */
   ddpm_rt_provider provider; /* a provider that is not available is an error */
   int32_t device;            /* the number of the GPU, at most 1023 */
+  int32_t streams;           /* of a plan: batches that are drawn at the same time, at most 64 */
 } ddpm_rt_open_options;
 
-#define DDPM_RT_OPEN_OPTIONS {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0}
+#define DDPM_RT_OPEN_OPTIONS {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0, 1}
 
 typedef struct ddpm_rt_info {
   uint32_t struct_size;

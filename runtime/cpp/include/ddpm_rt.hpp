@@ -62,6 +62,7 @@ struct OpenOptions {
   int threads = 0;                           // CPU threads; 0: as many as the process may use
   ddpm_rt_provider provider = DDPM_RT_AUTO;  // see ddpm_rt.h
   int device = 0;                            // the number of the GPU
+  int streams = 1;                           // of a plan: batches at the same time
 };
 
 using Bytes = std::span<const std::byte>;
@@ -249,6 +250,7 @@ class Sampler {
     options.threads = wanted.threads;
     options.provider = wanted.provider;
     options.device = wanted.device;
+    options.streams = wanted.streams;
     return options;
   }
 

@@ -19,13 +19,16 @@
 namespace ddpm_rt {
 namespace {
 
+void check_range(const char* name, int number, int low, int high) {
+  if (number < low || number > high)
+    bad_argument(std::string(name) + " must be from " + std::to_string(low) + " to " +
+                 std::to_string(high) + ", not " + std::to_string(number));
+}
+
 void check_open(const ddpm_rt_open_options& options) {
-  if (options.threads < 0 || options.threads > MAX_THREADS)
-    bad_argument("threads must be from 0 to " + std::to_string(MAX_THREADS) + ", not " +
-                 std::to_string(options.threads));
-  if (options.device < 0 || options.device >= MAX_GPUS)
-    bad_argument("device must be from 0 to " + std::to_string(MAX_GPUS - 1) + ", not " +
-                 std::to_string(options.device));
+  check_range("threads", options.threads, 0, MAX_THREADS);
+  check_range("device", options.device, 0, MAX_GPUS - 1);
+  check_range("streams", options.streams, 1, MAX_STREAMS);
   if (ddpm_rt_provider_name(options.provider) == nullptr)
     bad_argument("provider must be a constant of ddpm_rt_provider, not " +
                  std::to_string(options.provider));

@@ -4,9 +4,11 @@
 
 namespace ddpm_rt::cuda {
 
-void Throttle::step_queued() {
+bool Throttle::step_queued() {
   ++steps_queued_;
-  if (steps_queued_ - steps_marked_ >= steps_per_mark_) mark();
+  if (steps_queued_ - steps_marked_ < steps_per_mark_) return false;
+  mark();
+  return true;
 }
 
 void Throttle::all_queued() {

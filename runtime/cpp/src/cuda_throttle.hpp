@@ -26,8 +26,9 @@ class Throttle {
         most_steps_per_mark_(chain.layout().frames ? 1 : MAX_STEPS_PER_MARK),
         slots_(chain.layout().frames ? FRAMES : MARKS) {}
 
-  // To be called after each queued step. Throws Failure when the callback cancels.
-  void step_queued();
+  // To be called after each queued step. Returns whether it set a mark. Throws Failure when the
+  // callback cancels.
+  bool step_queued();
   // Marks the last steps.
   void all_queued();
   // Waits for all marks and reports their steps.

@@ -1,4 +1,5 @@
-// The runner for plans: splits a request into batches, and runs each as a chain on the GPU.
+// The runner for plans: splits a request into batches, and runs each as a chain on the GPU, on one
+// or several streams. runtime/ddpm_rt/device/loop.py is its counterpart.
 #include <algorithm>
 #include <functional>
 #include <list>
@@ -16,7 +17,8 @@ namespace {
 
 using namespace cuda;
 
-constexpr std::size_t MAX_CACHED_CHAINS = 4;  // for the next batch of the same layout
+// For the next batch of the same layout; each further stream adds one.
+constexpr std::size_t MAX_CACHED_CHAINS = 4;
 constexpr int NOT_DEVICE_MEMORY = 0;
 
 // Where the images of a batch go. `start` is the index of its first image in the request.
@@ -32,13 +34,66 @@ struct GpuObjects {
       : kernels(gpu), engine(open_device_engine(source, gpu)) {}
   Kernels kernels;
   std::unique_ptr<DeviceEngine> engine;
-  std::list<Chain> chains;  // most recently used first
+  std::list<Chain> idle;  // most recently used first
+};
+
+// A batch in flight. A run that is destroyed before its end frees its chain, which is between two
+// steps.
+class Run {
+ public:
+  // `chain` holds one chain, which has begun. `start` is the index of the first image.
+  Run(std::list<Chain> chain, const Samples& samples, std::size_t start, std::size_t first_row,
+      std::size_t end, ProgressReporter& progress)
+      : chain_(std::move(chain)),
+        samples_(samples),
+        start_(start),
+        end_(end),
+        row_(first_row),
+        throttle_(chain_.front(), samples_, progress, first_row) {}
+
+  bool is_queued() const { return is_queued_; }
+
+  // Queues the steps up to the next mark of the throttle, so that other batches get their turn, and
+  // the copy of the images after the last step.
+  void queue(const Target& target) {
+    while (row_ < end_) {
+      chain_.front().queue_step();
+      ++row_;
+      if (throttle_.step_queued()) return;
+    }
+    if (is_queued_) return;
+    throttle_.all_queued();
+    target.queue_copy(chain_.front(), start_);
+    is_queued_ = true;
+  }
+
+  // Waits for the images and takes them.
+  void finish(const Target& target) {
+    throttle_.wait();
+    chain_.front().wait();
+    target.take(chain_.front(), start_, samples_.count);
+  }
+
+  // Moves the chain to the front of the idle ones.
+  Chain& release(std::list<Chain>& idle) {
+    idle.splice(idle.begin(), chain_);
+    return idle.front();
+  }
+
+ private:
+  std::list<Chain> chain_;
+  const Samples samples_;
+  const std::size_t start_, end_;
+  std::size_t row_;
+  bool is_queued_ = false;  // the copy as well
+  Throttle throttle_;
 };
 
 class DeviceRunner final : public Runner {
  public:
-  DeviceRunner(const ModelSource& source, const StepsFile& steps, int device)
-      : steps_(steps), gpu_(device) {
+  DeviceRunner(const ModelSource& source, const StepsFile& steps,
+               const ddpm_rt_open_options& options)
+      : steps_(steps), streams_(static_cast<std::size_t>(options.streams)), gpu_(options.device) {
     const CurrentGpu current(gpu_);
     objects_.emplace(source, gpu_);
   }
@@ -95,40 +150,29 @@ class DeviceRunner final : public Runner {
     const std::uint64_t wanted = std::min(options.batch, options.count);
     const std::uint64_t batch = layout(options, wanted).lanes;
     ProgressReporter progress(options, steps_, batch, edit ? edit->rows_run() : steps_.rows.size());
-    for (std::uint64_t start = 0; start < options.count; start += batch) {
-      const std::uint64_t count = std::min(batch, options.count - start);
-      Chain& chain = chain_for(layout(options, count));
-      try {
-        const bool last = count == options.count - start;
-        const bool waits = !last || target.waits_for_last_batch || progress.is_wanted();
+    const Edit* const from = edit ? &*edit : nullptr;
+    std::list<Run> running;  // the oldest first
+    for (std::uint64_t start = 0; start < options.count || !running.empty();) {
+      while (start < options.count && running.size() < streams_) {
+        const std::uint64_t count = std::min(batch, options.count - start);
         const Samples samples = {options.seed, options.first + start, count};
-        const Edit* const from = edit ? &*edit : nullptr;
-        chain.begin(samples, conditions_of(request, steps_.model, samples.first, count), from);
-        run(chain, from == nullptr ? 0 : from->first_row(), samples, progress, start, target,
-            waits);
-      } catch (...) {  // the chain may be between two steps: it is not used again
-        objects_->chains.pop_front();
-        throw;
+        auto chain = chain_for(layout(options, count), running.size());
+        chain.front().begin(samples, conditions_of(request, steps_.model, samples.first, count),
+                            from);
+        running.emplace_back(std::move(chain), samples, start,
+                             from == nullptr ? 0 : from->first_row(), steps_.rows.size(), progress);
+        start += count;
       }
+      for (Run& run : running) run.queue(target);
+      Run& oldest = running.front();
+      if (!oldest.is_queued()) continue;
+      const bool last = start == options.count && running.size() == 1;
+      const bool waits = !last || target.waits_for_last_batch || progress.is_wanted();
+      if (waits) oldest.finish(target);
+      Chain& chain = oldest.release(objects_->idle);
+      if (!waits) pending_ = &chain;
+      running.pop_front();
     }
-  }
-
-  void run(Chain& chain, std::size_t first_row, const Samples& samples, ProgressReporter& progress,
-           std::size_t start, const Target& target, bool waits) {
-    Throttle throttle(chain, samples, progress, first_row);
-    for (std::size_t row = first_row; row < steps_.rows.size(); ++row) {
-      chain.queue_step();
-      throttle.step_queued();
-    }
-    throttle.all_queued();
-    target.queue_copy(chain, start);
-    if (!waits) {
-      pending_ = &chain;
-      return;
-    }
-    throttle.wait();
-    chain.wait();
-    target.take(chain, start, samples.count);
   }
 
   Layout layout(const ddpm_rt_sample_options& options, std::size_t count) const {
@@ -140,17 +184,19 @@ class DeviceRunner final : public Runner {
     return {lanes, images, guided, wants_x0(options)};
   }
 
-  Chain& chain_for(const Layout& layout) {
-    auto& chains = objects_->chains;
-    const auto found = std::find_if(chains.begin(), chains.end(),
-                                    [&](const Chain& chain) { return chain.layout() == layout; });
-    if (found != chains.end()) {
-      chains.splice(chains.begin(), chains, found);
-    } else {
-      if (chains.size() == MAX_CACHED_CHAINS) chains.pop_back();
-      chains.emplace_front(gpu_, *objects_->engine, objects_->kernels, steps_, layout);
+  // A list of one chain of this layout: an idle one, or a new one.
+  std::list<Chain> chain_for(const Layout& layout, std::size_t running) {
+    auto& idle = objects_->idle;
+    std::list<Chain> found;
+    const auto same = std::find_if(idle.begin(), idle.end(),
+                                   [&](const Chain& chain) { return chain.layout() == layout; });
+    if (same != idle.end()) {
+      found.splice(found.begin(), idle, same);
+      return found;
     }
-    return chains.front();
+    if (idle.size() + running == MAX_CACHED_CHAINS + streams_ - 1) idle.pop_back();
+    found.emplace_front(gpu_, *objects_->engine, objects_->kernels, steps_, layout);
+    return found;
   }
 
   // Waits for the last batch of the previous call, and throws Failure if it failed.
@@ -171,6 +217,7 @@ class DeviceRunner final : public Runner {
   }
 
   const StepsFile& steps_;
+  const std::size_t streams_;
   const Gpu gpu_;
   std::optional<GpuObjects> objects_;
   Chain* pending_ = nullptr;
@@ -179,8 +226,8 @@ class DeviceRunner final : public Runner {
 }  // namespace
 
 std::unique_ptr<Runner> open_device_runner(const ModelSource& source, const StepsFile& steps,
-                                           int device) {
-  return std::make_unique<DeviceRunner>(source, steps, device);
+                                           const ddpm_rt_open_options& options) {
+  return std::make_unique<DeviceRunner>(source, steps, options);
 }
 
 }  // namespace ddpm_rt

@@ -33,6 +33,7 @@ inline constexpr std::int64_t MAX_BATCH = 65'535;       // the second dimension 
 inline constexpr std::uint64_t MAX_RESAMPLE = 1000;     // RePaint passes per step
 inline constexpr int MAX_THREADS = 1024;
 inline constexpr int MAX_GPUS = 1024;
+inline constexpr int MAX_STREAMS = 64;  // batches at a time; Python's device loop has no limit
 
 // Output
 inline constexpr std::size_t MAX_PIXELS = std::size_t{1} << 26;  // of a grid

@@ -36,6 +36,9 @@ void check_onnx_options(const ModelSource& source, const ddpm_rt_open_options& o
                  "provider");
   if (options.provider == DDPM_RT_CPU && options.device != 0)
     bad_argument("the CPU has no device " + std::to_string(options.device) + "; leave it out");
+  if (options.streams != 1)
+    bad_argument(source.name +
+                 " is not a TensorRT plan, and streams are for the loop on a GPU; leave them out");
 }
 
 }  // namespace
@@ -53,7 +56,7 @@ std::unique_ptr<Runner> open_runner(const ModelSource& source, const StepsFile& 
   }
   check_plan_options(source, options);
 #ifdef DDPM_RT_HAS_CUDA
-  return open_device_runner(source, steps, options.device);
+  return open_device_runner(source, steps, options);
 #else
   engine_failed(source.name +
                 " is a TensorRT plan, and this library was built without TensorRT; build it with "

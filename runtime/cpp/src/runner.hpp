@@ -43,6 +43,6 @@ std::unique_ptr<Runner> open_runner(const ModelSource& source, const StepsFile& 
 std::unique_ptr<Runner> open_host_runner(const ModelSource& source, const StepsFile& steps,
                                          const ddpm_rt_open_options& options);
 std::unique_ptr<Runner> open_device_runner(const ModelSource& source, const StepsFile& steps,
-                                           int device);
+                                           const ddpm_rt_open_options& options);
 
 }  // namespace ddpm_rt

@@ -4,9 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "ddpm_rt.hpp"
 
 extern "C" {
 void stand_in_reset();
@@ -54,3 +59,67 @@ class Device {
   static std::vector<std::string> calls(const std::string& mark);
   static std::vector<std::string> runs(const std::string& mark);
 };
+
+// A caller that uses the driver, with memory and a stream of its own.
+class Caller {
+ public:
+  explicit Caller(std::size_t floats) : floats_(floats) {
+    cuInit(0);
+    void* context = nullptr;
+    cuDevicePrimaryCtxRetain(&context, 0);
+    cuCtxSetCurrent(context);
+    cuStreamCreate(&stream_, 1);
+    cuMemAlloc_v2(&address_, floats * sizeof(float));
+  }
+  ~Caller() {
+    cuStreamSynchronize(stream_);
+    cuMemFree_v2(address_);
+    cuStreamDestroy_v2(stream_);
+    cuCtxSetCurrent(nullptr);
+  }
+  Caller(const Caller&) = delete;
+  Caller& operator=(const Caller&) = delete;
+
+  void* stream() const { return stream_; }
+  float* memory() const { return reinterpret_cast<float*>(address_); }
+  // Queued after the work that is in the stream.
+  void fill(unsigned char byte) {
+    cuMemsetD8Async(address_, byte, floats_ * sizeof(float), stream_);
+  }
+  std::vector<float> read() const {
+    std::vector<float> images(floats_);
+    cuMemcpyDtoHAsync_v2(images.data(), address_, floats_ * sizeof(float), stream_);
+    cuStreamSynchronize(stream_);
+    return images;
+  }
+
+ private:
+  std::size_t floats_;
+  void* stream_ = nullptr;
+  std::uint64_t address_ = 0;
+};
+
+inline ddpm_rt_status status_of(const std::function<void()>& call,
+                                std::string* sentence = nullptr) {
+  try {
+    call();
+    return DDPM_RT_OK;
+  } catch (const ddpm_rt::Error& error) {
+    if (sentence != nullptr) *sentence = error.what();
+    return error.status();
+  }
+}
+
+inline std::string refusal(const std::function<void()>& call) {
+  std::string sentence;
+  status_of(call, &sentence);
+  return sentence;
+}
+
+inline bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+inline std::size_t count(const std::vector<std::string>& names, const std::string& name) {
+  return static_cast<std::size_t>(std::count(names.begin(), names.end(), name));
+}

@@ -8,27 +8,6 @@
 #include "stand_in.hpp"
 #include "toy_on_host.hpp"
 
-namespace {
-
-bool same(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-    return "";
-  } catch (const ddpm_rt::Error& error) {
-    return error.what();
-  }
-}
-
-std::size_t count(const std::vector<std::string>& names, const std::string& name) {
-  return static_cast<std::size_t>(std::count(names.begin(), names.end(), name));
-}
-
-}  // namespace
-
 TEST_CASE(
     "a plan's images are those of the loop on the host, to the bit, for every kind of table") {
   for (const bool eager : {false, true})

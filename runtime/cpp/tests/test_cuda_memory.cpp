@@ -1,59 +1,8 @@
 // Device memory and streams of the caller, and failures of a GPU.
-#include <cstring>
-
 #include "library.hpp"
 #include "stand_in.hpp"
 
 namespace {
-
-// A caller that uses the driver, with memory and a stream of its own.
-class Caller {
- public:
-  explicit Caller(std::size_t floats) : floats_(floats) {
-    cuInit(0);
-    void* context = nullptr;
-    cuDevicePrimaryCtxRetain(&context, 0);
-    cuCtxSetCurrent(context);
-    cuStreamCreate(&stream_, 1);
-    cuMemAlloc_v2(&address_, floats * sizeof(float));
-  }
-  ~Caller() {
-    cuStreamSynchronize(stream_);
-    cuMemFree_v2(address_);
-    cuStreamDestroy_v2(stream_);
-    cuCtxSetCurrent(nullptr);
-  }
-  Caller(const Caller&) = delete;
-  Caller& operator=(const Caller&) = delete;
-
-  void* stream() const { return stream_; }
-  float* memory() const { return reinterpret_cast<float*>(address_); }
-  // Queued after the work that is in the stream.
-  void fill(unsigned char byte) {
-    cuMemsetD8Async(address_, byte, floats_ * sizeof(float), stream_);
-  }
-  std::vector<float> read() const {
-    std::vector<float> images(floats_);
-    cuMemcpyDtoHAsync_v2(images.data(), address_, floats_ * sizeof(float), stream_);
-    cuStreamSynchronize(stream_);
-    return images;
-  }
-
- private:
-  std::size_t floats_;
-  void* stream_ = nullptr;
-  std::uint64_t address_ = 0;
-};
-
-ddpm_rt_status status_of(const std::function<void()>& call, std::string* sentence = nullptr) {
-  try {
-    call();
-    return DDPM_RT_OK;
-  } catch (const ddpm_rt::Error& error) {
-    if (sentence != nullptr) *sentence = error.what();
-    return error.status();
-  }
-}
 
 std::string refused(const std::string& plan, ddpm_rt_status wanted = DDPM_RT_BAD_FILE,
                     const std::string& steps = "ddpm.steps.json") {

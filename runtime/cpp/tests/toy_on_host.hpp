@@ -14,6 +14,8 @@
 #include "plan_record.hpp"
 #include "toy.hpp"
 
+inline constexpr std::size_t TOY_SIZE = 24;  // of an image of toy.plan
+
 class ToyCall final : public ddpm_rt::Call {
  public:
   ToyCall(const ddpm_rt::Buffers& buffers, const ddpm_rt::Model& model)

@@ -29,6 +29,7 @@ const char* const USAGE =
     "  --init-noise F  start from this noise, an .npy\n"
     "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
     "  --device N      number of the GPU                                [0]\n"
+    "  --streams N     of a plan: batches to draw at the same time      [1]\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
     "  -o, --out FILE  .png (a grid) or .npy (float32)                  [samples.png]\n"
     "  --quiet         print no progress\n"
@@ -96,6 +97,8 @@ const std::map<std::string, Take>& options() {
       {"--init-noise", [](auto& all, auto& word) { all.init_noise = word; }},
       {"--provider", [](auto& all, auto& word) { all.open.provider = provider(word); }},
       {"--device", [](auto& all, auto& word) { all.open.device = number<int>("--device", word); }},
+      {"--streams",
+       [](auto& all, auto& word) { all.open.streams = number<int>("--streams", word); }},
       {"--threads",
        [](auto& all, auto& word) { all.open.threads = number<int>("--threads", word); }},
       {"--out", [](auto& all, auto& word) { all.out = word; }},
