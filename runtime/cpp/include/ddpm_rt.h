@@ -62,6 +62,15 @@ enum {
   DDPM_RT_TENSORRT = 3 /* TensorRT; the loop runs on the GPU */
 };
 
+/* How the loop on a GPU launches its steps. The images are the same. */
+typedef int32_t ddpm_rt_mode;
+enum {
+  DDPM_RT_REPLAY = 0, /* a CUDA graph of one step, for every step */
+  DDPM_RT_CHUNKS = 1, /* graphs of 16 steps */
+  DDPM_RT_WHILE = 2,  /* one graph that loops on the GPU; needs a driver and nvcc of CUDA 12.4 */
+  DDPM_RT_STREAM = 3  /* no graph */
+};
+
 /* Every struct begins with its size, so that a program and a library of different versions can
  * work together. An initializer macro or an init function sets the size and the defaults:
  *
@@ -78,9 +87,11 @@ typedef struct ddpm_rt_open_options {
   ddpm_rt_provider provider; /* a provider that is not available is an error */
   int32_t device;            /* the number of the GPU, at most 1023 */
   int32_t streams;           /* of a plan: batches that are drawn at the same time, at most 64 */
+  ddpm_rt_mode mode;         /* of a plan */
 } ddpm_rt_open_options;
 
-#define DDPM_RT_OPEN_OPTIONS {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0, 1}
+#define DDPM_RT_OPEN_OPTIONS \
+  {(uint32_t)sizeof(ddpm_rt_open_options), 0, DDPM_RT_AUTO, 0, 1, DDPM_RT_REPLAY}
 
 typedef struct ddpm_rt_info {
   uint32_t struct_size;
@@ -118,7 +129,9 @@ typedef struct ddpm_rt_input {
 
 /* The argument of the progress callback, which is called after every step of every batch. A GPU
  * does not wait for the callback: it is ahead by at most 48 steps or about 60 milliseconds (with
- * preview, by 2 steps). These steps also run after a cancel. */
+ * preview, by 2 steps). These steps also run after a cancel. In mode DDPM_RT_WHILE the callback
+ * hears of finished steps about once a millisecond, and a cancel ends the loop after its current
+ * step; with preview, DDPM_RT_WHILE and DDPM_RT_CHUNKS are DDPM_RT_REPLAY. */
 typedef struct ddpm_rt_step {
   uint32_t struct_size;
   uint32_t row;          /* the row of the step table, from 0 */
@@ -126,7 +139,7 @@ typedef struct ddpm_rt_step {
   int64_t t;             /* the timestep that the network was given, without a fraction */
   uint64_t first, count; /* this batch is samples first .. first + count - 1 */
   uint64_t done, total;  /* steps of all batches: finished, and in all */
-  double seconds;        /* the time of this step; on a GPU a mean over up to 16 steps */
+  double seconds;        /* the time of this step; on a GPU a mean over several steps */
   double engine_seconds; /* the part of it that the network took; 0 on a GPU */
   const float* x0;       /* the current estimate of the images, [count, C, ...], valid until the
                             callback returns; NULL without preview */

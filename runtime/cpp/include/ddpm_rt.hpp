@@ -63,6 +63,7 @@ struct OpenOptions {
   ddpm_rt_provider provider = DDPM_RT_AUTO;  // see ddpm_rt.h
   int device = 0;                            // the number of the GPU
   int streams = 1;                           // of a plan: batches at the same time
+  ddpm_rt_mode mode = DDPM_RT_REPLAY;        // of a plan: see ddpm_rt.h
 };
 
 using Bytes = std::span<const std::byte>;
@@ -251,6 +252,7 @@ class Sampler {
     options.provider = wanted.provider;
     options.device = wanted.device;
     options.streams = wanted.streams;
+    options.mode = wanted.mode;
     return options;
   }
 

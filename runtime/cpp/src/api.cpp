@@ -29,6 +29,7 @@ void check_open(const ddpm_rt_open_options& options) {
   check_range("threads", options.threads, 0, MAX_THREADS);
   check_range("device", options.device, 0, MAX_GPUS - 1);
   check_range("streams", options.streams, 1, MAX_STREAMS);
+  check_range("mode", options.mode, DDPM_RT_REPLAY, DDPM_RT_STREAM);
   if (ddpm_rt_provider_name(options.provider) == nullptr)
     bad_argument("provider must be a constant of ddpm_rt_provider, not " +
                  std::to_string(options.provider));

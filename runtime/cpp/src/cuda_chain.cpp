@@ -11,12 +11,13 @@
 namespace ddpm_rt::cuda {
 
 Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const StepsFile& steps,
-             const Layout& layout)
+             const Layout& layout, ddpm_rt_mode mode)
     : driver_(gpu.driver()),
       kernels_(kernels),
       steps_(steps),
       layout_(layout),
       stream_(gpu.stream()),
+      aside_(mode == DDPM_RT_WHILE ? gpu.stream() : Owned<Stream>(nullptr, driver_.destroy_stream)),
       done_(gpu.event(NO_TIMING)),
       marks_{gpu.event(NO_TIMING | SLEEP), gpu.event(NO_TIMING | SLEEP),
              gpu.event(NO_TIMING | SLEEP)},
@@ -25,8 +26,7 @@ Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const
       begin_(allocated(parts_.all)),
       arguments_(engine, layout, parts_, begin_),
       lanes_(driver_, layout.lanes),
-      graph_(nullptr, driver_.destroy_exec),
-      wait_at_end_{driver_, stream_.get()} {
+      wait_at_end_{driver_, stream_.get(), aside_.get()} {
   if (parts_.has_y) labels_.emplace(driver_, layout.images);
   for (const Input& input : steps.model.inputs)
     inputs_.push_back(input.is_previous ? nullptr
@@ -35,7 +35,11 @@ Chain::Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const
   if (layout.frames)
     for (auto& frame : frames_) frame.emplace(driver_, layout.lanes * steps.model.image());
   warm_up();
-  if (engine.capturable()) capture();
+  launcher_.emplace(gpu, kernels, stream_.get(), mode, arguments_.condition(),
+                    [this](Function kernel) {
+                      call_->enqueue(stream_.get());
+                      launch(kernel);
+                    });
 }
 
 DeviceBuffers Chain::buffers() const {
@@ -58,27 +62,6 @@ void Chain::warm_up() {
   check(driver_.synchronize(stream_.get()));
 }
 
-// If the engine cannot be captured, every step is launched by itself.
-void Chain::capture() {
-  check(driver_.begin_capture(stream_.get(), THREAD_LOCAL));
-  bool captured_all = true;
-  try {
-    call_->enqueue(stream_.get());
-    launch(kernels_.step());
-  } catch (const std::exception&) {
-    captured_all = false;
-  }
-  Graph captured = nullptr;
-  captured_all = driver_.end_capture(stream_.get(), &captured) == SUCCESS && captured_all;
-  const Owned<Graph> graph(captured, driver_.destroy_graph);
-  if (!captured_all) return;
-  GraphExec exec = nullptr;
-  check(driver_.instantiate(&exec, graph.get(), 0));
-  graph_.reset(exec);
-  check(driver_.upload(exec, stream_.get()));
-  check(driver_.synchronize(stream_.get()));
-}
-
 void Chain::launch(Function kernel) {
   const std::size_t quads = (steps_.model.image() + 3) / 4;
   const auto blocks = static_cast<unsigned>((quads + THREADS - 1) / THREADS);
@@ -97,9 +80,11 @@ void Chain::begin(const Samples& samples, const Conditions& conditions, const Ed
   check(driver_.copy_in(begin_ + parts_.lanes, lanes_.data(), lanes_.bytes(), stream_.get()));
   if (labels_) copy_labels(conditions.classes);
   copy_inputs(conditions);
-  if (edit == nullptr) return launch(kernels_.begin());
-  copy_start(*edit);
-  launch(kernels_.resume());
+  if (edit != nullptr) copy_start(*edit);
+  launch(edit == nullptr ? kernels_.begin() : kernels_.resume());
+  if (!aside_) return;
+  check(driver_.record(done_.get(), stream_.get()));  // row() must not see the previous run
+  check(driver_.wait_event(aside_.get(), done_.get(), 0));
 }
 
 // The first row of an edit takes its own x0 for the previous one.
@@ -152,12 +137,6 @@ void Chain::copy_inputs(const Conditions& conditions) {
   }
 }
 
-void Chain::queue_step() {
-  if (graph_) return check(driver_.launch_graph(graph_.get(), stream_.get()));
-  call_->enqueue(stream_.get());
-  launch(kernels_.step());
-}
-
 void Chain::queue_mark(std::size_t number) {
   if (layout_.frames)
     check(driver_.copy_out(frames_[number]->data(), begin_ + parts_.x0, image_bytes(),
@@ -167,6 +146,27 @@ void Chain::queue_mark(std::size_t number) {
 
 void Chain::wait_mark(std::size_t number) {
   check(driver_.synchronize_event(marks_[number].get()));
+}
+
+bool Chain::has_reached(std::size_t number) const {
+  const int result = driver_.query_event(marks_[number].get());
+  if (result != NOT_READY) check(result);
+  return result == SUCCESS;
+}
+
+// That of the first lane: they all have the same rows.
+std::size_t Chain::row() const {
+  ddpm_rt_u32 row = 0;
+  const Address from = begin_ + parts_.lanes + offsetof(ddpm_rt_lane, row);
+  check(driver_.copy_out(&row, from, sizeof row, aside_.get()));
+  check(driver_.synchronize(aside_.get()));
+  return row;
+}
+
+void Chain::stop() const {
+  if (!aside_) return;
+  driver_.fill(begin_ + parts_.stop(), 1, sizeof(ddpm_rt_u32), aside_.get());
+  driver_.synchronize(aside_.get());
 }
 
 void Chain::queue_images() {

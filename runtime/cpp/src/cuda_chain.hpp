@@ -1,5 +1,5 @@
-// One batch on one stream: its memory, the network bound to it, and a CUDA graph of one step that
-// is launched once per row. runtime/ddpm_rt/device/chain.py is its counterpart.
+// One batch on one stream: its memory, the network bound to it, and the launches of its steps.
+// runtime/ddpm_rt/device/chain.py is its counterpart.
 #pragma once
 
 #include <array>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda_gpu.hpp"
+#include "cuda_graphs.hpp"
 #include "cuda_kernels.hpp"
 #include "cuda_layout.hpp"
 #include "device_engine.hpp"
@@ -25,21 +26,23 @@ inline constexpr std::size_t FRAMES = 2;  // copies of x0: the host reads one wh
 class Chain {
  public:
   Chain(const Gpu& gpu, DeviceEngine& engine, const Kernels& kernels, const StepsFile& steps,
-        const Layout& layout);
+        const Layout& layout, ddpm_rt_mode mode);
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
 
   const Layout& layout() const { return layout_; }
-  bool is_graph() const { return graph_ != nullptr; }
+  bool is_loop() const { return launcher_->is_loop(); }  // one launch runs all steps
 
   // Queues the noise x_T of these samples, or the start of an edit without a mask; there are as many
   // as lanes. The previous run has ended.
   void begin(const Samples& samples, const Conditions& conditions, const Edit* edit = nullptr);
-  void queue_step();
+  // Queues some of the steps that are left, and returns how many.
+  std::size_t queue_steps(std::size_t left) { return launcher_->launch(left); }
   // Queues mark `number`, and a copy of x0 to frame(number) if layout() has frames. wait_mark()
   // returns when the GPU has reached the mark.
   void queue_mark(std::size_t number);
   void wait_mark(std::size_t number);
+  bool has_reached(std::size_t number) const;
   const float* frame(std::size_t number) const { return frames_[number]->data(); }
 
   // Queues a copy of the images to images() on the host, or to memory of the caller: after the
@@ -48,16 +51,23 @@ class Chain {
   void queue_images_to(Address to, Event after, Stream stream);
   const float* images() const { return images_->data(); }
 
+  // Of a loop that is running: the row that it has reached, and a request to end after that row.
+  std::size_t row() const;
+  void stop() const;
+
   // Waits for the images. Throws Failure if an output of the network was not finite.
   void wait();
   // Throws Failure if images() are not finite.
   void check_images() const;
 
  private:
-  struct WaitAtEnd {
+  struct WaitAtEnd {  // other calls report a failure of the GPU
     const Driver& driver;
-    Stream stream;
-    ~WaitAtEnd() { driver.synchronize(stream); }  // other calls report a failure of the GPU
+    Stream stream, aside;
+    ~WaitAtEnd() {
+      driver.synchronize(stream);
+      if (aside != nullptr) driver.synchronize(aside);
+    }
   };
 
   DeviceBuffers buffers() const;
@@ -66,7 +76,6 @@ class Chain {
   void copy_labels(const std::vector<std::int64_t>& classes);
   void copy_inputs(const Conditions& conditions);
   void warm_up();
-  void capture();
   void queue_lanes();
   void launch(Function kernel);
   void check(int result) const { driver_.check(result, "the GPU failed"); }
@@ -77,7 +86,7 @@ class Chain {
   const Kernels& kernels_;
   const StepsFile& steps_;
   const Layout layout_;
-  Owned<Stream> stream_;
+  Owned<Stream> stream_, aside_;  // aside: of a loop, for what cannot wait behind it
   Owned<Event> done_;
   std::array<Owned<Event>, MARKS> marks_;
   std::optional<Memory> memory_;  // destroyed after the call; its size comes from the call
@@ -91,7 +100,7 @@ class Chain {
   std::vector<std::unique_ptr<PinnedMemory<std::byte>>> inputs_;  // by the inputs of the model
   std::optional<PinnedMemory<float>> images_;
   std::array<std::optional<PinnedMemory<float>>, FRAMES> frames_;
-  Owned<GraphExec> graph_;
+  std::optional<Launcher> launcher_;
   Samples samples_ = {0, 0, 0};
   const WaitAtEnd wait_at_end_;  // the last member: destroyed first
 };

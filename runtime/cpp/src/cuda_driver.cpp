@@ -11,6 +11,7 @@ namespace {
 // The names in the library, each of which ends with a NUL, in the order of the members of Driver.
 #define DDPM_RT_NAME(name, symbol, parameters) #symbol "\0"
 constexpr char NAMES[] = DDPM_RT_DRIVER(DDPM_RT_NAME);
+constexpr char NAMES_12_4[] = DDPM_RT_DRIVER_12_4(DDPM_RT_NAME);
 #undef DDPM_RT_NAME
 
 // Writes the functions with these names to the members from `to` on. This is a loop over one string,
@@ -33,11 +34,15 @@ std::unique_ptr<const Driver> load_driver() {
   if (from == nullptr)
     throw Failure(DDPM_RT_ENGINE_FAILED, "no NVIDIA driver was found; install one, or use the CPU");
   auto driver = std::make_unique<Driver>();
-  find(from, NAMES, reinterpret_cast<std::byte*>(driver.get()));
+  auto* const members = reinterpret_cast<std::byte*>(driver.get());
+  find(from, NAMES, members);
   const int result = driver->init(0);
   if (result == NO_DEVICE)
     throw Failure(DDPM_RT_ENGINE_FAILED, "the NVIDIA driver finds no GPU; use the CPU");
   driver->check(result, "the NVIDIA driver cannot be started");
+  int version = 0;
+  driver->check(driver->version(&version), "the NVIDIA driver cannot be started");
+  if (version >= CUDA_12_4) find(from, NAMES_12_4, members + offsetof(Driver, make_graph));
   return driver;
 }
 

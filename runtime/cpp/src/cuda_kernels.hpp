@@ -9,18 +9,20 @@ inline constexpr unsigned THREADS = 256;  // per block; each handles four elemen
 
 class Kernels {
  public:
-  // Throws Failure if the library has no code for this GPU and driver.
-  explicit Kernels(const Gpu& gpu);
+  // Throws Failure if the library has no code for this GPU and driver. `loop` is mode
+  // DDPM_RT_WHILE, which not every driver and not every nvcc allows.
+  Kernels(const Gpu& gpu, bool loop);
 
   Function begin() const { return begin_; }
   Function resume() const { return resume_; }  // begins with an x of the host
   Function step() const { return step_; }
+  Function step_while() const { return step_while_; }  // NULL without `loop`
 
  private:
   Function function(const Gpu& gpu, const char* name) const;
 
   Owned<Module> module_;
-  Function begin_, resume_, step_;
+  Function begin_, resume_, step_, step_while_ = nullptr;
 };
 
 }  // namespace ddpm_rt::cuda

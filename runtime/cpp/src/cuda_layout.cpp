@@ -63,8 +63,8 @@ KernelArguments::KernelArguments(const DeviceEngine& engine, const Layout& layou
       t_count_(static_cast<std::uint32_t>(
           times_of(engine, layout.guided ? 2 * layout.lanes : layout.lanes))),
       guided_(layout.guided ? 1 : 0),
-      pointers_{&x_,     &x0_,   &out_,      &t_,      &rows_,    &lanes_, &state_,
-                &batch_, &size_, &out_size_, &t_type_, &t_count_, &guided_} {}
+      pointers_{&x_,     &x0_,   &out_,      &t_,      &rows_,    &lanes_,  &state_,
+                &batch_, &size_, &out_size_, &t_type_, &t_count_, &guided_, &condition_} {}
 
 std::vector<ddpm_rt_row> rows_of(const StepsFile& steps) {
   constexpr float NONE = std::numeric_limits<float>::infinity();

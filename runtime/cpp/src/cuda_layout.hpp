@@ -27,6 +27,8 @@ struct Parts {
   std::size_t x, x0, out, t, y, rows, lanes, state, scratch, all;
   bool has_x0, has_y;
   std::vector<std::size_t> inputs;  // by the inputs of the model; that of the previous x0 is x0
+
+  std::size_t stop() const { return state + sizeof(std::uint32_t); }  // state[STOP] of kernels.cu
 };
 Parts parts_of(const DeviceEngine& engine, const Layout& layout, const StepsFile& steps,
                std::size_t scratch_bytes);
@@ -39,11 +41,13 @@ class KernelArguments {
   KernelArguments(const KernelArguments&) = delete;
   KernelArguments& operator=(const KernelArguments&) = delete;
   void** pointers() { return pointers_; }
+  std::uint64_t& condition() { return condition_; }  // the last one, of ddpm_rt_step_while alone
 
  private:
   Address x_, x0_, out_, t_, rows_, lanes_, state_;
   std::uint32_t batch_, size_, out_size_, t_type_, t_count_, guided_;
-  void* pointers_[13];
+  std::uint64_t condition_ = 0;
+  void* pointers_[14];
 };
 
 // The step table in the form of the kernels.

@@ -11,12 +11,15 @@ namespace ddpm_rt::cuda {
 
 // For one run of a chain. The host marks the stream every few steps, and waits for the oldest mark
 // before it sets one too many. It is therefore ahead by at most MARKS * MAX_STEPS_PER_MARK steps
-// (FRAMES steps with frames), and a cancel soon ends the chain.
+// (FRAMES steps with frames), and a cancel soon ends the chain. A loop is queued whole; the chain can
+// be told to stop.
 class Throttle {
  public:
   static constexpr std::size_t MAX_STEPS_PER_MARK = 16;
   // The steps between two marks should take this long. A slow network gets a mark after every step.
   static constexpr double SECONDS_PER_MARK = 0.02;
+  // Between two looks at a loop, of which the callback wants to hear.
+  static constexpr std::chrono::milliseconds POLL{1};
 
   Throttle(Chain& chain, const Samples& samples, ProgressReporter& progress, std::size_t first_row)
       : chain_(chain),
@@ -26,9 +29,9 @@ class Throttle {
         most_steps_per_mark_(chain.layout().frames ? 1 : MAX_STEPS_PER_MARK),
         slots_(chain.layout().frames ? FRAMES : MARKS) {}
 
-  // To be called after each queued step. Returns whether it set a mark. Throws Failure when the
-  // callback cancels.
-  bool step_queued();
+  // To be called after queued steps. Returns whether it set a mark. Throws Failure when the callback
+  // cancels.
+  bool queued(std::size_t steps);
   // Marks the last steps.
   void all_queued();
   // Waits for all marks and reports their steps.
@@ -37,6 +40,8 @@ class Throttle {
  private:
   void mark();
   void wait_for_oldest_mark();
+  void follow_loop(std::size_t slot);
+  void report(std::size_t steps, const float* x0);
 
   Chain& chain_;
   const Samples& samples_;

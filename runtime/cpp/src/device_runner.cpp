@@ -30,15 +30,14 @@ struct Target {
 
 // Objects on the GPU, in the order in which they are made.
 struct GpuObjects {
-  GpuObjects(const ModelSource& source, const Gpu& gpu)
-      : kernels(gpu), engine(open_device_engine(source, gpu)) {}
+  GpuObjects(const ModelSource& source, const Gpu& gpu, ddpm_rt_mode mode)
+      : kernels(gpu, mode == DDPM_RT_WHILE), engine(open_device_engine(source, gpu)) {}
   Kernels kernels;
   std::unique_ptr<DeviceEngine> engine;
   std::list<Chain> idle;  // most recently used first
 };
 
-// A batch in flight. A run that is destroyed before its end frees its chain, which is between two
-// steps.
+// A batch in flight. A run that is destroyed before its end stops its chain and frees it.
 class Run {
  public:
   // `chain` holds one chain, which has begun. `start` is the index of the first image.
@@ -51,15 +50,21 @@ class Run {
         row_(first_row),
         throttle_(chain_.front(), samples_, progress, first_row) {}
 
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+  ~Run() {
+    for (const Chain& chain : chain_) chain.stop();
+  }
+
   bool is_queued() const { return is_queued_; }
 
   // Queues the steps up to the next mark of the throttle, so that other batches get their turn, and
   // the copy of the images after the last step.
   void queue(const Target& target) {
     while (row_ < end_) {
-      chain_.front().queue_step();
-      ++row_;
-      if (throttle_.step_queued()) return;
+      const std::size_t steps = chain_.front().queue_steps(end_ - row_);
+      row_ += steps;
+      if (throttle_.queued(steps)) return;
     }
     if (is_queued_) return;
     throttle_.all_queued();
@@ -93,9 +98,12 @@ class DeviceRunner final : public Runner {
  public:
   DeviceRunner(const ModelSource& source, const StepsFile& steps,
                const ddpm_rt_open_options& options)
-      : steps_(steps), streams_(static_cast<std::size_t>(options.streams)), gpu_(options.device) {
+      : steps_(steps),
+        mode_(options.mode),
+        streams_(static_cast<std::size_t>(options.streams)),
+        gpu_(options.device) {
     const CurrentGpu current(gpu_);
-    objects_.emplace(source, gpu_);
+    objects_.emplace(source, gpu_, mode_);
   }
 
   ~DeviceRunner() override {
@@ -184,6 +192,12 @@ class DeviceRunner final : public Runner {
     return {lanes, images, guided, wants_x0(options)};
   }
 
+  // Within a graph of several steps, x0 cannot be copied to the host.
+  ddpm_rt_mode mode_of(const Layout& layout) const {
+    if (!objects_->engine->capturable()) return DDPM_RT_STREAM;
+    return layout.frames && mode_ != DDPM_RT_STREAM ? DDPM_RT_REPLAY : mode_;
+  }
+
   // A list of one chain of this layout: an idle one, or a new one.
   std::list<Chain> chain_for(const Layout& layout, std::size_t running) {
     auto& idle = objects_->idle;
@@ -195,7 +209,8 @@ class DeviceRunner final : public Runner {
       return found;
     }
     if (idle.size() + running == MAX_CACHED_CHAINS + streams_ - 1) idle.pop_back();
-    found.emplace_front(gpu_, *objects_->engine, objects_->kernels, steps_, layout);
+    found.emplace_front(gpu_, *objects_->engine, objects_->kernels, steps_, layout,
+                        mode_of(layout));
     return found;
   }
 
@@ -217,6 +232,7 @@ class DeviceRunner final : public Runner {
   }
 
   const StepsFile& steps_;
+  const ddpm_rt_mode mode_;
   const std::size_t streams_;
   const Gpu gpu_;
   std::optional<GpuObjects> objects_;

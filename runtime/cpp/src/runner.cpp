@@ -36,9 +36,10 @@ void check_onnx_options(const ModelSource& source, const ddpm_rt_open_options& o
                  "provider");
   if (options.provider == DDPM_RT_CPU && options.device != 0)
     bad_argument("the CPU has no device " + std::to_string(options.device) + "; leave it out");
-  if (options.streams != 1)
+  if (options.streams != 1 || options.mode != DDPM_RT_REPLAY)
     bad_argument(source.name +
-                 " is not a TensorRT plan, and streams are for the loop on a GPU; leave them out");
+                 " is not a TensorRT plan; mode and streams are for the loop on a GPU, leave them "
+                 "out");
 }
 
 }  // namespace

@@ -6,10 +6,18 @@
 
 extern "C" int ddpm_rt_host_launch(const char* name, void** params, unsigned grid_x,
                                    unsigned grid_y, unsigned block_x, unsigned long long shuffle);
+extern "C" int ddpm_rt_host_condition(unsigned long long handle);
 
 namespace {
 
 unsigned long long shuffle = 1;  // each launch has another order of blocks and threads
+
+template <class T>
+T value(void** params, int number) {
+  T found;
+  std::memcpy(&found, params[number], sizeof found);
+  return found;
+}
 
 template <const char* NAME>
 void launch(void** params, unsigned x, unsigned y, unsigned, unsigned block, unsigned, unsigned) {
@@ -17,11 +25,16 @@ void launch(void** params, unsigned x, unsigned y, unsigned, unsigned block, uns
     FAIL_CHECK("the kernels are not made for this launch");
 }
 
-template <class T>
-T value(void** params, int number) {
-  T found;
-  std::memcpy(&found, params[number], sizeof found);
-  return found;
+constexpr char BEGIN[] = "ddpm_rt_begin", RESUME[] = "ddpm_rt_resume", STEP[] = "ddpm_rt_step",
+               WHILE[] = "ddpm_rt_step_while";
+
+// The kernel sets the condition of the host; this sets that of the device.
+void launch_while(void** params, unsigned x, unsigned y, unsigned z, unsigned block,
+                  unsigned block_y, unsigned block_z) {
+  launch<WHILE>(params, x, y, z, block, block_y, block_z);
+  const auto handle = value<unsigned long long>(params, 13);
+  if (const int condition = ddpm_rt_host_condition(handle); condition >= 0)
+    cudaGraphSetConditional(handle, static_cast<unsigned>(condition));
 }
 
 // The number of bytes that a kernel uses at x, x0, out, t, rows, lanes and state.
@@ -50,15 +63,14 @@ std::vector<std::string> recorded(char kind, const std::string& mark) {
   return names;
 }
 
-constexpr char BEGIN[] = "ddpm_rt_begin", RESUME[] = "ddpm_rt_resume", STEP[] = "ddpm_rt_step";
-
 }  // namespace
 
-Device::Device() {
+Device::Device(int nvcc) {
   stand_in_reset();
   stand_in_register(BEGIN, "PPPPPPPIIIIII", launch<BEGIN>, extents);
   stand_in_register(RESUME, "PPPPPPPIIIIII", launch<RESUME>, extents);
   stand_in_register(STEP, "PPPPPPPIIIIII", launch<STEP>, extents);
+  if (nvcc >= 12040) stand_in_register(WHILE, "PPPPPPPIIIIIIQ", launch_while, extents);
 }
 
 Device::~Device() {

@@ -30,6 +30,7 @@ struct StandInSettings {  // as in world.h
   std::size_t memory;
 };
 StandInSettings* stand_in_settings();
+void cudaGraphSetConditional(unsigned long long condition, unsigned value);
 
 int cuInit(unsigned);
 int cuCtxSetCurrent(void*);
@@ -51,7 +52,7 @@ int cuGraphDestroy(void*);
 // done that a real device forbids.
 class Device {
  public:
-  Device();
+  explicit Device(int nvcc = 13000);  // the version that compiled the kernels
   ~Device();
   // Returns the forbidden operations so far and forgets them, so that the test does not fail.
   static std::string take_faults();

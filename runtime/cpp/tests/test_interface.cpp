@@ -20,7 +20,7 @@ ddpm_rt_status status(const ddpm_rt_open_options& options) {
 // there.
 #define DDPM_RT_ENDS_WITH(type, field) \
   static_assert(offsetof(type, field) + sizeof(type::field) == sizeof(type))
-DDPM_RT_ENDS_WITH(ddpm_rt_open_options, streams);
+DDPM_RT_ENDS_WITH(ddpm_rt_open_options, mode);
 DDPM_RT_ENDS_WITH(ddpm_rt_sample_options, init_noise);
 DDPM_RT_ENDS_WITH(ddpm_rt_info, is_latent);
 DDPM_RT_ENDS_WITH(ddpm_rt_input, name);
@@ -72,7 +72,7 @@ TEST_CASE("init functions refuse NULL and sizes that cannot be right") {
   CHECK(ddpm_rt_open_options_init(&options, 1 << 20) == DDPM_RT_INVALID_ARGUMENT);
 }
 
-TEST_CASE("threads, device, streams and provider out of range are refused with the range") {
+TEST_CASE("threads, device, streams, mode and provider out of range are refused with the range") {
   const auto refused = [](auto change, const char* why) {
     ddpm_rt_open_options options = DDPM_RT_OPEN_OPTIONS;
     change(options);
@@ -87,6 +87,9 @@ TEST_CASE("threads, device, streams and provider out of range are refused with t
   refused([](auto& options) { options.streams = 0; }, "streams must be from 1 to 64, not 0");
   refused([](auto& options) { options.streams = 65; }, "streams must be from 1 to 64, not 65");
   refused([](auto& options) { options.streams = 2; }, "streams are for the loop on a GPU");
+  refused([](auto& options) { options.mode = -1; }, "mode must be from 0 to 3, not -1");
+  refused([](auto& options) { options.mode = 4; }, "mode must be from 0 to 3, not 4");
+  refused([](auto& options) { options.mode = 2; }, "mode and streams are for the loop on a GPU");
   refused([](auto& options) { options.provider = 4; }, "provider");
   refused([](auto& options) { options.provider = -1; }, "provider");
 }

@@ -30,6 +30,7 @@ const char* const USAGE =
     "  --provider P    auto, cpu, cuda or tensorrt                      [auto]\n"
     "  --device N      number of the GPU                                [0]\n"
     "  --streams N     of a plan: batches to draw at the same time      [1]\n"
+    "  --mode M        of a plan: replay, chunks, while or stream       [replay]\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
     "  -o, --out FILE  .png (a grid) or .npy (float32)                  [samples.png]\n"
     "  --quiet         print no progress\n"
@@ -55,6 +56,17 @@ ddpm_rt_provider provider(const std::string& word) {
   const auto found = known.find(word);
   if (found == known.end())
     throw UsageError("--provider must be auto, cpu, cuda or tensorrt, not '" + word + "'");
+  return found->second;
+}
+
+ddpm_rt_mode mode(const std::string& word) {
+  static const std::map<std::string, ddpm_rt_mode> known = {{"replay", DDPM_RT_REPLAY},
+                                                            {"chunks", DDPM_RT_CHUNKS},
+                                                            {"while", DDPM_RT_WHILE},
+                                                            {"stream", DDPM_RT_STREAM}};
+  const auto found = known.find(word);
+  if (found == known.end())
+    throw UsageError("--mode must be replay, chunks, while or stream, not '" + word + "'");
   return found->second;
 }
 
@@ -99,6 +111,7 @@ const std::map<std::string, Take>& options() {
       {"--device", [](auto& all, auto& word) { all.open.device = number<int>("--device", word); }},
       {"--streams",
        [](auto& all, auto& word) { all.open.streams = number<int>("--streams", word); }},
+      {"--mode", [](auto& all, auto& word) { all.open.mode = mode(word); }},
       {"--threads",
        [](auto& all, auto& word) { all.open.threads = number<int>("--threads", word); }},
       {"--out", [](auto& all, auto& word) { all.out = word; }},

@@ -17,6 +17,9 @@ constexpr int kSuccess = 0, kInvalidValue = 1, kOutOfMemory = 2, kNotInitialized
               kCaptureUnjoined = 904, kCaptureIsolation = 905, kCaptureImplicit = 906,
               kCapturedEvent = 907, kCaptureWrongThread = 908;
 
+// of an operation that is not over: other streams may run before it goes on
+constexpr int kMore = -1;
+
 enum NodeType : int {
   kKernelNode = 0,
   kMemcpyNode = 1,

@@ -28,6 +28,7 @@ int cuStreamBeginCapture_v2(Handle stream, int mode) {
 int cuStreamBeginCaptureToGraph(Handle stream, Handle graph, const Handle* after, const void*,
                                 std::size_t count, int mode) {
   return in_context("cuStreamBeginCaptureToGraph", stream, 0, [&] {
+    if (int error = since(12030, "cuStreamBeginCaptureToGraph")) return error;
     return begin_capture(stream, graph_of(graph), std::vector<Handle>(after, after + count), mode);
   });
 }

@@ -57,9 +57,10 @@ int cuGraphLaunch(Handle executable_handle, Handle handle) {
       stream->capture->ends[handle] = {append(*stream->capture->graph, std::move(node)).handle};
       return kSuccess;
     }
-    return enqueue(handle, {"graph", kGraphNode, graph->nodes.size(), {}, [graph, handle] {
-                              run(*graph, handle);
-                              return world.sticky;
+    auto at = std::make_shared<Place>();
+    return enqueue(handle, {"graph", kGraphNode, graph->nodes.size(), {}, [graph, handle, at] {
+                              const bool more = run_on(*graph, handle, *at);
+                              return more && !world.sticky ? kMore : world.sticky;
                             }});
   });
 }

@@ -20,7 +20,8 @@ struct Node {
   NodeType type = kEmptyNode;
   Work work;
   std::vector<Handle> after;
-  std::vector<std::shared_ptr<Graph>> bodies;  // of a child graph or a condition
+  std::vector<std::shared_ptr<Graph>> bodies;   // of a child graph or a condition
+  std::shared_ptr<std::vector<Handle>> listed;  // the bodies of a condition, for its maker
   int kind = kIf;
   std::uint64_t condition = 0;
   bool enabled = true;
@@ -147,10 +148,23 @@ inline std::shared_ptr<Graph> instantiated(const Graph& graph) {
   return clone;
 }
 
-inline void run(const Graph& graph, Handle stream) {
-  for (std::uint64_t condition : graph.conditions)
-    if (conditions[condition].assign) conditions[condition].value = conditions[condition].at_launch;
-  for (auto& node : graph.nodes) {
+// Where the run of a graph is: a node, and a turn of it if it is a while node.
+struct Place {
+  std::size_t node = 0;
+  unsigned turn = 0;
+};
+
+inline void run(const Graph& graph, Handle stream);
+
+// Runs a graph up to its end or to the end of the next turn of a while node. Returns whether it has
+// more to do.
+inline bool run_on(const Graph& graph, Handle stream, Place& at) {
+  if (at.node == 0 && at.turn == 0)
+    for (std::uint64_t condition : graph.conditions)
+      if (conditions[condition].assign)
+        conditions[condition].value = conditions[condition].at_launch;
+  for (; at.node < graph.nodes.size(); ++at.node, at.turn = 0) {
+    auto& node = graph.nodes[at.node];
     if (world.sticky || !node->enabled) continue;
     if (node->work) perform(*node->work, stream);
     if (node->type == kGraphNode) run(*node->bodies[0], stream);
@@ -159,13 +173,20 @@ inline void run(const Graph& graph, Handle stream) {
     if (node->kind == kIf && (value || node->bodies.size() > 1))
       run(*node->bodies[value ? 0 : 1], stream);
     if (node->kind == kSwitch && value < node->bodies.size()) run(*node->bodies[value], stream);
-    for (unsigned turn = 0; node->kind == kWhile && value && !world.sticky; ++turn) {
-      if (turn == world.settings.while_limit)
-        world.sticky = fault("a while graph that does not end", kLaunchTimeout);
-      else
-        run(*node->bodies[0], stream);
-    }
+    if (node->kind != kWhile || !value) continue;
+    if (at.turn == world.settings.while_limit)
+      world.sticky = fault("a while graph that does not end", kLaunchTimeout);
+    else
+      run(*node->bodies[0], stream);
+    ++at.turn;
+    return true;
   }
+  return false;
+}
+
+inline void run(const Graph& graph, Handle stream) {
+  Place at;
+  while (run_on(graph, stream, at)) continue;
 }
 
 inline void forget(const Graph& graph) {

@@ -13,26 +13,32 @@ inline int add(Handle* out, Handle graph_handle, const Handle* after, std::size_
   return kSuccess;
 }
 
-inline int conditional_node(const ConditionalParams& params, Node& node) {
+inline int conditional_node(const Graph& graph, const ConditionalParams& params, Node& node) {
   if (!conditions.count(params.condition))
     return fault("a conditional node without a condition", kInvalidValue);
+  if (!std::count(graph.conditions.begin(), graph.conditions.end(), params.condition))
+    return fault("a conditional node with the condition of another graph", kInvalidValue);
+  for (auto& other : graph.nodes)
+    if (other->type == kConditionalNode && other->condition == params.condition)
+      return fault("two conditional nodes with one condition", kInvalidValue);
+  if (params.context != context_of(device_of_thread))
+    return fault("a conditional node of another context", kInvalidContext);
   node.kind = params.type, node.condition = params.condition;
   for (unsigned i = 0; i < params.size; ++i) {
     auto body = std::make_shared<Graph>();
     body->is_body = true;
     node.bodies.push_back(bodies.add(body));
   }
-  // The driver owns the list of bodies; here it lives as long as the process.
-  auto list = new std::vector<Handle>;
-  for (auto& body : node.bodies) list->push_back(body->handle);
-  const_cast<ConditionalParams&>(params).bodies = list->data();
+  node.listed = std::make_shared<std::vector<Handle>>();
+  for (auto& body : node.bodies) node.listed->push_back(body->handle);
+  const_cast<ConditionalParams&>(params).bodies = node.listed->data();
   return kSuccess;
 }
 
-inline int node_from(const NodeParams& params, Node& node) {
+inline int node_from(const Graph& graph, const NodeParams& params, Node& node) {
   node.type = static_cast<NodeType>(params.type);
   if (node.type == kEmptyNode) return kSuccess;
-  if (node.type == kConditionalNode) return conditional_node(params.conditional, node);
+  if (node.type == kConditionalNode) return conditional_node(graph, params.conditional, node);
   std::unique_ptr<Operation> work;
   if (node.type == kKernelNode) {
     auto& kernel = params.kernel;
@@ -76,6 +82,7 @@ int cuGraphDestroy(Handle handle) {
 int cuGraphConditionalHandleCreate(std::uint64_t* out, Handle handle, Handle, unsigned value,
                                    unsigned flags) {
   return in_context("cuGraphConditionalHandleCreate", 0, 0, [&]() -> int {
+    if (int error = since(12030, "cuGraphConditionalHandleCreate")) return error;
     auto graph = graph_of(handle);
     if (!graph) return kInvalidHandle;
     *out = new_handle();
@@ -89,9 +96,12 @@ int cuGraphAddNode_v2(Handle* out, Handle graph, const Handle* after, const void
                       std::size_t count, NodeParams* params) {
   return in_context("cuGraphAddNode", 0, 0, [&]() -> int {
     Node node;
+    if (int error = since(12030, "cuGraphAddNode")) return error;
     if (params->type == kGraphNode)
       return fault("a child graph added with cuGraphAddNode", kNotSupported);
-    int error = node_from(*params, node);
+    auto into = graph_of(graph);
+    if (!into) return kInvalidHandle;
+    int error = node_from(*into, *params, node);
     return error ? error : add(out, graph, after, count, std::move(node));
   });
 }

@@ -1,5 +1,5 @@
 // Streams are lazy queues: work runs when the host synchronises, one operation at a time, in the
-// stream's order.
+// stream's order. A turn of a while node is an operation of its own.
 #pragma once
 #include <chrono>
 #include <deque>
@@ -79,10 +79,10 @@ inline std::shared_ptr<Stream> stream_of(Handle handle) {
   return stream;
 }
 
-// Runs one operation now. An invalid access breaks the device, as on a real device, and is also a
-// fault.
-inline void perform(const Operation& work, Handle stream) {
-  if (world.sticky) return;
+// Runs one operation now, and returns whether it has more to do. An invalid access breaks the device,
+// as on a real device, and is also a fault.
+inline bool perform(const Operation& work, Handle stream) {
+  if (world.sticky) return false;
   std::size_t index = world.records.size();
   world.records.push_back({'r', work.name, stream, work.size, 0});
   int error = failure_of("run:" + work.name);
@@ -91,10 +91,13 @@ inline void perform(const Operation& work, Handle stream) {
     if (!wrong.empty()) error = fault(work.name + " touches " + wrong, kIllegalAddress);
   }
   if (!error) error = work.run();
+  const bool more = error == kMore;
+  if (more) error = kSuccess;
   if (error) world.sticky = error;
   for (auto& touch : work.touches)
     if (Block* block = is_ours(touch.at) ? block_of(touch.at) : nullptr) check_guards(*block);
   if (index < world.records.size()) world.records[index].result = error;
+  return more;
 }
 
 inline void step(Stream& stream);
@@ -114,7 +117,7 @@ inline void step(Stream& stream) {
   } else if (stream.blocking) {
     run_before(*legacy, next.order);
   }
-  perform(*next.work, stream.handle);
+  if (perform(*next.work, stream.handle)) stream.queue.push_front(next);
 }
 
 inline void run_all(Stream& stream) { run_before(stream, UINT64_MAX); }

@@ -52,6 +52,13 @@ inline int fault(const std::string& what, int error) {
   return error;
 }
 
+// For functions that a driver has since `version`. A program that finds them by name in an older one
+// would get nothing.
+inline int since(int version, const char* name) {
+  if (world.settings.version >= version) return kSuccess;
+  return fault(std::string(name) + " called in an older driver", kNotSupported);
+}
+
 inline Handle new_handle() { return world.next += 16; }
 
 // Objects of one kind by handle. A handle of an earlier test is unknown, which is not a fault of
