@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import ddpm_rt
 from ddpm_rt.api import open_denoiser
@@ -69,30 +68,6 @@ EDITS = [
     ("edm", "edm", LEVEL, {"init-image": "start-sigma.npy", "mask": "mask-sigma.npy", "strength": 0.8}),
     ("flow", "flow", LEVEL, {"init-image": "start-sigma.npy", "mask": "mask-sigma.npy", "strength": 0.8}),
 ]  # fmt: skip
-SEQUENCE, INPUT = ("sequence", "sequence-ddim"), ["--input", "low_res=0"]
-# what both refuse before anything is drawn: model and steps file, words; files are those of FILES
-REFUSED = [
-    (SEQUENCE, []),
-    (SEQUENCE, ["--input", "low_res"]),
-    (SEQUENCE, ["--input", "lowres=1"]),
-    (SEQUENCE, ["--input", "before=1"]),
-    (SEQUENCE, [*INPUT, *INPUT]),
-    (SEQUENCE, ["--input", "low_res=inf"]),
-    (SEQUENCE, ["--input", "low_res=volume.npy"]),
-    (SEQUENCE, [*INPUT, "--null-input", "low_res=1"]),
-    (SEQUENCE, [*INPUT, "--guidance", "2"]),
-    (SEQUENCE, [*INPUT, "--out", "x.png"]),
-    (SEQUENCE, [*INPUT, "--init-image", "start-image.npy"]),
-    (SEQUENCE, ["--input", "low_res=sequence.npy", "--out", "sequence.npy"]),
-    (("sigma-int64", "sigma-int64-dpm"), ["--input", "difficulty=0.5"]),
-    (("gaussian", "ddim"), ["--strength", "0.5"]),
-    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--strength", "0"]),
-    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--strength", "1.5"]),
-    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--resample", "2"]),
-    (("gaussian", "ddim"), ["--init-image", "start-image.npy", "--count", "3"]),
-    (("gaussian", "ddim"), ["--init-noise", "noise-image.npy", "--count", "3"]),
-    (("gaussian", "ddim"), ["--init-noise", "noise-image.npy", "--init-image", "start-image.npy"]),
-]
 
 Options = dict[str, Any]  # name of an option to its value, or of a named input to its value
 
@@ -152,38 +127,6 @@ def arguments_of(options: Options, folder: Path) -> Options:
     return given
 
 
-def compare_grids(program: Path, files: Path, folder: Path, model: str, table: str) -> bool:
-    """Write the same grids with both: 7 images leave an empty cell. Prints whether every pixel is equal."""
-    engine, steps, equal = files / f"{model}.onnx", files / f"{table}.steps.json", True
-    for count in (1, 7, 12):
-        pictures = []
-        python = [sys.executable, "-m", "ddpm_rt", "sample", engine, "--steps-file", steps]
-        for command, out in (([program, engine, steps], "cpp.png"), (python, "python.png")):
-            more = ["--count", count, "--threads", 1, "--batch", 5, "--quiet", "--out", folder / out]
-            subprocess.run(list(map(str, [*command, *more])), check=True, capture_output=True)
-            pictures.append(np.asarray(Image.open(folder / out)))
-        equal &= pictures[0].shape == pictures[1].shape and bool((pictures[0] == pictures[1]).all())
-    print(f"grids of 1, 7 and 12 images of {model}: {'equal' if equal else 'DIFFERENT'}")
-    return equal
-
-
-def compare_refusals(program: Path, files: Path) -> bool:
-    """Whether both refuse the command lines of REFUSED in one line, with the exit code of a wrong command line."""
-    refused = 0
-    for (model, table), words in REFUSED:
-        steps = ["--steps-file", f"{table}.steps.json"]
-        python = [sys.executable, "-m", "ddpm_rt", "sample", f"{model}.onnx", *steps]
-        for command in ([program.resolve(), f"{model}.onnx", *steps], python):
-            asked = [*map(str, command), "--out", "x.npy", *words]
-            said = subprocess.run(asked, capture_output=True, text=True, cwd=files)
-            if said.returncode != 2 or not said.stderr.strip():
-                print(f"{' '.join(asked)}: exit code {said.returncode}, {said.stderr[-200:]!r}")
-            else:
-                refused += 1
-    print(f"{len(REFUSED)} wrong command lines: {'refused by both' if refused == 2 * len(REFUSED) else 'DIFFERENT'}")
-    return refused == 2 * len(REFUSED)
-
-
 def main(program: Path, files: Path, folder: Path, model: Path | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     out = folder / "images.npy"
@@ -200,8 +143,6 @@ def main(program: Path, files: Path, folder: Path, model: Path | None = None) ->
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, guided))
     fine.append(compare(program, files / "classes.onnx", files / "classes.steps.json", out, {"first": 1, "count": 5}))
     fine.append(compare(program, files / "tuned.onnx", None, out, SMALL_REQUEST))
-    fine += [compare_grids(program, files, folder, *names) for names in (("gaussian", "ddim"), ("latents", "latents"))]
-    fine.append(compare_refusals(program, files))
     try:
         model = model or bundled_model()
     except ddpm_rt.DdpmRtError as error:

@@ -1,4 +1,4 @@
-"""Write the models, plans and steps files that the tests of runtime/cpp open: valid and damaged ones.
+"""Write the models, plans, steps files and pictures that the tests of runtime/cpp open: valid and damaged ones.
 
     python scripts/cpp_files.py FOLDER
 
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from condition_files import super_resolution_card, write_decoder, write_denoiser, write_super_resolution
+from cpp_pictures import MIDDLE, write_pictures
 from gaussian_model import gaussian_card, write_gaussian
 from other_kinds import SIGMAS, flow_card, sigma_card
 
@@ -30,7 +31,7 @@ from ddpm_rt.requests.sampler_options import SamplerOptions
 from ddpm_rt.samplers.continuous import FlowProcess, SigmaProcess
 
 STEPS = 20
-SHAPES = {"sequence": (2, 256), "volume": (1, 32, 32, 32), "image": (1, 4, 6)}
+SHAPES = {"sequence": (2, 256), "volume": (1, 32, 32, 32), "image": (1, 4, 6), "color": (3, *MIDDLE)}
 TIMES = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
 
 Target = tuple[Flavour, str]  # flavour of TensorRT, compute capability
@@ -271,6 +272,7 @@ def main(folder: Path) -> None:
     write_other_kinds(folder)
     write_plans_of_other_kinds(folder)
     write_starts(folder)
+    write_pictures(folder)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,7 @@ check_size "$build/gcc/libddpm_rt.so"
 check_symbols "$build/gcc/libddpm_rt.so"
 scripts/cpp_install_test.sh "$build"
 "$python" scripts/cpp_compare.py "$build/prefix/bin/ddpm-rt-cpp" "$build/files" "$build/compare"
+"$python" scripts/cpp_commands.py "$build/prefix/bin/ddpm-rt-cpp" "$build/files" "$build/compare"
 fused_example
 on_stand_ins
 for more in "$@"; do

@@ -14,9 +14,9 @@ NOT_IN_PYTHON = {
     "MAX_MODEL_BYTES",  # onnxruntime and TensorRT open the model
     "MAX_STREAMS",  # of the device loop, whose caller is Python code
 }
-NOT_IN_CPP = {"MAX_SCALE"}  # the library enlarges no images
 ELSEWHERE = {  # in Python; the others have the same name in `ddpm_rt.limits`
     "MAX_TEXT_BYTES": bounded_read.TEXT_BYTES,
+    "MAX_PICTURE_BYTES": bounded_read.PICTURE_BYTES,
     "MAX_JSON_DEPTH": bounded_read.NESTING,
     "MAX_DIGITS": bounded_read.DIGITS,
     "MAX_KEYS": bounded_read.KEYS,
@@ -33,7 +33,7 @@ ELSEWHERE = {  # in Python; the others have the same name in `ddpm_rt.limits`
 def test_the_limits_of_the_c_library_are_those_of_python():
     found = {name: value_of(expression) for name, expression in LIMIT.findall(HEADER.read_text())}
     shared = {name: getattr(limits, name) for name in dir(limits) if name.startswith("MAX_")}
-    expected = {name: value for name, value in shared.items() if name not in NOT_IN_CPP} | ELSEWHERE
+    expected = shared | ELSEWHERE
     assert {name: value for name, value in found.items() if name not in NOT_IN_PYTHON} == expected
 
 

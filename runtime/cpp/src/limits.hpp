@@ -10,6 +10,7 @@ namespace ddpm_rt {
 // Files. Python leaves the size of a model to ONNX Runtime and TensorRT.
 inline constexpr std::size_t MAX_MODEL_BYTES = std::size_t{16} << 30;
 inline constexpr std::size_t MAX_TEXT_BYTES = std::size_t{16} << 20;  // of a JSON text
+inline constexpr std::size_t MAX_PICTURE_BYTES = std::size_t{256} << 20;
 
 // JSON
 inline constexpr std::size_t MAX_JSON_DEPTH = 64;
@@ -35,8 +36,10 @@ inline constexpr int MAX_THREADS = 1024;
 inline constexpr int MAX_GPUS = 1024;
 inline constexpr int MAX_STREAMS = 64;  // batches at a time; Python's device loop has no limit
 
-// Output
-inline constexpr std::size_t MAX_PIXELS = std::size_t{1} << 26;  // of a grid
+// Pictures
+inline constexpr std::size_t MAX_PIXELS = std::size_t{1} << 26;  // of a file, or of a grid
+inline constexpr std::uint64_t MAX_SCALE = 1024;  // pixels of a picture for one of the model
+
 inline constexpr std::size_t MAX_MESSAGE_CHARACTERS = 300;
 
 }  // namespace ddpm_rt

@@ -4,28 +4,16 @@
 #include <cmath>
 
 #include "npy_file.hpp"
+#include "picture.hpp"
 
 namespace {
 
 constexpr std::uint64_t COUNT = 16;  // samples, unless an .npy to start from says otherwise
 constexpr double LARGEST = 2.0;      // of an image: bytes exceed it by far
 
-std::string text_of(const std::vector<std::size_t>& shape) {
-  std::string text;
-  for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
-  return "[" + text + "]";
-}
-
-Array read(const std::string& option, const std::string& path) {
-  if (!path.ends_with(".npy"))
-    throw UsageError(option + " must be an .npy; ddpm-rt-cpp reads no pictures");
-  return read_npy(path);
-}
-
 // float32 [N, *shape] from an array of one or several.
-std::vector<float> read_samples(const std::string& option, const std::string& path,
-                                const std::vector<std::size_t>& shape) {
-  const Array array = read(option, path);
+std::vector<float> read_samples(const std::string& path, const std::vector<std::size_t>& shape) {
+  const Array array = read_npy(path);
   const std::size_t rank = array.shape.size();
   if ((rank != shape.size() && rank != shape.size() + 1) || array.numbers.empty() ||
       !std::equal(shape.begin(), shape.end(), array.shape.end() - static_cast<int>(shape.size())))
@@ -35,7 +23,8 @@ std::vector<float> read_samples(const std::string& option, const std::string& pa
 }
 
 std::vector<float> read_images(const std::string& path, const std::vector<std::size_t>& shape) {
-  auto images = read_samples("--init-image", path, shape);
+  if (!is_array(path)) return read_pixels(path, shape, false);
+  auto images = read_samples(path, shape);
   for (const float value : images)
     if (std::abs(value) > LARGEST)
       throw UsageError(path + " has values beyond " + std::to_string(static_cast<int>(LARGEST)) +
@@ -45,7 +34,13 @@ std::vector<float> read_images(const std::string& path, const std::vector<std::s
 
 std::vector<std::uint8_t> read_mask(const std::string& path,
                                     const std::vector<std::size_t>& shape) {
-  const Array array = read("--mask", path);
+  if (!is_array(path)) {
+    if (shape.size() != 3)
+      throw UsageError("the model draws " + text_of(shape) +
+                       ", which no picture can mask; give the mask as .npy");
+    return read_picture_mask(path, shape[1], shape[2]);
+  }
+  const Array array = read_npy(path);
   const std::vector<std::size_t> sides(shape.begin() + 1, shape.end());
   if (array.shape != sides)
     throw UsageError(path + " is " + text_of(array.shape) + " but the model draws " +
@@ -65,8 +60,7 @@ InitialState read_initial_state(const Arguments& asked, const std::vector<std::s
   InitialState state;
   if (!asked.init_image.empty()) state.images = read_images(asked.init_image, shape);
   if (!asked.mask.empty()) state.mask = read_mask(asked.mask, shape);
-  if (!asked.init_noise.empty())
-    state.noise = read_samples("--init-noise", asked.init_noise, shape);
+  if (!asked.init_noise.empty()) state.noise = read_samples(asked.init_noise, shape);
   return state;
 }
 
@@ -75,8 +69,10 @@ std::uint64_t count_of(const Arguments& asked, const InitialState& state, std::s
   const std::uint64_t count = asked.count.value_or(noises > 0   ? noises
                                                    : images > 1 ? images
                                                                 : COUNT);
-  if (noises > 0 && noises != count)
-    throw UsageError("--init-noise holds " + std::to_string(noises) + " samples, but --count is " +
-                     std::to_string(count));
+  const bool is_noise = noises > 0;
+  if (is_noise ? noises != count : images > 1 && images != count)
+    throw UsageError((is_noise ? "--init-noise holds " + std::to_string(noises) + " samples"
+                               : "--init-image holds " + std::to_string(images) + " images") +
+                     ", but --count is " + std::to_string(count));
   return count;
 }

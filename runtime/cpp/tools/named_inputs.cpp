@@ -1,11 +1,14 @@
 #include "named_inputs.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "arguments.hpp"
 #include "npy_file.hpp"
+#include "picture.hpp"
 
 namespace {
 
@@ -16,12 +19,6 @@ std::optional<double> as_number(std::string_view word) {
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
   if (error != std::errc{} || end != word.data() + word.size()) return std::nullopt;
   return number;
-}
-
-std::string text_of(const std::vector<std::size_t>& shape) {
-  std::string text;
-  for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
-  return "[" + text + "]";
 }
 
 // Throws UsageError unless an array is a number, one entry or several of the input.
@@ -37,43 +34,48 @@ void check_shape(const ddpm_rt_input& input, const std::vector<std::size_t>& sha
                    ", but must be a number, " + text_of(entry) + " or " + several + "]");
 }
 
-template <class Set>
-void set_each(const std::vector<ddpm_rt_input>& known, const std::vector<NamedValue>& values,
-              const Set& set) {
-  std::set<std::string> given;
-  for (const auto& [name, value] : values) {
-    if (!given.insert(name).second) throw UsageError("input '" + name + "' is given twice");
-    if (const auto number = as_number(value)) {
-      set(name, std::vector{*number});
-      continue;
-    }
-    if (!value.ends_with(".npy"))
-      throw UsageError("input '" + name + "': " + value +
-                       " is no number and no .npy; ddpm-rt-cpp reads no pictures");
-    const Array array = read_npy(value);
-    for (const ddpm_rt_input& input : known)
-      if (name == input.name) check_shape(input, array.shape);
-    set(name, array.numbers);
+// The value of an input from the file `path`: an .npy, or a picture.
+InputValue read_value(const std::vector<ddpm_rt_input>& known, const std::string& name,
+                      const std::string& path, bool resize) {
+  const auto input =
+      std::find_if(known.begin(), known.end(), [&](const auto& one) { return name == one.name; });
+  if (is_array(path)) {
+    Array array = read_npy(path);
+    if (input != known.end()) check_shape(*input, array.shape);
+    return {name, std::move(array), false};
   }
+  if (input == known.end()) return {name, {{}, {0}}, false};  // which the library refuses
+  const std::vector<std::size_t> shape(input->shape, input->shape + input->rank);
+  const auto pixels = read_pixels(path, shape, resize);
+  return {name, {shape, {pixels.begin(), pixels.end()}}, true};
 }
 
 }  // namespace
+
+InputValues read_inputs(const std::vector<ddpm_rt_input>& known,
+                        const std::vector<NamedValue>& values, bool resize) {
+  InputValues read;
+  std::set<std::string> given;
+  for (const auto& [name, value] : values) {
+    if (!given.insert(name).second) throw UsageError("input '" + name + "' is given twice");
+    const auto number = as_number(value);
+    read.push_back(number ? InputValue{name, {{}, {*number}}, false}
+                          : read_value(known, name, value, resize));
+  }
+  return read;
+}
 
 NamedValue named_value(const std::string& option, const std::string& word) {
   const auto equals = word.find('=');
   if (equals == word.npos || equals == 0 || equals + 1 == word.size())
     throw UsageError(option + ": '" + word +
-                     "' is not NAME=VALUE, such as low_res=x.npy or level=0.5");
+                     "' is not NAME=VALUE, such as low_res=photo.png or level=0.5");
   return {word.substr(0, equals), word.substr(equals + 1)};
 }
 
-void set_inputs(ddpm_rt::Sampler& sampler, const std::vector<NamedValue>& values,
-                const std::vector<NamedValue>& null_values) {
-  const auto known = sampler.inputs();
-  set_each(known, values, [&](const std::string& name, const std::vector<double>& numbers) {
-    sampler.set_input(name, numbers);
-  });
-  set_each(known, null_values, [&](const std::string& name, const std::vector<double>& numbers) {
-    sampler.set_null_input(name, numbers);
-  });
+void set_inputs(ddpm_rt::Sampler& sampler, const InputValues& values,
+                const InputValues& null_values) {
+  for (const InputValue& value : values) sampler.set_input(value.name, value.array.numbers);
+  for (const InputValue& value : null_values)
+    sampler.set_null_input(value.name, value.array.numbers);
 }

@@ -225,6 +225,12 @@ Array read_npy(const std::string& path) {
   return array;
 }
 
+std::string text_of(const std::vector<std::size_t>& shape) {
+  std::string text;
+  for (const std::size_t side : shape) text += (text.empty() ? "" : ", ") + std::to_string(side);
+  return "[" + text + "]";
+}
+
 void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
                std::span<const float> numbers) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";

@@ -15,6 +15,9 @@ struct Array {
 // std::runtime_error for anything but one complete array of numbers.
 Array read_npy(const std::string& path);
 
+// A shape as text: [3, 4, 6].
+std::string text_of(const std::vector<std::size_t>& shape);
+
 // Writes float32 of this shape for NumPy. Throws std::runtime_error.
 void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
                std::span<const float> numbers);

@@ -1,11 +1,15 @@
 #include "output.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <stdexcept>
 #include <vector>
 
+#include "arguments.hpp"
+#include "file.hpp"
 #include "limits.hpp"
 #include "replace_file.hpp"
 
@@ -41,44 +45,74 @@ Grid grid_of(std::size_t count) {
   return best;
 }
 
-}  // namespace
-
-void check_png(const Images& images) {
-  if (!images.is_picture) {
-    std::string sides;
-    for (const std::size_t side : images.shape)
-      sides += (sides.empty() ? "" : " x ") + std::to_string(side);
-    throw std::invalid_argument("the model draws " + sides +
-                                ", which a picture cannot show; write an .npy");
-  }
-  const Grid grid = grid_of(images.count);
-  const std::size_t width = grid.columns * images.shape[2], height = grid.rows * images.shape[1];
-  if (height > ddpm_rt::MAX_PIXELS / width)
-    throw std::invalid_argument("the grid would have more than " +
-                                std::to_string(ddpm_rt::MAX_PIXELS) +
-                                " pixels; write an .npy, or fewer images");
-}
-
-void write_png(const std::string& path, const Images& images) {
-  check_png(images);
-  const auto [columns, rows] = grid_of(images.count);
+// The pixels of images in a grid, [rows H, columns W, C].
+std::vector<std::uint8_t> painted(const Images& images, const Grid& grid, std::size_t scale) {
   const std::size_t channels = images.shape[0], height = images.shape[1], width = images.shape[2];
-  const std::size_t stride = columns * width * channels;
-  std::vector<std::uint8_t> pixels(rows * height * stride, EMPTY);
+  const std::size_t line = grid.columns * width * scale * channels;
+  std::vector<std::uint8_t> pixels(grid.rows * height * scale * line, EMPTY);
   std::size_t from = 0;
   for (std::size_t n = 0; n < images.count; ++n)
     for (std::size_t c = 0; c < channels; ++c)
       for (std::size_t y = 0; y < height; ++y)
-        for (std::size_t x = 0; x < width; ++x)
-          pixels[(n / columns * height + y) * stride + (n % columns * width + x) * channels + c] =
-              to_byte(images.values[from++]);
+        for (std::size_t x = 0; x < width; ++x) {
+          const std::uint8_t byte = to_byte(images.values[from++]);
+          const std::size_t top = (n / grid.columns * height + y) * scale,
+                            left = (n % grid.columns * width + x) * scale;
+          for (std::size_t i = 0; i < scale * scale; ++i)
+            pixels[(top + i / scale) * line + (left + i % scale) * channels + c] = byte;
+        }
+  return pixels;
+}
+
+}  // namespace
+
+std::string suffix_of(const std::string& path) {
+  std::string suffix = ddpm_rt::path_of(path).extension().string();
+  std::transform(suffix.begin(), suffix.end(), suffix.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return suffix;
+}
+
+Output output_of(const std::string& path) {
+  std::error_code none;
+  const auto status = std::filesystem::status(ddpm_rt::path_of(path), none);
+  if (std::filesystem::is_directory(status)) return Output::FOLDER;
+  const std::string suffix = suffix_of(path);
+  if (suffix == ".png") return Output::GRID;
+  if (suffix == ".npy") return Output::ARRAY;
+  if (!suffix.empty() || std::filesystem::exists(status))
+    throw UsageError(path + ": write .png, .npy, or a folder name without a suffix");
+  return Output::FOLDER;
+}
+
+void check_png(const Images& images, std::size_t scale) {
+  if (!images.is_picture) {
+    std::string sides;
+    for (const std::size_t side : images.shape)
+      sides += (sides.empty() ? "" : " x ") + std::to_string(side);
+    throw UsageError("the model draws " + sides + ", which a picture cannot show; write an .npy");
+  }
+  const Grid grid = grid_of(images.count);
+  const std::size_t width = grid.columns * images.shape[2] * scale,
+                    height = grid.rows * images.shape[1] * scale;
+  if (height > ddpm_rt::MAX_PIXELS / width)
+    throw UsageError("a picture would have more than " + std::to_string(ddpm_rt::MAX_PIXELS) +
+                     " pixels; write an .npy, or fewer or smaller images");
+}
+
+void write_png(const std::string& path, const Images& images, std::size_t scale,
+               const PngTexts& texts) {
+  const Grid grid = grid_of(images.count);
+  const auto pixels = painted(images, grid, scale);
+  const auto channels = static_cast<int>(images.shape[0]);
+  const auto width = static_cast<int>(grid.columns * images.shape[2] * scale);
+  const auto height = static_cast<int>(grid.rows * images.shape[1] * scale);
   std::string bytes;
   const auto append = [](void* to, void* data, int size) {
     static_cast<std::string*>(to)->append(static_cast<char*>(data), static_cast<std::size_t>(size));
   };
-  if (stbi_write_png_to_func(append, &bytes, static_cast<int>(columns * width),
-                             static_cast<int>(rows * height), static_cast<int>(channels),
-                             pixels.data(), static_cast<int>(stride)) == 0)
+  if (stbi_write_png_to_func(append, &bytes, width, height, channels, pixels.data(),
+                             width * channels) == 0)
     throw std::runtime_error(path + " cannot be encoded; write an .npy");
-  replace_file(path, bytes);
+  replace_file(path, with_texts(bytes, texts));
 }

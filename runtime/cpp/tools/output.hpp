@@ -1,10 +1,21 @@
-// Image files.
+// Destinations of samples: a grid, an array of floats, or a folder with one file for each sample.
 #pragma once
 
 #include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "png_file.hpp"
+
+enum class Output { GRID, ARRAY, FOLDER };
+
+// The suffix of a path in lower case; "" without one.
+std::string suffix_of(const std::string& path);
+
+// By the suffix of the path; an existing folder and a path without a suffix are folders. Throws
+// UsageError for other suffixes.
+Output output_of(const std::string& path);
 
 struct Images {
   std::span<const float> values;   // [count, *shape]; of pictures, in [-1, 1]
@@ -13,9 +24,11 @@ struct Images {
   bool is_picture;
 };
 
-// Throws std::invalid_argument, before anything is drawn, if write_png cannot write such images.
-void check_png(const Images& images);
+// Throws UsageError, before anything is drawn, if write_png cannot write such images, each of their
+// pixels as `scale` x `scale`.
+void check_png(const Images& images, std::size_t scale);
 
-// Writes a grid with the columns of Python's. Cells without an image are white. Throws
-// std::runtime_error.
-void write_png(const std::string& path, const Images& images);
+// Writes a grid with the columns of Python's, and the texts. Cells without an image are white.
+// Throws std::runtime_error.
+void write_png(const std::string& path, const Images& images, std::size_t scale,
+               const PngTexts& texts);
