@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cpp_lines import FOLDERS, GAUSSIAN, GRIDS, REFUSED, UNREADABLE, Line
+from cpp_lines import FOLDERS, GRIDS, REFUSED, RESUMED, UNREADABLE, Line
 from cpp_pictures import MIDDLE
 from PIL import Image
 
@@ -38,12 +38,14 @@ def in_python(line: Line, files: Path, out: Path) -> str:
 
 
 def is_equal(first: Path, second: Path) -> bool:
-    """Whether two PNG files, or all files of two folders, have equal pixels and texts."""
+    """Whether two PNG files have equal pixels and texts, other files equal bytes, and folders equal files."""
     if first.is_dir() and second.is_dir():
         names = [sorted(file.name for file in folder.iterdir()) for folder in (first, second)]
         return names[0] == names[1] and all(is_equal(first / name, second / name) for name in names[0])
     if not first.exists() and not second.exists():
         return True
+    if first.is_file() and second.is_file() and first.suffix == ".npz":
+        return first.read_bytes() == second.read_bytes()
     pictures = [Image.open(path) for path in (first, second) if path.is_file()]
     if len(pictures) < 2 or pictures[0].mode != pictures[1].mode or pictures[0].info != pictures[1].info:
         return False
@@ -71,34 +73,37 @@ def fresh(folder: Path, name: str) -> Path:
 
 
 def compare_resumed(program: Path, files: Path, folder: Path) -> bool:
-    """Whether each resumes a folder of the other, draws damaged files again, and refuses another image."""
-    few, all_, other = (Line(*GAUSSIAN, words) for words in ("--count 3", "--count 5", "--count 5 --seed 1"))
-    whole = fresh(folder / "whole", "folder")
-    in_python(all_, files, whole)
+    """Whether each resumes a folder of the other, draws damaged files again, and refuses other work in it."""
     results = {}
-    for first in ("C++", "Python"):
-        out = fresh(folder / "resumed", "folder")
-
-        def draw(line: Line, by_cpp: bool, out: Path = out) -> tuple[int, str]:
-            command = [sys.executable, "-m", "ddpm_rt", "sample", *line.python(files, out)]
-            asked = line.cpp(program, files, out) if by_cpp else command
-            said = subprocess.run(asked, capture_output=True, text=True)
-            return said.returncode, said.stdout + said.stderr
-
-        draw(few, first == "C++")
-        cut = out / "000001.png"
-        cut.write_bytes(cut.read_bytes()[:-20])
-        (out / "000002.png").write_bytes(b"")
-        _, said = draw(all_, first != "C++")
-        results[f"begun in {first}: 1 of 3 kept"] = "1 were there already" in said and "2 were damaged" in said
-        results[f"begun in {first}: equal"] = is_equal(out, whole)
-        code, said = draw(other, first != "C++")
-        results[f"begun in {first}: another seed refused"] = code == 1 and "is another image (seed 0, not 1)" in said
-        with owned_folder(out, {"ddpm-rt.seed": "7"}, "0-4", print):
-            code, said = draw(all_, by_cpp=True)
-        results[f"begun in {first}: another command refused"] = (
-            code == 1 and "in use" in said and "seed 7, not 0" in said
+    for line in RESUMED:
+        few, all_, other = (
+            line._replace(words=f"{line.words} {more}") for more in ("--count 3", "--count 5", "--seed 1")
         )
+        whole = fresh(folder / "whole", "folder")
+        in_python(all_, files, whole)
+        for first in ("C++", "Python"):
+            out = fresh(folder / "resumed", "folder")
+
+            def draw(line: Line, by_cpp: bool, out: Path = out) -> tuple[int, str]:
+                python = [sys.executable, "-m", "ddpm_rt", "sample", *line.python(files, out)]
+                said = subprocess.run(
+                    line.cpp(program, files, out) if by_cpp else python, capture_output=True, text=True
+                )
+                return said.returncode, said.stdout + said.stderr
+
+            draw(few, first == "C++")
+            _, cut, empty = sorted(out.iterdir())
+            cut.write_bytes(cut.read_bytes()[:-20])
+            empty.write_bytes(b"")
+            _, said = draw(all_, first != "C++")
+            name = f"{line.model}, begun in {first}"
+            results[f"{name}: 1 of 3 kept"] = "1 were there already" in said and "2 were damaged" in said
+            results[f"{name}: equal"] = is_equal(out, whole)
+            code, said = draw(other, first != "C++")
+            results[f"{name}: another seed refused"] = code == 1 and "is another" in said and "seed" in said
+            with owned_folder(out, {"ddpm-rt.seed": "7"}, "0-4", print):
+                code, said = draw(all_, by_cpp=True)
+            results[f"{name}: another command refused"] = code == 1 and "in use" in said and "seed 7, not 0" in said
     return all_hold(results)
 
 

@@ -71,7 +71,11 @@ FOLDERS = [
     [Line(*GAUSSIAN, "--init-image start-image.npy --batch 2")],
     [Line(*GAUSSIAN, "--init-noise noise-image.npy --batch 2")],
     [Line(*COLOR, "--count 2 --input low_res=large.png --resize")],
+    [Line(*SEQUENCE, "--count 3 --batch 2 --input low_res=sequence.npy")],
+    [Line("volume", "volume-ddim", "--count 2 --input low_res=0.5")],
 ]
+# what both resume, with a count
+RESUMED = [Line(*GAUSSIAN, "--scale 2"), Line(*SEQUENCE, "--input low_res=sequence.npy")]
 START = "--init-image start-image.npy"
 WITH_INPUT = "--input low_res=0"
 # what both refuse, before anything is drawn, with the exit code of a wrong command line
@@ -88,6 +92,7 @@ REFUSED = [
     Line(*SEQUENCE, f"{WITH_INPUT} --null-input low_res=1"),
     Line(*SEQUENCE, f"{WITH_INPUT} --guidance 2"),
     Line(*SEQUENCE, f"{WITH_INPUT} --out x.png"),
+    Line(*SEQUENCE, f"{WITH_INPUT} --out x --scale 2"),
     Line(*SEQUENCE, f"{WITH_INPUT} {START}"),
     Line(*SEQUENCE, "--input low_res=sequence.npy --out sequence.npy"),
     Line("sigma-int64", "sigma-int64-dpm", "--input difficulty=0.5"),

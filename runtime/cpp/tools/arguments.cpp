@@ -38,7 +38,7 @@ const char* const USAGE =
     "  --streams N     of a plan: batches to draw at the same time      [1]\n"
     "  --mode M        of a plan: replay, chunks, while or stream       [replay]\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
-    "  -o, --out PATH  x.png: a grid. x.npy: float32 numbers. DIR/: one PNG per sample, which\n"
+    "  -o, --out PATH  x.png: a grid. x.npy: float32 numbers. DIR/: one file per sample, which\n"
     "                  the same command resumes                         [samples.png]\n"
     "  --scale N       enlarge pictures: N x N pixels for each of the model  [1]\n"
     "  --quiet         print no progress\n"

@@ -60,7 +60,7 @@ std::string samples_sha256(const std::vector<float>& samples, const ddpm_rt_info
   return array_sha256("<f4", shape, samples);
 }
 
-void add_edit(PngTexts& texts, const Arguments& asked, const ddpm_rt_info& info,
+void add_edit(Texts& texts, const Arguments& asked, const ddpm_rt_info& info,
               const InitialState& state) {
   const Shape sides(info.shape + 1, info.shape + info.rank);
   const bool has_mask = !state.mask.empty();
@@ -72,17 +72,17 @@ void add_edit(PngTexts& texts, const Arguments& asked, const ddpm_rt_info& info,
 
 }  // namespace
 
-PngTexts describe(const Arguments& asked, const ddpm_rt_info& info, const ModelDigests& digests,
-                  const InitialState& state, const InputValues& inputs,
-                  const InputValues& null_inputs) {
+Texts describe(const Arguments& asked, const ddpm_rt_info& info, const ModelDigests& digests,
+               const InitialState& state, const InputValues& inputs,
+               const InputValues& null_inputs) {
   const bool is_edit = !state.images.empty() || !state.noise.empty();
-  PngTexts texts = {{"ddpm-rt.seed", std::to_string(asked.seed)},
-                    {"ddpm-rt.sampler", info.sampler},
-                    {"ddpm-rt.steps", std::to_string(info.steps)},
-                    {"ddpm-rt.table", digests.table},
-                    {"ddpm-rt.label", label_text(asked, info, is_edit)},
-                    {"ddpm-rt.guidance", python_text(asked.guidance)},
-                    {"ddpm-rt.model", digests.model}};
+  Texts texts = {{"ddpm-rt.seed", std::to_string(asked.seed)},
+                 {"ddpm-rt.sampler", info.sampler},
+                 {"ddpm-rt.steps", std::to_string(info.steps)},
+                 {"ddpm-rt.table", digests.table},
+                 {"ddpm-rt.label", label_text(asked, info, is_edit)},
+                 {"ddpm-rt.guidance", python_text(asked.guidance)},
+                 {"ddpm-rt.model", digests.model}};
   if (!inputs.empty()) texts.emplace_back("ddpm-rt.inputs", inputs_text(inputs));
   if (!null_inputs.empty()) texts.emplace_back("ddpm-rt.null-inputs", inputs_text(null_inputs));
   if (!state.images.empty()) add_edit(texts, asked, info, state);

@@ -10,6 +10,6 @@
 #include "named_inputs.hpp"
 #include "png_file.hpp"
 
-PngTexts describe(const Arguments& asked, const ddpm_rt_info& info, const ModelDigests& digests,
-                  const InitialState& state, const InputValues& inputs,
-                  const InputValues& null_inputs);
+Texts describe(const Arguments& asked, const ddpm_rt_info& info, const ModelDigests& digests,
+               const InitialState& state, const InputValues& inputs,
+               const InputValues& null_inputs);

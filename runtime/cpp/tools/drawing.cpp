@@ -11,6 +11,7 @@
 #include "folder.hpp"
 #include "interrupt.hpp"
 #include "npy_file.hpp"
+#include "replace_file.hpp"
 
 namespace {
 
@@ -46,7 +47,9 @@ void check_output(const Arguments& asked, const Job& job, std::size_t size) {
   if (images.count > MAX_FLOATS / size)
     throw UsageError("--count must be at most " + std::to_string(MAX_FLOATS / size) +
                      " for images of this size; draw the rest with --first, or write a folder");
-  if (job.output != Output::ARRAY) return check_png(images, asked.scale);
+  // A folder of images that no picture shows would be taken for one of pictures.
+  const bool is_npz = job.output == Output::FOLDER && !images.is_picture && job.shape.size() != 3;
+  if (job.output != Output::ARRAY && !is_npz) return check_png(images, asked.scale);
   if (asked.scale != 1)
     throw UsageError(asked.out +
                      ": arrays hold the model's numbers and have no scale; leave out --scale");
@@ -112,7 +115,7 @@ std::vector<float> drawn(const Arguments& asked, ddpm_rt::Sampler& sampler, cons
   return job.is_decoded ? decoded(sampler, asked.batch, values) : values;
 }
 
-PngTexts texts_of(const Arguments& asked, const Job& job) {
+Texts texts_of(const Arguments& asked, const Job& job) {
   const ModelDigests digests = digests_of(asked.model, asked.steps, job.is_decoded);
   return describe(asked, job.info, digests, job.state, job.inputs, job.null_inputs);
 }
@@ -124,7 +127,7 @@ double since(Clock::time_point before) {
 Outcome draw_file(const Arguments& asked, ddpm_rt::Sampler& sampler, const Job& job) {
   Images images = described(job);
   const auto& [first, count] = job.samples;
-  PngTexts texts;
+  Texts texts;
   if (job.output == Output::GRID) texts = texts_of(asked, job);
   texts.emplace_back("ddpm-rt.samples",
                      std::to_string(first) + "-" + std::to_string(first + (count - 1)));
@@ -134,7 +137,7 @@ Outcome draw_file(const Arguments& asked, ddpm_rt::Sampler& sampler, const Job& 
   const double seconds = since(before);
   images.values = values;
   if (job.output == Output::GRID) {
-    write_png(asked.out, images, asked.scale, texts);
+    replace_file(asked.out, png_bytes(images, asked.scale, texts));
   } else {
     std::vector<std::size_t> shape = {images.count};
     shape.insert(shape.end(), job.shape.begin(), job.shape.end());
@@ -144,7 +147,10 @@ Outcome draw_file(const Arguments& asked, ddpm_rt::Sampler& sampler, const Job& 
 }
 
 Outcome draw_folder(const Arguments& asked, ddpm_rt::Sampler& sampler, const Job& job) {
-  SampleFolder folder(asked.out, texts_of(asked, job), job.shape, job.samples, asked.scale);
+  SampleFolder folder(
+      asked.out,
+      described(job).is_picture ? png_format(job.shape, asked.scale) : npz_format(job.shape),
+      texts_of(asked, job), job.samples);
   const auto parts = folder.missing(asked.batch);
   Outcome outcome = {0, folder.kept(), folder.damaged()};
   Progress progress = {asked.quiet, [&] {

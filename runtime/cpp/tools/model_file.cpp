@@ -82,12 +82,12 @@ class Fields {
   std::string_view rest_;
 };
 
-using Texts = std::map<std::string, std::string, std::less<>>;
+using Metadata = std::map<std::string, std::string, std::less<>>;
 
 // The metadata of an ONNX file.
-Texts metadata_of(std::string_view model) {
+Metadata metadata_of(std::string_view model) {
   constexpr std::uint64_t METADATA = 14, KEY = 1, VALUE = 2;
-  Texts texts;
+  Metadata texts;
   std::uint64_t number = 0;
   std::string_view bytes;
   for (Fields fields(model); fields.next(number, bytes);) {
@@ -101,10 +101,10 @@ Texts metadata_of(std::string_view model) {
 }
 
 // The same texts from the record beside a plan.
-Texts texts_of_record(const std::string& plan) {
+Metadata texts_of_record(const std::string& plan) {
   const Json record =
       Json::parse(ddpm_rt::read_file(plan + ".json", ddpm_rt::MAX_TEXT_BYTES, "a plan's record"));
-  Texts texts = {{std::string(CARD), record.at("card").dump()}};
+  Metadata texts = {{std::string(CARD), record.at("card").dump()}};
   const Json steps = record.value("steps", Json::object());
   for (const auto& [calls, text] : steps.items())
     texts[std::string(STEPS) + calls] = text.get<std::string>();
@@ -112,7 +112,7 @@ Texts texts_of_record(const std::string& plan) {
 }
 
 // The fitted table of the most network calls.
-std::string longest_table(const Texts& texts) {
+std::string longest_table(const Metadata& texts) {
   std::int64_t most = -1;
   std::string longest;
   for (const auto& [key, text] : texts) {
@@ -158,7 +158,7 @@ ModelDigests digests_of(const std::string& model, const std::optional<std::strin
                         bool is_decoded) {
   const std::string bytes = ddpm_rt::read_file(model, ddpm_rt::MAX_MODEL_BYTES, MODEL_KIND);
   const bool is_plan = std::string_view(bytes).substr(1).starts_with(PLAN_MAGIC);
-  const Texts texts = is_plan ? texts_of_record(model) : metadata_of(bytes);
+  const Metadata texts = is_plan ? texts_of_record(model) : metadata_of(bytes);
   ModelDigests digests = {ddpm_rt::sha256(bytes), "", ""};
   digests.table =
       table_sha256(steps ? ddpm_rt::read_file(*steps, ddpm_rt::MAX_TEXT_BYTES, "a steps file")

@@ -231,8 +231,7 @@ std::string text_of(const std::vector<std::size_t>& shape) {
   return "[" + text + "]";
 }
 
-void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
-               std::span<const float> numbers) {
+std::string npy_bytes(const std::vector<std::size_t>& shape, std::span<const float> numbers) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < shape.size(); ++i)
     header += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
@@ -246,5 +245,10 @@ void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
   bytes += static_cast<char>(header.size() >> 8);
   bytes += header;
   bytes.append(reinterpret_cast<const char*>(numbers.data()), numbers.size_bytes());
-  replace_file(path, bytes);
+  return bytes;
+}
+
+void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
+               std::span<const float> numbers) {
+  replace_file(path, npy_bytes(shape, numbers));
 }

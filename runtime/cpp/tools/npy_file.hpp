@@ -18,6 +18,9 @@ Array read_npy(const std::string& path);
 // A shape as text: [3, 4, 6].
 std::string text_of(const std::vector<std::size_t>& shape);
 
-// Writes float32 of this shape for NumPy. Throws std::runtime_error.
+// The bytes of a file of float32 of this shape, as NumPy writes it.
+std::string npy_bytes(const std::vector<std::size_t>& shape, std::span<const float> numbers);
+
+// Throws std::runtime_error.
 void write_npy(const std::string& path, const std::vector<std::size_t>& shape,
                std::span<const float> numbers);

@@ -11,7 +11,6 @@
 #include "arguments.hpp"
 #include "file.hpp"
 #include "limits.hpp"
-#include "replace_file.hpp"
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
@@ -100,8 +99,7 @@ void check_png(const Images& images, std::size_t scale) {
                      " pixels; write an .npy, or fewer or smaller images");
 }
 
-void write_png(const std::string& path, const Images& images, std::size_t scale,
-               const PngTexts& texts) {
+std::string png_bytes(const Images& images, std::size_t scale, const Texts& texts) {
   const Grid grid = grid_of(images.count);
   const auto pixels = painted(images, grid, scale);
   const auto channels = static_cast<int>(images.shape[0]);
@@ -113,6 +111,6 @@ void write_png(const std::string& path, const Images& images, std::size_t scale,
   };
   if (stbi_write_png_to_func(append, &bytes, width, height, channels, pixels.data(),
                              width * channels) == 0)
-    throw std::runtime_error(path + " cannot be encoded; write an .npy");
-  replace_file(path, with_texts(bytes, texts));
+    throw std::runtime_error("the PNG cannot be encoded; write an .npy");
+  return with_texts(bytes, texts);
 }

@@ -24,11 +24,10 @@ struct Images {
   bool is_picture;
 };
 
-// Throws UsageError, before anything is drawn, if write_png cannot write such images, each of their
+// Throws UsageError, before anything is drawn, if png_bytes cannot write such images, each of their
 // pixels as `scale` x `scale`.
 void check_png(const Images& images, std::size_t scale);
 
-// Writes a grid with the columns of Python's, and the texts. Cells without an image are white.
-// Throws std::runtime_error.
-void write_png(const std::string& path, const Images& images, std::size_t scale,
-               const PngTexts& texts);
+// The bytes of a PNG: a grid with the columns of Python's, and the texts. Cells without an image are
+// white. Throws std::runtime_error.
+std::string png_bytes(const Images& images, std::size_t scale, const Texts& texts);

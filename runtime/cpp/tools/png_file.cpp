@@ -21,15 +21,6 @@ constexpr CrcTable crc_table() {
   return table;
 }
 
-// The checksum of PNG and ZIP files: ISO 3309.
-std::uint32_t crc32(std::string_view bytes) {
-  static constexpr CrcTable TABLE = crc_table();
-  std::uint32_t crc = ~0U;
-  for (const char byte : bytes)
-    crc = TABLE[(crc ^ static_cast<std::uint8_t>(byte)) & 255] ^ crc >> 8;
-  return ~crc;
-}
-
 std::uint32_t number_at(std::string_view bytes, std::size_t place) {
   std::uint32_t number = 0;
   for (std::size_t i = 0; i < 4; ++i)
@@ -100,6 +91,14 @@ bool is_ascii(const std::string& text) {
 
 }  // namespace
 
+std::uint32_t crc32(std::string_view bytes) {
+  static constexpr CrcTable TABLE = crc_table();
+  std::uint32_t crc = ~0U;
+  for (const char byte : bytes)
+    crc = TABLE[(crc ^ static_cast<std::uint8_t>(byte)) & 255] ^ crc >> 8;
+  return ~crc;
+}
+
 PngFacts read_png_facts(std::string_view bytes) {
   PngFacts facts;
   if (!bytes.starts_with(PNG_SIGNATURE)) return facts;
@@ -115,7 +114,7 @@ PngFacts read_png_facts(std::string_view bytes) {
   return facts;
 }
 
-std::string with_texts(const std::string& png, const PngTexts& texts) {
+std::string with_texts(const std::string& png, const Texts& texts) {
   std::string chunks;
   for (const auto& [key, value] : texts)
     chunks += is_ascii(value) ? chunk_of("tEXt", key + '\0' + value)

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-// Keys and values in the text chunks of a PNG, UTF-8, in their order.
-using PngTexts = std::vector<std::pair<std::string, std::string>>;
+// Keys and values that describe an image, UTF-8, in their order.
+using Texts = std::vector<std::pair<std::string, std::string>>;
 
 struct PngFacts {
   std::map<std::string, std::string> texts;
@@ -21,8 +21,11 @@ struct PngFacts {
 
 constexpr std::string_view PNG_SIGNATURE("\x89PNG\r\n\x1a\n", 8);
 
+// The checksum of PNG and ZIP files: ISO 3309.
+std::uint32_t crc32(std::string_view bytes);
+
 // What the chunks of a file say, up to the first damaged one. Compressed texts are skipped.
 PngFacts read_png_facts(std::string_view bytes);
 
 // A whole PNG with these texts behind its header.
-std::string with_texts(const std::string& png, const PngTexts& texts);
+std::string with_texts(const std::string& png, const Texts& texts);
