@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from cpp_lines import FOLDERS, GRIDS, REFUSED, RESUMED, UNREADABLE, Line
+from cpp_lines import FOLDERS, GRIDS, IMPOSSIBLE, REFUSED, RESUMED, Line
 from cpp_pictures import MIDDLE
 from PIL import Image
 
@@ -110,13 +110,13 @@ def compare_resumed(program: Path, files: Path, folder: Path) -> bool:
 def compare_refused(program: Path, files: Path) -> bool:
     """Whether both refuse the same command lines in one line, with the same exit code."""
     results = {}
-    for line, code in [*[(line, 2) for line in REFUSED], *[(line, 1) for line in UNREADABLE]]:
+    for line, code in [*[(line, 2) for line in REFUSED], *[(line, 1) for line in IMPOSSIBLE]]:
         python = [sys.executable, "-m", "ddpm_rt", "sample", *line.python(files, Path("x.npy"))]
         for command in (line.cpp(program, files, Path("x.npy")), python):
             said = subprocess.run(command, capture_output=True, text=True, cwd=files)
             fine = said.returncode == code and said.stderr.strip() and "Traceback" not in said.stderr
             results[f"{' '.join(command)}: exit code {said.returncode}, {said.stderr[-200:]!r}"] = bool(fine)
-    print(f"{len(REFUSED)} wrong command lines and {len(UNREADABLE)} files that cannot be read")
+    print(f"{len(REFUSED)} wrong command lines and {len(IMPOSSIBLE)} files that cannot be read or written")
     return all_hold(results)
 
 

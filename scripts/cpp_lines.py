@@ -120,8 +120,11 @@ REFUSED = [
     Line(*GAUSSIAN, "--out x.bmp"),
     Line(*GAUSSIAN, "--engine gaussian.onnx"),
 ]
-# what both cannot read
-UNREADABLE = [Line(*IMAGE, f"--input low_res={name}.png") for name in (*REFUSED_PICTURES, "missing")]
+# what both cannot read or write
+IMPOSSIBLE = [
+    *[Line(*IMAGE, f"--input low_res={name}.png") for name in (*REFUSED_PICTURES, "missing")],
+    *[Line(*GAUSSIAN, f"--out none/x{suffix}") for suffix in (".png", ".npy")],
+]
 
 
 def _placed(word: str, files: Path) -> str:

@@ -112,7 +112,8 @@ fuzz() {
     -DDDPM_RT_ONNXRUNTIME=OFF "${few_units[@]}" "${with_clang[@]}" -DDDPM_RT_SANITIZE=address,undefined >/dev/null
   build_in "$build/fuzz" --target fuzz_readers
   mkdir -p "$build/fuzz/corpus" "$build/fuzz/seeds"
-  cp tests/golden/*.json tests/golden/format2/*.{card,steps}.json "$build"/files/*.plan.json "$build/fuzz/seeds"
+  cp tests/golden/*.json tests/golden/format2/*.{card,steps}.json "$build"/files/*.plan.json \
+    "$build"/files/*.png "$build"/compare/cpp/folder/* "$build/fuzz/seeds"
   "$build/fuzz/fuzz_readers" -max_total_time="$1" -max_len=65536 -print_final_stats=1 "$build/fuzz/corpus" \
     "$build/fuzz/seeds" >"$build/fuzz/log" 2>&1 || { tail -50 "$build/fuzz/log" && return 1; }
   echo "fuzzed the readers for $1 s: $(awk '/executed_units/ { print $2 }' "$build/fuzz/log") inputs, no failure"

@@ -1,5 +1,5 @@
 // libFuzzer: for any bytes in a steps file, a card or the record of a plan, the readers succeed or
-// throw Failure with a message.
+// throw Failure with a message. The readers of the chunks of PNG files and of .npz files take any.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -8,8 +8,10 @@
 #include "card.hpp"
 #include "error.hpp"
 #include "limits.hpp"
+#include "npz_file.hpp"
 #include "one_line.hpp"
 #include "plan_record.hpp"
+#include "png_file.hpp"
 #include "steps_file.hpp"
 
 namespace {
@@ -47,6 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_read([&] { ddpm_rt::parse_steps(text, "steps"); });
   check_read([&] { ddpm_rt::read_card(text, "card"); });
   check_read([&] { ddpm_rt::parse_plan_record(text, "record"); });
+  require(read_png_facts(text).texts.size() <= size);
+  require(read_npz_facts(text).array_bytes <= size);
   check_message(text.substr(0, 8192));
   return 0;
 }

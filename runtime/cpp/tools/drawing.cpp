@@ -43,6 +43,7 @@ Images described(const Job& job) {
 
 void check_output(const Arguments& asked, const Job& job, std::size_t size) {
   const Images images = described(job);
+  if (job.output != Output::FOLDER) check_target(asked.out);
   size = std::max(size, numbers_of(job.shape));  // as drawn, or as written
   if (images.count > MAX_FLOATS / size)
     throw UsageError("--count must be at most " + std::to_string(MAX_FLOATS / size) +

@@ -76,11 +76,19 @@ void write_temporary(const std::string& path, std::string& temporary, const std:
 
 }  // namespace
 
-void replace_file(const std::string& path, const std::string& bytes) {
+void check_target(const std::string& path) {
   std::error_code failed;
   const auto status = fs::status(path, failed);
   if (fs::exists(status) && !fs::is_regular_file(status))
     fail(path, "it exists and is not a regular file");
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, failed))
+    fail(path, folder.string() + " is not a folder; make it first");
+}
+
+void replace_file(const std::string& path, const std::string& bytes) {
+  check_target(path);
+  std::error_code failed;
   std::string temporary = temporary_beside(path);
   try {
     write_temporary(path, temporary, bytes);
