@@ -39,7 +39,7 @@ GRIDS = [
     *[Line(*GAUSSIAN, f"--count {count} --batch 5") for count in (1, 7, 12)],
     Line("latents", "latents", "--count 7 --batch 5"),
     Line("latents", "latents", "--count 3 --scale 3"),
-    Line(*GAUSSIAN, "--seed=9 --first 4 --count 5 --scale 3"),
+    Line(*GAUSSIAN, "--stream-steps --seed=9 --first 4 --count 5 --scale 3"),
     Line(*GAUSSIAN, "--first 4 --count 10 --batch 3 --shard 1/2"),
     Line(*GAUSSIAN, "--count 4 --batch 2 --shard 2/3"),
     Line(*GAUSSIAN, "--count 4 --batch 2 --shard 0/3"),  # without samples

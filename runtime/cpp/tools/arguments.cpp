@@ -37,6 +37,7 @@ const char* const USAGE =
     "  --device N      number of the GPU                                [0]\n"
     "  --streams N     of a plan: batches to draw at the same time      [1]\n"
     "  --mode M        of a plan: replay, chunks, while or stream       [replay]\n"
+    "  --stream-steps  of a plan: --mode stream\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
     "  -o, --out PATH  x.png: a grid. x.npy: float32 numbers. DIR/: one file per sample, which\n"
     "                  the same command resumes                         [samples.png]\n"
@@ -162,9 +163,9 @@ const std::map<std::string, Take>& options() {
 
 const std::map<std::string, bool Arguments::*>& flags() {
   static const std::map<std::string, bool Arguments::*> known = {
-      {"--resize", &Arguments::resize},   {"--quiet", &Arguments::quiet},
-      {"--version", &Arguments::version}, {"--help", &Arguments::help},
-      {"-h", &Arguments::help},
+      {"--resize", &Arguments::resize}, {"--stream-steps", &Arguments::stream_steps},
+      {"--quiet", &Arguments::quiet},   {"--version", &Arguments::version},
+      {"--help", &Arguments::help},     {"-h", &Arguments::help},
   };
   return known;
 }

@@ -28,7 +28,7 @@ struct Arguments {
   double guidance = 1.0;
   std::vector<NamedValue> inputs, null_inputs;
   ddpm_rt::OpenOptions open;
-  bool resize = false, quiet = false, help = false, version = false;
+  bool resize = false, stream_steps = false, quiet = false, help = false, version = false;
 };
 
 extern const char* const USAGE;

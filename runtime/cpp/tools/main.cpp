@@ -10,6 +10,7 @@
 #include "arguments.hpp"
 #include "drawing.hpp"
 #include "interrupt.hpp"
+#include "model_file.hpp"
 #include "one_line.hpp"
 
 namespace {
@@ -51,8 +52,11 @@ void print_result(const Arguments& asked, const Outcome& outcome, const char* sa
 }
 
 ddpm_rt::Sampler opened(const Arguments& asked) {
-  if (asked.steps) return {asked.model, *asked.steps, asked.open};
-  return ddpm_rt::Sampler(asked.model, asked.open);
+  ddpm_rt::OpenOptions options = asked.open;
+  // As in Python, an .onnx has no CUDA graph to leave out.
+  if (asked.stream_steps && is_plan(asked.model)) options.mode = DDPM_RT_STREAM;
+  if (asked.steps) return {asked.model, *asked.steps, options};
+  return ddpm_rt::Sampler(asked.model, options);
 }
 
 void run(const Arguments& asked) {

@@ -18,7 +18,9 @@ using Json = nlohmann::json;
 
 constexpr const char* MODEL_KIND = "a model";
 constexpr std::string_view CARD = "ddpm_rt.card", STEPS = "ddpm_rt.steps.";
-constexpr std::string_view PLAN_MAGIC = "trt";  // from the second byte on
+
+bool begins_as_plan(std::string_view bytes) { return bytes.substr(1).starts_with("trt"); }
+
 constexpr const char* COLUMNS[] = {"t",
                                    "x0_from_x",
                                    "x0_from_out",
@@ -154,11 +156,12 @@ std::string file_sha256(const std::string& path) {
 
 }  // namespace
 
+bool is_plan(const std::string& path) { return begins_as_plan(ddpm_rt::read_beginning(path, 4)); }
+
 ModelDigests digests_of(const std::string& model, const std::optional<std::string>& steps,
                         bool is_decoded) {
   const std::string bytes = ddpm_rt::read_file(model, ddpm_rt::MAX_MODEL_BYTES, MODEL_KIND);
-  const bool is_plan = std::string_view(bytes).substr(1).starts_with(PLAN_MAGIC);
-  const Metadata texts = is_plan ? texts_of_record(model) : metadata_of(bytes);
+  const Metadata texts = begins_as_plan(bytes) ? texts_of_record(model) : metadata_of(bytes);
   ModelDigests digests = {ddpm_rt::sha256(bytes), "", ""};
   digests.table =
       table_sha256(steps ? ddpm_rt::read_file(*steps, ddpm_rt::MAX_TEXT_BYTES, "a steps file")

@@ -4,6 +4,9 @@
 #include <optional>
 #include <string>
 
+// Whether a file begins as plans do. Throws std::runtime_error if it cannot be read.
+bool is_plan(const std::string& path);
+
 struct ModelDigests {
   std::string model;
   std::string table;    // of the numbers of the step table
