@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ddpm_rt import DdpmRtError, ModelCard
 
+from .inference import inferred
 from .time_branch import time_nodes
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -107,7 +108,7 @@ class _Typing:
 
 def float_values(model: onnx.ModelProto) -> set[str]:
     """The names of all float32 values of a graph, including weights, inputs and outputs."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    graph = inferred(model)
     values = (*graph.value_info, *graph.input, *graph.output)
     weights = {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     return weights | {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}

@@ -18,6 +18,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.engines.cpu_threads import default_threads
 from ddpm_rt.engines.onnx_runtime import onnx_runtime
 
+from .inference import inferred
 from .module_call import example
 from .precision import LARGEST, TYPES, Precision
 
@@ -69,8 +70,7 @@ def rounding(name: str, kind: int) -> list[onnx.NodeProto]:
 
 def low_values(model: onnx.ModelProto) -> dict[str, int]:
     """The float16 and bfloat16 outputs of the nodes, with their ONNX types."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    types = {value.name: value.type.tensor_type.elem_type for value in inferred(model).value_info}
     made = [name for node in model.graph.node for name in node.output]
     return {name: types[name] for name in made if types.get(name) in LOW}
 

@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from ddpm_rt import DdpmRtError, ModelCard
 
+from ..graph.inference import inferred
 from ..graph.time_branch import time_nodes
 
 PRODUCTS = ("MatMul", "Gemm")
@@ -68,7 +69,7 @@ def known_shapes(model: onnx.ModelProto, card: ModelCard) -> dict[str, tuple[int
         if value.type.tensor_type.shape.dim and not value.type.tensor_type.shape.dim[0].HasField("dim_value"):
             value.type.tensor_type.shape.dim[0].dim_value = 1
     del one.graph.value_info[:]
-    graph = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
+    graph = inferred(one, data_prop=True)
     found = {}
     for value in (*graph.value_info, *graph.input, *graph.output):
         sides = value.type.tensor_type.shape.dim

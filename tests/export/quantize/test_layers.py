@@ -3,8 +3,9 @@
 import onnx
 import pytest
 from onnx import helper
-from tiny_unet import CONFIG, tiny_card
+from tiny_unet import CONFIG, tiny_card, tiny_unet
 
+from ddpm_export.onnx_export import ExportOptions, export_onnx
 from ddpm_export.quantize.layers import Layer, find_layers
 from ddpm_export.quantize.quantize import read_float
 from ddpm_export.quantize.sensitivity import FLOAT_SHARE, decided
@@ -76,3 +77,13 @@ def test_no_more_work_than_the_share_stays_float_because_of_the_measurement():
     stay = [row.stays for row in decided(layers, [1.0 + index / 100 for index in range(100)])]
     assert stay.count("sensitive") <= FLOAT_SHARE * 100
     assert stay[-1] is None or stay.count("sensitive") == FLOAT_SHARE * 100
+
+
+def test_a_layer_has_its_work_in_every_opset(tmp_path, layers):
+    """onnx infers no shape behind a GroupNormalization of opset 21."""
+    export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(opset=21, threads=1))
+    found = find_layers(read_float(tmp_path / "unet.onnx")[1], tiny_card())
+    assert "GroupNormalization" in {node.op_type for node in onnx.load(tmp_path / "unet.onnx").graph.node}
+    assert {layer.name: layer.multiply_adds for layer in found if layer.weight} == {
+        name: layer.multiply_adds for name, layer in layers.items() if layer.weight
+    }

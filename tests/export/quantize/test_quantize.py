@@ -119,6 +119,17 @@ def test_labels_guidance_a_learned_variance_and_a_fixed_batch(tmp_path, few):
 
 
 @pytest.mark.slow
+def test_an_export_of_opset_21_becomes_fp16(tmp_path, few):
+    """Its GroupNormalization has no types that onnx infers."""
+    source, out = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    export_onnx(UNet(CONFIG).eval(), tiny_card(), source, ExportOptions(opset=21, threads=1))
+    quantize(source, out, few(tiny_card(), target="tensorrt", precision="fp16"))
+    types = {tensor.data_type for tensor in onnx.load(out).graph.initializer if tensor.name.endswith(".scale")}
+    assert types == {onnx.TensorProto.FLOAT16}
+    assert set(read_onnx_card(out).precision.split("+")) >= {"fp16", "int8"}
+
+
+@pytest.mark.slow
 def test_a_model_of_other_types_is_refused(exported, made, tmp_path):
     out = tmp_path / "x.onnx"
     failed(run("quantize", exported("fp16", True), "-o", out, *QUICK), "is in fp16; quantise an export in fp32")
