@@ -13,8 +13,7 @@ from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.bounded_read import failure
 from ddpm_rt.artifacts.card import METADATA_KEY, ModelCard
 from ddpm_rt.artifacts.digest import array_sha256, file_sha256
-from ddpm_rt.artifacts.fused_chain import FusedChain, FusedFacts, is_fused, not_a_network
-from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.fused_chain import FusedChain, FusedFacts, read_network_card
 from ddpm_rt.artifacts.onnx_metadata import PROTOBUF_BYTES
 from ddpm_rt.engines.fused import FusedRunner
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
@@ -55,9 +54,7 @@ def fuse(
     Raises ValueError for guidance, null inputs or a type of image that the model does not allow, DdpmRtError, and
     leaves no file, where the network cannot be part of a chain or the images differ.
     """
-    if is_fused(model):
-        raise not_a_network(model)
-    card = read_onnx_card(model)
+    card = read_network_card(model)
     if image == "uint8" and not card.is_picture:
         raise ValueError("the model draws no pictures of 1 or 3 channels; leave out --uint8")
     request = _request(card, sampler, guidance, null_inputs)

@@ -11,8 +11,7 @@ from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.digest import file_sha256
 from ddpm_rt.artifacts.fitted_tables import fitted_tables
-from ddpm_rt.artifacts.fused_chain import is_fused, not_a_network
-from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.fused_chain import read_network_card
 from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.output_path import check_target
 from ddpm_rt.artifacts.plan_build import Build, Flavour
@@ -82,9 +81,7 @@ def read_source(source: Path) -> tuple[ModelCard, dict[str, str]]:
     """
     if not source.is_file():
         raise DdpmRtError(f"{source} is not a file; name an .onnx that `ddpm-rt export` wrote")
-    card = read_onnx_card(source)
-    if is_fused(source):
-        raise not_a_network(source)  # and TensorRT has no bitwise operators
+    card = read_network_card(source)
     model = load_onnx(source, external=False)
     digests = {source.name: file_sha256(source)}
     for name in sorted(set(external_files(model))):

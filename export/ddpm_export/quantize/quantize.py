@@ -14,7 +14,7 @@ import onnx
 from ddpm_rt import DdpmRtError, ModelCard
 from ddpm_rt.artifacts.atomic_write import replace_file
 from ddpm_rt.artifacts.card import METADATA_KEY
-from ddpm_rt.artifacts.onnx_card import read_onnx_card
+from ddpm_rt.artifacts.fused_chain import read_network_card
 from ddpm_rt.artifacts.onnx_types import contradiction, graph_precision
 from ddpm_rt.artifacts.quantization_record import METADATA_KEY as RECORD_KEY
 from ddpm_rt.engines.ort_cpu import OrtDenoiser
@@ -193,7 +193,7 @@ def errors_of(
 
 def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
     """The card and the graph, whose time branch is looked up in tables. Raises DdpmRtError unless it is float32."""
-    card = read_onnx_card(source)
+    card = read_network_card(source)
     found = graph_precision(source)
     if wrong := contradiction(card.precision, found):
         raise DdpmRtError(f"{source}: {wrong}; write a new card with `ddpm-rt card`")

@@ -85,6 +85,14 @@ def read_fused(path: Path) -> FusedChain:
         raise failure(f"{path}:", f"the facts of the fused chain are wrong: {error}", AGAIN) from error
 
 
+def read_network_card(path: Path) -> ModelCard:
+    """The card of a network. Raises DdpmRtError as `read_onnx_card` does, and for a fused chain."""
+    card = read_onnx_card(path)
+    if is_fused(path):
+        raise not_a_network(path)
+    return card
+
+
 def not_a_network(path: Path) -> DdpmRtError:
     """The error for a fused chain where a network is needed."""
     return failure(path, "is a fused chain, which draws whole images", "name the network that it was made from")

@@ -25,6 +25,8 @@ def read_onnx_card(path: Path) -> ModelCard:
             texts = [text for key, text in _metadata(content) if key == METADATA_KEY.encode()]
             found = [decoded(text) for text in texts]
         except (ValueError, IndexError, KeyError) as error:
+            if is_tensorrt(content[:4]):
+                raise failure(path, "is a TensorRT plan", "name the .onnx that it was built from") from error
             reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
             raise failure(path, f"is not a whole ONNX model ({reason})", AGAIN) from error
     if not found:
@@ -40,6 +42,11 @@ def find_onnx_card(path: Path) -> ModelCard | None:
         return read_onnx_card(path)
     except DdpmRtError:
         return None
+
+
+def is_tensorrt(first: bytes) -> bool:
+    """Whether the first 4 bytes are those of a file of TensorRT, `ftrt`, or of TensorRT-RTX, `vtrt`."""
+    return first[1:] == b"trt"
 
 
 def check_file(path: Path) -> None:

@@ -19,6 +19,7 @@ from .bounded_read import failure, is_regular, mapped, open_regular, parse_json,
 from .card import ModelCard
 from .digest import file_sha256
 from .facts import check_keys, is_count, is_digest, require
+from .onnx_card import is_tensorrt
 from .plan_build import Build, Refit, parse_build, parse_refit
 
 FORMAT = 1
@@ -110,7 +111,7 @@ def is_plan(path: Path) -> bool:
     if path.suffix in SUFFIXES or not is_regular(path):
         return path.suffix in SUFFIXES
     with open_regular(path, "name a model file") as file:
-        return file.read(4)[1:] == b"trt"  # ftrt: TensorRT; vtrt: TensorRT-RTX
+        return is_tensorrt(file.read(4))
 
 
 def names_in_file(plan: Path) -> set[str]:

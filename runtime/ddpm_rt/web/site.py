@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..artifacts.atomic_write import replace_file
 from ..artifacts.bounded_read import failure, read_bytes
 from ..artifacts.card import ModelCard
-from ..artifacts.onnx_card import read_onnx_card
+from ..artifacts.fused_chain import read_network_card
 from ..artifacts.onnx_types import graph_precision
 from ..artifacts.steps_file import AGAIN, read_steps
 from ..errors import DdpmRtError
@@ -40,9 +40,9 @@ def write_site(
     With `webgpu`, the page uses a GPU where that computes what WebAssembly computes, and loads the files for it only
     where there is an adapter.
     Raises ValueError for a title that is not a line of text, DdpmRtError for a folder that is no site, or for a model
-    that a browser cannot run.
+    that a browser cannot run, such as a fused chain.
     """
-    card = read_onnx_card(model)
+    card = read_network_card(model)
     sampler = read_steps(steps, card)
     table = read_bytes(steps, AGAIN)
     _check_model(model, card)

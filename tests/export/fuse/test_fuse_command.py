@@ -5,6 +5,7 @@ import json
 import onnx
 import pytest
 from click.testing import CliRunner
+from command import failed
 from condition_files import denoiser_card, write_denoiser
 from gaussian_model import conditional_card, write_conditional, write_gaussian
 from onnx import numpy_helper
@@ -92,8 +93,23 @@ def test_a_chain_is_no_network(tmp_path, chain, gaussian):
         assert "is a fused chain, which draws whole images; name the network" in result.output
     with pytest.raises(DdpmRtError, match="is a fused chain"):
         read_source(chain)
-    result = command("fuse", chain, "--steps-file", tmp_path / "unet.steps.json", "-o", tmp_path / "twice.onnx")
-    assert "is a fused chain" in result.output
+    table, out = tmp_path / "unet.steps.json", tmp_path / "twice"
+    for arguments in (
+        ["fuse", chain, "--steps-file", table, "-o", out.with_suffix(".onnx")],
+        ["quantize", chain, "-o", out.with_suffix(".onnx")],
+        ["build", chain, "-o", out.with_suffix(".plan")],
+        ["web", chain, "--steps-file", table, "-o", out],
+    ):
+        failed(command(*arguments), "is a fused chain", "name the network")
+    assert not [path for path in tmp_path.iterdir() if path.stem == "twice"]
+
+
+def test_a_plan_is_no_onnx_file(tmp_path):
+    plan = tmp_path / "unet.plan"
+    plan.write_bytes(b"ftrt" + bytes(100))
+    for verb, options in (("quantize", ()), ("fuse", ("--steps-file", plan))):
+        result = command(verb, plan, *options, "-o", tmp_path / "x.onnx")
+        failed(result, "unet.plan is a TensorRT plan; name the .onnx that it was built from")
 
 
 def test_the_table_of_another_model_is_refused(tmp_path, chain):

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from command import failed, run
+from onnx import numpy_helper
 from tiny_unet import CONFIG, tiny_card
 
 from ddpm_export.cli import quantize as command
