@@ -170,7 +170,7 @@ def to_low(tensor: TensorProto, precision: str) -> TensorProto:
     largest = float(np.abs(value).max()) if value.size else 0.0
     if not largest <= LARGEST[precision]:
         raise DdpmRtError(
-            f"{tensor.name} has values up to {largest:.3g}, too large for {precision}; export as bf16 or fp32"
+            f"{tensor.name} has values up to {largest:.3g}, too large for {precision}; choose another --precision"
         )
     narrow = value.astype(np.float16) if precision == "fp16" else to_bfloat16(value)
     return helper.make_tensor(tensor.name, TYPES[precision], value.shape, narrow.tobytes(), raw=True)

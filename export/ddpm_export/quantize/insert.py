@@ -32,7 +32,8 @@ class Style:
     def rounded(self, scales: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scales that the graph's type can hold, none of them 0."""
         smallest = np.finfo(self.scales).smallest_subnormal
-        return np.maximum(scales.astype(self.scales), smallest).astype(np.float32)
+        with np.errstate(over="ignore"):  # the comparison with the float model finds values that are not finite
+            return np.maximum(scales.astype(self.scales), smallest).astype(np.float32)
 
 
 CPU = Style(UNSIGNED, outputs=True, biases=True)

@@ -14,6 +14,7 @@ from ..graph.time_branch import time_nodes
 
 PRODUCTS = ("MatMul", "Gemm")
 LEAST_CHANNELS = 16  # of a convolution: with fewer, the conversions cost more than the product saves
+KEPT = "--keep"  # the reason of a layer that the user keeps
 WEIGHT_SUFFIXES = (".T", ".weight")
 
 
@@ -57,6 +58,8 @@ def find_layers(model: onnx.ModelProto, card: ModelCard, keep: Sequence[str] = (
             known = ", ".join(layer.name for layer in layers[:4])
             raise DdpmRtError(f"--keep {pattern} names no layer; they are called {known} and so on")
     if not any(layer.stays is None for layer in layers):
+        if any(layer.stays == KEPT for layer in layers):
+            raise DdpmRtError("--keep leaves no layer to quantise; keep fewer")
         raise DdpmRtError("the graph has no layer that may be quantised: no inner convolution of 16 channels or more")
     return layers
 
@@ -85,7 +88,7 @@ def _plain(weight: str) -> str:
 
 
 def _kept(name: str, keep: Sequence[str]) -> str | None:
-    return "--keep" if any(fnmatch.fnmatchcase(name, pattern) for pattern in keep) else None
+    return KEPT if any(fnmatch.fnmatchcase(name, pattern) for pattern in keep) else None
 
 
 def _reason(

@@ -146,7 +146,7 @@ def quantize(source: Path, out: Path, asked: Quantization, report: Report = lamb
             save(made, card, temporary)
             precise = dataclasses.replace(card, precision=graph_precision(temporary))
             report("comparing whole chains with the float model")
-            measured = errors_of(temporary, exact, probes, compared, asked.threads)
+            measured = errors_of(temporary, exact, probes, compared, asked)
             parity = {**card.provenance.parity, **measured}
             provenance = dataclasses.replace(card.provenance, versions=package_versions(PACKAGES), parity=parity)
             done.append(Quantized(dataclasses.replace(precise, provenance=provenance), table, **measured))
@@ -172,17 +172,19 @@ def activation_ranges(
 
 
 def errors_of(
-    path: Path, exact: Path, probes: Sequence[Probe], compared: BoundRequest, threads: int | None
+    path: Path, exact: Path, probes: Sequence[Probe], compared: BoundRequest, asked: Quantization
 ) -> dict[str, float]:
     """How far the model at `path` is from the float one: single calls, and the images of whole chains.
 
     Raises DdpmRtError for values that are not finite.
     """
-    with OrtDenoiser(path, threads=threads) as ours, OrtDenoiser(exact, threads=threads) as theirs:
+    with OrtDenoiser(path, threads=asked.threads) as ours, OrtDenoiser(exact, threads=asked.threads) as theirs:
         error = output_error(ours, probes)
         psnr = compare(engine_side(ours, compared), engine_side(theirs, compared), compared).psnr
     if not np.isfinite(error) or np.isnan(psnr).any():
-        raise DdpmRtError("the quantised model gives values that are not finite; keep more layers with --keep")
+        is_half = asked.precision == "fp16"
+        advice = "choose --precision fp32, as fp16 ends at 65504" if is_half else "keep more layers with --keep"
+        raise DdpmRtError(f"the quantised model gives values that are not finite; {advice}")
     limited = np.minimum(psnr, MOST_PSNR)
     return {
         "relative_rms_error": error,

@@ -169,7 +169,7 @@ def test_what_cannot_be_asked_is_one_line(made, tmp_path):
     failed(run("quantize", source, "-o", tmp_path / "x.plan", *QUICK), ".onnx", code=2)
     failed(run("quantize", source, "-o", out, "--label", 1, *QUICK), "unconditional", code=2)
     failed(run("quantize", source, "-o", out, "--steps-file", table, "--keep", "no.such", *QUICK), "names no layer")
-    failed(run("quantize", source, "-o", out, "--keep", "*", "--steps-file", table, *QUICK), "no layer that may be")
+    failed(run("quantize", source, "-o", out, "--keep", "*", "--steps-file", table, *QUICK), "--keep leaves")
     failed(run("quantize", tmp_path / "none.onnx", "-o", out, *QUICK), "is not a file")
     half = ("-o", out, "--precision", "fp16", *QUICK)
     failed(run("quantize", source, *half), "fp16 is for TensorRT (--for tensorrt)", code=2)
@@ -178,6 +178,21 @@ def test_what_cannot_be_asked_is_one_line(made, tmp_path):
     onnx.save(model, older)
     failed(run("quantize", older, "--for", "tensorrt", *half), "has opset 17; fp16 needs an export of opset 18")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [(1e7, "conv_in.weight has values up to"), (1.9e5, "not finite; choose --precision fp32")],
+)
+def test_weights_or_activations_too_large_for_fp16_are_one_line(made, tmp_path, factor, message):
+    model = onnx.load(made[0])
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name.startswith("conv_in.weight"))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(factor), weights.name))
+    onnx.save(model, tmp_path / "large.onnx")
+    half = ("--for", "tensorrt", "--precision", "fp16", *QUICK)
+    result = run("quantize", tmp_path / "large.onnx", "--steps-file", made[1], "-o", tmp_path / "x.onnx", *half)
+    failed(result, message, "--precision")
+    assert not (tmp_path / "x.onnx").exists()
 
 
 @pytest.mark.slow
