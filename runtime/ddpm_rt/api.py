@@ -15,6 +15,7 @@ from .engines.opening import Model, open_engine, opened
 from .engines.ort_cpu import bf16_on_cpu
 from .requests.fitted import with_fitted
 from .requests.request import Progress, Request
+from .text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +121,8 @@ def sample(
             raise TypeError(f"{type(given).__name__} holds {', '.join(beside)} already; give one of the two")
     if request is not None and steps_file is not None:
         raise TypeError("a Request holds its sampler already; leave out steps_file")
+    if not isinstance(request, Request | None):
+        raise ValueError(f"request must be a ddpm_rt.Request, not {quoted(request)}")
     with opened(engine, options or EngineOptions(**of_engine)) as denoise:
         if request is None:
             compiled = None if steps_file is None else read_steps(Path(steps_file), denoise.card)

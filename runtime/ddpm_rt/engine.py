@@ -13,6 +13,7 @@ from .denoiser import Batch, Inputs, Times, arguments_of
 from .host_loop import Beginning, Noise, Step
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
+from .text import quoted
 
 Own = TypeVar("Own", bound="Engine")
 
@@ -138,5 +139,7 @@ class CallableEngine(Engine):
 
 
 def as_engine(denoise: Any) -> Engine:
-    """`denoise` if it is an engine already, else the callable with a card as one."""
+    """`denoise` if it is an engine already, else the callable with a card as one. Raises ValueError for all else."""
+    if not (callable(denoise) and hasattr(denoise, "card")):
+        raise ValueError(f"a model is a path, an open engine, or a callable with a card, not {quoted(denoise)}")
     return denoise if isinstance(denoise, Engine) else CallableEngine(denoise)

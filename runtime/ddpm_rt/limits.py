@@ -3,6 +3,7 @@
 The command line, the Python interface and the readers of files share them.
 """
 
+import numbers
 import operator
 
 from .text import quoted
@@ -20,15 +21,33 @@ MAX_SCALE = 1_024  # pixels of a picture for one of the model, in each direction
 FLOAT32_MAX = 3.4028234663852886e38
 
 
-def check_count(name: str, value: object, most: int, least: int = 1) -> None:
-    """Raises ValueError unless `value` is an integer of some type in [least, most]."""
+def check_count(name: str, value: object, most: int, least: int = 1) -> int:
+    """`value` as an int. Raises ValueError unless it is an integer of some type in [least, most]."""
+    number = as_integer(name, value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, not {quoted(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, not {quoted(number)}")
+    return number
+
+
+def as_integer(name: str, value: object) -> int:
+    """`value` as an int, which does not overflow as those of NumPy do. Raises ValueError unless it is an integer."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise ValueError(f"{name} must be an integer, not {quoted(value)}") from None
     if isinstance(value, bool):
         raise ValueError(f"{name} must be an integer, not {value}")
-    if number < least:
-        raise ValueError(f"{name} must be at least {least}, not {quoted(number)}")
-    if number > most:
-        raise ValueError(f"{name} must be at most {most}, not {quoted(number)}")
+    return number
+
+
+def check_number(name: str, value: object) -> None:
+    """Raises ValueError unless `value` is a real number of some type. It may be infinite or NaN."""
+    try:
+        if isinstance(value, numbers.Real):
+            float(value)
+            return
+    except OverflowError:  # an integer beyond float64
+        pass
+    raise ValueError(f"{name} must be a number, not {quoted(value)}")

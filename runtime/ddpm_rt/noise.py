@@ -38,6 +38,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .limits import as_integer
+
 Float32Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
 Key = int | NDArray[np.uint64]  # half of a seed, or `[lanes, 1]` of them
@@ -74,7 +76,7 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 
 def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Float32Array:
     """`normal` for several steps at once, float32 `[len(steps), len(samples), size]`. Raises ValueError as `normal`."""
-    numbers = [int(sample) for sample in samples]
+    seed, numbers = as_integer("seed", seed), [as_integer("a sample number", sample) for sample in samples]
     _check_address([seed], numbers, steps)
     counters = [_counter(step, sample) for step in steps for sample in numbers]
     return _drawn(counters, (seed & _LOW32, seed >> 32), size).reshape(len(steps), len(numbers), size)

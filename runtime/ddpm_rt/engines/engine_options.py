@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ..limits import as_integer
+
 Provider = Literal["auto", "cpu", "cuda", "tensorrt"]
 MAX_THREADS = 1024  # more would only exhaust the machine
 
@@ -19,7 +21,10 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.provider not in get_args(Provider):
             raise ValueError(f"provider must be one of {', '.join(get_args(Provider))}, not {self.provider!r}")
+        as_integer("device", self.device)
         if self.device < 0:
             raise ValueError(f"device must be at least 0, not {self.device}")
+        if self.threads is not None:
+            as_integer("threads", self.threads)
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             raise ValueError(f"threads must lie in [1, {MAX_THREADS}], not {self.threads}")

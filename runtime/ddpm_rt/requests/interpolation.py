@@ -9,6 +9,7 @@ from ..artifacts.card import ModelCard
 from ..denoiser import Batch
 from ..engine import ChainInputs
 from ..host_loop import Beginning
+from ..limits import as_integer
 from ..noise import UINT64_END, normal
 from ..samplers.schedule import Floats
 from .labels import no_class
@@ -27,6 +28,8 @@ class Between(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("start", "end"):
+            object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         if not (0 <= self.start < UINT64_END and 0 <= self.end < UINT64_END):
             raise ValueError(f"samples must lie in [0, 2^64), not {self.start} and {self.end}")
         if self.first != 0 or self.count < 2:

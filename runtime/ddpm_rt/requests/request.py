@@ -12,7 +12,7 @@ from ..artifacts.steps_file import table_sha256
 from ..denoiser import Batch, Denoiser, LabelledDenoiser, times_as
 from ..engine import ChainInputs, Engine, Loop, Watch, as_engine
 from ..host_loop import Beginning, Step, trajectory
-from ..limits import MAX_BATCH, MAX_COUNT, check_count
+from ..limits import MAX_BATCH, MAX_COUNT, as_integer, check_count, check_number
 from ..noise import UINT64_END
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.table import StepTable, check_table
@@ -52,12 +52,15 @@ class Request(SamplerOptions):
         asked = [field.name for field in fields(SamplerOptions) if getattr(self, field.name) is not None]
         if self.compiled is not None and asked:
             raise ValueError(f"the steps file decides the sampler; leave out {', '.join(asked)}")
+        check_number("guidance", self.guidance)
         if self.null_inputs and self.guidance == 1.0:
             raise ValueError("null inputs are for guidance; give a guidance other than 1")
+        for name, most in (("count", MAX_COUNT), ("batch", MAX_BATCH)):
+            object.__setattr__(self, name, check_count(name, getattr(self, name), most))
+        for name in ("seed", "first"):
+            object.__setattr__(self, name, as_integer(name, getattr(self, name)))
         if not 0 <= self.seed < UINT64_END:
             raise ValueError(f"seed must lie in [0, 2^64), not {quoted(self.seed)}")
-        check_count("count", self.count, MAX_COUNT)
-        check_count("batch", self.batch, MAX_BATCH)
         if self.first < 0 or self.first + self.count > UINT64_END:
             raise ValueError(f"first {quoted(self.first)} and count {self.count} must name samples in [0, 2^64)")
 
@@ -283,5 +286,7 @@ class BoundRequest:
 
 def extended(kind: type[Kind], request: Request | None, **more: Any) -> Kind:
     """A request of another kind with the fields of `request`, or their defaults, and `more`."""
+    if not isinstance(request, Request | None):
+        raise ValueError(f"request must be a ddpm_rt.Request, not {quoted(request)}")
     known = {} if request is None else {field.name: getattr(request, field.name) for field in fields(Request)}
     return kind(**known | more)

@@ -1,6 +1,6 @@
 """A sampler and its options, and their compilation into a step table for one model."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import dataclass
 from typing import get_args
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from ..artifacts.card import ModelCard
 from ..denoiser import plain_time
-from ..limits import MAX_TIMESTEPS, check_count
+from ..limits import MAX_TIMESTEPS, check_count, check_number
 from ..samplers import FITTED, NAMES, SAMPLERS, samplers_of
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.continuous import Levelled
@@ -43,6 +43,8 @@ class SamplerOptions:
         name = self.sampler or SAMPLER
         if self.eta is not None and not _has_eta(name):
             raise ValueError(f"eta is an option of ddim; {name} has none")
+        if self.eta is not None:
+            check_number("eta", self.eta)
         if self.eta is not None and not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"eta must lie in [0, 1], not {self.eta}")
         if self.steps is not None:
@@ -143,7 +145,7 @@ def _one_of(key: str, value: str | None, known: Collection[str]) -> None:
 
 def _as_timesteps(timesteps: Sequence[float]) -> tuple[float, ...]:
     """The timesteps as ints, or floats where one is fractional. Raises ValueError unless all are numbers in range."""
-    if len(timesteps) > MAX_TIMESTEPS:
+    if isinstance(timesteps, Sized) and len(timesteps) > MAX_TIMESTEPS:
         raise ValueError(f"timesteps must be at most {MAX_TIMESTEPS}, not {len(timesteps)}")
     array = np.asarray(timesteps, object)
     if array.ndim != 1 or not all(isinstance(t, NUMBERS) and not isinstance(t, bool) for t in array):
