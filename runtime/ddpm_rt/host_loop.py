@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from .denoiser import Batch, Denoiser
 from .errors import NotFiniteError
 from .exponential import exp
+from .limits import check_count, check_number
 from .noise import INITIAL_STEP, normal, rows_of_noise
 from .samplers.table import StepTable
 
@@ -57,8 +58,10 @@ def trajectory(
     A network with a learned variance says it in as many channels again, after those of the image.
     `noise` replaces `ddpm_rt.noise`, for comparing with other samplers. A `self_conditioned` network is called as
     `denoise(x, t, x0)`, with the x0 of the step before, and zeros in the first step. Raises NotFiniteError, naming the
-    sample and the step, when the network's output is not finite, or the images after the last step are not.
+    sample and the step, when the network's output is not finite, or the images after the last step are not; ValueError
+    for a beginning that does not fit, and for an output of another shape.
     """
+    _check_beginning(begin, table, (len(samples), *shape))
     steps = _steps_with_noise(table, begin.row)
     draw = _addressed(seed, samples, shape, steps) if noise is None else map(noise, steps)
     initial = next(draw)  # drawn even if x is given: a `noise` with state must advance
@@ -68,10 +71,12 @@ def trajectory(
     columns = np.stack(table[1:], axis=1).astype(np.float32)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     bounds = None if clip is None else (np.float32(clip[0]), np.float32(clip[1]))
+    learned = bool(table.log_sigma_from_spread.any())
     call = (lambda x, t: denoise(x, t, x0)) if self_conditioned else denoise
     for row, numbers in enumerate(columns[begin.row :], begin.row):
         row_numbers, t = RowNumbers(*numbers), table.t[row].item()
-        output = call(x, times[row])
+        output = np.asarray(call(x, times[row]))
+        _check_output(output, x, learned)
         if not np.isfinite(output).all():
             raise not_finite("the network's output", output, samples, row, t)
         out, spread = output[:, : shape[0]], output[:, shape[0] :]
@@ -155,6 +160,22 @@ def not_finite(what: str, values: Batch, samples: Sequence[int], row: int, t: fl
     """What to raise when values `[B, ...]`, one of each sample, are not all finite after a row of the table."""
     bad = int(np.isfinite(values).reshape(len(values), -1).all(axis=1).argmin())
     return NotFiniteError(f"{what} of sample {samples[bad]} is not finite at step {row}, t = {t}; check the model")
+
+
+def _check_beginning(begin: Beginning, table: StepTable, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless the table has the row, and x is of `shape`."""
+    check_count("the first row", begin.row, table.steps - 1, least=0)
+    check_number("the scale of the initial noise", begin.scale)
+    if begin.x is not None and np.shape(begin.x) != shape:
+        raise ValueError(f"x at the beginning is {list(np.shape(begin.x))} but must be {list(shape)}")
+
+
+def _check_output(output: Batch, x: Batch, learned: bool) -> None:
+    """Raises ValueError for an output that NumPy would broadcast to the images, or cut."""
+    twice = (x.shape[0], 2 * x.shape[1], *x.shape[2:])  # a network with a learned variance may run without it
+    if output.shape not in ((twice,) if learned else (x.shape, twice)) or output.dtype.kind not in "fiu":
+        wanted = list(twice) if learned else list(x.shape)
+        raise ValueError(f"the denoiser gives {output.dtype} {list(output.shape)} but must give float32 {wanted}")
 
 
 def _steps_with_noise(table: StepTable, first_row: int) -> list[int]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from gaussian_model import BETAS, PIXEL_VARIANCE
 
-from ddpm_rt import DdpmRtError, Schedule, StepTable, ddim, ddpm, noise, timesteps, trajectory
+from ddpm_rt import Beginning, DdpmRtError, Schedule, StepTable, ddim, ddpm, noise, timesteps, trajectory
 
 LINEAR = Schedule(BETAS)
 SHAPE = (1, 8, 8)
@@ -141,3 +141,44 @@ def test_the_loop_agrees_with_the_torch_reference_on_shared_noise():
     for step, x in zip(ours, reference, strict=True):
         # float32 coefficients and state against float64: rounding of values up to 157 at the noisy end.
         np.testing.assert_allclose(step.x, x.numpy(), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("begin", "words"), [
+    (Beginning(row=-1), "the first row must be at least 0, not -1"),
+    (Beginning(row=4), "the first row must be at most 3, not 4"),
+    (Beginning(row=1.0), "the first row must be an integer, not 1.0"),
+    (Beginning(np.zeros((4, 1, 8, 4))), r"x at the beginning is \[4, 1, 8, 4\] but must be \[4, 1, 8, 8\]"),
+    (Beginning(np.zeros((4, 8, 1, 8))), r"but must be \[4, 1, 8, 8\]"),
+    (Beginning(np.zeros(256)), r"but must be \[4, 1, 8, 8\]"),
+    (Beginning("photo.png"), r"but must be \[4, 1, 8, 8\]"),
+    (Beginning(scale="1"), "the scale of the initial noise must be a number, not '1'"),
+])  # fmt: skip
+def test_a_beginning_that_does_not_fit_is_an_error(begin, words):
+    with pytest.raises(ValueError, match=words):
+        run(ddim(LINEAR, timesteps(1000, 4)), gaussian("eps"), begin=begin)
+
+
+@pytest.mark.parametrize(("change", "found"), [
+    (lambda out: out[:1], r"float32 \[1, 1, 8, 8\]"),
+    (lambda out: out[..., :1], r"float32 \[4, 1, 8, 1\]"),
+    (lambda out: np.concatenate([out] * 3, axis=1), r"float32 \[4, 3, 8, 8\]"),
+    (lambda out: np.float32(0), r"float32 \[\]"),
+    (lambda out: None, r"object \[\]"),
+    (lambda out: out + 0j, r"complex64 \[4, 1, 8, 8\]"),
+])  # fmt: skip
+def test_an_output_that_numpy_would_broadcast_or_cut_is_an_error(change, found):
+    network = gaussian("eps")
+    with pytest.raises(ValueError, match=f"the denoiser gives {found} but must give float32 \\[4, 1, 8, 8\\]"):
+        run(ddim(LINEAR, timesteps(1000, 4)), lambda x, t: change(network(x, t)))
+
+
+def test_a_learned_variance_is_twice_the_channels():
+    table = ddpm(LINEAR, timesteps(1000, 4), variance="learned_range")
+    with pytest.raises(ValueError, match=r"must give float32 \[4, 2, 8, 8\]"):
+        run(table, gaussian("eps"))
+
+
+def test_an_output_may_be_nested_lists():
+    network, table = gaussian("eps"), ddim(LINEAR, timesteps(1000, 4))
+    lists = run(table, lambda x, t: network(x, t).tolist())
+    np.testing.assert_allclose(lists, run(table, network), rtol=0, atol=1e-6)  # float64 until it meets x
