@@ -11,6 +11,7 @@ from .engines.opening import DEFAULT, Model, opened
 from .requests.edit import Edit, Mask
 from .requests.interpolation import Between
 from .requests.inversion import FromNoise, Inversion
+from .requests.numbers import as_float32, as_numbers
 from .requests.request import Request, extended
 
 
@@ -35,7 +36,7 @@ def from_image(
     method is SDEdit (Meng et al. 2022).
     """
     with opened(engine, options or DEFAULT) as denoise:
-        batch = _as_batch(images, denoise)
+        batch = _as_batch("the images are", images, denoise)
         return extended(Edit, request, images=batch, strength=strength).drawn(denoise)
 
 
@@ -60,9 +61,10 @@ def inpaint(
     Raises ValueError for a mask or images of another shape, DdpmRtError for an unusable model. The method is RePaint
     (Lugmayr et al. 2022, algorithm 1) with jumps of one step.
     """
-    asked: dict[str, Any] = {"mask": np.asarray(mask, np.bool_), "strength": strength, "resample": resample}
+    asked: dict[str, Any] = {"mask": _as_mask(mask), "strength": strength, "resample": resample}
     with opened(engine, options or DEFAULT) as denoise:
-        return extended(Edit, request, images=_as_batch(images, denoise), **asked).drawn(denoise)
+        batch = _as_batch("the images are", images, denoise)
+        return extended(Edit, request, images=batch, **asked).drawn(denoise)
 
 
 def interpolate(
@@ -102,7 +104,7 @@ def invert(
     Raises ValueError for another sampler or images of another shape, DdpmRtError for an unusable model.
     """
     with opened(engine, options or DEFAULT) as denoise:
-        batch = _as_batch(images, denoise)
+        batch = _as_batch("the images are", images, denoise)
         return extended(Inversion, request, noise=batch, first=0, count=len(batch)).drawn(denoise)
 
 
@@ -116,11 +118,25 @@ def from_noise(
     Raises ValueError for noise of another shape, DdpmRtError for an unusable model.
     """
     with opened(engine, options or DEFAULT) as denoise:
-        batch = _as_batch(noise, denoise)
+        batch = _as_batch("the noise is", noise, denoise)
         return extended(FromNoise, request, noise=batch, first=0, count=len(batch)).drawn(denoise)
 
 
-def _as_batch(samples: Batch, engine: Engine) -> Batch:
-    """Float32 `[N, C, ...]` from `[N, C, ...]`, or from one sample `[C, ...]` of the shape that `engine` draws."""
-    array = np.asarray(samples, np.float32)
-    return array[None] if array.ndim == len(engine.card.image_shape) else array
+def _as_batch(said: str, samples: Batch, engine: Engine) -> Batch:
+    """Float32 `[N, C, ...]` from `[N, C, ...]`, or from one sample `[C, ...]` of the shape that `engine` draws.
+
+    Raises ValueError, which starts with `said`, for anything but finite numbers of one of these shapes.
+    """
+    array, shape = as_float32(said, samples), engine.card.image_shape
+    if array.ndim not in (len(shape), len(shape) + 1) or not array.size:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{said} {list(array.shape)} but must be [{wanted}] or [count, {wanted}]")
+    return array[None] if array.ndim == len(shape) else array
+
+
+def _as_mask(mask: Mask) -> Mask:
+    """The mask as bool. Raises ValueError for numbers between black and white, which need a threshold."""
+    array = as_numbers("the mask is", mask)
+    if array.dtype != np.bool_ and not any(np.isin(array, (0, white)).all() for white in (1, 255)):
+        raise ValueError("the mask must be of booleans, or of 0 and 1; compare it with a threshold, such as mask > 0.5")
+    return np.asarray(array, np.bool_)

@@ -150,7 +150,53 @@ def test_one_image_without_a_batch_is_a_batch_of_one(turn):
     np.testing.assert_array_equal(turn(image[0], Linear()), turn(image, Linear()), strict=True)
 
 
+NO_NUMBERS = {
+    "no array": [[1.0, 2.0], [1.0]],
+    "of type <U": np.full(SHAPE, "0.5"),
+    "of type complex": np.zeros(SHAPE, complex),
+    "of type datetime": np.zeros(SHAPE, "M8[s]"),
+    "of type object": np.full(SHAPE, None),
+    r"of type \[": np.zeros(SHAPE, [("x", "f4")]),
+    "masked in part": np.ma.masked_less(np.zeros(SHAPE), 1.0),
+    "not finite": np.full(SHAPE, 1e300),
+    r"\[0, 1, 4, 6\] but must be": np.zeros((0, *SHAPE)),
+    r"\[\] but must be": 0.5,
+}
+
+
+@pytest.mark.parametrize(("words", "value"), NO_NUMBERS.items())
+@pytest.mark.parametrize("draw", [
+    ddpm_rt.from_image, ddpm_rt.invert, ddpm_rt.from_noise, lambda images, engine: ddpm_rt.inpaint(images, MASK, engine)
+])  # fmt: skip
+def test_what_is_no_image_is_an_error(draw, words, value):
+    with pytest.raises(ValueError, match=f"^the (images are|noise is) {words}"):
+        draw(value, Linear())
+
+
+@pytest.mark.parametrize("draw", [
+    ddpm_rt.from_image, ddpm_rt.invert, lambda images, engine: ddpm_rt.inpaint(images, MASK, engine)
+])  # fmt: skip
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_bytes_are_no_picture_in_the_range_of_the_model(draw, kind):
+    with pytest.raises(ValueError, match=r"have values up to 255; scale images to \[-1, 1\]"):
+        draw(np.full(SHAPE, 255, kind), Linear(clip=(-1.0, 1.0)))
+
+
+@pytest.mark.parametrize("mask", [MASK * 0.5, MASK * np.nan, -1.0 * MASK, MASK.astype(np.uint8) * 7, MASK.astype(str)])
+def test_a_mask_without_a_threshold_is_an_error(mask):
+    with pytest.raises(ValueError, match="the mask (must be of booleans|is of type <U)"):
+        ddpm_rt.inpaint(pictures(), mask, Linear())
+
+
+def test_a_mask_of_zero_and_one_or_of_bytes_is_that_of_booleans():
+    asked = Request(steps=2, count=1)
+    expected = ddpm_rt.inpaint(pictures(), MASK, Linear(), request=asked)
+    for mask in (MASK.astype(int), MASK.tolist(), MASK.astype(np.uint8) * 255, MASK.astype(np.float32)):
+        np.testing.assert_array_equal(ddpm_rt.inpaint(pictures(), mask, Linear(), request=asked), expected)
+
+
 @pytest.mark.parametrize(("call", "words"), [
+    (lambda: ddpm_rt.from_image(pictures(), Linear(), strength="0.5"), "strength must be a number, not '0.5'"),
     (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=0.0), r"strength must lie in \(0, 1\], not 0.0"),
     (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=1.1), r"strength must lie in \(0, 1\]"),
     (lambda: ddpm_rt.from_image(pictures(), Linear(), strength=float("nan")), r"strength must lie in \(0, 1\]"),
@@ -165,9 +211,9 @@ def test_one_image_without_a_batch_is_a_batch_of_one(turn):
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(sampler="ddpm")), "only ddim"),
     (lambda: ddpm_rt.invert(pictures(), Linear(), request=Request(eta=0.5)), "only ddim"),
     (lambda: ddpm_rt.invert(np.zeros((1, 1, 5, 6)), Linear()), "1 x 5 x 6 but the model draws 1 x 4 x 6"),
-    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"the images are \[4, 6\] but must be \[count, 1, 4, 6\]"),
+    (lambda: ddpm_rt.invert(np.zeros((4, 6)), Linear()), r"images are \[4, 6\] but must be \[1, 4, 6\] or \[count"),
     (lambda: ddpm_rt.invert(np.full(SHAPE, np.nan), Linear()), "the images are not finite"),
-    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"the noise is \[4, 6\] but must be \[count, 1, 4, 6\]"),
+    (lambda: ddpm_rt.from_noise(np.zeros((4, 6)), Linear()), r"noise is \[4, 6\] but must be \[1, 4, 6\] or \[count"),
     (lambda: ddpm_rt.from_noise(np.zeros((1, 3, 4, 6)), Linear()), "3 x 4 x 6 but the model draws 1 x 4 x 6"),
 ])  # fmt: skip
 def test_an_invalid_edit_is_an_error(call, words):

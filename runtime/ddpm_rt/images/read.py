@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ..artifacts.array_file import read_array
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch
+from ..requests.numbers import check_range
 from ..text import quoted
 from .picture_file import read_pixels, resized
 
 MODES = {1: "L", 3: "RGB"}  # number of channels: Pillow's mode
 WHITE = 128  # mask pixels of at least this value are redrawn
-LARGEST = 2.0  # largest value of an image: a chain without clipping slightly exceeds [-1, 1], bytes do by far
 
 
 def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> Batch:
@@ -26,8 +26,7 @@ def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> 
     """
     if path.suffix.lower() == ".npy":
         images = load_array(path, shape)
-        if (largest := float(np.maximum(images.max(), -images.min()))) > LARGEST:
-            raise ValueError(f"{path} has values up to {largest:g}; scale images to [-1, 1] with bytes / 127.5 - 1")
+        check_range(f"{path} has", images)
         return images
     if len(shape) != 3 or shape[0] not in MODES:
         raise ValueError(f"{list(shape)} is no picture: give {path.name} as .npy, {list(shape)} in [-1, 1]")

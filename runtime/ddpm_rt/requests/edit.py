@@ -15,12 +15,13 @@ from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs, Engine
 from ..host_loop import Beginning, Step
-from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count
+from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count, check_number
 from ..noise import INITIAL_STEP, normal
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Floats
 from ..samplers.table import StepTable
 from .labels import no_class
+from .numbers import IMAGE_RANGE, check_range
 from .request import BoundRequest, Request
 
 Mask = NDArray[np.bool_]  # [H, W], or the sides that the model has: True is redrawn, False is kept
@@ -48,6 +49,7 @@ class Edit(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_number("strength", self.strength)
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength must lie in (0, 1], not {self.strength}")
         check_count("resample", self.resample, MAX_RESAMPLE)
@@ -78,6 +80,8 @@ class Edit(Request):
             raise ValueError(f"images are {_by(self.images.shape[1:])} but the model draws {_by(shape)}")
         if self.mask is not None and self.mask.shape != shape[1:]:
             raise ValueError(f"the mask is {_by(self.mask.shape)} but the model draws {_by(shape[1:])}")
+        if card.clip == IMAGE_RANGE:
+            check_range("images have", self.images)
         compiled = super().compile_for(card)
         if compiled.table.steps * self.resample > MAX_ROWS:
             raise ValueError(f"{compiled.table.steps} steps, {self.resample} times each, are more than {MAX_ROWS}")

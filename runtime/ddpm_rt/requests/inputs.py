@@ -11,6 +11,7 @@ from ..artifacts.card_facts import InputFacts
 from ..artifacts.digest import array_sha256
 from ..denoiser import Inputs
 from ..text import quoted
+from .numbers import as_numbers
 
 
 class GivenInputs(Mapping[str, NDArray[Any]]):
@@ -22,7 +23,9 @@ class GivenInputs(Mapping[str, NDArray[Any]]):
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = {str(name): _as_array(str(name), value) for name, value in sorted(values.items())}
+        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+            raise ValueError(f"inputs must be a mapping of names to values, not {quoted(values)}")
+        self._values = {name: _as_array(name, value) for name, value in sorted(values.items())}
         self.digests = {name: array_sha256(value) for name, value in self._values.items()}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -68,7 +71,7 @@ NOTHING = GivenInputs({})
 
 def as_inputs(values: Mapping[str, Any] | None) -> GivenInputs:
     """The values of a user as `GivenInputs`. Raises ValueError as that does."""
-    return values if isinstance(values, GivenInputs) else GivenInputs(values or {})
+    return values if isinstance(values, GivenInputs) else GivenInputs({} if values is None else values)
 
 
 def check_given_inputs(card: ModelCard, given: GivenInputs, null: GivenInputs) -> None:
@@ -101,11 +104,8 @@ def doubled(values: Inputs, null: Inputs) -> dict[str, NDArray[Any]]:
 
 
 def _as_array(name: str, value: Any) -> NDArray[Any]:
-    try:
-        array = np.array(value)  # a copy, which nobody changes afterwards
-    except ValueError as error:
-        raise ValueError(f"input {quoted(name)} is no array: {error}") from error
-    if array.dtype.kind not in "iufb" or not np.isfinite(array).all():
+    array = np.array(as_numbers(f"input {quoted(name)} is", value))  # a copy, which nobody changes afterwards
+    if not np.isfinite(array).all():
         raise ValueError(f"input {quoted(name)} must be of finite numbers")
     array.setflags(write=False)
     return array

@@ -16,6 +16,7 @@ from ..samplers.continuous import Levelled
 from ..samplers.schedule import Floats, Levels, Prediction, Schedule
 from ..samplers.table import StepTable, form
 from .labels import no_class
+from .numbers import IMAGE_RANGE, check_range
 from .request import BoundRequest, Request
 
 
@@ -116,6 +117,8 @@ class Inversion(FromNoise):
 
     def compile_for(self, card: ModelCard) -> CompiledSampler:
         compiled = super().compile_for(card)
+        if card.clip == IMAGE_RANGE:
+            check_range("the images have", self.noise)
         process = card.schedule if card.process is None else card.process
         table = ddim_inversion(process, process.level_of(compiled.table.t), prediction=card.prediction)
         first = process.scale_at(process.level_of(table.t[:1]), card.prediction)
