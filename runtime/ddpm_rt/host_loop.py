@@ -71,7 +71,7 @@ def trajectory(
     columns = np.stack(table[1:], axis=1).astype(np.float32)
     times = np.repeat(table.t[:, None], len(samples), axis=1)
     bounds = None if clip is None else (np.float32(clip[0]), np.float32(clip[1]))
-    learned = bool(table.log_sigma_from_spread.any())
+    learned = bool((table.log_sigma_from_spread * table.sigma).any())
     call = (lambda x, t: denoise(x, t, x0)) if self_conditioned else denoise
     for row, numbers in enumerate(columns[begin.row :], begin.row):
         row_numbers, t = RowNumbers(*numbers), table.t[row].item()

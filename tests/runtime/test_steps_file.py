@@ -78,6 +78,7 @@ def changed(file, **changes):
         ({"sigma": [0.0] * 4 + [True]}, "sigma must be 5"),
         ({"sigma": [0.0] * 4 + [float("nan")]}, "NaN"),
         ({"sigma": [0.0] * 4 + [float("inf")]}, "Infinity"),
+        ({"log_sigma_from_spread": [0.0] * 4 + [1.0]}, "the model learned no variance"),
         ({"t": [999, 799, 599, 399, 1000]}, "999"),
         ({"t": [999, 799, 599, 399, -1]}, "999"),
         ({"t": [999, 799, 599, 399, 199.5]}, "integers"),

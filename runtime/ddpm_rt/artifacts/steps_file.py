@@ -126,6 +126,8 @@ def _plan(raw: dict[str, Any], card: ModelCard) -> CompiledSampler:
     if not (_numbers([scale], 1) and scale > 0):
         raise ValueError("initial_scale must be a number above 0")
     table = StepTable(t, *(np.array(raw[name], np.float64) for name in StepTable._fields[1:]))
+    if table.log_sigma_from_spread.any() and card.output_channels == card.image_shape[0]:
+        raise ValueError("log_sigma_from_spread must be 0, because the model learned no variance")
     limits = None if clip is None else (float(clip[0]), float(clip[1]))
     plan = CompiledSampler(table, limits, sampler, float(scale))
     known = _facts(plan, card, number)
