@@ -1,6 +1,7 @@
 """The body of a request for images: JSON, or a form of JSON and files (multipart/form-data)."""
 
 import tempfile
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,22 @@ async def fields_of(request: HttpRequest, card: ModelCard) -> dict[str, Any]:
         return json_object(await request.body())
     if kind != FORM:
         raise Refused(415, f"the body must be JSON or a form; its Content-Type is {JSON} or {FORM}")
-    await request.body()  # whole and bounded, before its parts are read
+    body = await request.body()  # whole and bounded, before its parts are read
+    if not _is_whole(body, request.headers["content-type"]):
+        raise Refused(422, "the form is cut: the boundary that ends it is missing")
     try:
         async with request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS) as form:
             return await run_in_threadpool(_fields_of_form, form, card)
     except HTTPException as error:
         raise Refused(422, f"the form cannot be read: {quoted(error.detail)}") from error
+
+
+def _is_whole(body: bytes, content_type: str) -> bool:
+    """Whether a form has its last boundary: the parser drops a part without an end, and so would draw defaults."""
+    header = Message()
+    header["Content-Type"] = content_type
+    boundary = header.get_boundary()
+    return boundary is None or f"--{boundary}--".encode("latin-1", "replace") in body
 
 
 def json_object(body: bytes) -> dict[str, Any]:

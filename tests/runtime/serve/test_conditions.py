@@ -197,6 +197,17 @@ def test_a_form_that_cannot_be_drawn_is_refused_in_a_sentence(server, parts, wor
     assert "/tmp" not in server.error(found)
 
 
+def test_a_form_that_is_cut_is_refused(server):
+    body, headers = form_of(
+        [("inputs.image", as_file(PICTURES[0])), ("inputs.number", "3"), ("request", '{"steps": 2}')]
+    )
+    for cut in (b"", body[:-6], body[: body.index(b"\r\n--BOUNDARY", 2)]):
+        found = server.post("/v1/models/mixed/images", cut, **headers)
+        assert (found.status, server.error(found)) == (422, "the form is cut: the boundary that ends it is missing")
+    quoted = {"Content_Type": 'multipart/form-data; charset=utf-8; boundary="BOUNDARY"'}
+    assert server.post("/v1/models/mixed/images", body + b"epilogue", **quoted).status == 200
+
+
 def test_a_broken_form_is_refused(server):
     for body, kind in ((b"nothing", "multipart/form-data; boundary=B"), (b"--B\r\n", "multipart/form-data")):
         found = server.post("/v1/models/mixed/images", body, Content_Type=kind)
