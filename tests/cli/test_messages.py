@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from command import run
+from command import failed, run
 from gaussian_model import gaussian_card, write_gaussian
 
 ESCAPE = "\x1b[2J\x1b]0;owned\x07"
@@ -50,6 +50,15 @@ def test_the_line_of_a_result_shows_a_name_escaped(gaussian, tmp_path):
     assert result.exit_code == 0
     assert "\\x1b" in result.stdout
     assert np.load(tmp_path / f"x{ESCAPE}.npy").shape[0] == 16
+
+
+@pytest.mark.parametrize(
+    "command", [("sample", "--out", ""), ("sample", ""), ("inspect", ""), ("sample", "--engine", "")]
+)
+def test_an_empty_path_is_not_the_folder_of_the_command(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    failed(run(*command), "a path must not be empty", code=2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_no_file_can_have_is_a_one_line_error():

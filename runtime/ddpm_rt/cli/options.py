@@ -17,7 +17,17 @@ from ..text import quoted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-PATH = click.Path(path_type=Path)
+
+class PathType(click.Path):
+    """A path as a `Path`. An empty one, as of an unset variable of a shell, would be the folder of the command."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value and not isinstance(value, Path):
+            self.fail("a path must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = PathType(path_type=Path)
 NUMBER = click.IntRange(0, 2**64 - 1)  # of a seed or a sample
 STEPS, BATCH = click.IntRange(1, MAX_TIMESTEPS), click.IntRange(1, MAX_BATCH)
 DIGITS = 20  # of an integer in a list
