@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from command import run, sampled
+from command import failed, run, sampled
 from condition_files import super_resolved, write_denoiser, write_super_resolution
 from PIL import Image
 
@@ -176,6 +176,12 @@ def test_inputs_that_cannot_be_are_one_line(sr, tmp_path, options, message):
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[-1]
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("value", ["0x10", "1=2", "photo.png", "one"])
+def test_a_number_that_is_none_is_one_line(denoiser, tmp_path, value):
+    result = run("sample", "--engine", denoiser, "--out", tmp_path / "x.npy", "--input", f"difficulty={value}")
+    failed(result, f"input 'difficulty' takes a number or an .npy, not {value}", code=2)
 
 
 def test_an_array_of_another_shape_and_a_file_that_is_missing_are_one_line(sr, tmp_path):

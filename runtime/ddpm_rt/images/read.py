@@ -49,7 +49,11 @@ def load_input(card: ModelCard, name: str, path: Path, *, resize: bool = False) 
         return read_array(path, np.float64)
     if name not in card.conditions:
         return 0.0
-    picture: NDArray[Any] = load_images(path, card.conditions[name].shape, resize=resize)[0]
+    shape = card.conditions[name].shape
+    if len(shape) != 3 or shape[0] not in MODES:
+        wanted = "a number or an .npy" if not shape else f"an .npy of {list(shape)}"
+        raise ValueError(f"input {quoted(name)} takes {wanted}, not {path}")
+    picture: NDArray[Any] = load_images(path, shape, resize=resize)[0]
     return picture
 
 
