@@ -33,3 +33,16 @@ def load_onnx(path: Path | str, *, external: bool = True) -> onnx.ModelProto:
     if external:
         read_outside(model, path.parent)
     return model
+
+
+def drop_domain(model: onnx.ModelProto) -> None:
+    """Name the domain of ONNX's own operators "", in place, where it is "ai.onnx": onnx's evaluator knows one name."""
+    for entry in (*model.opset_import, *model.graph.node):
+        if entry.domain == "ai.onnx":
+            entry.domain = ""
+
+
+def opset_entry(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
+    """The model's own entry for the operators of ONNX: a change of its version changes the model."""
+    found: onnx.OperatorSetIdProto = next(one for one in model.opset_import if one.domain in ("", "ai.onnx"))
+    return found

@@ -25,7 +25,7 @@ from ddpm_rt.requests.request import BoundRequest, Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.verify.comparison import compare, engine_side
 
-from ..graph.onnx_file import load_onnx
+from ..graph.onnx_file import drop_domain, load_onnx, opset_entry
 from ..graph.precision import embedding_inputs, set_precision
 from ..graph.simplify import drop_unused
 from ..graph.time_branch import hoist_time, time_nodes
@@ -202,6 +202,7 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
     if found != "fp32":
         raise DdpmRtError(f"{source} is in {found}; quantise an export in fp32")
     model = load_onnx(source)
+    drop_domain(model)
     hoist(model, card)
     return card, model
 
@@ -211,12 +212,6 @@ def to_half(model: onnx.ModelProto, card: ModelCard) -> None:
     set_precision(model, "fp16", keep=embedding_inputs(card))
     entry = opset_entry(model)
     entry.version = max(entry.version, HALF_OPSET)
-
-
-def opset_entry(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
-    """The model's own entry for the operators of ONNX: a change of its version changes the model."""
-    found: onnx.OperatorSetIdProto = next(one for one in model.opset_import if one.domain in ("", "ai.onnx"))
-    return found
 
 
 def hoist(model: onnx.ModelProto, card: ModelCard) -> None:

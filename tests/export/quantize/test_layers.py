@@ -79,6 +79,14 @@ def test_no_more_work_than_the_share_stays_float_because_of_the_measurement():
     assert stay[-1] is None or stay.count("sensitive") == FLOAT_SHARE * 100
 
 
+def test_the_operators_of_onnx_have_a_second_name(exported, tmp_path, layers):
+    model = onnx.load(exported("fp32", False))
+    for entry in (*model.opset_import, *model.graph.node):
+        entry.domain = "ai.onnx"
+    onnx.save(model, tmp_path / "named.onnx")
+    assert [layer.name for layer in find_layers(read_float(tmp_path / "named.onnx")[1], tiny_card())] == [*layers]
+
+
 def test_a_layer_has_its_work_in_every_opset(tmp_path, layers):
     """onnx infers no shape behind a GroupNormalization of opset 21."""
     export_onnx(tiny_unet(), tiny_card(), tmp_path / "unet.onnx", ExportOptions(opset=21, threads=1))
