@@ -97,7 +97,7 @@ class Engine(Protocol):
 
         A class-conditional network takes a label for each image, int64 `[B]`; `inputs` are the values of the card's
         named inputs, each `[B, ...]`. The output is float32 `[B, C, ...]`, or `[B, 2 C, ...]` if the network learned
-        the variance.
+        the variance. An engine of a file raises ValueError for arguments that do not fit its model.
         """
 
     def whole_times(self) -> bool:
@@ -143,3 +143,65 @@ def as_engine(denoise: Any) -> Engine:
     if not (callable(denoise) and hasattr(denoise, "card")):
         raise ValueError(f"a model is a path, an open engine, or a callable with a card, not {quoted(denoise)}")
     return denoise if isinstance(denoise, Engine) else CallableEngine(denoise)
+
+
+class CallArguments(NamedTuple):
+    """The arguments of `Engine.__call__` as arrays that fit the model."""
+
+    x: Batch
+    t: Times
+    y: NDArray[np.int64] | None
+    inputs: Inputs
+
+
+def call_arguments(
+    card: ModelCard, x: Batch, t: Times, y: NDArray[np.int64] | None, inputs: Inputs | None
+) -> CallArguments:
+    """The arguments of a call in the types that engines take; arrays that have them are not copied.
+
+    Raises ValueError for what does not fit: engines broadcast some of it, and count negative indices from the end.
+    """
+    x = _array("x", x, "fiu")
+    if x.shape[1:] != card.image_shape or not len(x):
+        wanted = ", ".join(map(str, ("B", *card.image_shape)))
+        raise ValueError(f"x is {list(x.shape)} but must be [{wanted}]")
+    t = _array("t", t, "fiu", len(x))
+    if card.process is None:
+        _check_range("timesteps", t, len(card.betas))
+    if (y is None) == ("y" in card.names):
+        needs = "needs y, a label for each image" if y is None else "is unconditional; leave out y"
+        raise ValueError(f"the model {needs}")
+    if y is not None:
+        y = _array("y", y, "iu", len(x)).astype(np.int64, copy=False)
+        _check_range("labels", y, card.classes or 0)
+    given = inputs or {}
+    if given.keys() != card.inputs.keys():
+        raise ValueError(f"inputs must be {', '.join(card.inputs) or 'none'}, not {', '.join(map(quoted, given))}")
+    shaped = {name: _array(f"input {name}", value, "fiub", len(x)) for name, value in given.items()}
+    for name, value in shaped.items():
+        if value.shape[1:] != card.inputs[name].shape:
+            raise ValueError(f"input {name} is {list(value.shape)} but must be {['B', *card.inputs[name].shape]}")
+    typed = {name: value.astype(card.inputs[name].dtype, copy=False) for name, value in shaped.items()}
+    return CallArguments(x.astype(np.float32, copy=False), t, y, typed)
+
+
+def _array(name: str, value: Any, kinds: str, count: int | None = None) -> NDArray[Any]:
+    """`value` as an array of numbers of these kinds, with an entry for each of `count` images."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}") from error
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} is of type {array.dtype}, but must be of {'numbers' if 'f' in kinds else 'integers'}")
+    if count is not None and (not array.ndim or len(array) != count):
+        raise ValueError(f"{name} is {list(array.shape)} but must have one entry for each of {count} images")
+    return array
+
+
+def _check_range(name: str, values: NDArray[Any], end: int) -> None:
+    """Raises ValueError unless values `[B]` are in [0, end). A list is faster than NumPy where B is small."""
+    if values.ndim != 1:
+        raise ValueError(f"{name} are {list(values.shape)} but must be [{len(values)}]")
+    listed = values.tolist()
+    if not (min(listed) >= 0 and max(listed) < end):  # of NaN neither holds
+        raise ValueError(f"{name} must lie in [0, {end}), not {quoted(listed)}")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gaussian_model import gaussian_card, write_gaussian
+from gaussian_model import gaussian_card, write_conditional, write_gaussian
 
 import ddpm_rt
 from ddpm_rt import DdpmRtError
@@ -142,3 +142,50 @@ def test_inspect_describes_the_file_and_its_card(gaussian):
     text = describe(found)
     for part in ("1 x 4 x 6", "eps", "fixed_small", "1000, 0.0001 to 0.02", "4.04e-05", found["sha256"]):
         assert part in text
+
+
+X, T = np.zeros((2, 1, 4, 6), np.float32), np.array([5, 5])
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ((X[0], T), r"x is \[1, 4, 6\] but must be \[B, 1, 4, 6\]"),
+    ((X[:0], T[:0]), r"x is \[0, 1, 4, 6\]"),
+    ((X.astype(str), T), "x is of type <U"),
+    ((X + 0j, T), "x is of type complex64"),
+    ((X, 5), r"t is \[\] but must have one entry for each of 2 images"),
+    ((X, T[:1]), r"t is \[1\] but must have one entry"),
+    ((X, T[:, None]), r"timesteps are \[2, 1\] but must be \[2\]"),
+    ((X, -T), r"timesteps must lie in \[0, 1000\), not \[-5, -5\]"),
+    ((X, T + 995), r"timesteps must lie in \[0, 1000\), not \[1000, 1000\]"),
+    ((X, T * np.nan), r"timesteps must lie in \[0, 1000\)"),
+    ((X, T.astype(str)), "t is of type <U"),
+    ((X, T, T), "the model is unconditional; leave out y"),
+    ((X, T, None, {"level": T}), "inputs must be none, not 'level'"),
+])  # fmt: skip
+def test_a_call_that_does_not_fit_the_model_is_an_error(gaussian, arguments, message):
+    with ddpm_rt.open_denoiser(gaussian) as denoise, pytest.raises(ValueError, match=message):
+        denoise(*arguments)
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (None, "the model needs y, a label for each image"),
+    (np.array([1]), "y is .1. but must have one entry for each of 2 images"),
+    (np.array([0, -1]), r"labels must lie in \[0, 4\), not \[0, -1\]"),
+    (np.array([0, 4]), r"labels must lie in \[0, 4\)"),
+    (np.array([0.0, 1.0]), "y is of type float64, but must be of integers"),
+])  # fmt: skip
+def test_labels_of_a_call_that_do_not_fit_the_model_are_an_error(tmp_path, labels, message):
+    path = write_conditional(tmp_path / "conditional.onnx")
+    with ddpm_rt.open_denoiser(path) as denoise, pytest.raises(ValueError, match=message):
+        denoise(X, T, labels)
+
+
+def test_a_call_takes_numbers_of_other_types(tmp_path):
+    x = np.random.default_rng(0).standard_normal((2, 1, 4, 6)).astype(np.float32)
+    with ddpm_rt.open_denoiser(write_conditional(tmp_path / "conditional.onnx")) as denoise:
+        expected = denoise(x, T, np.array([0, 1]))
+        for given in (
+            (x.tolist(), [5, 5], [0, 1]),
+            (x.astype(np.float64), T.astype(np.uint8), np.array([0, 1], np.int32)),
+        ):
+            np.testing.assert_array_equal(denoise(*given), expected)

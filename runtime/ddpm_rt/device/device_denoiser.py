@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..denoiser import Batch, Inputs, Times, times_as
-from ..engine import Engine, Loop
+from ..engine import Engine, Loop, call_arguments
 from ..errors import DdpmRtError
 from .device_engine import Bound, DeviceEngine, buffers_of, input_part
 from .driver import Arena, Pinned, Resources, cuda_errors
@@ -39,6 +39,7 @@ class DeviceDenoiser(Engine):
     def __call__(
         self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
     ) -> Batch:
+        x, t, y, inputs = call_arguments(self.card, x, t, y, inputs)
         if self.device_engine.one_time and (t != t[0]).any():
             raise ValueError(f"the network takes one t for all images, not {t.tolist()}")
         self.gpu.set_current()  # for this thread
@@ -48,7 +49,7 @@ class DeviceDenoiser(Engine):
             # the batch is padded with copies of the last image
             chosen = np.minimum(np.arange(first, first + size), len(x) - 1)
             given = {"x": x[chosen], "t": t[chosen]} | ({} if y is None else {"y": y[chosen]})
-            given |= {input_part(self.card, name): value[chosen] for name, value in (inputs or {}).items()}
+            given |= {input_part(self.card, name): value[chosen] for name, value in inputs.items()}
             out = self._buffers_for(size).run(given)
             parts.append(out[: len(x) - first])
             first += size

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..artifacts.digest import file_sha256
 from ..artifacts.onnx_card import check_file, find_onnx_card, read_onnx_card
 from ..denoiser import Batch, Inputs, Times, times_as
-from ..engine import Engine
+from ..engine import Engine, call_arguments
 from ..errors import DdpmRtError
 from .cpu_threads import default_threads
 from .onnx_runtime import not_a_model, onnx_runtime
@@ -49,13 +49,14 @@ class OrtDenoiser(Engine):
     def __call__(
         self, x: Batch, t: Times, y: NDArray[np.int64] | None = None, inputs: Inputs | None = None, /
     ) -> Batch:
+        x, t, y, inputs = call_arguments(self.card, x, t, y, inputs)
         if self.static_batch is None or len(x) == self.static_batch:
-            return self._run(x, t, y, inputs or {})
+            return self._run(x, t, y, inputs)
         size, parts = self.static_batch, []
         for first in range(0, len(x), size):
             # the last call is padded with copies of the last image
             filled = np.minimum(np.arange(first, first + size), len(x) - 1)
-            more = {name: value[filled] for name, value in (inputs or {}).items()}
+            more = {name: value[filled] for name, value in inputs.items()}
             out = self._run(x[filled], t[filled], None if y is None else y[filled], more)
             parts.append(out[: len(x) - first])
         return np.concatenate(parts)
