@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .limits import as_integer
+from .limits import as_integer, check_count
 
 Float32Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
@@ -77,9 +77,10 @@ def normal(seed: int, samples: Sequence[int] | NDArray[np.integer], step: int, s
 def normals(seed: int, samples: Sequence[int] | NDArray[np.integer], steps: Sequence[int], size: int) -> Float32Array:
     """`normal` for several steps at once, float32 `[len(steps), len(samples), size]`. Raises ValueError as `normal`."""
     seed, numbers = as_integer("seed", seed), [as_integer("a sample number", sample) for sample in samples]
-    _check_address([seed], numbers, steps)
-    counters = [_counter(step, sample) for step in steps for sample in numbers]
-    return _drawn(counters, (seed & _LOW32, seed >> 32), size).reshape(len(steps), len(numbers), size)
+    rows, size = [as_integer("a step", step) for step in steps], check_count("size", size, UINT64_END, least=0)
+    _check_address([seed], numbers, rows)
+    counters = [_counter(step, sample) for step in rows for sample in numbers]
+    return _drawn(counters, (seed & _LOW32, seed >> 32), size).reshape(len(rows), len(numbers), size)
 
 
 def lane_normals(seeds: Sequence[int], samples: Sequence[int], steps: Sequence[int], size: int) -> Float32Array:

@@ -76,6 +76,19 @@ def test_a_sample_is_an_integer(gaussian, number):
         ddpm_rt.noise.normal(0, [number], 0, 4)
 
 
+@pytest.mark.parametrize(("step", "size", "message"), [
+    (0.5, 4, "a step must be an integer"), (0, 2.5, "size must be an integer"), (0, -1, "size must be at least 0"),
+])  # fmt: skip
+def test_the_address_of_noise_is_of_integers(step, size, message):
+    with pytest.raises(ValueError, match=message):
+        ddpm_rt.noise.normal(0, [0], step, size)
+
+
+def test_sizes_of_noise_do_not_overflow():
+    found = ddpm_rt.noise.normal(np.uint8(7), [np.int8(3)], np.uint32(2), np.int8(100))
+    np.testing.assert_array_equal(found, ddpm_rt.noise.normal(7, [3], 2, 100))
+
+
 @pytest.mark.parametrize("keywords", [{"threads": "2"}, {"threads": 1.5}, {"device": "0"}, {"device": None}])
 def test_an_option_of_the_engine_is_an_integer(gaussian, keywords):
     with pytest.raises(ValueError, match=f"{next(iter(keywords))} must be an integer"):

@@ -223,3 +223,23 @@ def test_unknown_names_are_refused():
         ddpm(LINEAR, ALL, prediction="noise")
     with pytest.raises(ValueError, match="eta"):
         ddim(LINEAR, ALL, eta=1.5)
+
+
+@pytest.mark.parametrize("t", [[999, 500], "abc", None, 5, np.array([5, None]), np.array([True, False])])
+@pytest.mark.parametrize("table", [ddim, ddpm])
+def test_timesteps_are_an_array_of_numbers(table, t):
+    with pytest.raises(ValueError, match="timesteps must be a NumPy array of numbers, not"):
+        table(LINEAR, t)
+
+
+def test_timesteps_of_unsigned_integers_descend():
+    t = np.array([200, 100, 0])
+    np.testing.assert_array_equal(ddim(LINEAR, t.astype(np.uint8)).mean_from_x, ddim(LINEAR, t).mean_from_x)
+
+
+@pytest.mark.parametrize("steps", [2.5, "4", None, True])
+def test_a_number_of_steps_is_an_integer(steps):
+    with pytest.raises(ValueError, match="steps must be an integer"):
+        timesteps(1000, steps)
+    with pytest.raises(ValueError, match="train_steps must be an integer"):
+        timesteps(steps, 1)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from .schedule import Floats, Levels, Prediction, Spacing, karras
+from .schedule import Floats, Levels, Prediction, Spacing, descend, karras
 
 SigmaTime = Literal["sigma", "log_sigma"]
 FlowTime = Literal["t", "1-t"]
@@ -26,8 +26,8 @@ class Continuous:
     def check_levels(self, levels: Levels) -> None:
         high, low = self.ends()
         slack = 1e-9 * high  # a spacing computes its ends
-        inside = levels.ndim == 1 and len(levels) and levels[0] <= high + slack and levels[-1] >= low - slack
-        if not inside or (np.diff(levels) >= 0).any():
+        valid = descend(self.levels_are, levels) and levels[0] <= high + slack and levels[-1] >= low - slack
+        if not valid:
             raise ValueError(f"{self.levels_are} must descend strictly and lie in [{low:g}, {high:g}]")
 
 

@@ -10,6 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..limits import as_integer
+from ..text import quoted
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Levels = NDArray[Any]  # [N], of a process: int64 or float64 timesteps, float64 sigmas or times
@@ -62,8 +65,8 @@ class Schedule:
 
     def check_levels(self, levels: Levels) -> None:
         """Raises ValueError unless the timesteps descend strictly and lie inside the schedule."""
-        valid = levels.ndim == 1 and len(levels) and levels[0] <= len(self) - 1 and levels[-1] >= 0
-        if not valid or (np.diff(levels) >= 0).any():
+        valid = descend("timesteps", levels) and levels[0] <= len(self) - 1 and levels[-1] >= 0
+        if not valid:
             raise ValueError(f"timesteps must descend strictly and lie in [0, {len(self) - 1}]")
 
     def alpha_bar_at(self, levels: Levels) -> Floats:
@@ -104,6 +107,13 @@ def karras(high: float, low: float, steps: int) -> Floats:
     sigmas = np.linspace(high ** (1 / RHO), low ** (1 / RHO), steps) ** RHO
     sigmas[0], sigmas[-1] = high, low  # exactly, whatever the powers round to
     return np.asarray(sigmas)
+
+
+def descend(name: str, levels: Levels) -> bool:
+    """Whether an array `[N]` descends strictly. Raises ValueError for anything but an array of real numbers."""
+    if not isinstance(levels, np.ndarray) or levels.dtype.kind not in "iuf":
+        raise ValueError(f"{name} must be a NumPy array of numbers, not {quoted(levels)}")
+    return levels.ndim == 1 and len(levels) > 0 and bool((levels[1:] < levels[:-1]).all())
 
 
 def timesteps(train_steps: int, steps: int, spacing: Spacing = "trailing") -> Integers:
@@ -150,5 +160,6 @@ def logsnr_timesteps(schedule: Schedule, steps: int) -> Integers:
 
 
 def _check_steps(train_steps: int, steps: int) -> None:
-    if not 1 <= steps <= train_steps:
+    as_integer("steps", steps)
+    if not 1 <= steps <= as_integer("train_steps", train_steps):
         raise ValueError(f"steps must lie between 1 and the model's {train_steps} training steps, not {steps}")
