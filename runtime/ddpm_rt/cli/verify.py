@@ -49,7 +49,7 @@ FEW_STEPS = 50  # of every sampler but ddpm, where --steps is left out
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
-    """What is compared with what. Raises ValueError unless exactly one second side is named."""
+    """What is compared with what. Raises ValueError unless exactly one second side of its kind is named."""
 
     engine: Path
     reference: Path | None = None  # a checkpoint, run by PyTorch
@@ -59,6 +59,8 @@ class Sides:
     def __post_init__(self) -> None:
         if (self.reference is None) == (self.engine_b is None):
             raise ValueError("give one of --reference and --engine-b")
+        if self.reference is not None and (self.reference.suffix == ".onnx" or is_plan(self.reference)):
+            raise ValueError(f"{self.reference} is no checkpoint; compare with it by --engine-b")
 
     @property
     def other(self) -> Path:

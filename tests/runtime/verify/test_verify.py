@@ -202,3 +202,9 @@ def test_the_progress_bar_reaches_its_end_also_where_a_chain_breaks(engines, mon
     first, second = sides if broken_side == "engine" else sides[::-1]
     more = ["--sampler", "ddim", "--steps", 10, "--count", 3, "--batch", 2, "--quiet"]
     assert verify(first, "--engine-b", second, *more).exit_code == (engine == "nan")
+
+
+@pytest.mark.parametrize("name", ["other.onnx", "other.plan"])
+def test_a_model_is_no_checkpoint(engines, tmp_path, name):
+    result = verify(engines["right"], "--reference", tmp_path / name)
+    failed(result, f"{name} is no checkpoint; compare with it by --engine-b", code=2)
