@@ -135,6 +135,7 @@ def write_other_kinds(folder: Path) -> None:
     write_decoder(folder / "decoder.onnx")
     write_gaussian(folder / "latents.onnx", card=latents)
     write_table(folder, "latents", latents, sampler="ddim")
+    np.save(folder / "start-latents.npy", np.full((4, 2, 3), 4.0, np.float32))  # beyond [-1, 1]
     write_table(folder, "fractional", gaussian_card(spacing="karras"), sampler="dpm++")
     for name, type_ in {"fractional": TensorProto.FLOAT, "fractional_int64": TensorProto.INT64}.items():
         path = write_gaussian(folder / f"{name}.onnx", card=gaussian_card(spacing="karras"))

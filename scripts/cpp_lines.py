@@ -62,6 +62,7 @@ GRIDS = [
     Line(*GAUSSIAN, "--count 2 --init-image rgb.png --mask mask.png --resample 2"),
     Line("classes", "classes", "--count 2 --init-image palette.png"),
     Line(*GAUSSIAN, "--init-noise noise-image.npy"),
+    Line("latents", "latents", "--count 2 --init-image start-latents.npy --strength 0.5"),
 ]
 # what both draw into a folder, one after the other
 FOLDERS = [

@@ -57,6 +57,13 @@ def test_a_decoder_that_is_missing_or_does_not_fit_is_one_line(model, tmp_path):
     refused("decoder.onnx")
 
 
+def test_latents_of_any_scale_are_an_initial_image_and_are_inverted(model, tmp_path):
+    np.save(tmp_path / "start.npy", np.full((1, *SHAPE), 4.0, np.float32))
+    for command in (("sample", "--init-image", tmp_path / "start.npy"), ("invert", tmp_path / "start.npy")):
+        result = run(*command, "--engine", model, "--steps", 3, "--out", tmp_path / "x.npy")
+        assert result.exit_code == 0, result.output
+
+
 def test_latents_without_a_decoder_are_no_picture(tmp_path):
     card = gaussian_card(image_shape=(3, 2, 3), latents=Latents(1.0, 0.0, None))
     engine = write_gaussian(tmp_path / "unet.onnx", card=card)

@@ -177,7 +177,7 @@ Outcome draw_folder(const Arguments& asked, ddpm_rt::Sampler& sampler, const Job
 Job job_of(const Arguments& asked, ddpm_rt::Sampler& sampler) {
   Job job = {};
   job.info = sampler.info();
-  job.state = read_initial_state(asked, sampler.shape());
+  job.state = read_initial_state(asked, sampler.shape(), job.info.is_latent != 0);
   job.samples = samples_of(asked, job.state, sampler.image_size());
   job.output = output_of(asked.out);
   job.is_decoded = job.output != Output::ARRAY && job.info.is_latent != 0;

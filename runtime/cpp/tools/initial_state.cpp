@@ -22,11 +22,12 @@ std::vector<float> read_samples(const std::string& path, const std::vector<std::
   return {array.numbers.begin(), array.numbers.end()};
 }
 
-std::vector<float> read_images(const std::string& path, const std::vector<std::size_t>& shape) {
+std::vector<float> read_images(const std::string& path, const std::vector<std::size_t>& shape,
+                               bool is_latent) {
   if (!is_array(path)) return read_pixels(path, shape, false);
   auto images = read_samples(path, shape);
   for (const float value : images)
-    if (std::abs(value) > LARGEST)
+    if (!is_latent && std::abs(value) > LARGEST)
       throw UsageError(path + " has values beyond " + std::to_string(static_cast<int>(LARGEST)) +
                        "; scale images to [-1, 1] with bytes / 127.5 - 1");
   return images;
@@ -52,13 +53,14 @@ std::vector<std::uint8_t> read_mask(const std::string& path,
 
 }  // namespace
 
-InitialState read_initial_state(const Arguments& asked, const std::vector<std::size_t>& shape) {
+InitialState read_initial_state(const Arguments& asked, const std::vector<std::size_t>& shape,
+                                bool is_latent) {
   if (asked.init_image.empty() && (asked.strength || !asked.mask.empty() || asked.resample))
     throw UsageError("--strength, --mask and --resample are options of --init-image");
   if (!asked.init_image.empty() && !asked.init_noise.empty())
     throw UsageError("give either --init-image or --init-noise");
   InitialState state;
-  if (!asked.init_image.empty()) state.images = read_images(asked.init_image, shape);
+  if (!asked.init_image.empty()) state.images = read_images(asked.init_image, shape, is_latent);
   if (!asked.mask.empty()) state.mask = read_mask(asked.mask, shape);
   if (!asked.init_noise.empty()) state.noise = read_samples(asked.init_noise, shape);
   return state;

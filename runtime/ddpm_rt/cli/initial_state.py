@@ -34,7 +34,7 @@ def with_initial_state(
         return extended(FromNoise, request, noise=noise, **({"count": len(noise)} if count_from_file else {}))
     if init_image is None:
         return request
-    images = load_images(init_image, card.image_shape)
+    images = load_images(init_image, card.image_shape, is_latent=card.latents is not None)
     kept = None if mask is None else load_mask(mask, card.image_shape)
     more = {"count": len(images)} if count_from_file and len(images) > 1 else {}
     share = strength if strength is not None else 0.5 if mask is None else 1.0

@@ -46,7 +46,7 @@ def invert(
         raise click.UsageError(f"{out}: write .npy")
 
     def ask(card: "ModelCard") -> "Inversion":
-        images = load_images(image, card.image_shape)
+        images = load_images(image, card.image_shape, is_latent=card.latents is not None)
         given = read_inputs(card, inputs, resize=resize)
         null = read_inputs(card, null_inputs, resize=resize)
         return Inversion(noise=images, count=len(images), inputs=given, null_inputs=null, **asked)

@@ -17,7 +17,7 @@ MODES = {1: "L", 3: "RGB"}  # number of channels: Pillow's mode
 WHITE = 128  # mask pixels of at least this value are redrawn
 
 
-def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> Batch:
+def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False, is_latent: bool = False) -> Batch:
     """Read a picture as float32 `[1, C, H, W]` in [-1, 1], which is bytes / 127.5 - 1, or an .npy file unchanged.
 
     An .npy file may hold one image or several. Palettes and grey pictures are converted to the model's channels.
@@ -26,7 +26,8 @@ def load_images(path: Path, shape: tuple[int, ...], *, resize: bool = False) -> 
     """
     if path.suffix.lower() == ".npy":
         images = load_array(path, shape)
-        check_range(f"{path} has", images)
+        if not is_latent:  # latents have any scale
+            check_range(f"{path} has", images)
         return images
     if len(shape) != 3 or shape[0] not in MODES:
         raise ValueError(f"{list(shape)} is no picture: give {path.name} as .npy, {list(shape)} in [-1, 1]")
