@@ -180,7 +180,8 @@ def call_arguments(
     shaped = {name: _array(f"input {name}", value, "fiub", len(x)) for name, value in given.items()}
     for name, value in shaped.items():
         if value.shape[1:] != card.inputs[name].shape:
-            raise ValueError(f"input {name} is {list(value.shape)} but must be {['B', *card.inputs[name].shape]}")
+            wanted = ", ".join(map(str, ("B", *card.inputs[name].shape)))
+            raise ValueError(f"input {name} is {list(value.shape)} but must be [{wanted}]")
     typed = {name: value.astype(card.inputs[name].dtype, copy=False) for name, value in shaped.items()}
     return CallArguments(x.astype(np.float32, copy=False), t, y, typed)
 
@@ -201,7 +202,7 @@ def _array(name: str, value: Any, kinds: str, count: int | None = None) -> NDArr
 def _check_range(name: str, values: NDArray[Any], end: int) -> None:
     """Raises ValueError unless values `[B]` are in [0, end). A list is faster than NumPy where B is small."""
     if values.ndim != 1:
-        raise ValueError(f"{name} are {list(values.shape)} but must be [{len(values)}]")
+        raise ValueError(f"{name} have the shape {list(values.shape)} but must have [{len(values)}]")
     listed = values.tolist()
     if not (min(listed) >= 0 and max(listed) < end):  # of NaN neither holds
         raise ValueError(f"{name} must lie in [0, {end}), not {quoted(listed)}")

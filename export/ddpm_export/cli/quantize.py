@@ -31,7 +31,7 @@ ENOUGH = 30.0  # dB, of whole chains; below it, images are visibly others
 @click.option("--for", "target", type=click.Choice(["cpu", "tensorrt"]), default="cpu", show_default=True,
               help="cpu: ONNX Runtime, uint8 activations. tensorrt: int8, for `ddpm-rt build`.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True,
-              help="Type of what stays float; fp16 needs --for tensorrt.")  # fmt: skip
+              help="Type of the layers that are not quantised; fp16 needs --for tensorrt.")  # fmt: skip
 @click.option("--calibrate", type=click.IntRange(min=1), default=32, show_default=True,
               help="Samples that the model draws for the ranges of its activations.")  # fmt: skip
 @click.option("--compare", type=click.IntRange(min=1), default=8, show_default=True,

@@ -183,7 +183,7 @@ def errors_of(
         psnr = compare(engine_side(ours, compared), engine_side(theirs, compared), compared).psnr
     if not np.isfinite(error) or np.isnan(psnr).any():
         is_half = asked.precision == "fp16"
-        advice = "choose --precision fp32, as fp16 ends at 65504" if is_half else "keep more layers with --keep"
+        advice = "choose --precision fp32: fp16 holds at most 65504" if is_half else "keep more layers with --keep"
         raise DdpmRtError(f"the quantised model gives values that are not finite; {advice}")
     limited = np.minimum(psnr, MOST_PSNR)
     return {

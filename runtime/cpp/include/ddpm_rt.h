@@ -131,7 +131,7 @@ typedef struct ddpm_rt_input {
  * does not wait for the callback: it is ahead by at most 48 steps or about 60 milliseconds (with
  * preview, by 2 steps). These steps also run after a cancel. In mode DDPM_RT_WHILE the callback
  * hears of finished steps about once a millisecond, and a cancel ends the loop after its current
- * step; with preview, DDPM_RT_WHILE and DDPM_RT_CHUNKS are DDPM_RT_REPLAY. */
+ * step. With preview, the modes DDPM_RT_WHILE and DDPM_RT_CHUNKS run as DDPM_RT_REPLAY. */
 typedef struct ddpm_rt_step {
   uint32_t struct_size;
   uint32_t row;          /* the row of the step table, from 0 */

@@ -104,7 +104,7 @@ struct NodeParameters {
     (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, \
      void**, void**))
 
-// The same for mode DDPM_RT_WHILE, which a driver has since CUDA 12.4.
+// The same for mode DDPM_RT_WHILE, which drivers have from CUDA 12.4 on.
 #define DDPM_RT_DRIVER_12_4(F)                                                        \
   F(make_graph, cuGraphCreate, (Graph*, unsigned))                                    \
   F(make_condition, cuGraphConditionalHandleCreate,                                   \

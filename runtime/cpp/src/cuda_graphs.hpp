@@ -20,7 +20,7 @@ class Launcher {
   // allocate.
   using Step = std::function<void(Function kernel)>;
 
-  // In mode DDPM_RT_WHILE, `condition` becomes what the kernel of the step takes. If the network
+  // In mode DDPM_RT_WHILE, `condition` receives the handle that the step kernel takes. If the network
   // cannot be captured, this mode throws Failure, and the others launch every step by itself.
   Launcher(const Gpu& gpu, const Kernels& kernels, Stream stream, ddpm_rt_mode mode,
            std::uint64_t& condition, Step step);

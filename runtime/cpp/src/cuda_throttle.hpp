@@ -18,7 +18,7 @@ class Throttle {
   static constexpr std::size_t MAX_STEPS_PER_MARK = 16;
   // The steps between two marks should take this long. A slow network gets a mark after every step.
   static constexpr double SECONDS_PER_MARK = 0.02;
-  // Between two looks at a loop, of which the callback wants to hear.
+  // Time between two polls of a loop on the GPU, if there is a callback.
   static constexpr std::chrono::milliseconds POLL{1};
 
   Throttle(Chain& chain, const Samples& samples, ProgressReporter& progress, std::size_t first_row)

@@ -37,15 +37,15 @@ const char* const USAGE =
     "  --device N      number of the GPU                                [0]\n"
     "  --streams N     of a plan: batches to draw at the same time      [1]\n"
     "  --mode M        of a plan: replay, chunks, while or stream       [replay]\n"
-    "  --stream-steps  of a plan: --mode stream\n"
+    "  --stream-steps  of a plan: the same as --mode stream\n"
     "  --threads N     CPU threads                  [all that this process may use]\n"
     "  -o, --out PATH  x.png: a grid. x.npy: float32 numbers. DIR/: one file per sample, which\n"
     "                  the same command resumes                         [samples.png]\n"
-    "  --scale N       enlarge pictures: N x N pixels for each of the model  [1]\n"
+    "  --scale N       enlarge pictures: each pixel becomes N x N        [1]\n"
     "  --quiet         print no progress\n"
     "  --version       print the version and the providers\n"
     "  -h, --help      print this text\n"
-    "Pictures are PNG or JPEG files.\n";
+    "Pictures that are read are PNG or JPEG files.\n";
 
 namespace {
 

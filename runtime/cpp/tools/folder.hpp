@@ -28,7 +28,7 @@ class SampleFormat {
   virtual ~SampleFormat() = default;
   virtual const char* suffix() const = 0;
   virtual std::size_t most_bytes() const = 0;  // of a file
-  // The facts about a file that others must know who write into the folder.
+  // The facts about a file that all writers of the folder must share.
   virtual Facts shared_facts() const { return {}; }
   // All facts that a file must have besides its texts.
   virtual Facts wanted_facts() const = 0;

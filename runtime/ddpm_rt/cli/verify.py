@@ -60,7 +60,7 @@ class Sides:
         if (self.reference is None) == (self.engine_b is None):
             raise ValueError("give one of --reference and --engine-b")
         if self.reference is not None and (self.reference.suffix == ".onnx" or is_plan(self.reference)):
-            raise ValueError(f"{self.reference} is no checkpoint; compare with it by --engine-b")
+            raise ValueError(f"{self.reference} is not a checkpoint; compare with it by --engine-b")
 
     @property
     def other(self) -> Path:

@@ -103,7 +103,7 @@ class DeviceChain:
         part.copy_from(source.buffer, stream=self._stream)
 
     def run(self, given: LaneInputs, watch: Watch) -> Iterator[bool]:
-        """Queue the steps of `given`. Each pause, for other chains to queue theirs, yields whether all are queued."""
+        """Queue the steps of `given`. Yields whether all are queued, at times when other chains can queue theirs."""
         with cuda_errors("the GPU refused a step"):
             self._load(given)
             self._told = queued = 0

@@ -13,7 +13,7 @@ Labels = NDArray[np.int64]  # [B]
 
 
 class Conditions(NamedTuple):
-    """The labels and named inputs of B samples; `given` makes the last arguments of an engine's call of them."""
+    """The labels and named inputs of B samples; `given` makes them arguments of `Engine.__call__`."""
 
     labels: Labels | None = None  # of a class-conditional model
     inputs: Mapping[str, NDArray[Any]] = {}  # named inputs, each [B, ...]

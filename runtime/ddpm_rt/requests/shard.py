@@ -17,7 +17,7 @@ class Shard(NamedTuple):
         """Raises ValueError unless there is such a part."""
         check_count("the number of shards", self.parts, MAX_COUNT)
         if not 0 <= self.number < self.parts:
-            raise ValueError(f"shard {self} is none of {self.parts}: they are 0/{self.parts} to {self.last}")
+            raise ValueError(f"there is no shard {self}; the shards are 0/{self.parts} to {self.last}")
 
     @property
     def last(self) -> str:

@@ -32,7 +32,7 @@ async def fields_of(request: HttpRequest, card: ModelCard) -> dict[str, Any]:
         raise Refused(415, f"the body must be JSON or a form; its Content-Type is {JSON} or {FORM}")
     body = await request.body()  # whole and bounded, before its parts are read
     if not _is_whole(body, request.headers["content-type"]):
-        raise Refused(422, "the form is cut: the boundary that ends it is missing")
+        raise Refused(422, "the form is incomplete: its closing boundary is missing")
     try:
         async with request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS) as form:
             return await run_in_threadpool(_fields_of_form, form, card)
@@ -41,7 +41,7 @@ async def fields_of(request: HttpRequest, card: ModelCard) -> dict[str, Any]:
 
 
 def _is_whole(body: bytes, content_type: str) -> bool:
-    """Whether a form has its last boundary: the parser drops a part without an end, and so would draw defaults."""
+    """Whether a form has its closing boundary: the parser drops a part without one, and its fields with it."""
     header = Message()
     header["Content-Type"] = content_type
     boundary = header.get_boundary()

@@ -23,7 +23,7 @@ ORT_SHA512 = (  # of the package's archive
 )
 ORT_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 GPU_FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
-FILE_BYTES = 64 << 20  # most of one file
+FILE_BYTES = 64 << 20  # the largest size of a file
 ARCHIVE_LIMIT = 256 << 20
 SECONDS = 600  # of one download
 BY_HAND = f"or unpack the npm package {ORT_PACKAGE} and name its folder dist with --ort"

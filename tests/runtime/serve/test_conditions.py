@@ -203,7 +203,7 @@ def test_a_form_that_is_cut_is_refused(server):
     )
     for cut in (b"", body[:-6], body[: body.index(b"\r\n--BOUNDARY", 2)]):
         found = server.post("/v1/models/mixed/images", cut, **headers)
-        assert (found.status, server.error(found)) == (422, "the form is cut: the boundary that ends it is missing")
+        assert (found.status, server.error(found)) == (422, "the form is incomplete: its closing boundary is missing")
     quoted = {"Content_Type": 'multipart/form-data; charset=utf-8; boundary="BOUNDARY"'}
     assert server.post("/v1/models/mixed/images", body + b"epilogue", **quoted).status == 200
 

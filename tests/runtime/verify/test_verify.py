@@ -207,4 +207,4 @@ def test_the_progress_bar_reaches_its_end_also_where_a_chain_breaks(engines, mon
 @pytest.mark.parametrize("name", ["other.onnx", "other.plan"])
 def test_a_model_is_no_checkpoint(engines, tmp_path, name):
     result = verify(engines["right"], "--reference", tmp_path / name)
-    failed(result, f"{name} is no checkpoint; compare with it by --engine-b", code=2)
+    failed(result, f"{name} is not a checkpoint; compare with it by --engine-b", code=2)
