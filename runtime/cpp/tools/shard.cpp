@@ -27,9 +27,8 @@ Shard shard_of(const std::string& word) {
   if (*parts < 1 || *parts > ddpm_rt::MAX_COUNT)
     throw UsageError("--shard: there are 1 to " + std::to_string(ddpm_rt::MAX_COUNT) + " shards");
   if (*number >= *parts)
-    throw UsageError("--shard: there is no shard " + word +
-                     "; the shards are 0/" + std::to_string(*parts) + " to " +
-                     text_of(Shard{*parts - 1, *parts}));
+    throw UsageError("--shard: there is no shard " + word + "; the shards are 0/" +
+                     std::to_string(*parts) + " to " + text_of(Shard{*parts - 1, *parts}));
   return {*number, *parts};
 }
 
