@@ -38,7 +38,7 @@ inline constexpr int MAX_STREAMS = 64;  // batches at a time; Python's device lo
 
 // Pictures
 inline constexpr std::size_t MAX_PIXELS = std::size_t{1} << 26;  // of a file, or of a grid
-inline constexpr std::uint64_t MAX_SCALE = 1024;  // of each side of a picture
+inline constexpr std::uint64_t MAX_SCALE = 1024;                 // of each side of a picture
 
 inline constexpr std::size_t MAX_MESSAGE_CHARACTERS = 300;
 
