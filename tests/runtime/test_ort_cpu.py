@@ -154,7 +154,7 @@ X, T = np.zeros((2, 1, 4, 6), np.float32), np.array([5, 5])
     ((X + 0j, T), "x is of type complex64"),
     ((X, 5), r"t is \[\] but must have one entry for each of 2 images"),
     ((X, T[:1]), r"t is \[1\] but must have one entry"),
-    ((X, T[:, None]), r"timesteps are \[2, 1\] but must be \[2\]"),
+    ((X, T[:, None]), r"timesteps have the shape \[2, 1\] but must have \[2\]"),
     ((X, -T), r"timesteps must lie in \[0, 1000\), not \[-5, -5\]"),
     ((X, T + 995), r"timesteps must lie in \[0, 1000\), not \[1000, 1000\]"),
     ((X, T * np.nan), r"timesteps must lie in \[0, 1000\)"),
