@@ -17,6 +17,12 @@ AGAIN = "export the model again"
 Field = tuple[int, int, int]  # its number, and where its content begins and ends
 
 
+def not_whole(path: Path, error: Exception) -> DdpmRtError:
+    """The error about a file whose bytes are no message, as `all_fields` found."""
+    reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
+    return failure(path, f"is not a whole ONNX model ({reason})", AGAIN)
+
+
 def read_onnx_card(path: Path) -> ModelCard:
     """Raises DdpmRtError when the file is no ONNX model with a card."""
     check_file(path)
@@ -27,8 +33,7 @@ def read_onnx_card(path: Path) -> ModelCard:
         except (ValueError, IndexError, KeyError) as error:
             if is_tensorrt(content[:4]):
                 raise failure(path, "is a TensorRT plan", "name the .onnx that it was built from") from error
-            reason = error if isinstance(error, ValueError) else "it is cut, or no protobuf"
-            raise failure(path, f"is not a whole ONNX model ({reason})", AGAIN) from error
+            raise not_whole(path, error) from error
     if not found:
         raise no_card(path)
     if len(found) > 1:

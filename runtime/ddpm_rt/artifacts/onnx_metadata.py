@@ -9,8 +9,18 @@ from typing import BinaryIO, NamedTuple
 
 from ..errors import DdpmRtError
 from .atomic_write import replace_file
-from .bounded_read import TEXT_BYTES, decoded, failure, mapped
-from .onnx_card import AGAIN, BYTES, MAX_FIELDS, METADATA_PROPS, SCALAR_BYTES, check_file, message_fields, varint
+from .bounded_read import TEXT_BYTES, decoded, mapped
+from .onnx_card import (
+    AGAIN,
+    BYTES,
+    MAX_FIELDS,
+    METADATA_PROPS,
+    SCALAR_BYTES,
+    check_file,
+    message_fields,
+    not_whole,
+    varint,
+)
 
 KEY, VALUE = 1, 2  # protobuf fields of one entry
 PROTOBUF_BYTES = 2**31  # a protobuf file is smaller
@@ -85,7 +95,7 @@ def _read_entries(path: Path) -> list[Entry]:
         try:
             return list(_entries(content))
         except (ValueError, IndexError, KeyError) as error:
-            raise failure(path, f"is not a whole ONNX model ({error})", AGAIN) from error
+            raise not_whole(path, error) from error
 
 
 def _entries(content: Content) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ from .refusals import Refused
 from .service import ClientGone
 
 GONE = 499  # in the log and the metrics: the client left before there was a status
-WORDS = {404: "there is nothing under this path", 405: "this path has other methods; see Allow"}
+WORDS = {404: "there is nothing under this path", 405: "this path does not allow the method; see Allow"}
 SAFE = (  # headers of every response
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
