@@ -111,6 +111,22 @@ inline ddpm_rt_status status_of(const std::function<void()>& call,
   }
 }
 
+// A call of the driver that fails once, the `nth` time, and what the library says then.
+struct Failure {
+  const char* call;
+  int error;
+  unsigned nth;
+  const char* says;
+};
+
+// Checks that `draw` fails with that status and sentence.
+inline void check_failure(const Failure& failure, const std::function<void()>& draw) {
+  stand_in_fail(failure.call, failure.error, failure.nth, 1);
+  std::string sentence;
+  CHECK(status_of(draw, &sentence) == DDPM_RT_ENGINE_FAILED);
+  CHECK_MESSAGE(sentence.find(failure.says) != sentence.npos, sentence);
+}
+
 inline std::string refusal(const std::function<void()>& call) {
   std::string sentence;
   status_of(call, &sentence);
