@@ -1,19 +1,8 @@
 #include "fitted_tables.hpp"
 
-#include <charconv>
-
 #include "error.hpp"
 
 namespace ddpm_rt {
-
-std::optional<std::int64_t> calls_of(std::string_view digits) {
-  std::int64_t calls = -1;
-  const char* const last = digits.data() + digits.size();
-  const auto [end, error] = std::from_chars(digits.data(), last, calls);
-  if (error != std::errc() || end != last || calls < 0 || digits.starts_with('-'))
-    return std::nullopt;
-  return calls;
-}
 
 StepsFile longest(const FittedTables& tables, const std::string& model) {
   if (tables.empty())

@@ -8,16 +8,13 @@
 namespace ddpm_rt {
 namespace {
 
-constexpr std::size_t MAGIC_BYTES = 4;
-
-// A plan has a suffix of its own, or begins like TensorRT's files: "ftrt", or "vtrt" of
-// TensorRT-RTX.
+// A plan has a suffix of its own, or begins like TensorRT's files.
 bool is_plan(const ModelSource& source) {
   if (!source.in_memory && (source.name.ends_with(".plan") || source.name.ends_with(".engine")))
     return true;
-  const std::string begin = source.in_memory ? std::string(source.model.substr(0, MAGIC_BYTES))
-                                             : read_beginning(source.name, MAGIC_BYTES);
-  return begin.size() == MAGIC_BYTES && begin.ends_with("trt");
+  const std::string begin = source.in_memory ? std::string(source.model.substr(0, PLAN_MAGIC_BYTES))
+                                             : read_beginning(source.name, PLAN_MAGIC_BYTES);
+  return begins_as_plan(begin);
 }
 
 void check_plan_options(const ModelSource& source, const ddpm_rt_open_options& options) {

@@ -1,6 +1,5 @@
 #include "model_file.hpp"
 
-#include <charconv>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -8,7 +7,9 @@
 #include <string_view>
 
 #include "file.hpp"
+#include "fitted_tables.hpp"
 #include "limits.hpp"
+#include "model_source.hpp"
 #include "python_text.hpp"
 #include "sha256.hpp"
 
@@ -17,9 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* MODEL_KIND = "a model";
-constexpr std::string_view CARD = "ddpm_rt.card", STEPS = "ddpm_rt.steps.";
-
-bool begins_as_plan(std::string_view bytes) { return bytes.substr(1).starts_with("trt"); }
+constexpr std::string_view CARD = "ddpm_rt.card";
 
 constexpr const char* COLUMNS[] = {"t",
                                    "x0_from_x",
@@ -109,22 +108,19 @@ Metadata texts_of_record(const std::string& plan) {
   Metadata texts = {{std::string(CARD), record.at("card").dump()}};
   const Json steps = record.value("steps", Json::object());
   for (const auto& [calls, text] : steps.items())
-    texts[std::string(STEPS) + calls] = text.get<std::string>();
+    texts[std::string(ddpm_rt::FITTED_KEY) + calls] = text.get<std::string>();
   return texts;
 }
 
-// The fitted table of the most network calls.
+// The fitted table of the most network calls; "" if there is none.
 std::string longest_table(const Metadata& texts) {
-  std::int64_t most = -1;
-  std::string longest;
-  for (const auto& [key, text] : texts) {
-    std::int64_t calls = -1;
-    if (!key.starts_with(STEPS)) continue;
-    const char* const last = key.data() + key.size();
-    const auto [end, error] = std::from_chars(key.data() + STEPS.size(), last, calls);
-    if (error == std::errc{} && end == last && calls > most) most = calls, longest = text;
-  }
-  return longest;
+  ddpm_rt::FittedTables tables;
+  for (const auto& [key, text] : texts)
+    if (key.starts_with(ddpm_rt::FITTED_KEY))
+      if (const auto calls =
+              ddpm_rt::calls_of(std::string_view(key).substr(ddpm_rt::FITTED_KEY.size())))
+        tables[*calls] = text;
+  return tables.empty() ? "" : tables.rbegin()->second;
 }
 
 // A column as Python's json.dumps writes it. A time is an integer where all of them are.
@@ -156,12 +152,15 @@ std::string file_sha256(const std::string& path) {
 
 }  // namespace
 
-bool is_plan(const std::string& path) { return begins_as_plan(ddpm_rt::read_beginning(path, 4)); }
+bool is_plan(const std::string& path) {
+  return ddpm_rt::begins_as_plan(ddpm_rt::read_beginning(path, ddpm_rt::PLAN_MAGIC_BYTES));
+}
 
 ModelDigests digests_of(const std::string& model, const std::optional<std::string>& steps,
                         bool is_decoded) {
   const std::string bytes = ddpm_rt::read_file(model, ddpm_rt::MAX_MODEL_BYTES, MODEL_KIND);
-  const Metadata texts = begins_as_plan(bytes) ? texts_of_record(model) : metadata_of(bytes);
+  const Metadata texts =
+      ddpm_rt::begins_as_plan(bytes) ? texts_of_record(model) : metadata_of(bytes);
   ModelDigests digests = {ddpm_rt::sha256(bytes), "", ""};
   digests.table =
       table_sha256(steps ? ddpm_rt::read_file(*steps, ddpm_rt::MAX_TEXT_BYTES, "a steps file")
