@@ -9,7 +9,7 @@ from onnx import TensorProto, numpy_helper
 
 from ddpm_rt.artifacts.plan_build import Graph
 
-from .onnx_file import load_onnx
+from .onnx_file import load_onnx, opset_entry
 
 TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 SETTINGS = ("Resize", "Upsample", "Pad", "Clip")  # TensorRT builds their constants in, so these are not weights
@@ -30,8 +30,9 @@ def graph_of(path: Path) -> Graph:
     for part in (*parts(model, weights), *(constant_bytes(tensor, path.parent) for tensor in constants)):
         digest.update(len(part).to_bytes(8, "little") + part)
     size = max((value.type.tensor_type.shape.dim for value in model.graph.input), key=len)[0]  # the images' batch
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    return Graph(digest.hexdigest(), opset, size.dim_value if size.HasField("dim_value") else None, weights)
+    return Graph(
+        digest.hexdigest(), opset_entry(model).version, size.dim_value if size.HasField("dim_value") else None, weights
+    )
 
 
 def described(tensor: TensorProto) -> str:

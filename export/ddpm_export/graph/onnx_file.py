@@ -42,6 +42,12 @@ def drop_domain(model: onnx.ModelProto) -> None:
             entry.domain = ""
 
 
+def raise_opset(model: onnx.ModelProto, least: int) -> None:
+    """Let the model use the operators of ONNX of at least this version, in place."""
+    entry = opset_entry(model)
+    entry.version = max(entry.version, least)
+
+
 def opset_entry(model: onnx.ModelProto) -> onnx.OperatorSetIdProto:
     """The model's own entry for the operators of ONNX: a change of its version changes the model."""
     found: onnx.OperatorSetIdProto = next(one for one in model.opset_import if one.domain in ("", "ai.onnx"))

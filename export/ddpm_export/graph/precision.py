@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ddpm_rt import DdpmRtError, ModelCard
 
 from .inference import inferred
+from .onnx_file import raise_opset
 from .time_branch import time_nodes
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -48,7 +49,7 @@ def set_precision(model: onnx.ModelProto, precision: LowPrecision, *, keep: tupl
             typing.low.update(name for name in node.output if name in floats)
     typing.finish(weights)
     if precision == "bf16":  # the first opset with bf16 convolutions; nothing else here differs from opset 18 or 21
-        model.opset_import[0].version = max(model.opset_import[0].version, BF16_OPSET)
+        raise_opset(model, BF16_OPSET)
 
 
 class _Typing:

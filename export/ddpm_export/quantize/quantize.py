@@ -25,7 +25,7 @@ from ddpm_rt.requests.request import BoundRequest, Request
 from ddpm_rt.samplers.compiled_sampler import CompiledSampler
 from ddpm_rt.verify.comparison import compare, engine_side
 
-from ..graph.onnx_file import drop_domain, load_onnx, opset_entry
+from ..graph.onnx_file import drop_domain, load_onnx, opset_entry, raise_opset
 from ..graph.precision import embedding_inputs, set_precision
 from ..graph.simplify import drop_unused
 from ..graph.time_branch import hoist_time, time_nodes
@@ -210,8 +210,7 @@ def read_float(source: Path) -> tuple[ModelCard, onnx.ModelProto]:
 def to_half(model: onnx.ModelProto, card: ModelCard) -> None:
     """Convert what is float in a quantised graph to fp16, in place. Raises DdpmRtError for values too large for it."""
     set_precision(model, "fp16", keep=embedding_inputs(card))
-    entry = opset_entry(model)
-    entry.version = max(entry.version, HALF_OPSET)
+    raise_opset(model, HALF_OPSET)
 
 
 def hoist(model: onnx.ModelProto, card: ModelCard) -> None:
