@@ -8,10 +8,10 @@ from .denoiser import Batch
 from .engine import Engine
 from .engines.engine_options import EngineOptions
 from .engines.opening import DEFAULT, Model, opened
+from .numbers import as_float32, as_numbers
 from .requests.edit import Edit, Mask
 from .requests.interpolation import Between
 from .requests.inversion import FromNoise, Inversion
-from .requests.numbers import as_float32, as_numbers
 from .requests.request import Request, extended
 
 

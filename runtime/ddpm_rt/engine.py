@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .artifacts.card import ModelCard
 from .denoiser import Batch, Inputs, Times, arguments_of
 from .host_loop import Beginning, Noise, Step
+from .numbers import as_array
 from .samplers.dialects import Clip
 from .samplers.table import StepTable
 from .text import quoted
@@ -162,9 +163,7 @@ def call_arguments(
     Raises ValueError for what does not fit: engines broadcast some of it, and count negative indices from the end.
     """
     x = _array("x", x, "fiu")
-    if x.shape[1:] != card.image_shape or not len(x):
-        wanted = ", ".join(map(str, ("B", *card.image_shape)))
-        raise ValueError(f"x is {list(x.shape)} but must be [{wanted}]")
+    _check_shape("x", x, card.image_shape)
     t = _array("t", t, "fiu", len(x))
     if card.process is None:
         _check_range("timesteps", t, len(card.betas))
@@ -179,24 +178,24 @@ def call_arguments(
         raise ValueError(f"inputs must be {', '.join(card.inputs) or 'none'}, not {', '.join(map(quoted, given))}")
     shaped = {name: _array(f"input {name}", value, "fiub", len(x)) for name, value in given.items()}
     for name, value in shaped.items():
-        if value.shape[1:] != card.inputs[name].shape:
-            wanted = ", ".join(map(str, ("B", *card.inputs[name].shape)))
-            raise ValueError(f"input {name} is {list(value.shape)} but must be [{wanted}]")
+        _check_shape(f"input {name}", value, card.inputs[name].shape)
     typed = {name: value.astype(card.inputs[name].dtype, copy=False) for name, value in shaped.items()}
     return CallArguments(x.astype(np.float32, copy=False), t, y, typed)
 
 
 def _array(name: str, value: Any, kinds: str, count: int | None = None) -> NDArray[Any]:
     """`value` as an array of numbers of these kinds, with an entry for each of `count` images."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}") from error
-    if array.dtype.kind not in kinds:
-        raise ValueError(f"{name} is of type {array.dtype}, but must be of {'numbers' if 'f' in kinds else 'integers'}")
+    array = as_array(f"{name} is", value, kinds, "numbers" if "f" in kinds else "integers")
     if count is not None and (not array.ndim or len(array) != count):
         raise ValueError(f"{name} is {list(array.shape)} but must have one entry for each of {count} images")
     return array
+
+
+def _check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless the array is `[B, *shape]`, of at least one image."""
+    if array.shape[1:] != shape or not len(array):
+        wanted = ", ".join(map(str, ("B", *shape)))
+        raise ValueError(f"{name} is {list(array.shape)} but must be [{wanted}]")
 
 
 def _check_range(name: str, values: NDArray[Any], end: int) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..artifacts.array_file import read_array
 from ..artifacts.card import ModelCard
 from ..denoiser import Batch
-from ..requests.numbers import check_range
+from ..numbers import check_range
 from ..text import quoted
 from .picture_file import read_pixels, resized
 

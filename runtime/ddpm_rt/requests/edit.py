@@ -17,11 +17,11 @@ from ..engine import ChainInputs, Engine
 from ..host_loop import Beginning, Step
 from ..limits import MAX_RESAMPLE, MAX_ROWS, check_count, check_number
 from ..noise import INITIAL_STEP, normal
+from ..numbers import IMAGE_RANGE, check_range
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.schedule import Floats
 from ..samplers.table import StepTable
 from .labels import no_class
-from .numbers import IMAGE_RANGE, check_range
 from .request import BoundRequest, Request
 
 Mask = NDArray[np.bool_]  # [H, W], or the sides that the model has: True is redrawn, False is kept

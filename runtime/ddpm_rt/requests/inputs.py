@@ -10,8 +10,8 @@ from ..artifacts.card import ModelCard
 from ..artifacts.card_facts import InputFacts
 from ..artifacts.digest import array_sha256
 from ..denoiser import Inputs
+from ..numbers import as_numbers
 from ..text import quoted
-from .numbers import as_numbers
 
 
 class GivenInputs(Mapping[str, NDArray[Any]]):

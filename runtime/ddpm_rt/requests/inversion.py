@@ -11,12 +11,12 @@ from ..artifacts.digest import array_sha256
 from ..denoiser import Batch
 from ..engine import ChainInputs
 from ..host_loop import Beginning
+from ..numbers import IMAGE_RANGE, check_range
 from ..samplers.compiled_sampler import CompiledSampler
 from ..samplers.continuous import Levelled
 from ..samplers.schedule import Floats, Levels, Prediction, Schedule
 from ..samplers.table import StepTable, form
 from .labels import no_class
-from .numbers import IMAGE_RANGE, check_range
 from .request import BoundRequest, Request
 
 
